@@ -1,0 +1,67 @@
+"""show: what a checkpoint file is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from trainers.checkpoint import Checkpoint, read
+from trainers.stack import component_of
+
+
+@dataclass(frozen=True)
+class Component:
+    """A component's name, its tensors and parameters, and what the plan does with it."""
+
+    name: str
+    tensors: int
+    parameters: int
+    shape: str
+    """The widths from input to output."""
+    trained: bool
+
+
+@dataclass(frozen=True)
+class Description:
+    """What :func:`show` found."""
+
+    checkpoint: Checkpoint
+    components: tuple[Component, ...]
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        header = self.checkpoint.header
+        return {
+            "schema_version": 1,
+            "path": self.checkpoint.path,
+            "sha256": self.checkpoint.sha256,
+            "identity": self.checkpoint.identity,
+            **header.to_tree(),
+            "components": [vars(c) for c in self.components],
+        }
+
+
+def show(path: str | os.PathLike[str]) -> Description:
+    """Describe a checkpoint; raises CheckpointError for anything that is not one."""
+    from diag.sources.native import agent_of, plan_of
+
+    checkpoint = read(path)
+    agent_of(checkpoint)
+    plan = plan_of(checkpoint)
+    frozen = set() if plan is None else set(plan.frozen_components(checkpoint.tensors))
+    components = []
+    for name in dict.fromkeys(map(component_of, sorted(checkpoint.tensors))):
+        own = {n: t for n, t in checkpoint.tensors.items() if component_of(n) == name}
+        weights = [own[n] for n in sorted(own) if own[n].dim() == 2]
+        widths = [weights[0].shape[1], *(w.shape[0] for w in weights)] if weights else []
+        components.append(
+            Component(
+                name,
+                len(own),
+                sum(t.numel() for t in own.values()),
+                "-".join(map(str, widths)),
+                name not in frozen,
+            )
+        )
+    return Description(checkpoint, tuple(components))

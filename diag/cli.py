@@ -1,0 +1,486 @@
+"""The command line: one thin command per verb; whatever is heavy is imported inside the commands.
+
+Only this module turns exceptions into words and exit statuses: 0 done, 2 bad usage or input, 3 a fault
+of the program, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import typer.exceptions
+
+app = typer.Typer(
+    name="diag",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
+    help="""Did a transferred network land where it should, and if not, why not?
+
+    Start with `diag demo`: it trains a base agent and eight transfers of it, and shows which failed.
+    With checkpoints of your own, or two arrays of paired embeddings:
+
+    \b
+      diag compare-embeddings base.safetensors transfer.safetensors
+      diag compare-embeddings base.npy transfer.npy --html report.html
+      diag landscape failed.safetensors successful.safetensors
+    """,
+)
+train_app = typer.Typer(
+    no_args_is_help=True, help="Train base models.", rich_markup_mode=None, add_completion=False
+)
+app.add_typer(train_app, name="train")
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what was asked for, on one line.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, and show tracebacks of faults.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of text.")]
+Html = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Also write a self-contained HTML report.")
+]
+Seeds = Annotated[str, typer.Option("--seeds", help="Seeds: 0-3, or 0,2,5.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap and of sampled data.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for seed<N>.safetensors.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Override a setting, such as train.updates=300."),
+]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, …")]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes (default: one a core).")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is in DIR.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Begin anew over what is in DIR.")]
+
+
+class UsageError(ValueError):
+    """Options that contradict each other."""
+
+
+@app.command(short_help="Train, transfer, diagnose: the whole road, on a page.")
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the page and the runs.")
+    ] = Path("demo"),
+    preset: Annotated[str, typer.Option("--preset", help="A recipe's name.")] = "simple-maze-demo",
+    settings: Set = None,
+    jobs: Jobs = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train a base and eight transfers from scratch, diagnose them all, and write a page about it.
+
+    Takes a few minutes on two cores. Run again, it goes on where it was stopped.
+
+    \b
+    Examples:
+      diag demo
+      diag demo --out /tmp/demo --set transfer.updates=5000
+    """
+    from diag._demo import run_demo
+
+    run_demo(
+        out,
+        preset,
+        settings or [],
+        jobs or os.cpu_count() or 1,
+        overwrite,
+        say=lambda words: _say(quiet, words),
+        progress=lambda words, total: _progress(words, total, quiet),
+    )
+    if quiet:
+        _print(str(out / "index.html"))
+
+
+@train_app.command("crar", short_help="Train CRAR base models.")
+def train_crar(
+    out: Out,
+    seeds: Seeds = "0",
+    preset: Annotated[str, typer.Option("--preset", help="A recipe's name.")] = "simple-maze",
+    settings: Set = None,
+    device: Device = "cpu",
+    jobs: Jobs = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train CRAR base models, one per seed, on the source task.
+
+    Seeds are trained side by side; a seed's result does not depend on the others. Ctrl-C stops after
+    saving; the same command with --resume goes on.
+
+    \b
+    Examples:
+      diag train crar --seeds 0-3 --out runs/base
+      diag train crar --preset simple-maze-quick --out runs/quick
+      diag train crar --out runs/short --set train.updates=40000 --set train.algorithm=shared
+    """
+    from trainers.run import Run, seeds_from
+    from trainers.settings import preset as read_preset
+
+    tree = read_preset(preset).with_overrides(settings or [])
+    run = Run(tree, seeds_from(seeds), str(out), device=device)
+    _train(run, jobs, resume, overwrite, quiet)
+
+
+@app.command(short_help="Transfer a base model to the target task.")
+def transfer(
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="A base checkpoint.")],
+    out: Out,
+    seeds: Seeds = "0",
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="A recipe's name (default: the base's own settings).")
+    ] = None,
+    plan: Annotated[
+        str, typer.Option("--plan", help="A plan's name, or a TOML file with one.")
+    ] = "freeze-dynamics",
+    settings: Set = None,
+    device: Device = "cpu",
+    jobs: Jobs = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Transfer a base model to the target task, once per seed.
+
+    The plan says what becomes of each component; by default all but the encoder are frozen.
+
+    \b
+    Examples:
+      diag transfer runs/base/seed0.safetensors --seeds 0-7 --out runs/t0
+      diag transfer runs/base/seed0.safetensors --plan fine-tune --out runs/fine
+      diag transfer runs/base/seed0.safetensors --out runs/t1 --set transfer.updates=20000
+    """
+    from trainers.checkpoint import read
+    from trainers.plan import read_plan
+    from trainers.run import Run, seeds_from
+    from trainers.settings import Settings
+    from trainers.settings import preset as read_preset
+
+    header = read(base).header
+    tree = read_preset(preset) if preset is not None else Settings.from_tree(header.settings)
+    tree = tree.with_overrides(settings or [])
+    run = Run(tree, seeds_from(seeds), str(out), read_plan(plan), str(base), device)
+    _train(run, jobs, resume, overwrite, quiet)
+
+
+def _train(run: Any, jobs: int | None, resume: bool, overwrite: bool, quiet: bool) -> None:
+    from trainers.run import execute, prepare
+
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite contradict each other")
+    members = prepare(run, resume, overwrite)
+    todo = sum(run.phase.updates - m.step for m in members)
+    if not members:
+        _say(quiet, f"{run.out}: all {len(run.seeds)} seeds are trained already")
+        return
+    count = jobs or (1 if run.device != "cpu" else min(os.cpu_count() or 1, len(members)))
+    words = f"{len(members)} seed{'s' if len(members) > 1 else ''} × {run.phase.updates} updates"
+    with _progress(f"{words}, {run.phase.algorithm}", todo, quiet) as advance:
+        finished = execute(run, members, count, advance)
+    if not finished:
+        sys.stderr.write(f"stopped; {run.out} holds usable checkpoints, and --resume goes on from them\n")
+        raise KeyboardInterrupt
+    _say(quiet, f"wrote {len(members)} checkpoint{'s' if len(members) > 1 else ''} to {run.out}")
+
+
+@app.command("compare-embeddings", short_help="Did the transfer land, and if not, how does it lie?")
+def compare_embeddings(
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="A checkpoint, or a .npy/.npz array.")],
+    transfer: Annotated[Path, typer.Argument(metavar="TRANSFER", help="The same of the transfer.")],
+    unfrozen: Annotated[
+        bool, typer.Option("--unfrozen", help="Nothing frozen reads the embedding: no relation is a failure.")
+    ] = False,
+    margin: Annotated[
+        float, typer.Option("--margin", min=0.0, max=1.0, help="R² within which two maps are as good.")
+    ] = 0.05,
+    seed: Seed = 0,
+    json: Json = False,
+    html: Html = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say how the transfer's embedding lies to the base's: matched, flipped, rotated, …
+
+    Arrays hold a row per state, (n, …), the same states in the same order in both files.
+    The exit status is 0 whatever was found.
+
+    \b
+    Examples:
+      diag compare-embeddings examples/base.safetensors examples/mirrored.safetensors
+      diag compare-embeddings base.npy transfer.npy --json
+    """
+    from diag import compare
+
+    _check_writable(html)
+    result = compare(base, transfer, unfrozen=unfrozen or None, margin=margin, seed=seed)
+    if html is not None:
+        from diag.outputs import html as page
+
+        _write(html, page.comparison(result))
+    if json:
+        from diag.outputs.json import render
+
+        _print(render(result))
+    else:
+        from diag.outputs import text
+
+        _print(text.brief(result.verdict) if quiet else text.comparison(result, verbose))
+        _say(quiet or html is None, f"\nreport: {html}")
+
+
+@app.command(short_help="Losses, and walls, between two checkpoints.")
+def landscape(
+    a: Annotated[Path, typer.Argument(metavar="A", help="The checkpoint at t = 0: the failed one.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The checkpoint at t = 1.")],
+    third: Annotated[
+        Path | None, typer.Option("--third", metavar="C", help="Also the plane through A, B and C.")
+    ] = None,
+    task: Annotated[str | None, typer.Option("--task", help="source or target (default: both).")] = None,
+    points: Annotated[int, typer.Option("--points", min=3, help="Points from A to B.")] = 51,
+    steps: Annotated[int, typer.Option("--steps", min=3, help="Points along each side of the plane.")] = 25,
+    samples: Annotated[int, typer.Option("--samples", min=2, help="Transitions per task.")] = 1240,
+    seed: Seed = 0,
+    json: Json = False,
+    html: Html = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Take the losses between two checkpoints, and say how high the wall between them is.
+
+    \b
+    Examples:
+      diag landscape examples/mirrored.safetensors examples/matched.safetensors
+      diag landscape failed.safetensors good.safetensors --third base.safetensors --html wall.html
+    """
+    from diag import landscape as take
+
+    _check_writable(html)
+    total = points + (0 if third is None else steps * steps)
+    with _progress("landscape", total, quiet or json, brief=third is None) as advance:
+        seen = 0
+
+        def step(done: int, of: int) -> None:
+            nonlocal seen
+            advance(done - seen)
+            seen = done
+
+        result = take(
+            a,
+            b,
+            third=third,
+            task=task,
+            points=points,
+            samples=samples,
+            steps=steps,
+            seed=seed,
+            progress=step,
+        )
+    if html is not None:
+        from diag.outputs import html as page
+
+        _write(html, page.landscape(result))
+    if json:
+        from diag.outputs.json import render
+
+        _print(render(result))
+    else:
+        from diag.outputs import text
+
+        _print(text.brief(result.verdict) if quiet else text.landscape(result, verbose))
+        _say(quiet or html is None, f"\nreport: {html}")
+
+
+@app.command(short_help="Say what a checkpoint is.")
+def show(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say what a checkpoint is: system, task, step, plan, parent, components.
+
+    \b
+    Example:
+      diag show examples/mirrored.safetensors --verbose
+    """
+    from diag import show as describe
+
+    found = describe(checkpoint)
+    if json:
+        from diag.outputs.json import render
+
+        _print(render(found))
+    else:
+        from diag.outputs import text
+
+        _print(
+            text.description(found, verbose).splitlines()[0] if quiet else text.description(found, verbose)
+        )
+
+
+def _say(quiet: bool, words: str) -> None:
+    if not quiet:
+        _print(words)
+
+
+def _print(words: str) -> None:
+    sys.stdout.write(words + "\n")
+
+
+def _check_writable(path: Path | None) -> None:
+    """Refuse a place that cannot be written before any work is done for it."""
+    if path is not None:
+        folder = path.parent
+        if path.is_dir():
+            raise UsageError(f"{path}: found a folder, expected a file to write")
+        if not folder.is_dir():
+            raise UsageError(f"{path}: found no folder {folder}, expected one to write to")
+        if not os.access(folder, os.W_OK):
+            raise UsageError(f"{path}: found a folder that cannot be written, expected one that can")
+
+
+def _write(path: Path, content: str) -> None:
+    from trainers.checkpoint import write_atomically
+
+    write_atomically(path, content.encode())
+
+
+@contextmanager
+def _progress(words: str, total: int, quiet: bool, brief: bool = False) -> Iterator[Callable[[int], None]]:
+    """A bar with rate and time left on standard error; ``brief`` work shows one on a terminal only."""
+    if quiet or (brief and not sys.stderr.isatty()):
+        yield lambda n: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        with _milestones(words, total) as advance:
+            yield advance
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=brief) as bar:
+        task = bar.add_task(words, total=total, rate="")
+
+        def advance(n: int) -> None:
+            speed = bar.tasks[0].speed
+            bar.update(task, advance=n, rate="" if speed is None else f"{speed:,.0f}/s")
+
+        yield advance
+
+
+@contextmanager
+def _milestones(words: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Where there is no terminal: a line at every tenth, with rate and time left."""
+    from time import monotonic
+
+    began, done, next_tenth = monotonic(), 0, 1
+
+    def advance(n: int) -> None:
+        nonlocal done, next_tenth
+        done += n
+        if done * 10 >= next_tenth * total:
+            next_tenth = done * 10 // total + 1
+            rate = done / max(monotonic() - began, 1e-9)
+            left = (total - done) / max(rate, 1e-9)
+            sys.stderr.write(f"{words}: {done * 100 // total}%, {rate:,.0f}/s, {left:.0f} s left\n")
+
+    yield advance
+
+
+def _expected_errors() -> tuple[type[BaseException], ...]:
+    """Exceptions that mean bad input; imported only when something was raised."""
+    from diag.subject import SubjectError
+    from probes import ProbeError
+
+    found: list[type[BaseException]] = [UsageError, SubjectError, ProbeError]
+    if "trainers.checkpoint" in sys.modules:
+        from trainers.checkpoint import CheckpointError
+
+        found.append(CheckpointError)
+    if "trainers.settings" in sys.modules:
+        from trainers.settings import SettingsError
+
+        found.append(SettingsError)
+    if "trainers.plan" in sys.modules:
+        from trainers.plan import PlanError
+
+        found.append(PlanError)
+    if "trainers.run" in sys.modules:
+        from trainers.run import RunError
+
+        found.append(RunError)
+    if "trainers.envs" in sys.modules:
+        from trainers.envs import UnknownWorldError
+
+        found.append(UnknownWorldError)
+    return tuple(found)
+
+
+def main() -> None:
+    """The console script: run a command, and turn what it raises into one line and an exit status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line and return its exit status."""
+    verbose = any(a in ("--verbose", "-v") for a in arguments)
+    try:
+        status = typer.main.get_command(app).main(arguments, prog_name="diag", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except typer.exceptions.TyperException as error:
+        words = str(getattr(error, "format_message", error.__str__)())
+        if words.startswith("Usage:"):  # a group without a command: its help is the answer
+            _print(words)
+            return 2
+        return _fail(f"{words.rstrip('.')} (see --help)", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except typer.Exit as error:
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader went away (diag … | head): nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{place}{error.strerror or error}", 2)
+    except Exception as error:
+        if isinstance(error, _expected_errors()) and not verbose:
+            return _fail(" ".join(str(error).split()), 2)
+        if verbose:
+            import traceback
+
+            traceback.print_exc()
+        if isinstance(error, _expected_errors()):
+            return _fail(" ".join(str(error).split()), 2)
+        kind = type(error).__name__
+        return _fail(f"internal error: {kind}: {' '.join(str(error).split())} (see --verbose)", 3)
+
+
+def _fail(words: str, status: int) -> int:
+    sys.stderr.write(f"diag: {words}\n")
+    return status
+
+
+if __name__ == "__main__":
+    main()

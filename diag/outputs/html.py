@@ -1,0 +1,301 @@
+"""A result as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from diag.outputs.text import MEASURES
+from diag.result import Comparison, Landscape, Picture
+from probes import Measure
+from reports import Figure, Page, Section, charts, render
+
+MOST_POINTS = 2000
+"""States drawn in an embedding's picture; more are thinned evenly, and the text says so."""
+
+
+def comparison(result: Comparison) -> str:
+    """The page of a comparison."""
+    sections = [
+        Section(
+            "The two embeddings",
+            picture_words(result.picture),
+            Figure(
+                embedding_chart(panels(result.picture, "base", "transfer")),
+                "Scatter plots of the base's and the transfer's embedding of the same states.",
+            ),
+        ),
+        ladder_section(result),
+        Section("Measures", warning_words(result.warnings), table=measure_table(result)),
+    ]
+    facts = [
+        ("base", f"{result.base.path} ({result.base.label})"),
+        ("transfer", f"{result.transfer.path} ({result.transfer.label})"),
+        ("states", str(result.states)),
+        ("agreement", f"{result.agreement:.0%} of the resamples name the same relation"),
+    ]
+    if result.success is not None:
+        word = "success" if result.success else "no success"
+        facts.append(
+            (
+                "states in place",
+                f"{result.own_states} of {result.states}: {word} (from {result.success_states})",
+            )
+        )
+    return render(
+        Page("compare-embeddings", result.verdict.status, result.verdict.summary, facts, sections, footer())
+    )
+
+
+def landscape(result: Landscape) -> str:
+    """The page of a landscape."""
+    facts = [
+        ("A (t = 0)", f"{result.base.path} ({result.base.label})"),
+        ("B (t = 1)", f"{result.transfer.path} ({result.transfer.label})"),
+        ("distance", f"{result.distance:.3g} between the parameters (L2)"),
+        ("data", f"{result.samples} transitions a task, the same at every point; seed {result.seed}"),
+    ]
+    sections = landscape_sections(result)
+    if result.warnings:
+        sections.append(Section("Warnings", warning_words(result.warnings)))
+    return render(Page("landscape", result.verdict.status, result.verdict.summary, facts, sections, footer()))
+
+
+def landscape_sections(result: Landscape) -> list[Section]:
+    """Slices, heights, spread and plane of a landscape, for its own page and for others."""
+    total = " + ".join(name if w == 1 else f"{w:g}·{name}" for name, w in result.weights.items())
+    sections = [
+        Section(
+            "Losses along the straight line",
+            (
+                f"The total is {total}. Bands are 95% bootstrap intervals over states.",
+                "A wall on the straight line does not prove that optimisation could not pass it: training "
+                "need not follow that line (arXiv 2106.16004).",
+            ),
+            Figure(
+                charts.slices(curves(result)), "Loss against t for the total and each term, on both tasks."
+            ),
+            heights(result),
+        ),
+        Section(
+            "The embedding along the way",
+            ("Variance and effective rank of the embedding of all states at each t.",),
+            Figure(charts.spread(spreads(result)), "Variance and effective rank of the embedding against t."),
+        ),
+    ]
+    if result.plane is not None:
+        plane = result.plane
+        cells = pd.DataFrame(
+            [
+                {"task": task, "alpha": float(a), "beta": float(b), "loss": float(terms["total"][i, j])}
+                for task, terms in plane.losses.items()
+                for i, b in enumerate(plane.beta)
+                for j, a in enumerate(plane.alpha)
+            ]
+        )
+        corners = pd.DataFrame({"alpha": [0.0, 1.0, 0.0], "beta": [0.0, 0.0, 1.0], "name": ["A", "B", "C"]})
+        drawn = cells[np.isfinite(cells["loss"]) & (cells["loss"] > 0)]
+        words = [
+            f"C is {plane.third.path}. Parameters are A + α·(B − A) + β·(C − A); seen from A, B and C are "
+            f"{plane.angle:.0f}° apart, at {plane.lengths[0]:.3g} and {plane.lengths[1]:.3g}."
+        ]
+        if len(drawn) < len(cells):
+            words.append(f"{len(cells) - len(drawn)} points have no finite loss and are left blank.")
+        sections.append(
+            Section(
+                "The plane through three checkpoints",
+                words,
+                Figure(charts.plane(drawn, corners), "Total loss on the plane through A, B and C, by task."),
+            )
+        )
+    return sections
+
+
+def panels(picture: Picture, base_name: str, transfer_name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Points and lines of the base's and of the transfer's panel."""
+    shown = _thinned(len(picture.base))
+    project = _projection(picture.base)
+    points, lines = [], []
+    groups = _groups(picture)
+    for name, embedding, predictions in (
+        (base_name, picture.base, picture.base_predictions),
+        (transfer_name, picture.transfer, picture.transfer_predictions),
+    ):
+        own = project if embedding.shape[1] == picture.base.shape[1] else _projection(embedding)
+        flat = own(embedding)
+        points.append(
+            pd.DataFrame(
+                {
+                    "panel": name,
+                    "x": flat[shown, 0],
+                    "y": flat[shown, 1],
+                    "group": groups[shown],
+                    "state": shown,
+                }
+            )
+        )
+        if predictions is not None:
+            ends = own(predictions.reshape(-1, predictions.shape[-1])).reshape(*predictions.shape[:2], 2)
+            lines += [
+                pd.DataFrame(
+                    {
+                        "panel": name,
+                        "x": flat[shown, 0],
+                        "y": flat[shown, 1],
+                        "x2": ends[shown, action, 0],
+                        "y2": ends[shown, action, 1],
+                    }
+                )
+                for action in range(ends.shape[1])
+            ]
+    return pd.concat(points, ignore_index=True), (
+        pd.concat(lines, ignore_index=True)
+        if lines
+        else pd.DataFrame(columns=["panel", "x", "y", "x2", "y2"], dtype=float)
+    )
+
+
+def embedding_chart(drawn: tuple[pd.DataFrame, pd.DataFrame]) -> Any:
+    """The chart of :func:`panels`."""
+    return charts.embeddings(*drawn)
+
+
+def _thinned(n: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, n - 1, min(n, MOST_POINTS)).astype(np.int64))
+
+
+def _projection(base: NDArray[np.float64]) -> Any:
+    """To two dimensions: as they are, or the first two principal components of the base."""
+    d = base.shape[1]
+    if d == 1:
+        return lambda x: np.concatenate([x, np.zeros_like(x)], 1)
+    if d == 2:
+        return lambda x: x
+    centre = base.mean(0)
+    axes = np.linalg.svd(base - centre, full_matrices=False)[2][:2].T
+    return lambda x: (x - centre) @ axes
+
+
+def _groups(picture: Picture) -> NDArray[Any]:
+    room = picture.variables.get("room")
+    return np.full(len(picture.base), "state") if room is None else room.astype(str)
+
+
+def picture_words(picture: Picture) -> list[str]:
+    """What the picture of the embeddings shows."""
+    n, d = picture.base.shape
+    words = ["A point is a state; the same states stand in both panels."]
+    if picture.base_predictions is not None:
+        words[0] += " A line leads from a state to where the transition model expects an action to lead."
+    if d > 2:
+        words.append(f"The first two principal components of the base's {d} dimensions, for both.")
+    if n > MOST_POINTS:
+        words.append(f"{MOST_POINTS} of {n} states are drawn.")
+    return words
+
+
+def ladder_section(result: Comparison) -> Section:
+    """The ladder as a chart and a table."""
+    known = [s for s in result.ladder if s.r2.value is not None]
+    frame = pd.DataFrame(
+        [{"transform": s.transform, "r2": s.r2.value, "low": s.r2.low, "high": s.r2.high} for s in known]
+    )
+    table = pd.DataFrame(
+        [
+            {"transform": s.transform + suffix, "R²": number(s.r2.value), "95% interval": span(s.r2)}
+            for steps, suffix in ((result.ladder, ""), (result.shifted, " + offset"))
+            for s in steps
+        ]
+    )
+    words = (
+        "How much of the base's embedding each family of maps recovers from the transfer's, fitted on one "
+        "half of the states and scored on the other.",
+    )
+    if frame.empty:
+        return Section("The ladder of transformations", words, table=table)
+    figure = Figure(charts.ladder(frame), "Bars of held-out R squared for each rung of the ladder.")
+    return Section("The ladder of transformations", words, figure, table)
+
+
+def measure_table(result: Comparison) -> pd.DataFrame:
+    """The measures with their intervals."""
+    return pd.DataFrame(
+        [
+            {"measure": MEASURES[name].strip(), "value": number(m.value), "95% interval": span(m)}
+            for name, m in result.measures.items()
+        ]
+    )
+
+
+def curves(result: Landscape) -> pd.DataFrame:
+    """The losses of all tasks as rows; points that are not finite are left out (the text counts them)."""
+    rows = [
+        {"task": name, "term": term, "t": t, "loss": v, "low": lo, "high": hi}
+        for name, task in result.tasks.items()
+        for term in task.losses
+        for t, v, lo, hi in zip(task.t, task.losses[term], task.low[term], task.high[term], strict=True)
+    ]
+    frame = pd.DataFrame(rows)
+    return frame.replace([np.inf, -np.inf], np.nan).dropna(subset=["loss", "low", "high"])
+
+
+def spreads(result: Landscape) -> pd.DataFrame:
+    """Variance and effective rank of all tasks as rows."""
+    frame = pd.DataFrame(
+        [
+            {"task": name, "quantity": quantity, "t": t, "value": v}
+            for name, task in result.tasks.items()
+            for quantity, values in (("variance", task.variance), ("effective rank", task.effective_rank))
+            for t, v in zip(task.t, values, strict=True)
+        ]
+    )
+    return frame.replace([np.inf, -np.inf], np.nan).dropna(subset=["value"])
+
+
+def heights(result: Landscape) -> pd.DataFrame:
+    """Escape, Frankle and Entezari heights of all tasks."""
+    return pd.DataFrame(
+        [
+            {
+                "task": name,
+                "height": kind,
+                "value": number(height.value, 4),
+                "95% interval": span(Measure(height.value, height.low, height.high), 4),
+                "highest at t": number(height.at),
+            }
+            for name, task in result.tasks.items()
+            for kind, height in task.barrier.items()
+        ]
+    )
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number for a table, or a dash."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def span(measure: Measure, digits: int = 2) -> str:
+    """An interval for a table, or the reason why there is none."""
+    if measure.low is None or measure.high is None:
+        return measure.reason or ""
+    return f"[{measure.low:.{digits}f}, {measure.high:.{digits}f}]"
+
+
+def warning_words(warnings: Sequence[str]) -> list[str]:
+    """Warnings as paragraphs."""
+    return [f"Warning: {words}." for words in warnings]
+
+
+def footer() -> str:
+    """What made the page."""
+    try:
+        version = metadata.version("transfer-diag")
+    except metadata.PackageNotFoundError:
+        version = "(not installed)"
+    return f"transfer-diag {version}. Intervals are 95%."

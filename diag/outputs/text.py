@@ -1,0 +1,211 @@
+"""A result for a terminal: one sentence first, then the evidence, within 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diag._show import Description
+from diag.result import Comparison, Landscape, TaskSlice, Verdict
+from probes import Measure, Step
+
+WIDTH = 80
+BAR = 24
+_SPARKS = "▁▂▃▄▅▆▇█"
+
+MEASURES = {
+    "l2": "L2 distance per state",
+    "l2_relative": "  relative to the base's spread",
+    "nearest_own": "nearest base state is its own",
+    "flip": "flip metric (R² signs − identity)",
+    "cka": "CKA, blind to flips",
+    "cca": "CCA, blind to flips",
+    "effective_rank_base": "effective rank, base",
+    "effective_rank_transfer": "effective rank, transfer",
+    "variance_ratio": "variance, transfer / base",
+}
+"""The measures of a comparison in the order they are shown, with their names in words."""
+
+
+def headline(verdict: Verdict) -> str:
+    """``FAIL  Flipped: …``, wrapped."""
+    tag = verdict.status.upper()
+    return textwrap.fill(f"{tag}  {verdict.summary}", WIDTH, subsequent_indent=" " * (len(tag) + 2))
+
+
+def comparison(result: Comparison, verbose: bool = False) -> str:
+    """The whole text of a comparison."""
+    lines = [headline(result.verdict), ""]
+    lines += [f"  base      {_short(result.base.path)}", f"  transfer  {_short(result.transfer.path)}"]
+    if verbose and result.transfer.label:
+        lines += [f"            {result.base.label}", f"            {result.transfer.label}"]
+    lines += [
+        f"  {result.states} states, {_dimensions(result.dimensions)}; "
+        f"the relation holds in {result.agreement:.0%} of the resamples",
+        "",
+        "  transform      R²     95% interval",
+        *(_rung(step) for step in result.ladder),
+    ]
+    if verbose:
+        lines += ["", "  with an offset", *(_rung(step) for step in result.shifted)]
+    lines += ["", *(_measure(MEASURES[name], m) for name, m in result.measures.items())]
+    if result.success is not None:
+        lines.append(
+            f"  {'states in place':34} {result.own_states} of {result.states}; "
+            f"{'a success' if result.success else 'no success'} (from {result.success_states})"
+        )
+    return "\n".join([*lines, *_warnings(result.warnings)])
+
+
+def brief(verdict: Verdict) -> str:
+    """One line, for ``--quiet``."""
+    return f"{verdict.status}  {verdict.summary}"
+
+
+def _short(path: str) -> str:
+    room = WIDTH - 12
+    return path if len(path) <= room else "…" + path[-(room - 1) :]
+
+
+def _dimensions(d: tuple[int, int]) -> str:
+    return f"{d[0]} dimensions" if d[0] == d[1] else f"{d[0]} and {d[1]} dimensions"
+
+
+def _rung(step: Step) -> str:
+    r2 = step.r2
+    if r2.value is None:
+        return f"  {step.transform:11} {'–':>6}   {textwrap.shorten(r2.reason or '', 56)}"
+    bar = "█" * round(max(0.0, r2.value) * BAR)
+    return f"  {step.transform:11} {r2.value:6.2f}   {_span(r2):18} {bar}".rstrip()
+
+
+def _span(measure: Measure, digits: int = 2) -> str:
+    if measure.low is None or measure.high is None:
+        return ""
+    return f"[{measure.low:.{digits}f}, {measure.high:.{digits}f}]"
+
+
+def _measure(label: str, measure: Measure) -> str:
+    if measure.value is None:
+        return f"  {label:34} – {textwrap.shorten(measure.reason or '', 40)}"
+    return f"  {label:34} {measure.value:.2f} {_span(measure)}".rstrip()
+
+
+def _warnings(warnings: Iterable[str]) -> list[str]:
+    return (
+        [
+            "",
+            *(
+                textwrap.fill(f"warning: {w}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+                for w in warnings
+            ),
+        ]
+        if (warnings := list(warnings))
+        else []
+    )
+
+
+def landscape(result: Landscape, verbose: bool = False) -> str:
+    """The whole text of a landscape."""
+    lines = [headline(result.verdict), ""]
+    lines += [f"  A (t=0)  {_short(result.base.path)}", f"  B (t=1)  {_short(result.transfer.path)}"]
+    if result.plane is not None:
+        lines.append(f"  C        {_short(result.plane.third.path)}")
+    lines.append(
+        f"  {result.samples} transitions a task; the parameters are {result.distance:.3g} apart (L2)"
+    )
+    for task in result.tasks.values():
+        lines += ["", *_slice(task, verbose)]
+    if result.plane is not None:
+        plane = result.plane
+        lines += ["", f"  plane: B and C are {plane.angle:.0f}° apart as seen from A; see --html or --json"]
+    return "\n".join([*lines, *_warnings(result.warnings)])
+
+
+def _slice(task: TaskSlice, verbose: bool) -> list[str]:
+    lines = [f"  {task.task} task             A   t: 0 {'·' * 33} 1   B"]
+    for name, values in task.losses.items():
+        lines.append(f"  {name:20} {values[0]:7.3f} {sparkline(values)} {values[-1]:7.3f}")
+    lines.append(
+        f"  {'variance':20} {task.variance[0]:7.3f} {sparkline(task.variance)} {task.variance[-1]:7.3f}"
+    )
+    rank = task.effective_rank
+    lines.append(f"  {'effective rank':20} {rank[0]:7.3f} {sparkline(rank)} {rank[-1]:7.3f}")
+    lines.append("")
+    for name, height in task.barrier.items():
+        total = Measure(height.value, height.low, height.high)
+        if height.value is None:
+            lines.append(f"  {name:9} – a loss on the path is not finite")
+            continue
+        lines.append(f"  {name:9} {height.value:.4f} {_span(total, 4)} at t = {height.at:.2f}")
+        if verbose:
+            lines += [
+                f"    {term:20} {m.value:.4f} {_span(m, 4)}"
+                for term, m in height.per_loss.items()
+                if m.value is not None
+            ]
+    return lines
+
+
+def sparkline(values: Sequence[float] | NDArray[np.float64], width: int = 40) -> str:
+    """``width`` characters of bars from the least to the greatest; a gap where a value is not finite.
+
+    >>> sparkline([0, 1, 2, 3], width=4)
+    '▁▃▆█'
+    """
+    known = np.asarray(values, dtype=float)
+    picked = known[np.round(np.linspace(0, len(known) - 1, width)).astype(int)]
+    finite = picked[np.isfinite(picked)]
+    if not len(finite):
+        return " " * width
+    low, span = finite.min(), finite.max() - finite.min()
+    top = len(_SPARKS) - 1
+    return "".join(
+        " " if not np.isfinite(v) else _SPARKS[0 if span <= 0 else round(float((v - low) / span) * top)]
+        for v in picked
+    )
+
+
+def description(found: Description, verbose: bool = False) -> str:
+    """The whole text of ``diag show``."""
+    checkpoint, header = found.checkpoint, found.checkpoint.header
+    settings = header.settings
+    phase = settings["train" if header.plan is None else "transfer"]
+    plan = header.plan["name"] if header.plan else None
+    role = "base" if plan is None else f"transfer, plan {plan}"
+    lines = [
+        f"{checkpoint.path}: {header.system} {role}",
+        "",
+        f"  world      {settings['world']}, {header.task} task (preset {settings['preset']})",
+        f"  step       {header.step} of {phase['updates']} updates, {phase['algorithm']}, seed {header.seed}",
+    ]
+    if header.base is not None:
+        lines.append(f"  parent     {_short(header.base['path'])}")
+        lines.append(f"             sha256 {header.base['sha256'][:16]}…")
+    lines.append(f"  sha256     {checkpoint.sha256[:16]}…   tensors {checkpoint.identity[:16]}…")
+    losses = header.metrics.get("losses", {})
+    last = {t: v[-1] for t, v in losses.items() if v and v[-1] is not None}
+    if last:
+        words = ", ".join(f"{t} {v:.4f}" for t, v in last.items())
+        lines.append(textwrap.fill(f"  losses     {words}", WIDTH, subsequent_indent=" " * 13))
+    lines += ["", "  component     parameters  widths"]
+    for part in found.components:
+        state = "" if part.trained else "  frozen"
+        lines.append(f"  {part.name:12} {part.parameters:11,}  {part.shape}{state}")
+    if verbose:
+        lines += ["", *(f"  {k}: {v}" for k, v in header.environment.items())]
+        lines += ["", *(f"  {name} = {value}" for name, value in _flat(settings))]
+    return "\n".join(lines)
+
+
+def _flat(tree: object, prefix: str = "") -> list[tuple[str, object]]:
+    if not isinstance(tree, dict):
+        return [(prefix, tree)]
+    return [
+        item
+        for key, value in tree.items()
+        for item in _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    ]

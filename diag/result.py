@@ -1,0 +1,282 @@
+"""What a diagnosis returns: frozen, serialisable, with its evidence.
+
+``to_tree()`` gives the documented JSON (docs/results-json.md): plain values, with null where a number is
+not finite.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probes import Measure, Relation, Step
+
+SCHEMA_VERSION = 1
+
+Status = Literal["pass", "warn", "fail", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class FileRef:
+    """A file that was diagnosed."""
+
+    path: str
+    sha256: str
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One status, one relation, one sentence."""
+
+    status: Status
+    summary: str
+    relation: Relation | None = None
+    axes: tuple[int, ...] = ()
+
+    def to_tree(self) -> dict[str, Any]:
+        return {
+            "status": self.status,
+            "relation": self.relation,
+            "axes": list(self.axes),
+            "summary": self.summary,
+        }
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a drawing of the embeddings needs; not part of the JSON."""
+
+    base: NDArray[np.float64]
+    """(n, d) the base's embedding, flattened."""
+    transfer: NDArray[np.float64]
+    variables: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    base_predictions: NDArray[np.float64] | None = None
+    """(n, actions, d) where the base's transition model expects each action to lead."""
+    transfer_predictions: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The result of ``compare-embeddings``."""
+
+    base: FileRef
+    transfer: FileRef
+    verdict: Verdict
+    measures: Mapping[str, Measure]
+    ladder: tuple[Step, ...]
+    shifted: tuple[Step, ...]
+    agreement: float
+    """Share of bootstrap resamples that name the same relation."""
+    frozen: tuple[str, ...] | None
+    states: int
+    dimensions: tuple[int, int]
+    own_states: int | None
+    """How many states have their own base state as the nearest."""
+    success_states: int | None
+    seed: int
+    warnings: tuple[str, ...]
+    picture: Picture
+    diagnosis: str = "compare-embeddings"
+
+    @property
+    def relation(self) -> Relation | None:
+        """The verdict's relation."""
+        return self.verdict.relation
+
+    @property
+    def success(self) -> bool | None:
+        """Whether enough states are where the base has them; None where the world sets no number."""
+        if self.own_states is None or self.success_states is None:
+            return None
+        return self.own_states >= self.success_states
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        return {
+            **_head(self.diagnosis, self.base, self.transfer, self.verdict),
+            "measures": {name: _measure(m) for name, m in self.measures.items()},
+            "ladder": [_step(s) for s in self.ladder],
+            "ladder_shifted": [_step(s) for s in self.shifted],
+            "agreement": self.agreement,
+            "frozen": None if self.frozen is None else list(self.frozen),
+            "states": self.states,
+            "dimensions": list(self.dimensions),
+            "own_states": self.own_states,
+            "success_states": self.success_states,
+            "success": self.success,
+            "seed": self.seed,
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True)
+class Height:
+    """One height of a wall, where along the path it is reached, and the same for each loss term."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    at: float | None
+    per_loss: Mapping[str, Measure]
+
+    def to_tree(self) -> dict[str, Any]:
+        return {
+            "value": finite(self.value),
+            "low": finite(self.low),
+            "high": finite(self.high),
+            "at": self.at,
+            "per_loss": {term: _measure(m) for term, m in self.per_loss.items()},
+        }
+
+
+@dataclass(frozen=True)
+class TaskSlice:
+    """Losses, heights and the embedding's spread along one path, on one task's data."""
+
+    task: str
+    t: NDArray[np.float64]
+    losses: Mapping[str, NDArray[np.float64]]
+    """``total`` and each term, (points,)."""
+    low: Mapping[str, NDArray[np.float64]]
+    high: Mapping[str, NDArray[np.float64]]
+    barrier: Mapping[str, Height]
+    """``escape``, ``frankle``, ``entezari``."""
+    variance: NDArray[np.float64]
+    effective_rank: NDArray[np.float64]
+
+    def to_tree(self) -> dict[str, Any]:
+        return {
+            "slice": {
+                "t": self.t.tolist(),
+                "losses": {name: _list(v) for name, v in self.losses.items()},
+                "low": {name: _list(v) for name, v in self.low.items()},
+                "high": {name: _list(v) for name, v in self.high.items()},
+            },
+            "barrier": {name: h.to_tree() for name, h in self.barrier.items()},
+            "embedding": {"variance": _list(self.variance), "effective_rank": _list(self.effective_rank)},
+        }
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Losses on the plane through three checkpoints: θ = A + α·(B − A) + β·(C − A)."""
+
+    third: FileRef
+    alpha: NDArray[np.float64]
+    beta: NDArray[np.float64]
+    losses: Mapping[str, Mapping[str, NDArray[np.float64]]]
+    """{task: {``total`` and each term: (beta, alpha)}}."""
+    lengths: tuple[float, float]
+    """‖B − A‖ and ‖C − A‖ in parameter space."""
+    angle: float
+    """Between them, in degrees."""
+
+    def to_tree(self) -> dict[str, Any]:
+        return {
+            "third": {"path": self.third.path, "sha256": self.third.sha256},
+            "alpha": self.alpha.tolist(),
+            "beta": self.beta.tolist(),
+            "losses": {
+                task: {name: [_list(row) for row in values] for name, values in terms.items()}
+                for task, terms in self.losses.items()
+            },
+            "lengths": list(self.lengths),
+            "angle": self.angle,
+        }
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """The result of ``landscape``."""
+
+    base: FileRef
+    """The checkpoint at t = 0, which the escape height is measured from."""
+    transfer: FileRef
+    """The checkpoint at t = 1."""
+    verdict: Verdict
+    task: str
+    """The task of the headline."""
+    tasks: Mapping[str, TaskSlice]
+    weights: Mapping[str, float]
+    """Each term's weight in the total."""
+    distance: float
+    """Euclidean distance of the two checkpoints' parameters."""
+    samples: int
+    seed: int
+    plane: Plane | None
+    warnings: tuple[str, ...]
+    diagnosis: str = "landscape"
+
+    @property
+    def barrier(self) -> Mapping[str, Height]:
+        """The headline task's heights."""
+        return self.tasks[self.task].barrier
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        headline = self.tasks[self.task].to_tree()
+        return {
+            **_head(self.diagnosis, self.base, self.transfer, self.verdict),
+            "task": self.task,
+            "slice": headline["slice"],
+            "barrier": headline["barrier"],
+            "paths": {"raw": headline["barrier"]},
+            "tasks": {name: s.to_tree() for name, s in self.tasks.items()},
+            "weights": dict(self.weights),
+            "distance": self.distance,
+            "samples": self.samples,
+            "seed": self.seed,
+            "plane": None if self.plane is None else self.plane.to_tree(),
+            "warnings": list(self.warnings),
+        }
+
+
+def finite(value: float | None) -> float | None:
+    """``value``, or None where it is not a finite number."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _list(values: NDArray[np.float64]) -> list[float | None]:
+    return [finite(float(v)) for v in values]
+
+
+def _measure(measure: Measure) -> dict[str, Any]:
+    tree: dict[str, Any] = {
+        "value": finite(measure.value),
+        "low": finite(measure.low),
+        "high": finite(measure.high),
+    }
+    return tree if measure.reason is None else {**tree, "reason": measure.reason}
+
+
+def _step(step: Step) -> dict[str, Any]:
+    tree: dict[str, Any] = {"transform": step.transform, "r2": finite(step.r2.value)}
+    tree |= {"low": finite(step.r2.low), "high": finite(step.r2.high)}
+    if step.r2.reason is not None:
+        tree["reason"] = step.r2.reason
+    fitted = step.map
+    if fitted is None:
+        return {**tree, "map": None}
+    parts = {
+        "signs": None if fitted.signs is None else list(fitted.signs),
+        "order": None if fitted.order is None else list(fitted.order),
+        "matrix": None if fitted.matrix is None else fitted.matrix.tolist(),
+        "offset": None if fitted.offset is None else fitted.offset.tolist(),
+    }
+    return {**tree, "map": {name: value for name, value in parts.items() if value is not None}}
+
+
+def _head(diagnosis: str, base: FileRef, transfer: FileRef, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "diagnosis": diagnosis,
+        "base": {"path": base.path, "sha256": base.sha256},
+        "transfer": {"path": transfer.path, "sha256": transfer.sha256},
+        "verdict": verdict.to_tree(),
+    }

@@ -1,0 +1,51 @@
+"""``.npy`` and ``.npz`` files of embeddings -> a Subject; never unpickles."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from diag.subject import Subject, SubjectError
+
+KEY = "embeddings"
+"""The array that is read from an ``.npz`` that holds several."""
+
+EXPECTED = "numbers of shape (n, ...), one row a state, the same states in both files"
+
+
+def open_arrays(path: str) -> Subject:
+    """The embeddings (n, ...) in a numpy file; raises SubjectError for anything else."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise SubjectError(path, (error.strerror or str(error)).lower(), "an array file") from None
+    try:
+        loaded = np.load(io.BytesIO(content), allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            array = loaded
+        else:
+            keys = list(loaded.keys())
+            if KEY not in keys and len(keys) != 1:
+                raise SubjectError(
+                    path, f"arrays {', '.join(keys) or '(none)'}", f"one array, or one named {KEY!r}"
+                )
+            array = loaded[KEY if KEY in keys else keys[0]]
+    except SubjectError:
+        raise
+    except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile, SyntaxError, MemoryError) as error:
+        found = "pickled objects, which are never loaded" if "ickle" in str(error) else "no whole numpy file"
+        raise SubjectError(path, found, EXPECTED) from None
+    if array.dtype.kind not in "fiub":
+        raise SubjectError(path, f"{array.dtype} values", EXPECTED)
+    if array.ndim < 2 or 0 in array.shape:
+        raise SubjectError(path, f"shape {array.shape}", EXPECTED)
+    bad = int((~np.isfinite(array.reshape(len(array), -1))).any(1).sum())
+    if bad:
+        raise SubjectError(path, f"{bad} of {len(array)} rows with NaN or infinity", "finite numbers")
+    return Subject(
+        path, hashlib.sha256(content).hexdigest(), embeddings=array, label=f"embeddings {array.shape}"
+    )

@@ -1,0 +1,151 @@
+"""A checkpoint of ``diag train`` or ``diag transfer`` -> a Subject with every capability."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diag.subject import Pairs, Parameters, Sampled, Subject, Task
+from trainers.checkpoint import Checkpoint, CheckpointError, read
+from trainers.crar import CRAR, Batch
+from trainers.envs import FiniteWorld, UnknownWorldError, world
+from trainers.envs.world import EVALUATION_STREAM
+from trainers.plan import PlanError, TransferPlan
+from trainers.run import check_shapes
+from trainers.settings import Settings, SettingsError
+
+
+def _stacked(parameters: Parameters) -> dict[str, Tensor]:
+    return {name: tensor.unsqueeze(0) for name, tensor in parameters.items()}
+
+
+class CrarSystem:
+    """A CRAR agent as Encoder and Objective."""
+
+    def __init__(self, agent: CRAR) -> None:
+        self.agent = agent
+        self.terms: Mapping[str, float] = {t: agent.weight_of(t) for t in agent.settings.loss.terms}
+
+    def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return self.agent.embed(_stacked(parameters), observations)[0]
+
+    def predict(self, parameters: Parameters, embeddings: Tensor) -> Tensor:
+        """Where the transition model expects each action to lead from embeddings (n, d): (n, A, d)."""
+        actions = torch.eye(self.agent.world.actions)
+        with torch.inference_mode():
+            reached = [
+                self.agent.predict(_stacked(parameters), embeddings[None], a.expand(len(embeddings), -1))[0]
+                for a in actions
+            ]
+        return torch.stack(reached, 1)
+
+    def losses(self, parameters: Parameters, batch: TaskBatch) -> dict[str, Tensor]:
+        return self.losses_at(parameters, self.embed(parameters, batch.observations), batch)
+
+    def losses_at(self, parameters: Parameters, embeddings: Tensor, batch: TaskBatch) -> dict[str, Tensor]:
+        with torch.inference_mode():
+            found = self.agent.losses_at(_stacked(parameters), embeddings[None], batch.samples, self.terms)
+        return {term: values[0] for term, values in found.items()}
+
+
+class TaskBatch:
+    """Transitions of one task and the table of observations that they index."""
+
+    def __init__(self, observations: Tensor, samples: Batch) -> None:
+        self.observations, self.samples = observations, samples
+
+
+class FiniteTasks:
+    """A finite world as TaskPair: paired observations are all of its states."""
+
+    def __init__(self, the_world: FiniteWorld) -> None:
+        self.world, self.name = the_world, the_world.name
+        self._observations = {t: torch.from_numpy(o) for t, o in the_world.observations.items()}
+
+    def paired_observations(self, n: int | None, seed: int) -> Pairs:
+        states = np.arange(self.world.states)
+        if n is not None and n < len(states):
+            states = np.sort(np.random.default_rng([EVALUATION_STREAM, seed]).permutation(states)[:n])
+        chosen = torch.from_numpy(states)
+        return Pairs({t: o[chosen] for t, o in self._observations.items()}, states)
+
+    def batch(self, task: Task, n: int, seed: int) -> Sampled:
+        """States and actions uniform, as the random policy visits them in the long run; grouped by state."""
+        rng = np.random.default_rng([EVALUATION_STREAM, seed])
+        states, actions = self.world.transitions.shape
+        # Whole rounds through all (state, action) pairs, then a random part of one: no state is left out.
+        order = np.concatenate(
+            [rng.permutation(states * actions) for _ in range(-(-n // (states * actions)))]
+        )
+        state, action = np.divmod(order[:n], actions)
+        samples = Batch(
+            torch.from_numpy(state),
+            torch.from_numpy(action),
+            torch.from_numpy(self.world.rewards[state, action]),
+            torch.from_numpy(self.world.terminals[state, action]),
+            torch.from_numpy(self.world.transitions[state, action]),
+            torch.from_numpy(rng.integers(n, size=n)),
+        )
+        return Sampled(TaskBatch(self._observations[task], samples), state)
+
+    def variables(self) -> Mapping[str, NDArray[Any]]:
+        return self.world.variables
+
+
+def agent_of(checkpoint: Checkpoint) -> CRAR:
+    """The agent that a checkpoint's header describes, its tensors checked against it."""
+    header = checkpoint.header
+    if header.system != "crar":
+        raise CheckpointError(checkpoint.path, f"system {header.system!r}", "system 'crar'")
+    try:
+        settings = Settings.from_tree(header.settings)
+        agent = CRAR(settings, world(settings.world))
+    except (SettingsError, UnknownWorldError) as error:
+        raise CheckpointError(checkpoint.path, f"settings in its header: {error}", "known settings") from None
+    if header.task not in agent.world.observations:
+        known = " or ".join(agent.world.observations)
+        raise CheckpointError(checkpoint.path, f"task {header.task!r} in its header", known)
+    check_shapes(checkpoint, agent)
+    return agent
+
+
+def plan_of(checkpoint: Checkpoint) -> TransferPlan | None:
+    """The plan in a checkpoint's header, None for a base; raises CheckpointError for a bad one."""
+    if checkpoint.header.plan is None:
+        return None
+    try:
+        plan = TransferPlan.from_tree(checkpoint.header.plan)
+        plan.check(checkpoint.tensors, Settings.from_tree(checkpoint.header.settings).loss.terms)
+    except PlanError as error:
+        raise CheckpointError(checkpoint.path, f"a plan in its header: {error}", "a valid plan") from None
+    return plan
+
+
+def open_native(path: str) -> Subject:
+    """The subject in a checkpoint file; raises CheckpointError."""
+    checkpoint = read(path)
+    agent = agent_of(checkpoint)
+    plan = plan_of(checkpoint)
+    system, header = CrarSystem(agent), checkpoint.header
+    frozen = (
+        () if plan is None else tuple(c for c in plan.frozen_components(checkpoint.tensors) if c != "encoder")
+    )
+    role = "base" if plan is None else f"transfer ({plan.name})"
+    return Subject(
+        path=checkpoint.path,
+        sha256=checkpoint.sha256,
+        task=header.task,
+        parameters=checkpoint.tensors,
+        encoder=system,
+        objective=system,
+        tasks=FiniteTasks(agent.world),
+        frozen=frozen,
+        success_states=agent.world.success_states,
+        label=f"{role}, {agent.world.name}, {header.task} task, seed {header.seed}, {header.step} updates",
+    )

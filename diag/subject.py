@@ -1,0 +1,130 @@
+"""Subject: the one interface between a trained system and every diagnosis.
+
+A subject is a bundle of capabilities. A source (a file format, an adapter) offers what it can; a
+diagnosis asks for what it needs with :func:`require`, and the error names what is missing and what
+would supply it. Nothing here mutates a model: parameters are arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Parameters: TypeAlias = Mapping[str, "Tensor"]
+"""Named parameters, ``component/parameter``, as a checkpoint holds them."""
+
+Task: TypeAlias = str
+"""``source`` or ``target``."""
+
+
+class SubjectError(ValueError):
+    """A file, or a pair of them, that a diagnosis cannot use: ``path``, ``found``, ``expected``."""
+
+    def __init__(self, path: str, found: str, expected: str) -> None:
+        self.path, self.found, self.expected = path, found, expected
+        super().__init__(f"{path}: found {found}; expected {expected}")
+
+
+class Encoder(Protocol):
+    """Observations to embeddings."""
+
+    def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        """Embeddings (n, *shape) of observations (n, *shape)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Data to take losses on, with the group (state or episode) that each of its n samples belongs to."""
+
+    batch: Any
+    groups: NDArray[np.int64]
+
+
+class Objective(Protocol):
+    """The losses that training descends."""
+
+    terms: Mapping[str, float]
+    """Each term's weight in the total."""
+
+    def losses(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
+        """Per-sample losses {term: (n,)}."""
+        ...
+
+    def losses_at(self, parameters: Parameters, embeddings: Tensor, batch: Any) -> dict[str, Tensor]:
+        """The same from given embeddings of the batch's observations."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The same hidden states rendered by both tasks, and the state or episode that each row is of."""
+
+    observations: Mapping[Task, Tensor]
+    """{task: (n, *shape)}."""
+    groups: NDArray[np.int64]
+
+
+class TaskPair(Protocol):
+    """The source and the target task."""
+
+    name: str
+
+    def paired_observations(self, n: int | None, seed: int) -> Pairs:
+        """n paired observations; every state once where n is None and the states can be listed."""
+        ...
+
+    def batch(self, task: Task, n: int, seed: int) -> Sampled:
+        """n transitions of a task under the policy that training data come from."""
+        ...
+
+    def variables(self) -> Mapping[str, NDArray[Any]]:
+        """Known facts of each paired state, {name: (n,)}, for colours and probes."""
+        ...
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One trained system, or ready embeddings; what a source could not supply is None."""
+
+    path: str
+    sha256: str
+    task: Task | None = None
+    """The task that it was trained on."""
+    parameters: Parameters | None = None
+    encoder: Encoder | None = None
+    objective: Objective | None = None
+    tasks: TaskPair | None = None
+    embeddings: NDArray[Any] | None = None
+    """Ready embeddings (n, ...), for sources without an encoder."""
+    frozen: tuple[str, ...] | None = None
+    """Frozen components that read the embedding; None where the source does not say."""
+    success_states: int | None = None
+    """How many states must have their own base state nearest for a transfer to succeed."""
+    label: str = ""
+    """A few words on what it is."""
+
+
+Capability = TypeVar("Capability")
+
+_SUPPLIERS = {
+    "parameters": "a checkpoint of diag train",
+    "encoder": "a checkpoint of diag train",
+    "objective": "a checkpoint of a system with losses, such as one of diag train",
+    "tasks": "a checkpoint that names its tasks, such as one of diag train",
+    "task": "a checkpoint that names its task",
+}
+
+
+def require(subject: Subject, capability: str, value: Capability | None) -> Capability:
+    """``value``, or a SubjectError that says which capability is missing and what would supply it."""
+    if value is None:
+        raise SubjectError(subject.path, f"no {capability}", _SUPPLIERS[capability])
+    return value

@@ -1,0 +1,74 @@
+"""Distances between paired embeddings: L2 per state, relative L2, and whose neighbour each state is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probes._measure import ArrayLike, Floats, Measure, ProbeError, as_pair
+from probes._resampling import Labels, interval, labels, make_groups
+
+NEAREST_LIMIT = 20_000
+"""Rows up to which all n² distances are computed: 20,000 take about ten seconds and little memory."""
+
+
+@dataclass(frozen=True)
+class Distance:
+    """L2 distances between paired embeddings x and y."""
+
+    per_state: Floats
+    """(n,) ‖x_i − y_i‖."""
+    mean: Measure
+    relative: Measure
+    """The mean over the root mean square distance of the base's rows from their centre."""
+
+
+def l2(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: int = 0) -> Distance:
+    """L2 distances of the transfer's embedding x from the base's y, (n, d) or (n, ...), row by row."""
+    transfer, base = _same_shape(x, y)
+    each = np.sqrt(np.square(transfer - base).sum(1))
+    state = labels(groups, transfer, base)
+    resampling = make_groups(state, seed)
+    spread = np.square(base - base.mean(0)).sum(1)
+    sums = resampling.resampled(np.stack([each, spread, np.ones(len(each))], 1))
+    mean = interval(float(each.mean()), sums[:, 0] / sums[:, 2], low=0.0)
+    if spread.sum() <= 0:
+        return Distance(each, mean, Measure.undefined("the base's embedding is constant"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        draws = (sums[:, 0] / sums[:, 2]) / np.sqrt(sums[:, 1] / sums[:, 2])
+    relative = interval(float(each.mean() / np.sqrt(spread.mean())), draws, low=0.0)
+    return Distance(each, mean, relative)
+
+
+def nearest_own(
+    x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: int = 0
+) -> tuple[Measure, NDArray[np.bool_]]:
+    """Share of rows of x whose nearest row of y is their own (or one of the same state), and which are.
+
+    The question a frozen model asks: is each state where its model expects that state to be?
+    """
+    from scipy.spatial.distance import cdist
+
+    transfer, base = _same_shape(x, y)
+    if len(base) > NEAREST_LIMIT:
+        reason = f"{len(base)} rows, computed up to {NEAREST_LIMIT}"
+        return Measure.undefined(reason), np.empty(0, np.bool_)
+    place = np.unique(base, axis=0, return_inverse=True)[1].reshape(-1)
+    own = np.empty(len(base), np.bool_)
+    rows = max(1, 2**24 // len(base))
+    for start in range(0, len(base), rows):
+        part = slice(start, start + rows)
+        own[part] = place[cdist(transfer[part], base).argmin(1)] == place[part]
+    state = labels(groups, transfer, base)
+    resampling = make_groups(state, seed)
+    sums = resampling.resampled(np.stack([own.astype(float), np.ones(len(own))], 1))
+    return interval(float(own.mean()), sums[:, 0] / sums[:, 1], 0.0, 1.0), own
+
+
+def _same_shape(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+    transfer, base = as_pair(x, y)
+    if transfer.shape != base.shape:
+        raise ProbeError(f"x has {transfer.shape[1]} dimensions and y has {base.shape[1]}, expected equal")
+    return transfer, base

@@ -1,0 +1,202 @@
+"""The charts: DataFrames in, Altair charts out; they draw what they are given and compute nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+PALETTE = ["#0072B2", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#56B4E9"]
+"""Okabe and Ito's colours, told apart by readers with any colour vision; shapes repeat what they say."""
+
+SHAPES = ["circle", "triangle-up", "diamond", "square", "cross", "triangle-down"]
+
+STATUS_COLOURS = {"pass": "#009E73", "warn": "#E69F00", "fail": "#D55E00", "inconclusive": "#888888"}
+
+WIDE, PANEL = 640, 190
+"""Widths in pixels: of a chart alone, and of one of three side by side."""
+
+# Text and lines take the page's own colour, so that a chart reads on a light and on a dark page.
+_INK = "currentColor"
+
+
+def finish(chart: Any) -> Any:
+    """The looks that all charts share."""
+    return (
+        chart.configure(background="transparent", font="system-ui, sans-serif")
+        .configure_axis(
+            labelColor=_INK,
+            titleColor=_INK,
+            domainColor=_INK,
+            tickColor=_INK,
+            gridColor="#88888833",
+            titleFontWeight="normal",
+        )
+        .configure_legend(labelColor=_INK, titleColor=_INK, titleFontWeight="normal", orient="top")
+        .configure_header(labelColor=_INK, titleColor=_INK, labelFontSize=11, labelFontWeight="bold")
+        .configure_title(color=_INK, fontWeight="bold", fontSize=12, anchor="start")
+        .configure_view(stroke="#88888855")
+    )
+
+
+def embeddings(points: pd.DataFrame, lines: pd.DataFrame, columns: int = 3) -> Any:
+    """Small multiples of embeddings: a point per state, a line per predicted transition.
+
+    ``points`` has panel, x, y, group and state; ``lines`` has panel, x, y, x2, y2 (it may be empty).
+    Panels keep their order of first appearance and share their axes.
+    """
+    data = pd.concat([points.assign(kind="state"), lines.assign(kind="transition")], ignore_index=True)
+    order = list(dict.fromkeys(points["panel"]))
+    groups = list(dict.fromkeys(points["group"]))
+    scale = alt.Scale(nice=False, padding=8, zero=False)
+    base = alt.Chart(data).encode(
+        x=alt.X("x:Q", title="x₁", scale=scale), y=alt.Y("y:Q", title="x₂", scale=scale)
+    )
+    drawn = (
+        base.transform_filter("datum.kind == 'transition'")
+        .mark_rule(opacity=0.35, strokeWidth=0.7, color="#888888")
+        .encode(x2="x2:Q", y2="y2:Q")
+    )
+    marks = (
+        base.transform_filter("datum.kind == 'state'")
+        .mark_point(filled=True, size=42, opacity=0.95)
+        .encode(
+            color=alt.Color(
+                "group:N", title="room", scale=alt.Scale(domain=groups, range=PALETTE), sort=groups
+            ),
+            shape=alt.Shape(
+                "group:N", title="room", scale=alt.Scale(domain=groups, range=SHAPES), sort=groups
+            ),
+            tooltip=[
+                "state:N",
+                "group:N",
+                alt.Tooltip("x:Q", format=".2f"),
+                alt.Tooltip("y:Q", format=".2f"),
+            ],
+        )
+    )
+    count = len(order)
+    width = PANEL if count > 2 else 280
+    return finish(
+        alt.layer(drawn, marks)
+        .properties(width=width, height=width)
+        .facet(facet=alt.Facet("panel:N", title=None, sort=order), columns=min(columns, count))
+    )
+
+
+def ladder(rungs: pd.DataFrame) -> Any:
+    """Held-out R² of each rung with its interval; ``rungs`` has transform, r2, low and high."""
+    order = list(rungs["transform"])
+    shown = rungs.assign(low=rungs["low"].clip(lower=-1), left=rungs["r2"].clip(lower=-1))
+    y = alt.Y("transform:N", sort=order, title=None)
+    bars = (
+        alt.Chart(shown)
+        .mark_bar(color=PALETTE[0], opacity=0.75)
+        .encode(
+            x=alt.X("left:Q", title="held-out R² (cut at −1)", scale=alt.Scale(domain=[-1, 1])),
+            y=y,
+            tooltip=["transform", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("r2", "low", "high"))],
+        )
+    )
+    spans = alt.Chart(shown).mark_rule(strokeWidth=2, color=_INK).encode(x="low:Q", x2="high:Q", y=y)
+    return finish(alt.layer(bars, spans).properties(width=WIDE - 120, height=150))
+
+
+def slices(curves: pd.DataFrame) -> Any:
+    """Losses along a path by term and task; ``curves`` has t, loss, low, high, term and task."""
+    terms = list(dict.fromkeys(curves["term"]))
+    tasks = list(dict.fromkeys(curves["task"]))
+    rows = []
+    for term in terms:
+        colour = alt.Color("task:N", title="data of task", scale=alt.Scale(domain=tasks, range=PALETTE))
+        base = alt.Chart(curves[curves["term"] == term]).encode(x=alt.X("t:Q", title="t (A at 0, B at 1)"))
+        y = alt.Y("loss:Q", title=None)
+        band = base.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title=None), y2="high:Q", color=colour)
+        line = base.mark_line(strokeWidth=2).encode(
+            y=y,
+            color=colour,
+            strokeDash=alt.StrokeDash("task:N", legend=None, sort=tasks),
+            tooltip=["task", "term", alt.Tooltip("t:Q", format=".2f"), alt.Tooltip("loss:Q", format=".4f")],
+        )
+        rows.append(alt.layer(band, line).properties(title=term, width=270, height=120))
+    return finish(alt.concat(*rows, columns=2))
+
+
+def spread(values: pd.DataFrame) -> Any:
+    """Variance and effective rank of the embedding along a path; t, value, quantity and task."""
+    tasks = list(dict.fromkeys(values["task"]))
+    panels = [
+        alt.Chart(values[values["quantity"] == quantity])
+        .mark_line(strokeWidth=2)
+        .encode(
+            x=alt.X("t:Q", title="t (A at 0, B at 1)"),
+            y=alt.Y("value:Q", title=None),
+            color=alt.Color("task:N", title="data of task", scale=alt.Scale(domain=tasks, range=PALETTE)),
+            strokeDash=alt.StrokeDash("task:N", legend=None, sort=tasks),
+            tooltip=["task", alt.Tooltip("t:Q", format=".2f"), alt.Tooltip("value:Q", format=".3f")],
+        )
+        .properties(title=quantity, width=270, height=120)
+        for quantity in dict.fromkeys(values["quantity"])
+    ]
+    return finish(alt.concat(*panels, columns=2))
+
+
+def plane(cells: pd.DataFrame, corners: pd.DataFrame) -> Any:
+    """The total loss on a plane: alpha, beta, loss and task; ``corners`` has alpha, beta and name."""
+    panels = []
+    for task in dict.fromkeys(cells["task"]):
+        heat = (
+            alt.Chart(cells[cells["task"] == task])
+            .mark_rect()
+            .encode(
+                x=alt.X("alpha:O", title="α (towards B)", axis=alt.Axis(values=[0, 1], format=".2g")),
+                y=alt.Y("beta:O", title="β (towards C)", sort="descending", axis=alt.Axis(values=[0, 1])),
+                color=alt.Color("loss:Q", title="total loss", scale=alt.Scale(type="log", scheme="viridis")),
+                tooltip=["alpha", "beta", alt.Tooltip("loss:Q", format=".4f")],
+            )
+        )
+        names = (
+            alt.Chart(corners)
+            .mark_text(fontWeight="bold", fontSize=14, color="white", stroke="black", strokeWidth=0.4)
+            .encode(x="alpha:O", y=alt.Y("beta:O", sort="descending"), text="name:N")
+        )
+        panels.append(alt.layer(heat, names).properties(title=f"{task} task", width=260, height=260))
+    return finish(alt.concat(*panels, columns=2))
+
+
+def distances(rows: pd.DataFrame) -> Any:
+    """Mean L2 distance to the base per transfer; ``rows`` has name, l2, low, high, relation and status."""
+    order = list(rows["name"])
+    y = alt.Y("name:N", sort=order, title=None)
+    found = list(dict.fromkeys(rows["status"]))
+    bars = (
+        alt.Chart(rows)
+        .mark_bar(opacity=0.8)
+        .encode(
+            x=alt.X("l2:Q", title="mean L2 distance between the embeddings of a state"),
+            y=y,
+            color=alt.Color(
+                "status:N",
+                title="verdict",
+                scale=alt.Scale(domain=found, range=[STATUS_COLOURS[s] for s in found]),
+            ),
+            tooltip=["name", "relation", "status", alt.Tooltip("l2:Q", format=".2f")],
+        )
+    )
+    spans = alt.Chart(rows).mark_rule(strokeWidth=2, color=_INK).encode(x="low:Q", x2="high:Q", y=y)
+    return finish(alt.layer(bars, spans).properties(width=WIDE - 140, height=24 * len(order)))
+
+
+def success_margin(counts: pd.DataFrame) -> Any:
+    """How many transfers succeed as the number of states that must be in place moves; required, count."""
+    return finish(
+        alt.Chart(counts)
+        .mark_line(interpolate="step", point=True, color=PALETTE[0])
+        .encode(
+            x=alt.X("required:Q", title="states that must be nearest to their own base state"),
+            y=alt.Y("count:Q", title="transfers that succeed", axis=alt.Axis(tickMinStep=1)),
+            tooltip=["required", "count"],
+        )
+        .properties(width=WIDE - 140, height=120)
+    )

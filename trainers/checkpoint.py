@@ -1,0 +1,234 @@
+"""The checkpoint format: one safetensors file with a JSON header, written whole or not at all.
+
+Tensors are named ``component/parameter``. The header says what the tensors cannot: the system and
+every setting, the task, the step, the plan, the base it came from, the metrics and the versions. A
+second file, ``<name>.resume``, holds what going on needs; it repeats the weights, so that a crash between
+the two writes costs nothing. No pickle is written, and none is ever read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from trainers.settings import unknown_name
+
+FORMAT_VERSION = 1
+_KEY = "transfer_diag"
+RESUME_SUFFIX = ".resume"
+
+
+class CheckpointError(ValueError):
+    """A file that is no usable checkpoint: ``path``, what was ``found`` and what was ``expected``."""
+
+    def __init__(self, path: str | os.PathLike[str], found: str, expected: str) -> None:
+        self.path, self.found, self.expected = str(path), found, expected
+        super().__init__(f"{self.path}: found {found}; expected {expected}")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says of itself."""
+
+    system: str
+    settings: Mapping[str, Any]
+    task: str
+    step: int
+    seed: int
+    plan: Mapping[str, Any] | None = None
+    """The TransferPlan's tree; None for a base."""
+    base: Mapping[str, str] | None = None
+    """``path``, ``sha256`` of the file and ``identity`` of the tensors that a transfer started from."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    """Versions of the libraries, threads and device: what the last bits of the numbers depend on."""
+    format_version: int = FORMAT_VERSION
+
+    def to_tree(self) -> dict[str, Any]:
+        """Plain nested values, ready for JSON."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint: its header, its tensors (no stack axis) and where it came from."""
+
+    path: str
+    header: Header
+    tensors: Mapping[str, Tensor]
+    sha256: str
+    """Of the file's bytes."""
+    identity: str
+    """Of the tensors: equal in two files that hold the same numbers under the same names."""
+
+
+def identity_of(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the tensors in the order of their names: name, type, shape and bytes of each."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def running_environment(device: str) -> dict[str, Any]:
+    """Versions, threads and device of this process, for a header."""
+    try:
+        own = metadata.version("transfer-diag")
+    except metadata.PackageNotFoundError:
+        own = "uninstalled"
+    return {
+        "transfer-diag": own,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        "device": device,
+        "machine": platform.machine(),
+    }
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file whole or not at all: a temporary neighbour, flushed, then renamed into place."""
+    target = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def save(path: str | os.PathLike[str], header: Header, tensors: Mapping[str, Tensor]) -> None:
+    """Write a checkpoint atomically; raises OSError where the place cannot be written."""
+    write_atomically(path, _encode({_KEY: json.dumps(header.to_tree(), allow_nan=False)}, tensors))
+
+
+def _encode(words: dict[str, str], tensors: Mapping[str, Tensor]) -> bytes:
+    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    return bytes(safetensors.torch.save(plain, metadata=words))
+
+
+def read(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a checkpoint; raises :class:`CheckpointError` for anything that is not one.
+
+    Weights that are not finite are refused: every number computed from them would be undefined.
+    """
+    words, tensors, content = _decode(path)
+    if _KEY not in words:
+        raise CheckpointError(
+            path, "a safetensors file without a transfer-diag header", "a checkpoint of diag train"
+        )
+    header = _header(path, words[_KEY])
+    bad = sum(int((~torch.isfinite(t)).sum()) for t in tensors.values())
+    if bad:
+        where = next(name for name, t in tensors.items() if not torch.isfinite(t).all())
+        raise CheckpointError(path, f"{bad} non-finite weights (first in {where})", "finite weights")
+    return Checkpoint(str(path), header, tensors, hashlib.sha256(content).hexdigest(), identity_of(tensors))
+
+
+def _decode(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Tensor], bytes]:
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        found = (error.strerror or str(error)).lower()
+        raise CheckpointError(path, found, "a checkpoint file") from None
+    if content[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise CheckpointError(path, "a pickle, which is never loaded", "a .safetensors checkpoint")
+    if content[:4] == b"PK\x03\x04":
+        found = "a zip archive (torch.save writes pickles in one), which is never loaded"
+        raise CheckpointError(path, found, "a .safetensors checkpoint")
+    try:
+        tensors = safetensors.torch.load(content)
+        size = int.from_bytes(content[:8], "little")
+        words = json.loads(content[8 : 8 + size]).get("__metadata__", {})
+    except (safetensors.SafetensorError, ValueError, KeyError, RecursionError, RuntimeError) as error:
+        found = f"{len(content)} bytes that are no whole safetensors file ({error})"
+        raise CheckpointError(path, found.replace("\n", " "), "a .safetensors checkpoint") from None
+    return words, tensors, content
+
+
+def _header(path: str | os.PathLike[str], text: str) -> Header:
+    try:
+        tree = json.loads(text)
+    except (ValueError, RecursionError):
+        raise CheckpointError(path, "a header that is not JSON", "a checkpoint of diag train") from None
+    if not isinstance(tree, dict):
+        raise CheckpointError(path, f"a header that is a {type(tree).__name__}", "a JSON object")
+    version = tree.get("format_version")
+    if version != FORMAT_VERSION:
+        raise CheckpointError(path, f"format version {version!r}", f"format version {FORMAT_VERSION}")
+    fields = Header.__dataclass_fields__
+    for name in tree:
+        if name not in fields:
+            raise CheckpointError(path, unknown_name("header field", name, fields), "known header fields")
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "system": str,
+        "settings": dict,
+        "task": str,
+        "step": int,
+        "seed": int,
+        "plan": (dict, type(None)),
+        "base": (dict, type(None)),
+        "metrics": dict,
+        "environment": dict,
+    }
+    for name, kind in kinds.items():
+        required = name in ("system", "settings", "task", "step", "seed")
+        if name not in tree and required:
+            raise CheckpointError(path, f"a header without {name!r}", "a complete header")
+        if name in tree and (not isinstance(tree[name], kind) or isinstance(tree[name], bool)):
+            raise CheckpointError(path, f"{name} {tree[name]!r} in the header", "a valid header")
+    return Header(**tree)
+
+
+def save_resume(
+    path: str | os.PathLike[str],
+    checkpoint: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+) -> None:
+    """Write the resume file of the checkpoint at ``path``: its weights, ``state`` and more ``tensors``."""
+    words = {_KEY: json.dumps({"identity": identity_of(checkpoint), **state}, allow_nan=False)}
+    both = {f"weights/{k}": v for k, v in checkpoint.items()} | {f"state/{k}": v for k, v in tensors.items()}
+    write_atomically(f"{path}{RESUME_SUFFIX}", _encode(words, both))
+
+
+def read_resume(
+    path: str | os.PathLike[str],
+) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Tensor]]:
+    """The weights, state and tensors that :func:`save_resume` wrote for the checkpoint at ``path``."""
+    name = f"{path}{RESUME_SUFFIX}"
+    words, tensors, _ = _decode(name)
+    try:
+        state = json.loads(words[_KEY])
+        state["identity"], state["step"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise CheckpointError(name, "no resume state", "a resume file of diag train") from None
+    weights = {k.removeprefix("weights/"): v for k, v in tensors.items() if k.startswith("weights/")}
+    rest = {k.removeprefix("state/"): v for k, v in tensors.items() if k.startswith("state/")}
+    if identity_of(weights) != state["identity"]:
+        raise CheckpointError(name, "weights that are not those it names", "an undamaged resume file")
+    return weights, state, rest

@@ -1,0 +1,287 @@
+"""CRAR (combined reinforcement via abstract representations): networks, loss terms and one update.
+
+François-Lavet et al., arXiv 1809.04506, as the first paper transfers it (sections 4.2 and 5.1), on
+worlds whose states can be listed. With x = e(s), x' = e(s') and the frozen-or-not models p̂, r̂, γ̂:
+
+- ``transition``: mean over dimensions of (x + p̂(x, a) − x')², zero at terminals;
+- ``reward``: (r̂(x, a) − r)²;  ``discount``: (γ̂(x, a) − γ·(1 − terminal))²;
+- ``bound`` (L_d2): clip(max_i x_i² − 1, 0, 100);
+- ``entropy_random`` (L_d1): exp(−C_d·‖x − x₂‖) for random pairs, the batch rolled by one;
+- ``entropy_successive`` (L'_d1): the same for x and x'.
+
+Squared distances are clipped to [1e-6, 10] before the root, whose gradient at 0 would be infinite.
+Each term is descended by its own RMSprop, in the order of ``loss.terms``; see
+:data:`trainers.settings.Algorithm` for the two faster variants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainers.envs.world import BATCH_STREAM, WEIGHT_STREAM, FiniteWorld, Transitions
+from trainers.plan import TransferPlan
+from trainers.settings import Phase, Settings
+from trainers.stack import Parameters, RMSprop, Stack, TanhNet, component_of, gradients
+
+COMPONENT_OF_TERM: Mapping[str, str | None] = {
+    "transition": "transition",
+    "reward": "reward",
+    "discount": "discount",
+    "bound": None,
+    "entropy_random": None,
+    "entropy_successive": None,
+}
+"""The model that each term trains beside the encoder."""
+
+# Reward and discount share one optimiser in the paper's code, and so one running square per weight.
+_OPTIMISER_OF_TERM = {"reward": "heads", "discount": "heads"}
+
+SQUARED_DISTANCE_LIMITS = (1e-6, 10.0)
+BOUND_LIMIT = 100.0
+
+# Batches are drawn in blocks of this many updates, each from its own seed: any update's batch can be
+# had again from the seed and the update's number alone.
+BLOCK = 250
+
+
+@dataclass(frozen=True)
+class Batch:
+    """n transitions of a task as indices into its table of observations; every tensor is (n,) or (S, n)."""
+
+    state: Tensor
+    action: Tensor
+    reward: Tensor
+    terminal: Tensor
+    next_state: Tensor
+    partner: Tensor
+    """The sample, within the batch, that each sample is paired with in ``entropy_random``."""
+
+
+@dataclass(frozen=True)
+class CRAR:
+    """The networks of one CRAR agent and its losses; holds no parameters."""
+
+    settings: Settings
+    world: FiniteWorld
+    nets: Mapping[str, TanhNet] = field(init=False)
+
+    def __post_init__(self) -> None:
+        model, d = self.settings.model, self.settings.model.embedding
+        head = d + self.world.actions
+        nets = {"encoder": TanhNet((self.world.observation_size, *model.encoder, d))}
+        if "transition" in self.settings.loss.terms:
+            nets["transition"] = TanhNet((head, *model.transition, d))
+        if "reward" in self.settings.loss.terms:
+            nets["reward"] = TanhNet((head, *model.reward, 1))
+        if "discount" in self.settings.loss.terms:
+            nets["discount"] = TanhNet((head, *model.discount, 1))
+        object.__setattr__(self, "nets", nets)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every parameter's name and shape."""
+        return {
+            f"{component}/{name}": shape
+            for component, net in self.nets.items()
+            for name, shape in net.shapes().items()
+        }
+
+    def fresh(self, *seed: int) -> dict[str, Tensor]:
+        """A fresh initialisation from a seed."""
+        rng = np.random.default_rng([WEIGHT_STREAM, *seed])
+        return {
+            f"{component}/{name}": value
+            for component, net in self.nets.items()
+            for name, value in net.fresh(rng).items()
+        }
+
+    def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        """Embeddings (S, n, d) of observations (n, *shape)."""
+        return self.nets["encoder"](parameters, "encoder", observations.flatten(1))
+
+    def predict(self, parameters: Parameters, x: Tensor, actions: Tensor) -> Tensor:
+        """The embedding (S, n, d) that the transition model expects after one-hot actions (n, A)."""
+        return x + self._head("transition", parameters, x, actions)
+
+    def _head(self, component: str, parameters: Parameters, x: Tensor, actions: Tensor) -> Tensor:
+        actions = actions.to(x.dtype).expand(*x.shape[:-1], -1)
+        return self.nets[component](parameters, component, torch.cat([x, actions], -1))
+
+    def losses_at(
+        self, parameters: Parameters, embeddings: Tensor, batch: Batch, terms: Iterable[str]
+    ) -> dict[str, Tensor]:
+        """Per-sample losses {term: (S, n)} given the embeddings (S, K, d) of the task's K observations."""
+        stack, _, d = embeddings.shape
+
+        def rows(index: Tensor) -> Tensor:
+            index = index.expand(stack, index.shape[-1])
+            return embeddings.gather(1, index.unsqueeze(-1).expand(-1, -1, d))
+
+        x, x_next = rows(batch.state), rows(batch.next_state)
+        actions = torch.nn.functional.one_hot(batch.action, self.world.actions)
+        goes_on = 1.0 - batch.terminal.to(x.dtype)
+        losses: dict[str, Tensor] = {}
+        for term in terms:
+            match term:
+                case "transition":
+                    error = self.predict(parameters, x, actions) - x_next
+                    losses[term] = error.square().mean(-1) * goes_on
+                case "reward":
+                    predicted = self._head("reward", parameters, x, actions)[..., 0]
+                    losses[term] = (predicted - batch.reward).square()
+                case "discount":
+                    predicted = self._head("discount", parameters, x, actions)[..., 0]
+                    losses[term] = (predicted - self.settings.loss.discount * goes_on).square()
+                case "bound":
+                    losses[term] = (x.square().amax(-1) - 1.0).clamp(0.0, BOUND_LIMIT)
+                case "entropy_random":
+                    other = batch.partner.expand(stack, batch.partner.shape[-1])
+                    losses[term] = self._entropy(x, x.gather(1, other.unsqueeze(-1).expand(-1, -1, d)))
+                case "entropy_successive":
+                    losses[term] = self._entropy(x, x_next)
+                case _:
+                    raise ValueError(f"unknown loss term {term!r}")
+        return losses
+
+    def _entropy(self, x: Tensor, other: Tensor) -> Tensor:
+        distance = (x - other).square().sum(-1).clamp(*SQUARED_DISTANCE_LIMITS).sqrt()
+        return torch.exp(-self.settings.loss.entropy_scale * distance)
+
+    def weight_of(self, term: str) -> float:
+        """A term's weight in the total: 1, but for ``entropy_successive`` (its learning rate's divisor)."""
+        if term == "entropy_successive":
+            return 1.0 / self.settings.loss.entropy_successive_divisor
+        return 1.0
+
+
+class Trainer:
+    """One phase of training for a stack of seeds; call :meth:`update` and read :attr:`stack`."""
+
+    def __init__(
+        self,
+        agent: CRAR,
+        phase: Phase,
+        task: str,
+        plan: TransferPlan,
+        members: Sequence[Parameters],
+        data: Sequence[Transitions],
+        batch_seeds: Sequence[Sequence[int]],
+        device: str = "cpu",
+    ) -> None:
+        self.agent, self.phase, self.plan = agent, phase, plan
+        self.stack = Stack(members, device)
+        self._trainable = plan.trainable(self.stack.views)
+        self.stack.train_only(self._trainable)
+        self._components = list(dict.fromkeys(map(component_of, self._trainable)))
+        self._pictures = torch.from_numpy(agent.world.observations[task]).to(device)
+        self._data = [_tensors(d, device) for d in data]
+        self._seeds = [list(s) for s in batch_seeds]
+        self._block: tuple[int, Batch] | None = None
+        settings = agent.settings.optimiser
+        self._rmsprop = RMSprop(settings.rho, settings.epsilon, settings.clip)
+        self.squares: dict[str, dict[str, Tensor]] = {}
+        """RMSprop's running squares: {optimiser: {component: (S, P)}}."""
+        self.step = 0
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def learning_rate(self) -> float:
+        """The rate at the current update."""
+        phase = self.phase
+        return phase.learning_rate * float(phase.decay ** (self.step // phase.decay_every))
+
+    def update(self) -> None:
+        """One update: a batch per seed, and every active term descended once."""
+        batch = self._batch()
+        terms = self.plan.active_terms(self.agent.settings.loss.terms, self.step, self.phase.updates)
+        rate = self.learning_rate()
+        match self.phase.algorithm:
+            case "separate":
+                for term in terms:
+                    loss = self._losses(batch, (term,))[term]
+                    self._descend(term, self._gradients(loss.sum(), self._reached(term)), rate)
+            case "shared":
+                losses = self._losses(batch, terms)
+                found = {
+                    term: self._gradients(losses[term].sum(), self._reached(term), keep=True)
+                    for term in terms
+                }
+                for term, gradient in found.items():
+                    self._descend(term, gradient, rate)
+            case "summed":
+                losses = self._losses(batch, terms)
+                reached = [c for c in self._components if any(c in self._reached(t) for t in terms)]
+                if terms and reached:
+                    total = sum((self.agent.weight_of(t) * losses[t].sum() for t in terms), torch.zeros(()))
+                    squares = self.squares.setdefault("summed", {})
+                    self._rmsprop.step(self.stack, self._gradients(total, reached), squares, rate)
+        self.step += 1
+
+    def _losses(self, batch: Batch, terms: Sequence[str]) -> dict[str, Tensor]:
+        """Batch means (S,) of the terms, remembered for the loss curves."""
+        embeddings = self.agent.embed(self.stack.views, self._pictures)
+        per_sample = self.agent.losses_at(self.stack.views, embeddings, batch, terms)
+        losses = {term: values.mean(-1) for term, values in per_sample.items()}
+        for term, loss in losses.items():
+            seen = self._sums.get(term)
+            self._sums[term] = loss.detach() if seen is None else seen + loss.detach()
+            self._counts[term] = self._counts.get(term, 0) + 1
+        return losses
+
+    def _reached(self, term: str) -> list[str]:
+        """The trainable components that a term has a gradient for."""
+        own = COMPONENT_OF_TERM[term]
+        return [c for c in self._components if c in ("encoder", own)]
+
+    def _gradients(self, loss: Tensor, components: list[str], keep: bool = False) -> dict[str, Tensor]:
+        return gradients(loss, self.stack, components, keep) if components else {}
+
+    def _descend(self, term: str, gradient: dict[str, Tensor], rate: float) -> None:
+        if term == "entropy_successive":
+            rate /= self.agent.settings.loss.entropy_successive_divisor
+        if gradient:
+            squares = self.squares.setdefault(_OPTIMISER_OF_TERM.get(term, term), {})
+            self._rmsprop.step(self.stack, gradient, squares, rate)
+
+    def _batch(self) -> Batch:
+        number, offset = divmod(self.step, BLOCK)
+        if self._block is None or self._block[0] != number:
+            size = self.agent.settings.optimiser.batch
+            fields = [
+                [column[_indices(seed, number, size, len(data[0]))] for column in data]
+                for seed, data in zip(self._seeds, self._data, strict=True)
+            ]
+            state, *others = (torch.stack(column, 1) for column in zip(*fields, strict=True))
+            action, reward, terminal, next_state = others
+            partner = torch.arange(size, device=state.device).roll(1).expand(state.shape)
+            self._block = number, Batch(state, action, reward, terminal, next_state, partner)
+        block = self._block[1]
+        return Batch(
+            block.state[offset],
+            block.action[offset],
+            block.reward[offset],
+            block.terminal[offset],
+            block.next_state[offset],
+            block.partner[offset],
+        )
+
+    def take_losses(self) -> dict[str, NDArray[np.float32]]:
+        """Mean losses {term: (S,)} since the last call; terms that were never active are left out."""
+        means = {t: (s / self._counts[t]).cpu().numpy() for t, s in self._sums.items()}
+        self._sums, self._counts = {}, {}
+        return means
+
+
+def _indices(seed: Sequence[int], block: int, size: int, n: int) -> Tensor:
+    rng = np.random.default_rng([BATCH_STREAM, *seed, block])
+    return torch.from_numpy(rng.integers(n, size=(BLOCK, size)))
+
+
+def _tensors(data: Transitions, device: str) -> list[Tensor]:
+    columns = (data.state, data.action, data.reward, data.terminal, data.next_state)
+    return [torch.from_numpy(column).to(device) for column in columns]

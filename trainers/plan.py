@@ -1,0 +1,219 @@
+"""TransferPlan: what happens to each component of a base model when it is taken to a new task.
+
+One table of rules covers the four papers. A rule names a component, optionally a pattern of parameters
+inside it (an output layer, action-input columns), and an action:
+
+==============  ============================================================================
+``copy``        start from the base, then train
+``freeze``      copy, never train
+``reset``       start from a fresh initialisation
+``permute``     shuffle the entries of each base tensor, then train (first paper, ``resetEncoder``)
+``fraction``    θ_target ← θ_fresh + λ·θ_base (second paper, fractional transfer)
+``ensemble``    keep a frozen copy of the base component as an extra input (second paper, meta-model)
+==============  ============================================================================
+
+The last rule that matches a parameter decides. A loss term may be switched off for part of the run.
+
+>>> plan = named_plan("freeze-dynamics")
+>>> plan.action_of("encoder/0.weight").action, plan.action_of("transition/0.weight").action
+('copy', 'freeze')
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import pydantic
+import torch
+from torch import Tensor
+
+from trainers.settings import unknown_name
+from trainers.stack import component_of
+
+Action = Literal["copy", "freeze", "reset", "permute", "fraction", "ensemble"]
+Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+
+
+class PlanError(ValueError):
+    """A plan that cannot be read or does not fit the model that it is applied to."""
+
+
+class Rule(pydantic.BaseModel):
+    """What happens to one component, or to the parameters of it that match ``parameters``."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    component: Annotated[str, pydantic.Field(min_length=1)]
+    """A component's name, or ``*`` for all."""
+    action: Action
+    parameters: str = "*"
+    """A shell pattern on the parameter's name inside its component, such as ``4.*``."""
+    columns: tuple[int, int] | None = None
+    """Only these input columns [from, to) of two-dimensional tensors; ``reset`` and ``fraction`` only."""
+    fraction: Annotated[float, pydantic.Field(allow_inf_nan=False)] | None = None
+    """λ, for ``fraction`` alone."""
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.action == "fraction") != (self.fraction is not None):
+            raise ValueError("'fraction' takes a number λ, and only 'fraction' does")
+        if self.columns is not None:
+            if self.action not in ("reset", "fraction"):
+                raise ValueError("columns go with 'reset' and 'fraction'")
+            if not 0 <= self.columns[0] < self.columns[1]:
+                raise ValueError("columns are [from, to) with 0 <= from < to")
+        return self
+
+    def matches(self, name: str) -> bool:
+        """Whether the rule speaks of the parameter ``component/parameter``."""
+        component, _, parameter = name.partition("/")
+        return fnmatchcase(component, self.component) and fnmatchcase(parameter, self.parameters)
+
+
+class Window(pydantic.BaseModel):
+    """A loss term is active from ``start`` to ``stop``, as shares of the transfer's updates."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    start: Share = 0.0
+    stop: Share = 1.0
+
+    def active(self, update: int, updates: int) -> bool:
+        """Whether the term is active at an update, counted from 0."""
+        return self.start * updates <= update < self.stop * updates
+
+
+class TransferPlan(pydantic.BaseModel):
+    """A named table of rules, and the windows of the loss terms that are not always active."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, pydantic.Field(min_length=1)]
+    rules: tuple[Rule, ...]
+    terms: Mapping[str, Window] = {}
+
+    def action_of(self, name: str) -> Rule:
+        """The last rule without columns that matches; raises :class:`PlanError` where none does."""
+        for rule in reversed(self.rules):
+            if rule.matches(name) and rule.columns is None:
+                return rule
+        raise PlanError(f"plan {self.name!r} says nothing of {name!r}: add a rule for its component")
+
+    def check(self, names: Iterable[str], terms: Iterable[str]) -> None:
+        """Raise :class:`PlanError` unless every name has a rule and every rule and term has a name."""
+        names, terms = list(names), list(terms)
+        for name in names:
+            self.action_of(name)
+        for rule in self.rules:
+            if not any(rule.matches(name) for name in names):
+                where = f"{rule.component}/{rule.parameters}"
+                raise PlanError(f"plan {self.name!r}: " + unknown_name("component", where, names))
+        for term in self.terms:
+            if term not in terms:
+                raise PlanError(f"plan {self.name!r}: " + unknown_name("loss term", term, terms))
+
+    def trainable(self, names: Iterable[str]) -> set[str]:
+        """The parameters that training may change."""
+        return {name for name in names if self.action_of(name).action not in ("freeze", "ensemble")}
+
+    def frozen_components(self, names: Iterable[str]) -> list[str]:
+        """The components of which no parameter is trained, in the order of ``names``."""
+        names = list(names)
+        moving = {component_of(name) for name in self.trainable(names)}
+        return [c for c in dict.fromkeys(map(component_of, names)) if c not in moving]
+
+    def active_terms(self, terms: Iterable[str], update: int, updates: int) -> tuple[str, ...]:
+        """The loss terms that count at this update."""
+        always = Window()
+        return tuple(t for t in terms if self.terms.get(t, always).active(update, updates))
+
+    def initialise(
+        self, base: Mapping[str, Tensor], fresh: Mapping[str, Tensor], rng: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """The transfer's parameters at its first update; none of them share memory with the base's.
+
+        ``base`` and ``fresh`` hold the same names and shapes; ``rng`` shuffles. An ``ensemble`` rule
+        adds the frozen copies as ``component.source/parameter`` beside a fresh component.
+        """
+        start: dict[str, Tensor] = {}
+        for name, old in base.items():
+            if fresh[name].shape != old.shape:
+                raise PlanError(
+                    f"{name}: the base has shape {tuple(old.shape)}, the new model {tuple(fresh[name].shape)}"
+                )
+            rule = self.action_of(name)
+            start[name] = _act(rule, old, fresh[name], rng)
+            for partial in self.rules:
+                if partial.columns is not None and partial.matches(name) and old.dim() == 2:
+                    columns = slice(*partial.columns)
+                    start[name][:, columns] = _act(partial, old, fresh[name], rng)[:, columns]
+            if rule.action == "ensemble":
+                component, _, parameter = name.partition("/")
+                start[f"{component}.source/{parameter}"] = old.clone()
+        return start
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> Self:
+        """A plan from nested mappings; raises :class:`PlanError`."""
+        try:
+            return cls.model_validate(tree)
+        except pydantic.ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "plan"
+            raise PlanError(f"{where}: {first['msg']} (found {first.get('input')!r})") from None
+
+    def to_tree(self) -> dict[str, Any]:
+        """Nested plain values that :meth:`from_tree` reads back."""
+        return self.model_dump(mode="json", exclude_defaults=True) | {"name": self.name}
+
+
+def _act(rule: Rule, old: Tensor, fresh: Tensor, rng: np.random.Generator) -> Tensor:
+    match rule.action:
+        case "copy" | "freeze":
+            return old.clone()
+        case "reset" | "ensemble":
+            return fresh.clone()
+        case "fraction":
+            assert rule.fraction is not None
+            return fresh + rule.fraction * old
+        case "permute":
+            order = torch.from_numpy(rng.permutation(old.numel()))
+            return old.reshape(-1)[order].reshape(old.shape).clone()
+
+
+def _shipped() -> dict[str, Any]:
+    text = resources.files("trainers.recipes").joinpath("plans", "plans.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def plan_names() -> list[str]:
+    """The plans that ship with the package."""
+    return list(_shipped())
+
+
+def named_plan(name: str) -> TransferPlan:
+    """A plan that ships with the package; raises :class:`PlanError` with the nearest match."""
+    plans = _shipped()
+    if name not in plans:
+        raise PlanError(unknown_name("plan", name, plans))
+    return TransferPlan.from_tree({"name": name, **plans[name]})
+
+
+def read_plan(source: str) -> TransferPlan:
+    """A shipped plan by its name, or a plan from a TOML file by its path (ending in ``.toml``)."""
+    if not source.endswith(".toml"):
+        return named_plan(source)
+    path = Path(source)
+    try:
+        tree = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise PlanError(f"{source}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PlanError(f"{source}: not a TOML file: {error}") from None
+    return TransferPlan.from_tree({"name": path.stem, **tree})

@@ -1,0 +1,1 @@
+"""Named presets: TOML overlays over the defaults of :mod:`trainers.settings`."""

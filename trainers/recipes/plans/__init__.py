@@ -1,0 +1,1 @@
+"""The transfer plans that ship with the package."""

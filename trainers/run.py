@@ -1,0 +1,424 @@
+"""Training runs on disk: which seeds, what to do next, and checkpoints that survive being stopped.
+
+A run writes ``seed<N>.safetensors`` (and ``.resume`` beside each) into a folder, every ``save_every``
+updates and when it is told to stop. Each seed's numbers depend on its own seed alone, so seeds may be
+trained in one stack, split over processes, or resumed apart, with the same result.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainers import checkpoint as files
+from trainers.crar import CRAR, Trainer
+from trainers.envs.world import FiniteWorld, collect, world
+from trainers.plan import TransferPlan
+from trainers.settings import Phase, Settings
+
+# The base's streams and its transfers' never meet: the same seed walks another walk in another phase.
+_PHASE_STREAM = {"train": 0, "transfer": 1}
+
+BASE_PLAN = TransferPlan.from_tree({"name": "base", "rules": [{"component": "*", "action": "copy"}]})
+"""What training from nothing amounts to: every component is trained."""
+
+
+class RunError(ValueError):
+    """A run that cannot start: its folder, seeds, base or device are not as they should be."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run: what to train, from what, for which seeds, and where to."""
+
+    settings: Settings
+    seeds: tuple[int, ...]
+    out: str
+    plan: TransferPlan | None = None
+    """None trains bases; a plan makes transfers of ``base``."""
+    base: str | None = None
+    device: str = "cpu"
+    keep: tuple[int, ...] = ()
+    """Updates at which an extra checkpoint ``seed<N>.step<K>.safetensors`` is kept."""
+
+    @property
+    def phase(self) -> Phase:
+        return self.settings.train if self.plan is None else self.settings.transfer
+
+    def path(self, seed: int) -> Path:
+        """Where a seed's checkpoint goes."""
+        return Path(self.out) / f"seed{seed}.safetensors"
+
+
+@dataclass
+class Member:
+    """One seed on its way: its parameters, its step and what its optimisers remember."""
+
+    seed: int
+    parameters: dict[str, Tensor]
+    step: int = 0
+    squares: dict[str, Tensor] = field(default_factory=dict)
+    curves: dict[str, Any] = field(default_factory=dict)
+
+
+def seeds_from(text: str) -> tuple[int, ...]:
+    """Seeds from ``0-3``, ``0,2,5`` or a mixture; raises :class:`RunError`.
+
+    >>> seeds_from("0-2,7")
+    (0, 1, 2, 7)
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise RunError(f"seeds {text!r}: found {part.strip()!r}, expected numbers such as 0-3 or 0,2,5")
+        span = range(int(first), int(last if dash else first) + 1)
+        if not span:
+            raise RunError(f"seeds {text!r}: {part.strip()!r} is a range of nothing")
+        if len(span) > 100_000:
+            raise RunError(f"seeds {text!r}: {part.strip()!r} is {len(span)} seeds, expected at most 100000")
+        found.extend(span)
+    if len(set(found)) != len(found):
+        raise RunError(f"seeds {text!r}: a seed stands in it twice")
+    return tuple(found)
+
+
+def check_device(device: str) -> None:
+    """Raise :class:`RunError` unless torch can use the device."""
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise RunError(f"device {device!r} cannot be used here: {first}") from None
+
+
+def prepare(run: Run, resume: bool, overwrite: bool) -> list[Member]:
+    """The members that still have updates to do; raises RunError or CheckpointError for bad input."""
+    check_device(run.device)
+    folder = Path(run.out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write_atomically(folder / ".writable", b"")
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise RunError(f"{run.out}: cannot write there ({error.strerror or error})") from None
+    there = [seed for seed in run.seeds if _exists(run, seed)]
+    if there and not (resume or overwrite):
+        raise RunError(
+            f"{run.path(there[0])}: already there; --resume goes on with it, --overwrite begins anew"
+        )
+    agent = CRAR(run.settings, world(run.settings.world))
+    base = _base(run, agent)
+    members = []
+    for seed in run.seeds:
+        found = _resumed(run, seed, base) if resume and seed in there else None
+        member = found or Member(seed, _initial(run, agent, base, seed))
+        if member.step < run.phase.updates:
+            members.append(member)
+    return members
+
+
+def _exists(run: Run, seed: int) -> bool:
+    path = run.path(seed)
+    return path.exists() or Path(f"{path}{files.RESUME_SUFFIX}").exists()
+
+
+def _base(run: Run, agent: CRAR) -> files.Checkpoint | None:
+    if run.base is None:
+        return None
+    assert run.plan is not None
+    base = files.read(run.base)
+    if base.header.system != "crar":
+        raise files.CheckpointError(run.base, f"a {base.header.system!r} checkpoint", "a 'crar' checkpoint")
+    check_shapes(base, agent)
+    run.plan.check(base.tensors, run.settings.loss.terms)
+    if any(rule.action == "ensemble" for rule in run.plan.rules):
+        raise RunError(f"plan {run.plan.name!r}: crar's models have no inputs for an ensemble")
+    return base
+
+
+def check_shapes(base: files.Checkpoint, agent: CRAR) -> None:
+    """Raise CheckpointError, naming the first difference, unless the tensors are the agent's."""
+    expected = agent.shapes()
+    for name, shape in expected.items():
+        if name not in base.tensors:
+            raise files.CheckpointError(base.path, f"no tensor {name}", f"{name} of shape {shape}")
+        found = tuple(base.tensors[name].shape)
+        if found != shape:
+            raise files.CheckpointError(base.path, f"{name} of shape {found}", f"shape {shape}")
+        if base.tensors[name].dtype != torch.float32:
+            found_type = str(base.tensors[name].dtype).removeprefix("torch.")
+            raise files.CheckpointError(base.path, f"{name} of type {found_type}", "float32")
+    for name in base.tensors:
+        if name not in expected:
+            raise files.CheckpointError(base.path, f"a tensor {name}", "only " + ", ".join(agent.nets))
+
+
+def _initial(run: Run, agent: CRAR, base: files.Checkpoint | None, seed: int) -> dict[str, Tensor]:
+    if base is None:
+        return agent.fresh(seed, _PHASE_STREAM["train"])
+    assert run.plan is not None
+    stream = _PHASE_STREAM["transfer"]
+    rng = np.random.default_rng([seed, stream])
+    return run.plan.initialise(base.tensors, agent.fresh(seed, stream), rng)
+
+
+def _header(run: Run, member: Member, base: files.Checkpoint | None) -> files.Header:
+    origin = None
+    if base is not None:
+        origin = {"path": base.path, "sha256": base.sha256, "identity": base.identity}
+    finite = all(bool(torch.isfinite(t).all()) for t in member.parameters.values())
+    return files.Header(
+        system="crar",
+        settings=run.settings.model_dump(mode="json"),
+        task="source" if run.plan is None else "target",
+        step=member.step,
+        seed=member.seed,
+        plan=None if run.plan is None else run.plan.to_tree(),
+        base=origin,
+        metrics={**member.curves, "finite": finite},
+        environment=files.running_environment(run.device),
+    )
+
+
+def _resumed(run: Run, seed: int, base: files.Checkpoint | None) -> Member:
+    path = run.path(seed)
+    weights, state, tensors = files.read_resume(path)
+    expected = _signature(run, seed, base)
+    for name, value in expected.items():
+        if state.get("run", {}).get(name) != value:
+            raise files.CheckpointError(
+                f"{path}{files.RESUME_SUFFIX}", f"a run with other {name}", f"the same {name} to resume"
+            )
+    if path.exists():
+        saved = files.read(path)
+        if saved.identity != state["identity"] and saved.header.step >= state["step"]:
+            raise files.CheckpointError(path, "weights changed since its run wrote them", "the run's own")
+    squares = {k.removeprefix("squares/"): v for k, v in tensors.items() if k.startswith("squares/")}
+    return Member(seed, weights, int(state["step"]), squares, state["curves"])
+
+
+def _signature(run: Run, seed: int, base: files.Checkpoint | None) -> dict[str, Any]:
+    """What must agree for a run to go on as if it had not stopped; the number of updates may grow."""
+    tree = run.settings.model_dump(mode="json")
+    for phase in ("train", "transfer"):
+        for free in ("updates", "save_every"):
+            tree[phase].pop(free)
+    plan = None if run.plan is None else run.plan.to_tree()
+    if run.plan is not None and run.plan.terms:
+        tree["updates"] = run.phase.updates  # the windows of loss terms are shares of the updates
+    return {"settings": tree, "seed": seed, "base": base and base.identity, "plan": plan}
+
+
+def train_members(
+    run: Run,
+    members: Sequence[Member],
+    progress: Callable[[int], None],
+    stopped: Callable[[], bool],
+) -> None:
+    """Train ``members`` (all at one step) as one stack until done or ``stopped()``, saving as it goes.
+
+    ``progress`` is told the number of seed-updates done since it was last called.
+    """
+    torch.set_num_threads(1)
+    the_world: FiniteWorld = world(run.settings.world)
+    agent = CRAR(run.settings, the_world)
+    base = _base(run, agent)
+    stream = _PHASE_STREAM["train" if run.plan is None else "transfer"]
+    data = run.settings.data
+    trainer = Trainer(
+        agent,
+        run.phase,
+        "source" if run.plan is None else "target",
+        run.plan or BASE_PLAN,
+        [m.parameters for m in members],
+        [collect(the_world, data.steps, data.episode_steps, m.seed, stream) for m in members],
+        [(m.seed, stream) for m in members],
+        run.device,
+    )
+    trainer.step = members[0].step
+    _restore_squares(trainer, members)
+
+    def save() -> None:
+        _log(trainer, members)
+        for index, member in enumerate(members):
+            member.parameters = trainer.stack.member(index)
+            member.step = trainer.step
+            _save(run, member, _member_squares(trainer, index), base)
+
+    phase, told = run.phase, trainer.step
+    while trainer.step < phase.updates and not stopped():
+        trainer.update()
+        if trainer.step % phase.log_every == 0:
+            _log(trainer, members)
+        if trainer.step in run.keep:
+            for index, member in enumerate(members):
+                kept = replace(member, parameters=trainer.stack.member(index), step=trainer.step)
+                path = run.path(member.seed).with_suffix(f".step{trainer.step}.safetensors")
+                files.save(path, _header(run, kept, base), kept.parameters)
+        if trainer.step % phase.save_every == 0 and trainer.step < phase.updates:
+            save()
+        if trainer.step % 20 == 0:
+            progress((trainer.step - told) * len(members))
+            told = trainer.step
+    save()
+    progress((trainer.step - told) * len(members))
+
+
+def _log(trainer: Trainer, members: Sequence[Member]) -> None:
+    means = trainer.take_losses()
+    if not means:
+        return
+    for index, member in enumerate(members):
+        curve = member.curves.setdefault("losses", {})
+        member.curves.setdefault("updates", []).append(trainer.step)
+        length = len(member.curves["updates"])
+        for term in trainer.agent.settings.loss.terms:
+            values = curve.setdefault(term, [None] * (length - 1))
+            value = float(means[term][index]) if term in means else None
+            values.append(value if value is not None and np.isfinite(value) else None)
+
+
+def _save(run: Run, member: Member, squares: dict[str, Tensor], base: files.Checkpoint | None) -> None:
+    path = run.path(member.seed)
+    state = {
+        "step": member.step,
+        "curves": member.curves,
+        "run": _signature(run, member.seed, base),
+    }
+    files.save_resume(path, member.parameters, state, {f"squares/{k}": v for k, v in squares.items()})
+    files.save(path, _header(run, member, base), member.parameters)
+
+
+def _member_squares(trainer: Trainer, index: int) -> dict[str, Tensor]:
+    return {
+        f"{optimiser}/{component}": values[index].cpu().clone()
+        for optimiser, components in trainer.squares.items()
+        for component, values in components.items()
+    }
+
+
+def _restore_squares(trainer: Trainer, members: Sequence[Member]) -> None:
+    for key in members[0].squares:
+        optimiser, _, component = key.partition("/")
+        rows = torch.stack([m.squares[key] for m in members])
+        trainer.squares.setdefault(optimiser, {})[component] = rows.to(
+            trainer.stack.buffers[component].device
+        )
+
+
+def execute(run: Run, members: Sequence[Member], jobs: int, progress: Callable[[int], None]) -> bool:
+    """Train all members, over ``jobs`` processes; False where it was interrupted (everything is saved)."""
+    groups = _groups(members, jobs)
+    if len(groups) <= 1 or jobs == 1:
+        return _execute_here(run, groups, progress)
+    return _execute_apart(run, groups, progress)
+
+
+def _groups(members: Sequence[Member], jobs: int) -> list[list[Member]]:
+    """Stacks of equal step, the largest split until there is one for each process."""
+    by_step: dict[int, list[Member]] = {}
+    for member in members:
+        by_step.setdefault(member.step, []).append(member)
+    groups = list(by_step.values())
+    while len(groups) < jobs and any(len(g) > 1 for g in groups):
+        groups.sort(key=len)
+        largest = groups.pop()
+        groups += [largest[::2], largest[1::2]]
+    return groups
+
+
+def _execute_here(run: Run, groups: Sequence[Sequence[Member]], progress: Callable[[int], None]) -> bool:
+    stop = _StopOnSignal()
+    with stop:
+        for group in groups:
+            train_members(run, group, progress, stop)
+    return not stop()
+
+
+class _StopOnSignal:
+    """While active, SIGINT and SIGTERM ask for a stop at the next update instead of raising."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: dict[int, Any] = {}
+
+    def __call__(self) -> bool:
+        return self._asked
+
+    def __enter__(self) -> _StopOnSignal:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._before[number] = signal.signal(number, self._ask)
+            except ValueError:  # not in the main thread: whoever called decides about signals
+                break
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _ask(self, *_: object) -> None:
+        self._asked = True
+
+
+def _execute_apart(run: Run, groups: Sequence[Sequence[Member]], progress: Callable[[int], None]) -> bool:
+    context = multiprocessing.get_context("spawn")
+    told: multiprocessing.Queue[tuple[str, Any]] = context.Queue()
+    asked = context.Event()
+    waiting: list[Sequence[Member]] = list(groups)
+    workers = {
+        number: context.Process(target=_work, args=(run, group, told, asked, number), daemon=True)
+        for number, group in enumerate(waiting)
+    }
+    stop = _StopOnSignal()
+    with stop:
+        for worker in workers.values():
+            worker.start()
+        failures: list[str] = []
+        while workers:
+            if stop():
+                asked.set()
+            try:
+                kind, value = told.get(timeout=0.2)
+            except queue.Empty:
+                for number, worker in list(workers.items()):
+                    if worker.exitcode not in (None, 0):
+                        failures.append(f"a training process ended with status {worker.exitcode}")
+                        del workers[number]
+                continue
+            if kind == "progress":
+                progress(value)
+            elif kind == "done":
+                workers.pop(value).join()
+            else:
+                failures.append(value)
+        if failures:
+            raise RunError(failures[0])
+    return not stop()
+
+
+def _work(run: Run, group: Sequence[Member], told: Any, asked: Any, number: int) -> None:
+    # Ctrl-C reaches the whole process group; the parent decides, and asks through the event.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
+    try:
+        train_members(
+            run,
+            group,
+            lambda n: told.put(("progress", n)),
+            lambda: asked.is_set() or os.getppid() != parent,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        told.put(("failed", str(error)))
+    told.put(("done", number))

@@ -1,0 +1,175 @@
+"""Many networks of one shape trained side by side: stacked parameters, tanh nets and RMSprop.
+
+Every tensor carries a leading stack axis S: one network per seed while training, one per point while
+a landscape is measured, one alone for a loaded checkpoint. All matrix products are batched over S, so
+a network's numbers do not depend on which others stand beside it (bit for bit on the CPU).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Matrix kernels round differently on differently aligned memory, and a member's place in the stack would
+# show in its last bits. So every parameter starts on a 64-byte boundary (16 floats), and nets work on a
+# multiple of 16 rows, which puts every member's activations on one too.
+ALIGNMENT = 64 // 4
+
+Parameters = Mapping[str, Tensor]
+"""Named parameters, ``component/parameter``, each with a leading stack axis (S, *shape)."""
+
+
+@dataclass(frozen=True)
+class TanhNet:
+    """A fully connected net: tanh between the layers, linear at the end; ``sizes`` from input to output."""
+
+    sizes: tuple[int, ...]
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Parameter names and their shapes, without the stack axis; weights are (out, in)."""
+        named: dict[str, tuple[int, ...]] = {}
+        for layer, (fan_in, fan_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
+            named[f"{layer}.weight"] = (fan_out, fan_in)
+            named[f"{layer}.bias"] = (fan_out,)
+        return named
+
+    def fresh(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Glorot-uniform weights and zero biases, as in the paper's public code; no stack axis."""
+        return {
+            name: torch.zeros(shape)
+            if len(shape) == 1
+            else torch.from_numpy(rng.uniform(-1, 1, shape).astype(np.float32) * math.sqrt(6.0 / sum(shape)))
+            for name, shape in self.shapes().items()
+        }
+
+    def __call__(self, parameters: Parameters, component: str, x: Tensor) -> Tensor:
+        """Outputs (S, n, out) for inputs (S, n, in), or (n, in) shared by the whole stack."""
+        last, rows = len(self.sizes) - 2, x.shape[-2]
+        if rows % ALIGNMENT:
+            x = torch.nn.functional.pad(x, (0, 0, 0, _aligned(rows) - rows))
+        for layer in range(last + 1):
+            weight = parameters[f"{component}/{layer}.weight"]
+            bias = parameters[f"{component}/{layer}.bias"]
+            if x.dim() == 2:
+                x = x.expand(weight.shape[0], -1, -1)
+            x = torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+            if layer < last:
+                x = torch.tanh(x)
+        return x[:, :rows]
+
+
+class Stack:
+    """Stacked parameters kept in one contiguous (S, P) buffer per component, with named views.
+
+    The views are what networks read; the buffers are what the optimiser steps, one pass over each
+    component whatever its number of layers.
+    """
+
+    def __init__(self, members: Sequence[Parameters], device: torch.device | str = "cpu") -> None:
+        """Stack ``members``, each a full set of parameters without a stack axis, in their given order."""
+        if not members:
+            raise ValueError("a stack needs at least one member")
+        self.buffers: dict[str, Tensor] = {}
+        self.views: dict[str, Tensor] = {}
+        self._names: dict[str, list[str]] = {}
+        for name in members[0]:
+            self._names.setdefault(component_of(name), []).append(name)
+        for component, names in self._names.items():
+            shapes = [members[0][name].shape for name in names]
+            starts = [0]
+            for shape in shapes:
+                starts.append(starts[-1] + _aligned(shape.numel()))
+            buffer = torch.zeros(len(members), starts[-1], dtype=torch.float32, device=device)
+            self.buffers[component] = buffer
+            for name, shape, start in zip(names, shapes, starts, strict=False):
+                view = buffer[:, start : start + shape.numel()].view(len(members), *shape).detach()
+                for row, member in zip(view, members, strict=True):
+                    row.copy_(member[name])
+                self.views[name] = view
+
+    def __len__(self) -> int:
+        return next(iter(self.buffers.values())).shape[0]
+
+    def names(self, component: str) -> list[str]:
+        """The full parameter names of a component, in the order of its buffer."""
+        return self._names[component]
+
+    def span(self, name: str) -> slice:
+        """Where a parameter lies in its component's buffer."""
+        view = self.views[name]
+        start = view.storage_offset()
+        return slice(start, start + view[0].numel())
+
+    def train_only(self, names: Iterable[str]) -> None:
+        """Let gradients reach just these parameters."""
+        trainable = set(names)
+        for name, view in self.views.items():
+            view.requires_grad_(name in trainable)
+
+    def member(self, index: int) -> dict[str, Tensor]:
+        """A copy of one member's parameters on the CPU, without the stack axis."""
+        return {name: view[index].detach().cpu().clone() for name, view in self.views.items()}
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def component_of(name: str) -> str:
+    """The component that a parameter belongs to: ``encoder/0.weight`` -> ``encoder``."""
+    return name.partition("/")[0]
+
+
+@dataclass(frozen=True)
+class RMSprop:
+    """RMSprop with its ε outside the root and a clipped gradient norm, each stack member for itself.
+
+    v ← ρ·v + (1−ρ)·g²;  θ ← θ − lr·g / (√v + ε), with g scaled down to ``clip`` where its norm, over
+    all the parameters of the step, is larger.
+    """
+
+    rho: float = 0.9
+    epsilon: float = 1e-4
+    clip: float = 1.0
+
+    def step(
+        self,
+        stack: Stack,
+        gradients: Mapping[str, Tensor],
+        squares: dict[str, Tensor],
+        learning_rate: float,
+    ) -> None:
+        """Step the components of ``gradients``, each (S, P); ``squares`` holds v and is updated."""
+        with torch.no_grad():
+            norms = [torch.linalg.vector_norm(g, dim=1, keepdim=True) for g in gradients.values()]
+            norm = norms[0] if len(norms) == 1 else torch.cat(norms, 1).norm(dim=1, keepdim=True)
+            scale = self.clip / norm.clamp_min(self.clip)
+            for component, gradient in gradients.items():
+                gradient.mul_(scale)
+                square = squares.get(component)
+                if square is None:
+                    square = squares[component] = torch.zeros_like(gradient)
+                square.mul_(self.rho).addcmul_(gradient, gradient, value=1 - self.rho)
+                root = square.sqrt().add_(self.epsilon)
+                stack.buffers[component].addcdiv_(gradient, root, value=-learning_rate)
+
+
+def gradients(loss: Tensor, stack: Stack, components: Sequence[str], keep: bool = False) -> dict[str, Tensor]:
+    """∂loss/∂component for each component, flattened to (S, P) in the order of its buffer.
+
+    ``loss`` is a scalar: the sum over the stack, so that members do not see each other. Parameters of
+    the component that are not trained, or that the loss does not reach, get zeros.
+    """
+    names = [n for c in components for n in stack.names(c) if stack.views[n].requires_grad]
+    views = [stack.views[n] for n in names]
+    found = torch.autograd.grad(loss, views, retain_graph=keep, allow_unused=True, materialize_grads=True)
+    flat = {c: torch.zeros_like(stack.buffers[c]) for c in components}
+    for name, gradient in zip(names, found, strict=True):
+        component = component_of(name)
+        flat[component][:, stack.span(name)].copy_(gradient.flatten(1))
+    return flat
