@@ -39,6 +39,9 @@ RUNGS: tuple[Rung, ...] = ("identity", "signs", "permutation", "orthogonal", "si
 RELATIVE_RANK = 1e-12
 """Covariance eigenvalues below this share of the largest count as zero: float64 keeps 15 digits."""
 
+SPLIT_WORK = 10**8
+"""n·d² over all splits, about a second's work; below 64 dimensions the cost no longer grows with d."""
+
 MIN_STATES = 8
 """Distinct states below which nothing is fitted: a half would hold fewer than 4."""
 
@@ -114,7 +117,7 @@ def ladder(
 
     ``groups`` (n,) names the state or episode of each sample: a group never stands in both halves, and
     the bootstrap resamples whole groups. By default equal rows are one state. ``splits`` random halves
-    are averaged (default: as many as make about 20,000 fitted rows, from 1 to 100). Raises ProbeError.
+    are averaged (default: as many as :data:`SPLIT_WORK` allows, from 1 to 100). Raises ProbeError.
     """
     transfer, base = as_pair(x, y)
     state = labels(groups, transfer, base)
@@ -123,7 +126,8 @@ def ladder(
     spread = np.square(base - base.mean(0)).sum(1)
     total = resampling.resampled(spread[:, None])[:, 0]
     rng = np.random.default_rng([seed, 1])
-    splits = splits or int(np.clip(20_000 // len(base), 1, 100))
+    rows, columns = base.shape
+    splits = splits or int(np.clip(SPLIT_WORK // (rows * max(columns, 64) ** 2), 1, 100))
     halves = [_halves(state, rng) for _ in range(splits)]
 
     rungs = [(rung, False) for rung in RUNGS] + [(rung, True) for rung in SHIFTED]

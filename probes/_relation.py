@@ -23,13 +23,13 @@ Relation = Literal[
 ]
 
 MARGIN = 0.05
-"""δ: a smaller map is as good as the best one when its R² is within this. A displacement of every state
-by 5% of the base's variance moves none of the maze's states past its neighbour (their squared spacing is
-above it), so a frozen model cannot tell the two apart."""
+"""δ: a smaller map is as good as the best one when its R² is within this. Five times the largest gap
+between identity and best map (0.01) among the maze's transfers that have all 31 states in place."""
 
-REMAINDER = 0.15
-"""…or when it undoes all but this share of the mismatch that the best map undoes. Frozen models bend a
-mirrored embedding, and a larger map picks up some of the bend: on the maze a flip undoes 86–100% of it."""
+REMAINDER = 0.5
+"""…or, for any map but the identity, when the best one leaves more than 1/(1 + this) = two thirds of what
+it leaves unexplained. Frozen models bend a mirrored embedding, and larger maps pick up some of the bend
+(on the maze up to a third of what the flip leaves); a true rotation or shear leaves far less than that."""
 
 FLOOR = 0.3
 """R² below which no rung explains the transfer: `unrelated`."""
@@ -41,10 +41,14 @@ SIGN_STABILITY = 0.95
 """Share of resamples in which an axis must keep its sign to count as negated."""
 
 RANK_LOST = 2 / 3
-"""Effective rank, as a share of the base's, below which an embedding that no map recovers has collapsed."""
+"""Effective rank, as a share of the base's, below which an embedding has collapsed…"""
+
+RECOVERED = 0.9
+"""…unless some map recovers this much of the base (R²) all the same: what was lost then hardly counted."""
 
 VARIANCE_LOST = 1e-2
-"""The same for the total variance."""
+"""Total variance, as a share of the base's, below which an embedding that no map explains has collapsed;
+one that a map does explain is `rescaled`."""
 
 _NAME: dict[tuple[Rung, bool], Relation] = {
     ("identity", False): "matched",
@@ -130,10 +134,11 @@ def relation(
     mismatch = 0.0
     if base_variance <= 0:
         return answer(None, 0.0, reason="the base's embedding is constant")
-    lost = ranks[1] < RANK_LOST * ranks[0] or ratio < VARIANCE_LOST
+    flat = ranks[1] < RANK_LOST * ranks[0]
+    faint = ratio < VARIANCE_LOST
     complete = rungs["affine"].r2.value is not None
-    chosen = int(_choose(values[:, order], margin, lost, complete)[0])
-    resampled = _choose(rungs.draws[:, order], margin, lost, complete)
+    chosen = int(_choose(values[:, order], margin, flat, faint, complete)[0])
+    resampled = _choose(rungs.draws[:, order], margin, flat, faint, complete)
     name = names[chosen]
     agreement = float(np.mean([names[c] == name for c in resampled]))
     mismatch = float(np.mean(resampled != 0))
@@ -164,17 +169,18 @@ def _column(key: tuple[Rung, bool]) -> int:
     return RUNGS.index(rung) + (len(RUNGS) if shifted else 0)
 
 
-def _choose(r2: Floats, margin: float, lost: bool, complete: bool) -> NDArray[np.int64]:
+def _choose(r2: Floats, margin: float, flat: bool, faint: bool, complete: bool) -> NDArray[np.int64]:
     """For rows of R² (m, candidates), smallest map first: the candidate, or those after the last one:
-    collapsed, unrelated, none."""
+    collapsed, unrelated, none. ``flat`` and ``faint`` say that rank or variance is lost, ``complete``
+    that the largest map could be fitted."""
     known = np.where(np.isnan(r2), -np.inf, r2)
     best = known.max(1, keepdims=True)
-    mismatch = np.where(np.isfinite(known[:, :1]), best - known[:, :1], 0.0)
-    slack = np.maximum(margin, REMAINDER * mismatch)
-    slack = np.repeat(slack, known.shape[1], axis=1)
+    slack = np.repeat(np.maximum(margin, REMAINDER * (1 - best)), known.shape[1], axis=1)
     slack[:, 0] = margin
     lowest = (known >= best - slack).argmax(1)
-    explained = best[:, 0] >= FLOOR
-    otherwise = known.shape[1] + (0 if lost else 1 if complete else 2)
-    chosen: NDArray[np.int64] = np.where(explained, lowest, otherwise).astype(np.int64)
+    collapsed = (best[:, 0] < RECOVERED) if flat else (best[:, 0] < FLOOR) & faint
+    nothing = known.shape[1] + (1 if complete else 2)
+    chosen: NDArray[np.int64] = np.where(
+        collapsed, known.shape[1], np.where(best[:, 0] >= FLOOR, lowest, nothing)
+    ).astype(np.int64)
     return chosen

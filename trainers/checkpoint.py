@@ -155,19 +155,22 @@ def _decode(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Ten
     except OSError as error:
         found = (error.strerror or str(error)).lower()
         raise CheckpointError(path, found, "a checkpoint file") from None
-    if content[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        raise CheckpointError(path, "a pickle, which is never loaded", "a .safetensors checkpoint")
-    if content[:4] == b"PK\x03\x04":
-        found = "a zip archive (torch.save writes pickles in one), which is never loaded"
-        raise CheckpointError(path, found, "a .safetensors checkpoint")
     try:
         tensors = safetensors.torch.load(content)
         size = int.from_bytes(content[:8], "little")
         words = json.loads(content[8 : 8 + size]).get("__metadata__", {})
     except (safetensors.SafetensorError, ValueError, KeyError, RecursionError, RuntimeError) as error:
-        found = f"{len(content)} bytes that are no whole safetensors file ({error})"
-        raise CheckpointError(path, found.replace("\n", " "), "a .safetensors checkpoint") from None
+        raise CheckpointError(path, _guess(content, error), "a .safetensors checkpoint") from None
     return words, tensors, content
+
+
+def _guess(content: bytes, error: Exception) -> str:
+    """What bytes that are no safetensors file look like, without ever running them."""
+    if content[:1] == b"\x80" and content[1:2] in b"\x02\x03\x04\x05":
+        return "a pickle, which is never loaded"
+    if content[:4] == b"PK\x03\x04":
+        return "a zip archive (torch.save writes pickles in one), which is never loaded"
+    return " ".join(f"{len(content)} bytes that are no whole safetensors file ({error})".split())
 
 
 def _header(path: str | os.PathLike[str], text: str) -> Header:

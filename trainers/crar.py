@@ -177,7 +177,7 @@ class Trainer:
         self.stack = Stack(members, device)
         self._trainable = plan.trainable(self.stack.views)
         self.stack.train_only(self._trainable)
-        self._components = list(dict.fromkeys(map(component_of, self._trainable)))
+        self._components = list(dict.fromkeys(map(component_of, sorted(self._trainable))))
         self._pictures = torch.from_numpy(agent.world.observations[task]).to(device)
         self._data = [_tensors(d, device) for d in data]
         self._seeds = [list(s) for s in batch_seeds]

@@ -409,8 +409,9 @@ def _execute_apart(run: Run, groups: Sequence[Sequence[Member]], progress: Calla
 
 
 def _work(run: Run, group: Sequence[Member], told: Any, asked: Any, number: int) -> None:
-    # Ctrl-C reaches the whole process group; the parent decides, and asks through the event.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Signals reach the whole process group; the parent decides, and asks through the event.
+    for request in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(request, signal.SIG_IGN)
     parent = os.getppid()
     try:
         train_members(

@@ -71,13 +71,17 @@ class Stack:
     """
 
     def __init__(self, members: Sequence[Parameters], device: torch.device | str = "cpu") -> None:
-        """Stack ``members``, each a full set of parameters without a stack axis, in their given order."""
+        """Stack ``members``, each a full set of parameters without a stack axis, in their given order.
+
+        Parameters are laid out in the order of their names, whatever the order of the mappings: sums
+        over a buffer, and running squares saved from one, then mean the same in every run.
+        """
         if not members:
             raise ValueError("a stack needs at least one member")
         self.buffers: dict[str, Tensor] = {}
         self.views: dict[str, Tensor] = {}
         self._names: dict[str, list[str]] = {}
-        for name in members[0]:
+        for name in sorted(members[0]):
             self._names.setdefault(component_of(name), []).append(name)
         for component, names in self._names.items():
             shapes = [members[0][name].shape for name in names]

@@ -1,0 +1,38 @@
+# `make demo` and `make test` need Python 3.11+ and make, and set up everything else in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint check examples benchmarks clean
+
+demo: $(READY)  ## train, transfer, diagnose; writes demo/index.html
+	$(BIN)/diag demo
+
+test: $(READY) lint  ## lint, types, layers, doctests and tests
+	$(BIN)/python -m pytest -n 2 -m "not long"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+examples: $(READY)  ## make the checkpoints in examples/ anew (about ten minutes)
+	$(BIN)/python examples/make.py
+
+benchmarks: $(READY)
+	$(BIN)/python benchmarks/startup.py
+
+clean:
+	rm -rf $(VENV) demo
+
+# The CPU build of torch where pip's index has one; see README for choosing another.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(TORCH_INDEX) torch -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e '.[dev]' -c constraints.txt
+	touch $@

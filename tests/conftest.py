@@ -1,0 +1,68 @@
+"""Fixtures: the example checkpoints, and short training runs made once a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from trainers.plan import TransferPlan, named_plan
+from trainers.run import Run, execute, prepare
+from trainers.settings import Settings, preset
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def examples() -> Path:
+    return EXAMPLES
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def base_embedding(rng: np.random.Generator) -> NDArray[np.float64]:
+    """200 states in 3 dimensions whose axes differ in spread, so that no rotation is a symmetry."""
+    return rng.normal(size=(200, 3)) * [1.0, 0.7, 0.4]
+
+
+def short(*assignments: str) -> Settings:
+    """The simple maze's settings, made short."""
+    return preset("simple-maze").with_overrides(["train.updates=40", "transfer.updates=40", *assignments])
+
+
+def train(
+    out: Path,
+    settings: Settings,
+    seeds: tuple[int, ...],
+    base: Path | None = None,
+    plan: TransferPlan | None = None,
+    jobs: int = 1,
+    resume: bool = False,
+) -> Run:
+    """Run a training to its end in this process and return it."""
+    if base is not None and plan is None:
+        plan = named_plan("freeze-dynamics")
+    run = Run(settings, seeds, str(out), plan, None if base is None else str(base))
+    assert execute(run, prepare(run, resume, overwrite=False), jobs, lambda n: None)
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a short base (base/seed0) and a transfer of it (transfer/seed0)."""
+    folder = tmp_path_factory.mktemp("trained")
+    train(folder / "base", short(), (0,))
+    train(folder / "transfer", short(), (0,), folder / "base" / "seed0.safetensors")
+    return folder

@@ -1,0 +1,149 @@
+"""TransferPlan: each action does what its paper says, and plans survive writing and reading."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainers.plan import PlanError, Rule, TransferPlan, Window, named_plan, plan_names, read_plan
+
+BASE = {
+    "encoder/0.weight": torch.arange(12.0).reshape(3, 4),
+    "encoder/0.bias": torch.arange(3.0),
+    "reward/0.weight": torch.full((2, 3), 5.0),
+    "reward/1.weight": torch.full((1, 2), 7.0),
+}
+FRESH = {name: torch.full_like(tensor, -1.0) for name, tensor in BASE.items()}
+
+
+def start(*rules: dict[str, object]) -> dict[str, torch.Tensor]:
+    plan = TransferPlan.from_tree({"name": "p", "rules": [{"component": "*", "action": "copy"}, *rules]})
+    return plan.initialise(BASE, FRESH, np.random.default_rng(0))
+
+
+def test_copy_and_freeze_take_the_base_without_sharing_memory() -> None:
+    found = start({"component": "reward", "action": "freeze"})
+    for name, tensor in BASE.items():
+        assert torch.equal(found[name], tensor)
+        assert found[name].data_ptr() != tensor.data_ptr()
+
+
+def test_reset_takes_the_fresh_initialisation() -> None:
+    assert torch.equal(start({"component": "encoder", "action": "reset"})["encoder/0.bias"], -torch.ones(3))
+
+
+def test_permute_shuffles_the_entries_of_each_tensor() -> None:
+    found = start({"component": "encoder", "action": "permute"})["encoder/0.weight"]
+    assert sorted(found.flatten().tolist()) == list(range(12))
+    assert not torch.equal(found, BASE["encoder/0.weight"])
+
+
+def test_fraction_adds_a_share_of_the_base_to_the_fresh_weights() -> None:
+    found = start({"component": "reward", "parameters": "1.*", "action": "fraction", "fraction": 0.2})
+    assert torch.allclose(found["reward/1.weight"], torch.tensor([[0.4, 0.4]]))
+    assert torch.equal(found["reward/0.weight"], BASE["reward/0.weight"])
+
+
+def test_columns_reset_only_the_action_inputs() -> None:
+    found = start({"component": "encoder", "action": "reset", "columns": [2, 4]})["encoder/0.weight"]
+    assert torch.equal(found[:, :2], BASE["encoder/0.weight"][:, :2])
+    assert (found[:, 2:] == -1).all()
+
+
+def test_an_ensemble_keeps_a_frozen_copy_beside_a_fresh_component() -> None:
+    plan = TransferPlan.from_tree(
+        {
+            "name": "p",
+            "rules": [{"component": "*", "action": "copy"}, {"component": "reward", "action": "ensemble"}],
+        }
+    )
+    found = plan.initialise(BASE, FRESH, np.random.default_rng(0))
+    assert torch.equal(found["reward.source/0.weight"], BASE["reward/0.weight"])
+    assert torch.equal(found["reward/0.weight"], FRESH["reward/0.weight"])
+
+
+def test_trainable_and_frozen_components() -> None:
+    plan = named_plan("freeze-dynamics")
+    assert plan.trainable(BASE) == {"encoder/0.weight", "encoder/0.bias"}
+    assert plan.frozen_components(BASE) == ["reward"]
+    assert named_plan("fine-tune").frozen_components(BASE) == []
+
+
+def test_windows_are_shares_of_the_updates() -> None:
+    plan = named_plan("delayed-structure")
+    terms = ("transition", "bound", "entropy_random", "entropy_successive")
+    assert plan.active_terms(terms, 149, 1000) == ("transition",)
+    assert plan.active_terms(terms, 150, 1000) == terms
+    silent = named_plan("no-random-entropy")
+    assert "entropy_random" not in silent.active_terms(terms, 0, 10)
+
+
+actions = st.sampled_from(["copy", "freeze", "reset", "permute", "ensemble"]).map(lambda a: {"action": a})
+fractions = st.floats(-2, 2).map(lambda f: {"action": "fraction", "fraction": f})
+names = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=12)
+rules = st.builds(
+    lambda c, p, a: Rule(component=c, parameters=p, **a), names, names, st.one_of(actions, fractions)
+)
+windows = st.dictionaries(names, st.builds(Window, start=st.floats(0, 1), stop=st.floats(0, 1)), max_size=3)
+plans = st.builds(
+    TransferPlan, name=names, rules=st.lists(rules, max_size=5).map(tuple), terms=windows
+)
+
+
+@given(plans)
+def test_plans_round_trip(plan: TransferPlan) -> None:
+    assert TransferPlan.from_tree(plan.to_tree()) == plan
+
+
+@pytest.mark.parametrize("name", plan_names())
+def test_shipped_plans_fit_crar(name: str) -> None:
+    named_plan(name).check(BASE, ("transition", "bound", "entropy_random", "entropy_successive"))
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"rules": [{"component": "encoder", "action": "copy"}]}, "says nothing of 'reward/0.weight'"),
+        (
+            {"rules": [{"component": "*", "action": "copy"}, {"component": "encodr", "action": "reset"}]},
+            "did you mean 'encoder",
+        ),
+        ({"rules": [{"component": "*", "action": "copy"}], "terms": {"bund": {}}}, "did you mean 'bound'"),
+    ],
+)
+def test_plans_that_do_not_fit_are_named(tree: dict[str, object], words: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        TransferPlan.from_tree({"name": "p", **tree}).check(BASE, ("bound",))
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"component": "*", "action": "frieze"},
+        {"component": "*", "action": "fraction"},
+        {"component": "*", "action": "copy", "fraction": 0.5},
+        {"component": "*", "action": "copy", "columns": [0, 2]},
+        {"component": "*", "action": "reset", "columns": [2, 2]},
+        {"component": "*", "action": "copy", "extra": 1},
+    ],
+)
+def test_rules_that_make_no_sense_are_refused(rule: dict[str, object]) -> None:
+    with pytest.raises(PlanError):
+        TransferPlan.from_tree({"name": "p", "rules": [rule]})
+
+
+def test_plans_are_read_from_files(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('rules = [{ component = "*", action = "copy" }]')
+    assert read_plan(str(path)).name == "mine"
+    path.write_text("rules = [")
+    with pytest.raises(PlanError, match="not a TOML file"):
+        read_plan(str(path))
+    with pytest.raises(PlanError, match="did you mean 'freeze-dynamics'"):
+        read_plan("freeze-dynamic")

@@ -1,0 +1,234 @@
+"""Measures and the ladder: closed forms, the relations they must name, and the ones they must not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.stats import ortho_group
+
+import probes
+from probes import ProbeError
+
+Array = NDArray[np.float64]
+
+
+def noisy(x: Array, share: float = 0.1) -> Array:
+    """x with noise of ``share`` of its own spread."""
+    return x + share * x.std() * np.random.default_rng(9).normal(size=x.shape)
+
+
+def turned(d: int) -> Array:
+    return np.asarray(ortho_group.rvs(d, random_state=4))
+
+
+RELATIONS: dict[str, tuple[Callable[[Array], Array], str, tuple[int, ...]]] = {
+    "itself": (lambda y: y, "matched", ()),
+    "one axis": (lambda y: y * [1, -1, 1], "flipped", (1,)),
+    "all axes": (lambda y: -y, "flipped", (0, 1, 2)),
+    "swapped": (lambda y: y[:, [1, 0, 2]], "permuted", ()),
+    "swapped and negated": (lambda y: y[:, [1, 2, 0]] * [1, -1, 1], "permuted", (2,)),
+    "turned": (lambda y: y @ turned(3), "rotated", ()),
+    "half the size": (lambda y: 0.5 * y, "rescaled", ()),
+    "thrice the size": (lambda y: 3 * y @ turned(3), "rescaled", ()),
+    "sheared": (lambda y: y @ np.array([[1, 2, 0], [0, 1, 0], [0, 0, 3.0]]), "affine", ()),
+    "displaced": (lambda y: y + [2, 0, 1], "affine", ()),
+    "flipped and displaced": (lambda y: y * [1, 1, -1] + [1, 0, 1], "flipped", (2,)),
+    "constant": (lambda y: np.ones_like(y), "collapsed", ()),
+    "a line": (lambda y: np.outer(np.tanh(3 * y[:, 0]), [1, 1, 1.0]), "collapsed", ()),
+    "something else": (lambda y: np.random.default_rng(8).normal(size=y.shape), "unrelated", ()),
+}
+
+
+@pytest.mark.parametrize("name", RELATIONS)
+def test_relations_are_named(base_embedding: Array, name: str) -> None:
+    make, relation, axes = RELATIONS[name]
+    moved = make(base_embedding)
+    found = probes.relation(noisy(moved) if moved.std() > 0 else moved, base_embedding)
+    assert (found.relation, found.axes) == (relation, axes), found.reason
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_bent_flip_is_a_flip(seed: int) -> None:
+    """R² about 0.55 after the flip against less than -0.5 before, with little more from larger maps."""
+    rng = np.random.default_rng(seed)
+    y = rng.uniform(-1, 1, size=(31, 2))
+    bend = 0.55 * np.stack([np.sin(3 * y[:, 1]), np.cos(4 * y[:, 0])], 1)
+    x = y * [1, -1] + bend - bend.mean(0)
+    found = probes.relation(x, y)
+    assert found.ladder["signs"].r2.value is not None
+    assert 0.3 < found.ladder["signs"].r2.value < 0.8
+    assert found.relation in ("flipped", None)
+    assert found.mismatch == 1.0
+    assert found.relation is None or found.axes == (1,)
+
+
+def test_similarity_scores_do_not_see_a_flip(base_embedding: Array) -> None:
+    flipped = -base_embedding
+    assert probes.cka(flipped, base_embedding).value == pytest.approx(1)
+    assert probes.cca(flipped, base_embedding).value == pytest.approx(1)
+    flip = probes.relation(flipped, base_embedding).flip
+    assert flip.value is not None
+    # identity: Σ(−y − y)² / Σ(y − ȳ)² is 4 up to the mean; signs: exact.
+    uncentred = np.square(base_embedding).sum() / np.square(base_embedding - base_embedding.mean(0)).sum()
+    assert flip.value == pytest.approx(4 * uncentred)
+
+
+def test_identity_r2_in_closed_form() -> None:
+    y = np.array([[float(i), 0.0] for i in range(10)])
+    found = probes.ladder(y + [0.5, 0.0], y)
+    assert found["identity"].r2.value == pytest.approx(1 - 10 * 0.25 / 82.5)
+
+
+@given(st.integers(2, 6), st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_each_rung_undoes_its_own_maps(d: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=(80, d))
+    signs = rng.choice([-1.0, 1.0], d)
+    order = rng.permutation(d)
+    turn = np.linalg.qr(rng.normal(size=(d, d)))[0]
+    offset = rng.normal(size=d)
+    made = {
+        "identity": y,
+        "signs": y * signs,
+        "permutation": y[:, order] * signs,
+        "orthogonal": y @ turn + offset,
+        "similarity": 1.7 * y @ turn + offset,
+        "affine": y @ (turn + 0.3 * np.eye(d)) + offset,
+    }
+    for rung, x in made.items():
+        found = probes.ladder(x, y)
+        upwards = found.steps[probes.RUNGS.index(rung) :]
+        for step in upwards:
+            assert step.r2.value is not None
+            if step.transform != "affine" or np.linalg.cond(turn + 0.3 * np.eye(d)) < 50:
+                assert step.r2.value == pytest.approx(1, abs=1e-6), (rung, step.transform)
+            assert step.map is not None
+        np.testing.assert_allclose(found[rung].map(x), y, atol=1e-6)  # type: ignore[misc, index]
+
+
+def test_a_state_never_stands_in_both_halves() -> None:
+    """Repeating every state a hundred times must not make noise predictable."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 5)), rng.normal(size=(20, 5))
+    repeated = probes.ladder(np.repeat(x, 100, 0), np.repeat(y, 100, 0))
+    assert repeated.states == 20
+    value = repeated["affine"].r2.value
+    assert value is not None
+    assert value < 0
+
+
+def test_signs_need_no_search_at_any_width() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(2200, 512))
+    signs = np.where(np.arange(512) % 3 == 0, -1.0, 1.0)
+    found = probes.relation(y * signs + 0.1 * rng.normal(size=y.shape), y)
+    assert found.relation == "flipped"
+    assert found.axes == tuple(range(0, 512, 3))
+
+
+def test_too_few_states_and_too_many_dimensions_are_reasons() -> None:
+    rng = np.random.default_rng(0)
+    found = probes.ladder(rng.normal(size=(20, 15)), rng.normal(size=(20, 15)))
+    assert found["affine"].r2.value is None
+    assert "distinct states" in (found["affine"].r2.reason or "")
+    few = probes.ladder(rng.normal(size=(5, 2)), rng.normal(size=(5, 2)))
+    assert few["signs"].r2.value is None
+
+
+def test_different_dimensions_leave_only_the_affine_rung() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(100, 2))
+    x = np.concatenate([y, rng.normal(size=(100, 1))], 1)
+    found = probes.relation(x, y)
+    assert found.relation == "affine"
+    assert found.ladder["orthogonal"].r2.reason == "the embeddings have 3 and 2 dimensions"
+
+
+def test_l2_and_nearest_own() -> None:
+    y = np.array([[0.0, 0], [1, 0], [0, 1], [1, 1]])
+    distance = probes.l2(y + [0.3, 0.4], y)
+    assert distance.mean.value == pytest.approx(0.5)
+    assert distance.relative.value == pytest.approx(0.5 / np.sqrt(0.5))
+    assert probes.nearest_own(y + 0.2, y)[0].value == 1
+    share, own = probes.nearest_own(1 - y, y)
+    assert share.value == 0
+    assert not own.any()
+
+
+def test_effective_rank_in_closed_form() -> None:
+    square = np.array([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]])
+    assert probes.effective_rank(square) == pytest.approx(2)
+    assert probes.effective_rank(np.full((5, 3), 1000.1)) == 0
+    assert probes.effective_rank(square + 1e3) == pytest.approx(2)
+    assert probes.effective_rank(square * 1e-6) == pytest.approx(2)
+
+
+def test_cca_against_the_textbook() -> None:
+    """Two one-dimensional variables: CCA is |Pearson's r|, and CKA its square."""
+    rng = np.random.default_rng(0)
+    x, noise = rng.normal(size=(2, 300, 1))
+    y = x + noise
+    r = np.corrcoef(x[:, 0], y[:, 0])[0, 1]
+    assert probes.cca(x, y).value == pytest.approx(abs(r))
+    assert probes.cka(x, y).value == pytest.approx(r**2)
+
+
+def test_cca_and_cka_say_when_they_are_undefined() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(10, 6))
+    assert probes.cca(x, rng.normal(size=(10, 6))).value is None
+    assert probes.cka(np.ones((10, 2)), x).reason == "x is constant"
+    assert probes.cca(x[:, :2], np.full((10, 2), 3.0)).reason == "y is constant"
+
+
+def test_torch_and_numpy_agree_and_trailing_axes_are_flattened() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 50, 2, 3))
+    flat = probes.cka(x.reshape(50, 6), y.reshape(50, 6))
+    assert probes.cka(torch.from_numpy(x), torch.from_numpy(y)) == flat
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (np.zeros(5), r"shape \(5,\)"),
+        (np.zeros((1, 5)), "1 rows, expected at least 2"),
+        (np.zeros((5, 0)), "no columns"),
+        (np.full((5, 2), np.nan), "5 of 5 rows with NaN or infinity"),
+        (np.array([["a", "b"]] * 5), "expected real numbers"),
+        (np.zeros((5, 2), complex), "expected real numbers"),
+        (np.zeros((4, 2)), "x has 4 rows and y has 5"),
+    ],
+)
+def test_bad_arrays_are_refused(x: Array, words: str) -> None:
+    with pytest.raises(ProbeError, match=words):
+        probes.ladder(x, np.ones((5, 2)))
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    """Held-out R² of a noisy flip: 95% intervals over 200 samples of 256 states."""
+    truth = 1 - 0.25 / (1 + 0.0)
+    held = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        y = rng.normal(size=(256, 2))
+        x = -(y + 0.5 * rng.normal(size=y.shape))
+        r2 = probes.ladder(x, y, splits=2)["signs"].r2
+        assert r2.low is not None
+        assert r2.high is not None
+        held += r2.low <= truth <= r2.high
+    assert 0.90 <= held / 200 <= 0.99
+
+
+def test_equal_input_gives_equal_output(base_embedding: Array) -> None:
+    x = noisy(-base_embedding)
+    one, two = probes.relation(x, base_embedding, seed=3), probes.relation(x, base_embedding, seed=3)
+    assert one.flip == two.flip
+    assert np.array_equal(one.ladder.draws, two.ladder.draws)
