@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import probes
+from diag._threads import one_thread
 from diag.result import Comparison, FileRef, Picture, Verdict
 from diag.sources import open_subject, same_file
 from diag.subject import Subject, SubjectError, require
@@ -90,11 +91,13 @@ def _embeddings(base: Subject, transfer: Subject) -> tuple[Picture, NDArray[np.i
         encoder = require(subject, "encoder", subject.encoder)
         parameters = require(subject, "parameters", subject.parameters)
         seen = pairs.observations[require(subject, "task", subject.task)]
-        points = encoder.embed(parameters, seen)
+        with one_thread():
+            points = encoder.embed(parameters, seen)
         embedded.append(_matrix(points.numpy()))
         has_model = any(name.startswith("transition/") for name in parameters) and points.dim() == 2
         predict = getattr(encoder, "predict", None) if has_model else None
-        predicted.append(None if predict is None else predict(parameters, points).double().numpy())
+        with one_thread():
+            predicted.append(None if predict is None else predict(parameters, points).double().numpy())
     return (
         Picture(embedded[0], embedded[1], tasks.variables(), predicted[0], predicted[1]),
         pairs.groups,

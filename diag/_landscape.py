@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 import probes
+from diag._threads import one_thread
 from diag.result import FileRef, Height, Landscape, Plane, TaskSlice, Verdict
 from diag.sources import open_subject, same_file
 from diag.subject import Objective, Parameters, Sampled, Subject, SubjectError, TaskPair, require
@@ -44,6 +45,11 @@ WALL = 0.05
 TOTAL = "total"
 
 
+class LandscapeError(ValueError):
+    """A number or a name that no landscape can be taken with."""
+
+
+@one_thread()
 def landscape(
     a: str | os.PathLike[str] | Subject,
     b: str | os.PathLike[str] | Subject,
@@ -61,14 +67,14 @@ def landscape(
     ``third`` adds the plane through three checkpoints, ``steps`` × ``steps``. ``task`` (``source`` or
     ``target``) keeps one task; the headline is otherwise on the task that B was trained on. The same
     ``samples`` transitions serve every point. ``progress`` is told points done and points in all.
-    Raises SubjectError or CheckpointError for bad input, ValueError for bad numbers.
+    Raises SubjectError or CheckpointError for bad input, LandscapeError for bad numbers.
     """
     if points < 3:
-        raise ValueError(f"points is {points}, expected at least 3")
+        raise LandscapeError(f"points is {points}, expected at least 3")
     if samples < 2:
-        raise ValueError(f"samples is {samples}, expected at least 2")
+        raise LandscapeError(f"samples is {samples}, expected at least 2")
     if third is not None and steps < 3:
-        raise ValueError(f"steps is {steps}, expected at least 3")
+        raise LandscapeError(f"steps is {steps}, expected at least 3")
     subjects = [_opened(s) for s in (a, b) + (() if third is None else (third,))]
     first, second = subjects[:2]
     for index, subject in enumerate(subjects):
@@ -131,7 +137,7 @@ def _task_names(pair: TaskPair, task: str | None) -> list[str]:
     if task is None:
         return known
     if task not in known:
-        raise ValueError(f"task is {task!r}, expected {' or '.join(known)}")
+        raise LandscapeError(f"task is {task!r}, expected {' or '.join(known)}")
     return [task]
 
 
@@ -247,10 +253,13 @@ HEIGHTS: dict[str, Callable[[Floats, Floats], Floats]] = {
 
 
 def _height(kind: str, ts: Floats, values: Mapping[str, Floats], draws: Mapping[str, Floats]) -> Height:
-    above = HEIGHTS[kind]
-    found = {curve: _supremum(above(values[curve], ts), above(draws[curve], ts)) for curve in values}
+    def above(curve: Floats) -> Floats:
+        with np.errstate(invalid="ignore"):  # a loss that is infinite at an end has no height: NaN
+            return HEIGHTS[kind](curve, ts)
+
+    found = {curve: _supremum(above(values[curve]), above(draws[curve])) for curve in values}
     total = found.pop(TOTAL)
-    rise = above(values[TOTAL], ts)
+    rise = above(values[TOTAL])
     at = float(ts[int(np.nanargmax(rise))]) if np.isfinite(rise).any() else None
     return Height(total.value, total.low, total.high, at, found)
 

@@ -406,33 +406,28 @@ def _milestones(words: str, total: int) -> Iterator[Callable[[int], None]]:
     yield advance
 
 
-def _expected_errors() -> tuple[type[BaseException], ...]:
-    """Exceptions that mean bad input; imported only when something was raised."""
-    from diag.subject import SubjectError
-    from probes import ProbeError
+# Where the exceptions live that mean bad input. They are looked up after something was raised, and only
+# in modules that are loaded by then, so that no command pays for importing what it does not use.
+_BAD_INPUT = {
+    "diag.cli": ("UsageError",),
+    "diag.subject": ("SubjectError",),
+    "diag._landscape": ("LandscapeError",),
+    "probes": ("ProbeError",),
+    "trainers.checkpoint": ("CheckpointError",),
+    "trainers.settings": ("SettingsError",),
+    "trainers.plan": ("PlanError",),
+    "trainers.run": ("RunError",),
+    "trainers.envs": ("UnknownWorldError",),
+}
 
-    found: list[type[BaseException]] = [UsageError, SubjectError, ProbeError]
-    if "trainers.checkpoint" in sys.modules:
-        from trainers.checkpoint import CheckpointError
 
-        found.append(CheckpointError)
-    if "trainers.settings" in sys.modules:
-        from trainers.settings import SettingsError
-
-        found.append(SettingsError)
-    if "trainers.plan" in sys.modules:
-        from trainers.plan import PlanError
-
-        found.append(PlanError)
-    if "trainers.run" in sys.modules:
-        from trainers.run import RunError
-
-        found.append(RunError)
-    if "trainers.envs" in sys.modules:
-        from trainers.envs import UnknownWorldError
-
-        found.append(UnknownWorldError)
-    return tuple(found)
+def _is_bad_input(error: Exception) -> bool:
+    return isinstance(error, UsageError) or any(
+        isinstance(error, getattr(sys.modules[module], name))
+        for module, names in _BAD_INPUT.items()
+        for name in names
+        if module in sys.modules
+    )
 
 
 def main() -> None:
@@ -465,16 +460,14 @@ def run(arguments: list[str]) -> int:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}", 2)
     except Exception as error:
-        if isinstance(error, _expected_errors()) and not verbose:
-            return _fail(" ".join(str(error).split()), 2)
+        words = " ".join(str(error).split())
         if verbose:
             import traceback
 
             traceback.print_exc()
-        if isinstance(error, _expected_errors()):
-            return _fail(" ".join(str(error).split()), 2)
-        kind = type(error).__name__
-        return _fail(f"internal error: {kind}: {' '.join(str(error).split())} (see --verbose)", 3)
+        if _is_bad_input(error):
+            return _fail(words, 2)
+        return _fail(f"internal error: {type(error).__name__}: {words} (see --verbose)", 3)
 
 
 def _fail(words: str, status: int) -> int:

@@ -48,7 +48,8 @@ class Groups:
 
     def resampled(self, values: Floats) -> Floats:
         """Resampled totals of values (n, k): (draws, k)."""
-        return self.weights @ self.sums(values)
+        with np.errstate(invalid="ignore"):  # infinities stay in their own column, as NaN at worst
+            return self.weights @ self.sums(values)
 
 
 def labels(groups: Labels | None, x: Floats, y: Floats) -> NDArray[np.int64]:

@@ -22,7 +22,10 @@ from trainers import checkpoint as files
 from trainers.checkpoint import CheckpointError, Header
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(codec="utf-8"), max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
@@ -54,7 +57,11 @@ headers = st.builds(
 
 # A header of 640 bytes begins the file with 80 02, as a pickle does: found by this very test.
 @given(headers, tensors)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=50)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+    max_examples=50,
+)
 def test_round_trip(tmp_path: Path, header: Header, weights: dict[str, torch.Tensor]) -> None:
     path = tmp_path / "x.safetensors"
     files.save(path, header, weights)

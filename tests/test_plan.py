@@ -90,9 +90,7 @@ rules = st.builds(
     lambda c, p, a: Rule(component=c, parameters=p, **a), names, names, st.one_of(actions, fractions)
 )
 windows = st.dictionaries(names, st.builds(Window, start=st.floats(0, 1), stop=st.floats(0, 1)), max_size=3)
-plans = st.builds(
-    TransferPlan, name=names, rules=st.lists(rules, max_size=5).map(tuple), terms=windows
-)
+plans = st.builds(TransferPlan, name=names, rules=st.lists(rules, max_size=5).map(tuple), terms=windows)
 
 
 @given(plans)

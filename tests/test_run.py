@@ -123,5 +123,7 @@ def test_devices_that_are_not_there_are_refused(tmp_path: Path) -> None:
 
 def test_a_transfer_needs_a_base_of_its_shape(trained: Path, tmp_path: Path) -> None:
     settings = short("model.encoder=[8,4]")
-    with pytest.raises(CheckpointError, match=r"encoder/0.weight of shape \(200, 64\); expected shape \(8, 64\)"):
+    with pytest.raises(
+        CheckpointError, match=r"encoder/0.weight of shape \(200, 64\); expected shape \(8, 64\)"
+    ):
         train(tmp_path, settings, (0,), trained / "base" / "seed0.safetensors")

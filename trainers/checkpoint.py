@@ -156,7 +156,11 @@ def _decode(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Ten
         found = (error.strerror or str(error)).lower()
         raise CheckpointError(path, found, "a checkpoint file") from None
     try:
-        tensors = safetensors.torch.load(content)
+        # Sorted, since the library's order changes from call to call, and sums with it. Cloned onto memory
+        # of torch's own alignment: matrix kernels round by where their input lies, and inside a file that
+        # depends on the length of its header.
+        loaded = safetensors.torch.load(content)
+        tensors = {name: loaded[name].clone() for name in sorted(loaded)}
         size = int.from_bytes(content[:8], "little")
         words = json.loads(content[8 : 8 + size]).get("__metadata__", {})
     except (safetensors.SafetensorError, ValueError, KeyError, RecursionError, RuntimeError) as error:

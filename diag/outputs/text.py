@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diag._show import Description
 from diag.result import Comparison, Landscape, TaskSlice, Verdict
 from probes import Measure, Step
+
+if TYPE_CHECKING:
+    from diag._show import Description
 
 WIDTH = 80
 BAR = 24

@@ -1,0 +1,193 @@
+"""compare-embeddings: verdicts on the examples and on arrays, and words for pairs that make none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import diag
+from diag.outputs import text
+from diag.outputs.json import render
+from diag.sources.native import CrarSystem, agent_of
+from diag.subject import SubjectError
+from probes import ProbeError
+from trainers import checkpoint as files
+from trainers.checkpoint import CheckpointError
+
+
+def test_the_examples_are_what_they_are_called(examples: Path) -> None:
+    base = examples / "base.safetensors"
+    matched = diag.compare(base, examples / "matched.safetensors")
+    assert (matched.verdict.status, matched.relation, matched.success) == ("pass", "matched", True)
+    mirrored = diag.compare(base, examples / "mirrored.safetensors")
+    assert (mirrored.verdict.status, mirrored.relation, mirrored.success) == ("fail", "flipped", False)
+    assert mirrored.verdict.axes
+    flip = mirrored.measures["flip"]
+    assert flip.low is not None
+    assert flip.low > 0.3
+    assert mirrored.frozen == ("transition",)
+
+
+def test_a_loaded_checkpoint_embeds_bit_for_bit(trained: Path, tmp_path: Path) -> None:
+    """The same numbers after saving and loading, and alone as in any stack."""
+    loaded = files.read(trained / "base" / "seed0.safetensors")
+    agent = agent_of(loaded)
+    seen = torch.from_numpy(agent.world.observations["source"])
+    stacked = {n: t.unsqueeze(0) for n, t in loaded.tensors.items()}
+    first = CrarSystem(agent).embed(loaded.tensors, seen)
+    files.save(tmp_path / "copy", loaded.header, loaded.tensors)
+    again = files.read(tmp_path / "copy")
+    assert torch.equal(CrarSystem(agent_of(again)).embed(again.tensors, seen), first)
+    many = {n: t.repeat(5, *[1] * (t.dim() - 1)) for n, t in stacked.items()}
+    assert all(torch.equal(row, first) for row in agent.embed(many, seen))
+
+
+def test_arrays(tmp_path: Path, rng: np.random.Generator) -> None:
+    y = rng.normal(size=(100, 4, 2))
+    np.save(tmp_path / "base.npy", y)
+    np.savez(tmp_path / "flipped.npz", embeddings=-y + 0.01 * rng.normal(size=y.shape), other=np.zeros(3))
+    found = diag.compare(tmp_path / "base.npy", tmp_path / "flipped.npz")
+    assert (found.verdict.status, found.relation, found.verdict.axes) == ("fail", "flipped", tuple(range(8)))
+    assert found.success is None
+    told = diag.compare(tmp_path / "base.npy", tmp_path / "flipped.npz", unfrozen=True)
+    assert (told.verdict.status, told.relation) == ("pass", "flipped")
+
+
+def test_equal_content_in_two_files_is_matched_with_a_warning(examples: Path, tmp_path: Path) -> None:
+    base = examples / "base.safetensors"
+    shutil.copy(base, tmp_path / "copy.safetensors")
+    found = diag.compare(base, tmp_path / "copy.safetensors")
+    assert found.relation == "matched"
+    assert "equal byte for byte" in found.warnings[0]
+    loaded = files.read(base)
+    files.save(tmp_path / "other.safetensors", replace(loaded.header, step=1), loaded.tensors)
+    again = diag.compare(base, tmp_path / "other.safetensors")
+    assert again.relation == "matched"
+    assert "hold the same weights" in again.warnings[0]
+
+
+def test_a_file_is_not_compared_with_itself(examples: Path, tmp_path: Path) -> None:
+    base = examples / "base.safetensors"
+    (tmp_path / "link").symlink_to(base.resolve())
+    for other in (base, tmp_path / "link"):
+        with pytest.raises(SubjectError, match="the base itself"):
+            diag.compare(base, other)
+
+
+def test_a_transfer_of_another_base_is_warned_of(examples: Path, trained: Path) -> None:
+    found = diag.compare(examples / "base.safetensors", trained / "transfer" / "seed0.safetensors")
+    assert "was not made from" in found.warnings[0]
+
+
+def test_an_unfrozen_transfer_does_not_fail(examples: Path, tmp_path: Path) -> None:
+    loaded = files.read(examples / "mirrored.safetensors")
+    free = {"name": "free", "rules": [{"component": "*", "action": "copy"}]}
+    files.save(tmp_path / "free.safetensors", replace(loaded.header, plan=free), loaded.tensors)
+    found = diag.compare(examples / "base.safetensors", tmp_path / "free.safetensors")
+    assert (found.verdict.status, found.relation, found.frozen) == ("pass", "flipped", ())
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros(5), r"shape \(5,\)"),
+        (np.zeros((3, 2)), "3 rows; expected 50 rows"),
+        (np.full((50, 2), np.inf), "50 of 50 rows with NaN or infinity"),
+        (np.array([["a"]] * 50), "values"),
+        (np.array([[{}]] * 50, dtype=object), "pickled objects, which are never loaded"),
+        (np.zeros((0, 2)), r"shape \(0, 2\)"),
+    ],
+)
+def test_arrays_that_cannot_be_compared(
+    tmp_path: Path, rng: np.random.Generator, array: np.ndarray, words: str
+) -> None:
+    np.save(tmp_path / "base.npy", rng.normal(size=(50, 2)))
+    np.save(tmp_path / "other.npy", array, allow_pickle=True)
+    with pytest.raises(SubjectError, match=words):
+        diag.compare(tmp_path / "base.npy", tmp_path / "other.npy")
+
+
+def test_too_few_states(tmp_path: Path, rng: np.random.Generator) -> None:
+    np.save(tmp_path / "a.npy", rng.normal(size=(5, 2)))
+    np.save(tmp_path / "b.npy", rng.normal(size=(5, 2)))
+    with pytest.raises(SubjectError, match="5 rows; expected at least 8 paired states"):
+        diag.compare(tmp_path / "a.npy", tmp_path / "b.npy")
+    np.save(tmp_path / "a.npy", np.repeat(rng.normal(size=(5, 2)), 4, 0))
+    np.save(tmp_path / "b.npy", np.repeat(rng.normal(size=(5, 2)), 4, 0))
+    with pytest.raises(SubjectError, match="5 distinct states; expected at least 8"):
+        diag.compare(tmp_path / "a.npy", tmp_path / "b.npy")
+
+
+def test_files_that_are_no_arrays(tmp_path: Path, rng: np.random.Generator) -> None:
+    np.save(tmp_path / "a.npy", rng.normal(size=(50, 2)))
+    (tmp_path / "b.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:100])
+    (tmp_path / "c.npz").write_bytes(b"PK\x03\x04 broken")
+    (tmp_path / "d.txt").write_text("no")
+    np.savez(tmp_path / "e.npz", one=np.zeros((50, 2)), two=np.zeros((50, 2)))
+    for name, words in (
+        ("b.npy", "no whole numpy file"),
+        ("c.npz", "no whole numpy file"),
+        ("e.npz", "arrays one, two; expected one array, or one named 'embeddings'"),
+        ("f.npy", "no such file"),
+    ):
+        with pytest.raises(SubjectError, match=words):
+            diag.compare(tmp_path / "a.npy", tmp_path / name)
+    with pytest.raises(CheckpointError, match="no whole safetensors"):
+        diag.compare(tmp_path / "a.npy", tmp_path / "d.txt")
+    with pytest.raises(SubjectError, match="a folder"):
+        diag.compare(tmp_path, tmp_path / "a.npy")
+
+
+def test_checkpoints_and_arrays_do_not_mix(examples: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    np.save(tmp_path / "a.npy", rng.normal(size=(31, 2)))
+    with pytest.raises(SubjectError, match="the same kind of file"):
+        diag.compare(examples / "base.safetensors", tmp_path / "a.npy")
+
+
+def test_a_constant_base_is_inconclusive(tmp_path: Path, rng: np.random.Generator) -> None:
+    np.save(tmp_path / "a.npy", np.ones((20, 2)))
+    np.save(tmp_path / "b.npy", rng.normal(size=(20, 2)))
+    found = diag.compare(tmp_path / "a.npy", tmp_path / "b.npy")
+    assert found.verdict.status == "inconclusive"
+    assert "constant" in found.verdict.summary
+    assert json.loads(render(found))["measures"]["variance_ratio"]["value"] is None
+
+
+def test_the_json_has_the_documented_shape(examples: Path) -> None:
+    found = diag.compare(examples / "base.safetensors", examples / "mirrored.safetensors")
+    tree = json.loads(render(found))
+    assert tree["schema_version"] == 1
+    assert tree["diagnosis"] == "compare-embeddings"
+    assert set(tree["base"]) == {"path", "sha256"}
+    assert set(tree["verdict"]) == {"status", "relation", "axes", "summary"}
+    assert [step["transform"] for step in tree["ladder"]] == [
+        "identity",
+        "signs",
+        "permutation",
+        "orthogonal",
+        "similarity",
+        "affine",
+    ]
+    assert set(tree["ladder"][1]) == {"transform", "r2", "low", "high", "map"}
+    assert set(tree["measures"]["l2"]) == {"value", "low", "high"}
+    assert tree["verdict"]["axes"] == [j for j, s in enumerate(tree["ladder"][1]["map"]["signs"]) if s < 0]
+
+
+def test_the_text_says_it_in_one_sentence_first_and_fits(examples: Path) -> None:
+    found = diag.compare(examples / "base.safetensors", examples / "mirrored.safetensors")
+    lines = text.comparison(replace(found, base=replace(found.base, path="x" * 300))).splitlines()
+    assert lines[0].startswith("FAIL  Flipped: the base's embedding with")
+    assert max(map(len, lines)) <= text.WIDTH
+
+
+def test_a_margin_that_makes_no_sense(base_embedding: np.ndarray) -> None:
+    import probes
+
+    with pytest.raises(ProbeError, match="groups has shape"):
+        probes.relation(base_embedding, base_embedding, groups=[1, 2])

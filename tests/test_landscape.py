@@ -1,0 +1,240 @@
+"""landscape: closed forms with known walls, exact ends, and the peers' defects as regressions."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import diag
+from diag.outputs import html, text
+from diag.outputs.json import render
+from diag.subject import Pairs, Parameters, Sampled, Subject, SubjectError
+from tests.conftest import short, train
+from trainers import checkpoint as files
+
+
+class Toy:
+    """One parameter w and the loss f(w)·(1 + noise of the sample): walls by design."""
+
+    name = "toy"
+
+    def __init__(self, losses: Mapping[str, Any], noise: float = 0.0) -> None:
+        self._losses, self._noise = losses, noise
+        self.terms = dict.fromkeys(losses, 1.0)
+
+    def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        return observations * parameters["m/w"]
+
+    def losses(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
+        w = parameters["m/w"].double()
+        return {name: f(w) * (1 + self._noise * batch) for name, f in self._losses.items()}
+
+    def losses_at(self, parameters: Parameters, embeddings: Tensor, batch: Any) -> dict[str, Tensor]:
+        return self.losses(parameters, batch)
+
+    def paired_observations(self, n: int | None, seed: int) -> Pairs:
+        return Pairs({"target": torch.arange(10.0)[:, None]}, np.arange(10))
+
+    def batch(self, task: str, n: int, seed: int) -> Sampled:
+        return Sampled(torch.from_numpy(np.random.default_rng(seed).normal(size=n)), np.arange(n))
+
+    def variables(self) -> dict[str, Any]:
+        return {}
+
+
+def toy(w: float, system: Toy) -> Subject:
+    return Subject(
+        path=f"w={w}",
+        sha256=str(w),
+        task="target",
+        parameters={"m/w": torch.tensor([w])},
+        encoder=system,
+        objective=system,
+        tasks=system,
+    )
+
+
+def between(a: float, b: float, noise: float = 0.0, **losses: Any) -> Any:
+    system = Toy(losses, noise)
+    return diag.landscape(toy(a, system), toy(b, system), samples=200)
+
+
+def test_a_double_well_has_its_known_wall() -> None:
+    """(w² − 1)² has minima 0 at ±1 and a wall of exactly 1 at 0."""
+    found = between(-1.0, 1.0, well=lambda w: (w**2 - 1) ** 2)
+    for height in found.barrier.values():
+        assert height.value == pytest.approx(1.0)
+        assert height.at == pytest.approx(0.5)
+    assert found.verdict.status == "warn"
+    assert found.verdict.summary.startswith("A wall of 1 [1, 1]")
+
+
+def test_a_downhill_path_has_a_frankle_barrier_and_escape_zero() -> None:
+    found = between(0.0, 1.0, slope=lambda w: 2 - w)
+    assert found.barrier["escape"].value == 0
+    assert found.barrier["frankle"].value == pytest.approx(0.5)
+    assert found.barrier["entezari"].value == pytest.approx(0, abs=1e-6)
+    assert found.verdict.status == "pass"
+
+
+def test_an_uphill_path_is_no_wall() -> None:
+    found = between(0.0, 1.0, slope=lambda w: 1 + w)
+    assert found.barrier["escape"].value == pytest.approx(1)
+    assert found.verdict.summary.startswith("Uphill")
+
+
+def test_heights_per_term() -> None:
+    found = between(-1.0, 1.0, well=lambda w: (w**2 - 1) ** 2, flat=lambda w: 0 * w + 3)
+    assert found.barrier["escape"].per_loss["well"].value == pytest.approx(1)
+    assert found.barrier["escape"].per_loss["flat"].value == pytest.approx(0)
+    assert "'well' rises most" in found.verdict.summary
+
+
+def test_the_slice_begins_and_ends_exactly_at_the_checkpoints(examples: Path) -> None:
+    a, b = (diag.open_subject(examples / f"{n}.safetensors") for n in ("mirrored", "matched"))
+    found = diag.landscape(a, b, points=5)
+    assert found.tasks["target"].t.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    for task, taken in found.tasks.items():
+        for subject, index in ((a, 0), (b, -1)):
+            assert subject.objective is not None
+            assert subject.tasks is not None
+            assert subject.parameters is not None
+            batch = subject.tasks.batch(task, found.samples, found.seed).batch
+            direct = subject.objective.losses(subject.parameters, batch)
+            for term, values in direct.items():
+                assert taken.losses[term][index] == values.double().numpy().mean()
+
+
+def test_parameters_are_computed_afresh_and_models_stay_as_they_were(examples: Path) -> None:
+    """Peers accumulate steps and leave the caller's model changed."""
+    a, b = (diag.open_subject(examples / f"{n}.safetensors") for n in ("mirrored", "matched"))
+    assert a.parameters is not None
+    before = files.identity_of(a.parameters)
+    coarse, fine = diag.landscape(a, b, points=3), diag.landscape(a, b, points=51)
+    assert files.identity_of(a.parameters) == before
+    assert coarse.tasks["target"].losses["total"][1] == fine.tasks["target"].losses["total"][25]
+
+
+def test_the_total_is_the_weighted_sum_of_the_terms(examples: Path) -> None:
+    found = diag.landscape(examples / "mirrored.safetensors", examples / "matched.safetensors", points=7)
+    taken = found.tasks["source"].losses
+    total = sum(weight * taken[term] for term, weight in found.weights.items())
+    np.testing.assert_allclose(taken["total"], total)
+    assert found.weights["entropy_successive"] == pytest.approx(0.2)
+
+
+def test_a_plane_holds_the_three_checkpoints_and_the_slice(examples: Path) -> None:
+    names = ("mirrored", "matched", "base")
+    a, b, c = (examples / f"{n}.safetensors" for n in names)
+    found = diag.landscape(a, b, third=c, points=5, steps=13)
+    plane = found.plane
+    assert plane is not None
+    zero, one = (int(np.flatnonzero(plane.alpha == v)[0]) for v in (0.0, 1.0))
+    total = plane.losses["target"]["total"]
+    line = found.tasks["target"].losses["total"]
+    assert total[zero, zero] == pytest.approx(line[0], rel=1e-12)
+    assert total[zero, one] == pytest.approx(line[-1], rel=1e-12)
+    ends = diag.landscape(a, c, points=3).tasks["target"].losses["total"]
+    assert total[one, zero] == pytest.approx(ends[-1], rel=1e-12)
+
+
+def test_equal_seeds_give_equal_results(examples: Path) -> None:
+    a, b = examples / "mirrored.safetensors", examples / "matched.safetensors"
+    assert render(diag.landscape(a, b, points=5)) == render(diag.landscape(a, b, points=5))
+
+
+def test_a_wall_stands_between_the_examples(examples: Path) -> None:
+    found = diag.landscape(examples / "mirrored.safetensors", examples / "matched.safetensors")
+    assert found.task == "target"
+    escape = found.barrier["escape"]
+    assert escape.low is not None
+    assert escape.low > 0
+    assert 0 < (escape.at or 0) < 1
+
+
+def test_losses_that_are_not_finite_are_kept_counted_and_drawn_as_gaps() -> None:
+    found = between(-1.0, 1.0, pole=lambda w: 1 / w.clamp(min=0) if w < 0.1 else 1 / w)
+    tree = json.loads(render(found))
+    assert None in tree["slice"]["losses"]["total"]
+    assert "points have a loss that is not finite" in found.warnings[0]
+    assert found.verdict.status == "inconclusive"
+    assert "not finite" in text.landscape(found)
+    assert "not finite" in html.landscape(found)
+
+
+def test_noise_is_in_the_interval_and_the_supremums_bias_is_taken_out() -> None:
+    """A flat path of independent noise has no wall, though its largest point is above its first."""
+    system = Toy({"flat": lambda w: 0 * w + 1.0}, 0.5)
+    rng = np.random.default_rng(0)
+
+    class Independent(Toy):
+        def losses(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
+            return {"flat": torch.from_numpy(1 + 0.5 * rng.normal(size=len(batch)))}
+
+    noisy = Independent(system._losses)
+    found = diag.landscape(toy(0.0, noisy), toy(1.0, noisy), samples=400)
+    assert found.verdict.status == "inconclusive"
+    escape = found.barrier["escape"]
+    assert escape.low is not None
+    assert escape.value is not None
+    assert escape.low < escape.value
+
+
+def test_architectures_that_differ_are_named(trained: Path, tmp_path: Path) -> None:
+    train(tmp_path, short("model.encoder=[200,100,50,8]"), (0,))
+    with pytest.raises(SubjectError, match=r"encoder/3.weight of shape \(8, 50\)|encoder/3.bias of shape"):
+        diag.landscape(trained / "base" / "seed0.safetensors", tmp_path / "seed0.safetensors")
+
+
+def test_arrays_have_no_losses(examples: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(31, 2)))
+    with pytest.raises(SubjectError, match="no parameters; expected a checkpoint of diag train"):
+        diag.landscape(examples / "base.safetensors", tmp_path / "a.npy")
+
+
+def test_the_same_file_and_the_same_weights(examples: Path, tmp_path: Path) -> None:
+    base = examples / "base.safetensors"
+    with pytest.raises(SubjectError, match="different files"):
+        diag.landscape(base, base)
+    shutil.copy(base, tmp_path / "copy.safetensors")
+    found = diag.landscape(base, tmp_path / "copy.safetensors", points=3)
+    assert "the slice is a point" in found.warnings[0]
+    assert found.barrier["escape"].value == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"points": 2}, "points is 2"),
+        ({"samples": 1}, "samples is 1"),
+        ({"task": "sauce"}, "task is 'sauce'"),
+    ],
+)
+def test_numbers_that_make_no_sense(examples: Path, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        diag.landscape(examples / "mirrored.safetensors", examples / "matched.safetensors", **options)
+
+
+def test_the_json_has_the_documented_shape(examples: Path) -> None:
+    found = diag.landscape(examples / "mirrored.safetensors", examples / "matched.safetensors", points=5)
+    tree = json.loads(render(found))
+    assert tree["slice"]["t"] == [0, 0.25, 0.5, 0.75, 1]
+    assert set(tree["slice"]["losses"]) == {"total", *found.weights}
+    for kind in ("escape", "frankle", "entezari"):
+        assert {"value", "low", "high", "at", "per_loss"} == set(tree["barrier"][kind])
+    assert set(tree["tasks"]) == {"source", "target"}
+
+
+def test_the_text_fits(examples: Path) -> None:
+    found = diag.landscape(examples / "mirrored.safetensors", examples / "matched.safetensors", points=5)
+    found = replace(found, base=replace(found.base, path="x" * 300))
+    assert max(map(len, text.landscape(found, verbose=True).splitlines())) <= text.WIDTH
