@@ -54,6 +54,9 @@ Set = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, …")]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes (default: one a core).")]
+Keep = Annotated[
+    str | None, typer.Option("--keep", metavar="UPDATES", help="Also keep checkpoints of these: 1000,5000.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is in DIR.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Begin anew over what is in DIR.")]
 
@@ -106,6 +109,7 @@ def train_crar(
     settings: Set = None,
     device: Device = "cpu",
     jobs: Jobs = None,
+    keep: Keep = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -122,11 +126,11 @@ def train_crar(
       diag train crar --preset simple-maze-quick --out runs/quick
       diag train crar --out runs/short --set train.updates=40000 --set train.algorithm=shared
     """
-    from trainers.run import Run, seeds_from
+    from trainers.run import Run, numbers_from, seeds_from
     from trainers.settings import preset as read_preset
 
     tree = read_preset(preset).with_overrides(settings or [])
-    run = Run(tree, seeds_from(seeds), str(out), device=device)
+    run = Run(tree, seeds_from(seeds), str(out), device=device, keep=numbers_from(keep, "--keep"))
     _train(run, jobs, resume, overwrite, quiet)
 
 
@@ -144,6 +148,7 @@ def transfer(
     settings: Set = None,
     device: Device = "cpu",
     jobs: Jobs = None,
+    keep: Keep = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -161,14 +166,15 @@ def transfer(
     """
     from trainers.checkpoint import read
     from trainers.plan import read_plan
-    from trainers.run import Run, seeds_from
+    from trainers.run import Run, numbers_from, seeds_from
     from trainers.settings import Settings
     from trainers.settings import preset as read_preset
 
     header = read(base).header
     tree = read_preset(preset) if preset is not None else Settings.from_tree(header.settings)
     tree = tree.with_overrides(settings or [])
-    run = Run(tree, seeds_from(seeds), str(out), read_plan(plan), str(base), device)
+    kept = numbers_from(keep, "--keep")
+    run = Run(tree, seeds_from(seeds), str(out), read_plan(plan), str(base), device, kept)
     _train(run, jobs, resume, overwrite, quiet)
 
 

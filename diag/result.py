@@ -1,6 +1,6 @@
 """What a diagnosis returns: frozen, serialisable, with its evidence.
 
-``to_tree()`` gives the documented JSON (docs/results-json.md): plain values, with null where a number is
+``to_tree()`` gives the documented JSON (docs/api.md): plain values, with null where a number is
 not finite.
 """
 

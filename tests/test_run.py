@@ -111,6 +111,16 @@ def test_seeds() -> None:
             seeds_from(text)
 
 
+def test_checkpoints_along_the_way_are_kept(tmp_path: Path) -> None:
+    run = replace(Run(short(), (0,), str(tmp_path)), keep=(10, 30))
+    assert execute(run, prepare(run, False, False), 1, lambda n: None)
+    early = files.read(tmp_path / "seed0.step10.safetensors")
+    straight = train(tmp_path / "short", short("train.updates=10"), (0,))
+    assert early.header.step == 10
+    assert early.identity == files.read(straight.path(0)).identity
+    assert files.read(tmp_path / "seed0.step30.safetensors").header.step == 30
+
+
 def test_devices_that_are_not_there_are_refused(tmp_path: Path) -> None:
     import torch
 

@@ -29,6 +29,9 @@ from trainers.settings import Phase, Settings
 # The base's streams and its transfers' never meet: the same seed walks another walk in another phase.
 _PHASE_STREAM = {"train": 0, "transfer": 1}
 
+MOST_NUMBERS = 100_000
+"""In one range: more is a slip of the keyboard."""
+
 BASE_PLAN = TransferPlan.from_tree({"name": "base", "rules": [{"component": "*", "action": "copy"}]})
 """What training from nothing amounts to: every component is trained."""
 
@@ -77,19 +80,27 @@ def seeds_from(text: str) -> tuple[int, ...]:
     >>> seeds_from("0-2,7")
     (0, 1, 2, 7)
     """
+    return numbers_from(text, "seeds")
+
+
+def numbers_from(text: str | None, what: str) -> tuple[int, ...]:
+    """Whole numbers from text as in :func:`seeds_from`, none from None; ``what`` names them in errors."""
     found: list[int] = []
-    for part in text.split(","):
+    for part in [] if text is None else text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise RunError(f"seeds {text!r}: found {part.strip()!r}, expected numbers such as 0-3 or 0,2,5")
+            words = f"found {part.strip()!r}, expected numbers such as 0-3 or 0,2,5"
+            raise RunError(f"{what} {text!r}: {words}")
         span = range(int(first), int(last if dash else first) + 1)
         if not span:
-            raise RunError(f"seeds {text!r}: {part.strip()!r} is a range of nothing")
-        if len(span) > 100_000:
-            raise RunError(f"seeds {text!r}: {part.strip()!r} is {len(span)} seeds, expected at most 100000")
+            raise RunError(f"{what} {text!r}: {part.strip()!r} is a range of nothing")
+        if len(span) > MOST_NUMBERS:
+            raise RunError(
+                f"{what} {text!r}: {part.strip()!r} is {len(span)}, expected at most {MOST_NUMBERS}"
+            )
         found.extend(span)
     if len(set(found)) != len(found):
-        raise RunError(f"seeds {text!r}: a seed stands in it twice")
+        raise RunError(f"{what} {text!r}: a number stands in it twice")
     return tuple(found)
 
 
