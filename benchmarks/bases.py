@@ -17,7 +17,8 @@ from pathlib import Path
 
 import diag
 from trainers.plan import read_plan
-from trainers.run import Run, execute, prepare, seeds_from
+from trainers.processes import execute
+from trainers.run import Run, prepare, seeds_from
 from trainers.settings import preset
 
 

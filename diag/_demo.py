@@ -22,7 +22,8 @@ from diag.result import Comparison, Landscape
 from reports import Figure, Page, Section, charts, render
 from trainers.checkpoint import write_atomically
 from trainers.plan import named_plan
-from trainers.run import Run, execute, prepare
+from trainers.processes import execute
+from trainers.run import Run, prepare
 from trainers.settings import Settings
 from trainers.settings import preset as read_preset
 

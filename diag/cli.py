@@ -179,7 +179,8 @@ def transfer(
 
 
 def _train(run: Any, jobs: int | None, resume: bool, overwrite: bool, quiet: bool) -> None:
-    from trainers.run import execute, prepare
+    from trainers.processes import execute
+    from trainers.run import prepare
 
     if resume and overwrite:
         raise UsageError("--resume and --overwrite contradict each other")
@@ -228,19 +229,7 @@ def compare_embeddings(
 
     _check_writable(html)
     result = compare(base, transfer, unfrozen=unfrozen or None, margin=margin, seed=seed)
-    if html is not None:
-        from diag.outputs import html as page
-
-        _write(html, page.comparison(result))
-    if json:
-        from diag.outputs.json import render
-
-        _print(render(result))
-    else:
-        from diag.outputs import text
-
-        _print(text.brief(result.verdict) if quiet else text.comparison(result, verbose))
-        _say(quiet or html is None, f"\nreport: {html}")
+    _answer(result, "comparison", json, html, quiet, verbose)
 
 
 @app.command(short_help="Losses, and walls, between two checkpoints.")
@@ -290,19 +279,7 @@ def landscape(
             seed=seed,
             progress=step,
         )
-    if html is not None:
-        from diag.outputs import html as page
-
-        _write(html, page.landscape(result))
-    if json:
-        from diag.outputs.json import render
-
-        _print(render(result))
-    else:
-        from diag.outputs import text
-
-        _print(text.brief(result.verdict) if quiet else text.landscape(result, verbose))
-        _say(quiet or html is None, f"\nreport: {html}")
+    _answer(result, "landscape", json, html, quiet, verbose)
 
 
 @app.command(short_help="Say what a checkpoint is.")
@@ -331,6 +308,23 @@ def show(
         _print(
             text.description(found, verbose).splitlines()[0] if quiet else text.description(found, verbose)
         )
+
+
+def _answer(result: Any, kind: str, json: bool, html: Path | None, quiet: bool, verbose: bool) -> None:
+    """Write the report if one was asked for, then print the result; ``kind`` names its renderers."""
+    if html is not None:
+        from diag.outputs import html as page
+
+        _write(html, getattr(page, kind)(result))
+    if json:
+        from diag.outputs.json import render
+
+        _print(render(result))
+        return
+    from diag.outputs import text
+
+    _print(text.brief(result.verdict) if quiet else getattr(text, kind)(result, verbose))
+    _say(quiet or html is None, f"\nreport: {html}")
 
 
 def _say(quiet: bool, words: str) -> None:

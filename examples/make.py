@@ -16,7 +16,8 @@ from pathlib import Path
 
 import diag
 from trainers.plan import named_plan
-from trainers.run import Run, execute, prepare
+from trainers.processes import execute
+from trainers.run import Run, prepare
 from trainers.settings import preset
 
 HERE = Path(__file__).parent

@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from probes._alignment import RELATIVE_RANK
-from probes._measure import ArrayLike, Floats, Measure, as_pair
-from probes._resampling import Labels, jackknife, labels
-
-INTERVAL_COST = 10**9
-"""n·d² up to which the interval, twenty times the cost of the value, is computed."""
+from probes._measure import ArrayLike, Floats, Measure, is_constant
+from probes._resampling import Labels, similarity
 
 
 def cca(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None) -> Measure:
@@ -18,28 +15,15 @@ def cca(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None) -> Measure:
     1 for any invertible linear map of x, mirror images included; undefined where n ≤ rank x + rank y,
     since unrelated data would then score 1.
     """
-    transfer, base = as_pair(x, y)
-    value, reason = _mean_correlation(transfer, base)
-    if value is None:
-        return Measure.undefined(reason)
-    if len(base) * max(transfer.shape[1], base.shape[1]) ** 2 > INTERVAL_COST:
-        return Measure(value, reason="no interval at this size")
-    state = labels(groups, transfer, base)
-
-    def left_out(stay: np.ndarray) -> float:
-        found, _ = _mean_correlation(transfer[stay], base[stay])
-        return float("nan") if found is None else found
-
-    return jackknife(state, left_out, value)
+    return similarity(x, y, groups, _mean_correlation)
 
 
 def _mean_correlation(x: Floats, y: Floats) -> tuple[float | None, str]:
     whitened = []
     for name, matrix in (("x", x), ("y", y)):
-        white = _whiten(matrix)
-        if white is None:
+        if is_constant(matrix):
             return None, f"{name} is constant"
-        whitened.append(white)
+        whitened.append(_whiten(matrix))
     n, ranks = len(x), [w.shape[1] for w in whitened]
     if n <= sum(ranks):
         return None, f"{n} rows, more than rank x + rank y = {sum(ranks)} are needed"
@@ -47,12 +31,10 @@ def _mean_correlation(x: Floats, y: Floats) -> tuple[float | None, str]:
     return float(np.clip(correlations, 0, 1).mean()), ""
 
 
-def _whiten(x: Floats) -> Floats | None:
-    """Centred x in an orthonormal basis of its columns, (n, rank); None where it is constant."""
+def _whiten(x: Floats) -> Floats:
+    """Centred x in an orthonormal basis of its columns, (n, rank)."""
     centred = x - x.mean(0)
-    scale = np.abs(centred).max()
-    if scale <= 1e-12 * max(1e-300, np.abs(x).max()):
-        return None
-    values, vectors = np.linalg.eigh((centred / scale).T @ (centred / scale))
+    unit = centred / np.abs(centred).max()
+    values, vectors = np.linalg.eigh(unit.T @ unit)
     keep = values > values[-1] * RELATIVE_RANK
-    return np.asarray((centred / scale) @ (vectors[:, keep] / np.sqrt(values[keep])))
+    return np.asarray(unit @ (vectors[:, keep] / np.sqrt(values[keep])))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from probes._measure import ArrayLike, as_matrix
+from probes._measure import ArrayLike, as_matrix, is_constant
 
-ROUNDING = 1e-14
-"""Variance below this share of the mean square is what float64 leaves of a constant."""
+RELATIVE_RANK = 1e-7
+"""Singular values below this share of the largest count as zero: a Gram matrix squares them."""
 
 
 def effective_rank(x: ArrayLike) -> float:
@@ -21,12 +21,12 @@ def effective_rank(x: ArrayLike) -> float:
     1.0
     """
     matrix = as_matrix(x)
-    centred = matrix - matrix.mean(0)
-    if np.square(centred).mean() <= ROUNDING * np.square(matrix).mean():
+    if is_constant(matrix):
         return 0.0
+    centred = matrix - matrix.mean(0)
     n, d = centred.shape
     gram = centred.T @ centred if d <= n else centred @ centred.T
     values = np.sqrt(np.clip(np.linalg.eigvalsh(gram), 0, None))
-    values[values < values[-1] * np.sqrt(ROUNDING)] = 0.0
+    values[values < values[-1] * RELATIVE_RANK] = 0.0
     share = values[values > 0] / values.sum()
     return float(np.exp(-(share * np.log(share)).sum()))

@@ -68,3 +68,12 @@ def as_pair(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
     if len(left) != len(right):
         raise ProbeError(f"x has {len(left)} rows and y has {len(right)}, expected pairs")
     return left, right
+
+
+ROUNDING = 1e-12
+"""Deviations below this share of the largest value are what float64 leaves of a constant."""
+
+
+def is_constant(x: Floats) -> bool:
+    """Whether all rows of x (n, d) are equal, to rounding."""
+    return bool(np.abs(x - x.mean(0)).max() <= ROUNDING * np.abs(x).max())

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from probes._measure import Floats, Measure, ProbeError
+from probes._measure import ArrayLike, Floats, Measure, ProbeError, as_pair
 
 Labels: TypeAlias = Sequence[int] | NDArray[Any]
 """(n,) the state or episode of each sample; samples of one label stay together."""
@@ -27,6 +27,10 @@ MAX_GROUPS = 1024
 LEVEL = 0.95
 
 JACKKNIFE_GROUPS = 20
+MIN_JACKKNIFE = 4
+
+JACKKNIFE_WORK = 10**9
+"""n·d² up to which the jackknife is paid for: some seconds."""
 
 
 @dataclass(frozen=True)
@@ -90,22 +94,32 @@ def interval(value: float, draws: Floats, low: float = -np.inf, high: float = np
     return Measure(value, float(max(low, min(ends[0], value))), float(min(high, max(ends[1], value))))
 
 
-def jackknife(
-    groups: NDArray[np.int64], statistic: Callable[[NDArray[np.bool_]], float], value: float
+def similarity(
+    x: ArrayLike,
+    y: ArrayLike,
+    groups: Labels | None,
+    score: Callable[[Floats, Floats], tuple[float | None, str]],
 ) -> Measure:
-    """``value`` with a delete-a-group jackknife interval, inside [0, 1] (Tukey 1958).
+    """``score`` of x and y with a delete-a-group jackknife interval inside [0, 1] (Tukey 1958).
 
-    ``statistic`` takes the mask (n,) of samples that stay; its cost is paid once per bundle.
+    ``score`` gives a number, or None and the reason; the interval costs it twenty times more.
     """
     from scipy import special
 
-    found = np.unique(groups)
-    bundles = np.array_split(np.random.default_rng(0).permutation(found), min(len(found), JACKKNIFE_GROUPS))
-    left_out = np.array([statistic(~np.isin(groups, bundle)) for bundle in bundles])
-    left_out = left_out[np.isfinite(left_out)]
-    k = len(left_out)
-    if k < 4:
+    left, right = as_pair(x, y)
+    value, reason = score(left, right)
+    if value is None:
+        return Measure.undefined(reason)
+    if len(left) * max(left.shape[1], right.shape[1]) ** 2 > JACKKNIFE_WORK:
+        return Measure(value, reason="no interval at this size")
+    state = labels(groups, left, right)
+    count = int(state.max()) + 1
+    bundle = np.random.default_rng(0).permutation(count) % min(count, JACKKNIFE_GROUPS)
+    without = [score(left[stay], right[stay])[0] for stay in (bundle[state] != b for b in np.unique(bundle))]
+    found = np.array([v for v in without if v is not None])
+    k = len(found)
+    if k < MIN_JACKKNIFE:
         return Measure(value, reason="too few samples for an interval")
-    error = np.sqrt((k - 1) / k * np.square(left_out - left_out.mean()).sum())
+    error = np.sqrt((k - 1) / k * np.square(found - found.mean()).sum())
     half = float(special.stdtrit(k - 1, (1 + LEVEL) / 2) * error)
     return Measure(value, max(0.0, value - half), min(1.0, value + half))

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from trainers.plan import TransferPlan, named_plan
-from trainers.run import Run, execute, prepare
+from trainers.processes import execute
+from trainers.run import Run, prepare
 from trainers.settings import Settings, preset
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

@@ -15,7 +15,8 @@ import pytest
 from tests.conftest import short, train
 from trainers import checkpoint as files
 from trainers.checkpoint import CheckpointError
-from trainers.run import Run, RunError, execute, prepare, seeds_from, train_members
+from trainers.processes import execute
+from trainers.run import Run, RunError, prepare, seeds_from, train_members
 
 
 def same(a: Path, b: Path) -> bool:

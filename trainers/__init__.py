@@ -1,0 +1,1 @@
+"""Worlds, agents, transfer plans, stacked training and checkpoints."""
