@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint check examples benchmarks clean
+.PHONY: demo test lint examples benchmarks clean
 
 demo: $(READY)  ## train, transfer, diagnose; writes demo/index.html
 	$(BIN)/diag demo
@@ -28,7 +28,7 @@ benchmarks: $(READY)
 clean:
 	rm -rf $(VENV) demo
 
-# The CPU build of torch where pip's index has one; see README for choosing another.
+# TORCH_INDEX may name the index of another build of torch (README).
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,6 @@ from diag.result import Comparison, FileRef, Picture, Verdict
 from diag.sources import open_subject, same_file
 from diag.subject import Subject, SubjectError, require
 from probes import Measure
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from torch import Tensor
 
 DEFORMED = 0.9
 """Identity R² below which a matched transfer is called deformed. Of the maze's transfers, those with all
@@ -49,12 +44,8 @@ def compare(
     warnings: list[str] = []
     if left.sha256 == right.sha256:
         warnings.append(f"{left.path} and {right.path} are equal byte for byte")
-    elif (
-        left.parameters is not None
-        and right.parameters is not None
-        and _equal(left.parameters, right.parameters)
-    ):
-        warnings.append(f"{left.path} and {right.path} hold the same weights")
+    elif _equal(left, right):
+        warnings.append(f"{left.path} and {right.path} hold the same numbers")
     picture, groups = _embeddings(left, right)
     frozen = _frozen_readers(left, right, unfrozen, warnings)
     return _diagnose(left, right, picture, groups, frozen, margin, seed, tuple(warnings))
@@ -64,8 +55,10 @@ def _opened(what: str | os.PathLike[str] | Subject) -> Subject:
     return what if isinstance(what, Subject) else open_subject(what)
 
 
-def _equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
-    return a.keys() == b.keys() and all(a[n].shape == b[n].shape and bool((a[n] == b[n]).all()) for n in a)
+def _equal(a: Subject, b: Subject) -> bool:
+    if a.embeddings is not None and b.embeddings is not None:
+        return np.array_equal(a.embeddings, b.embeddings)
+    return a.identity is not None and a.identity == b.identity
 
 
 def _embeddings(base: Subject, transfer: Subject) -> tuple[Picture, NDArray[np.int64] | None]:
@@ -121,19 +114,10 @@ def _frozen_readers(
         return ()
     if transfer.frozen is None or unfrozen is False:
         return None
-    if transfer.parameters is not None and base.parameters is not None:
-        changed = [
-            name
-            for name in transfer.parameters
-            if name.partition("/")[0] in transfer.frozen
-            and name in base.parameters
-            and not bool((transfer.parameters[name] == base.parameters[name]).all())
-        ]
-        if changed:
-            warnings.append(
-                f"{transfer.path} was not made from {base.path}: "
-                f"its frozen {changed[0]} differs from the base's"
-            )
+    if base.made_from is not None and base.made_from == transfer.identity:
+        raise SubjectError(transfer.path, f"the base that {base.path} was made from", "BASE before TRANSFER")
+    if transfer.made_from is not None and transfer.made_from != base.identity:
+        warnings.append(f"{transfer.path} was not made from {base.path}, but from another base")
     return transfer.frozen
 
 
@@ -147,7 +131,8 @@ def _diagnose(
     seed: int,
     warnings: tuple[str, ...],
 ) -> Comparison:
-    x, y = picture.transfer, picture.base
+    x = probes.as_matrix(picture.transfer, f"{transfer.path}: the embedding")
+    y = probes.as_matrix(picture.base, f"{base.path}: the embedding")
     found = probes.relation(x, y, groups=groups, margin=margin, seed=seed)
     if found.ladder.states < probes.MIN_STATES:
         path, states = transfer.path, found.ladder.states
@@ -158,7 +143,7 @@ def _diagnose(
         distance = probes.l2(x, y, groups=groups, seed=seed)
         nearest, own = probes.nearest_own(x, y, groups=groups, seed=seed)
         measures |= {"l2": distance.mean, "l2_relative": distance.relative, "nearest_own": nearest}
-        own_states = int(own.sum()) if len(own) else None
+        own_states = None if nearest.value is None else int(own.sum())
     else:
         reason = f"the embeddings have {y.shape[1]} and {x.shape[1]} dimensions"
         measures |= dict.fromkeys(("l2", "l2_relative", "nearest_own"), Measure.undefined(reason))

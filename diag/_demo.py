@@ -18,6 +18,7 @@ import pandas as pd
 from diag._compare import compare
 from diag._landscape import landscape
 from diag.outputs import html
+from diag.outputs.text import number
 from diag.result import Comparison, Landscape
 from reports import Figure, Page, Section, charts, render
 from trainers.checkpoint import write_atomically
@@ -27,8 +28,9 @@ from trainers.run import Run, prepare
 from trainers.settings import Settings
 from trainers.settings import preset as read_preset
 
-BASE_SEEDS = tuple(range(8))
-"""Bases in the order they are tried; both cores train one at a time from the next of them."""
+BASE_SEEDS = (3, 1, 4, 0, 2, 5, 6, 7)
+"""Bases in the order they are tried, as many trained at once as there are processes. The first is one
+whose transfers are known to go both ways: this is a demonstration, and no count of it is a result."""
 
 TRANSFER_SEEDS = tuple(range(8))
 
@@ -65,8 +67,10 @@ def run_demo(
             say(f"  base {seed}: {_counts(results)}")
             if failed and landed:
                 return _finish(out, settings, tried, say, began)
-            missing = "transfer failed" if not failed else "transfer landed"
-            say(f"  no {missing} from base {seed}; going on to another base")
+            missing = " and ".join(
+                words for words, there in (("none failed", failed), ("none landed", landed)) if not there
+            )
+            say(f"  {missing} from base {seed}; going on to another base")
     return _finish(out, settings, tried, say, began)
 
 
@@ -91,11 +95,15 @@ def _transfers(
     return [compare(base, run.path(s)) for s in TRANSFER_SEEDS]
 
 
+def _landed(result: Comparison) -> bool:
+    return result.relation == "matched" and bool(result.success)
+
+
 def _split(results: Sequence[Comparison]) -> tuple[list[Comparison], list[Comparison]]:
     """The failed transfers, mirrored ones first, and those that landed, best first."""
     failed = [r for r in results if r.verdict.status == "fail"]
     failed.sort(key=lambda r: (r.relation != "flipped", -(r.measures["flip"].value or 0.0)))
-    landed = [r for r in results if r.relation == "matched" and r.success]
+    landed = [r for r in results if _landed(r)]
     landed.sort(key=lambda r: r.measures["l2"].value or 0.0)
     return failed, landed
 
@@ -103,7 +111,7 @@ def _split(results: Sequence[Comparison]) -> tuple[list[Comparison], list[Compar
 def _counts(results: Sequence[Comparison]) -> str:
     names = [r.relation or "undecided" for r in results]
     found = ", ".join(f"{names.count(n)} {n}" for n in dict.fromkeys(sorted(names, key=names.count)[::-1]))
-    return f"{sum(bool(r.success) for r in results)} of {len(results)} landed ({found})"
+    return f"{sum(map(_landed, results))} of {len(results)} landed ({found})"
 
 
 def _finish(
@@ -131,7 +139,7 @@ def _finish(
     say("")
     say(f"Look at {page}")
     say("  first at the embeddings: a flipped transfer has the rooms on the wrong sides of the same picture;")
-    say("  then at the losses between a failed and a successful transfer: both ends are low.")
+    say(f"  then at the losses {_path_in_words(bool(failed), bool(landed))}, and the wall between its ends.")
     if flipped:
         say("Look closer at one:")
         say(f"  diag compare-embeddings {start.base.path} {start.transfer.path}")
@@ -141,10 +149,9 @@ def _finish(
 
 
 def _headline(seed: int, results: Sequence[Comparison]) -> str:
-    failed, _ = _split(results)
+    failed, landed = _split(results)
     flipped = sum(r.relation == "flipped" for r in failed)
-    landed = sum(bool(r.success) for r in results)
-    text = f"Of {len(results)} transfers of base {seed}, {landed} landed and {len(failed)} failed"
+    text = f"Of {len(results)} transfers of base {seed}, {len(landed)} landed and {len(failed)} failed"
     if flipped:
         text += f"; {flipped} of the failures {'is a' if flipped == 1 else 'are'} mirrored cop"
         text += f"{'y' if flipped == 1 else 'ies'} of the base's embedding"
@@ -186,7 +193,7 @@ def _page(
                 "changed sides, while the lines, and so the losses, fit almost as well."
             ],
             Figure(
-                html.embedding_chart(_all_panels(results)),
+                html.embedding_chart(all_panels(results)),
                 "Small multiples: the base's embedding and that of each transfer.",
             ),
         ),
@@ -226,20 +233,25 @@ def _page(
     )
 
 
+def _path_in_words(failed: bool, landed: bool) -> str:
+    return f"from a {'failed' if failed else 'first'} to {'a successful' if landed else 'another'} transfer"
+
+
 def _landscape_sections(wall: Landscape, failed: bool, landed: bool) -> list[Section]:
     a = f"A is {wall.base.path}, {'which failed' if failed else 'which did not fail'}"
     b = "which landed" if landed else "the nearest to the base, though none landed"
     ends = f"{a}; B is {wall.transfer.path}, {b}."
-    lead = Section("Between a failed and a successful transfer", [ends, wall.verdict.summary])
+    lead = Section(f"The losses {_path_in_words(failed, landed)}", [ends, wall.verdict.summary])
     first, *rest = html.landscape_sections(wall)
     return [replace(lead, words=[*lead.words, *first.words], figure=first.figure, table=first.table), *rest]
 
 
-def _all_panels(results: Sequence[Comparison]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def all_panels(results: Sequence[Comparison]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Points and lines of the base's panel and of each transfer's."""
     points: list[pd.DataFrame] = []
     lines: list[pd.DataFrame] = []
-    for number, result in zip(TRANSFER_SEEDS, results, strict=True):
-        name = f"{number}: {result.relation or 'undecided'}"
+    for seed, result in zip(TRANSFER_SEEDS, results, strict=True):
+        name = f"{seed}: {result.relation or 'undecided'}"
         drawn, joined = html.panels(result.picture, "base", name)
         keep = ["base", name] if not points else [name]
         points.append(drawn[drawn["panel"].isin(keep)])
@@ -251,17 +263,17 @@ def _verdicts(results: Sequence[Comparison]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "transfer": number,
+                "transfer": seed,
                 "verdict": r.verdict.status,
                 "relation": r.relation or "undecided",
                 "axes": ", ".join(map(str, r.verdict.axes)) or "–",
-                "L2": html.number(r.measures["l2"].value),
-                "flip metric": html.number(r.measures["flip"].value),
-                "R² as it is": html.number(r.ladder[0].r2.value),
-                "R² flipped": html.number(r.ladder[1].r2.value),
+                "L2": number(r.measures["l2"].value),
+                "flip metric": number(r.measures["flip"].value),
+                "R² as it is": number(r.ladder[0].r2.value),
+                "R² flipped": number(r.ladder[1].r2.value),
                 "in place": f"{r.own_states}/{r.states}",
-                "CKA": html.number(r.measures["cka"].value),
+                "CKA": number(r.measures["cka"].value),
             }
-            for number, r in zip(TRANSFER_SEEDS, results, strict=True)
+            for seed, r in zip(TRANSFER_SEEDS, results, strict=True)
         ]
     )

@@ -12,6 +12,7 @@ values is biased upwards; the intervals are corrected by the bootstrap's estimat
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -37,7 +38,10 @@ SAMPLES = 1240
 """Transitions per task: ten rounds through the maze's 124 state–action pairs."""
 
 PLANE_FROM, PLANE_TO, PLANE_STEPS = -0.25, 1.25, 25
-"""The plane's α and β: a quarter beyond the checkpoints, in steps of 1/16, so that 0 and 1 are among them."""
+"""The plane's α and β: a quarter beyond the checkpoints; in steps of 1/16, 0 and 1 are among them."""
+
+MIN_SAMPLES = 124
+"""One round: below it a bootstrap over states would rest on a handful of them."""
 
 WALL = 0.05
 """Share of A's loss that an escape height must exceed, with its whole interval, to be called a wall."""
@@ -66,13 +70,14 @@ def landscape(
 
     ``third`` adds the plane through three checkpoints, ``steps`` × ``steps``. ``task`` (``source`` or
     ``target``) keeps one task; the headline is otherwise on the task that B was trained on. The same
-    ``samples`` transitions serve every point. ``progress`` is told points done and points in all.
+    ``samples`` transitions (at least 124) serve every point. ``progress`` is told points done and
+    points in all.
     Raises SubjectError or CheckpointError for bad input, LandscapeError for bad numbers.
     """
     if points < 3:
         raise LandscapeError(f"points is {points}, expected at least 3")
-    if samples < 2:
-        raise LandscapeError(f"samples is {samples}, expected at least 2")
+    if samples < MIN_SAMPLES:
+        raise LandscapeError(f"samples is {samples}, expected at least {MIN_SAMPLES}")
     if third is not None and steps < 3:
         raise LandscapeError(f"steps is {steps}, expected at least 3")
     subjects = [_opened(s) for s in (a, b) + (() if third is None else (third,))]
@@ -156,8 +161,9 @@ def _same_system(
             raise SubjectError(other.path, f"a tensor {name}", f"only the components of {first.path}")
     if require(other, "tasks", other.tasks).name != pair.name:
         raise SubjectError(other.path, f"another world than {pair.name!r}", f"the world of {first.path}")
-    if dict(require(other, "objective", other.objective).terms) != dict(objective.terms):
-        raise SubjectError(other.path, "other loss terms or weights", f"those of {first.path}")
+    theirs = require(other, "objective", other.objective)
+    if (dict(theirs.terms), dict(theirs.constants)) != (dict(objective.terms), dict(objective.constants)):
+        raise SubjectError(other.path, "other loss terms or constants", f"those of {first.path}")
 
 
 def _warnings(subjects: Sequence[Subject]) -> list[str]:
@@ -179,7 +185,7 @@ def _not_finite(slices: Mapping[str, TaskSlice]) -> list[str]:
 
 
 def _distance(one: Parameters, two: Parameters) -> float:
-    return float(sum(((one[n] - two[n]).double().square().sum() for n in one), torch.zeros(())).sqrt())
+    return math.sqrt(sum(float((one[n].double() - two[n].double()).square().sum()) for n in one))
 
 
 def _between(one: Parameters, two: Parameters, t: float) -> dict[str, Tensor]:
@@ -219,7 +225,8 @@ def _task_slice(
     values[TOTAL] = sum((w * values[t] for t, w in weights.items()), np.zeros(len(ts)))
     draws[TOTAL] = sum((w * draws[t] for t, w in weights.items()), np.zeros((len(counts), len(ts))))
     curves = [TOTAL, *weights]
-    ends = {c: np.quantile(draws[c], [0.025, 0.975], axis=0) for c in curves}
+    with np.errstate(invalid="ignore"):
+        ends = {c: np.quantile(draws[c], [0.025, 0.975], axis=0) for c in curves}
     return TaskSlice(
         task=name,
         t=ts,
@@ -303,7 +310,8 @@ def _plane(
         progress((row + 1) * steps)
     lengths = _distance(sets[0], sets[1]), _distance(sets[0], sets[2])
     inner = sum(
-        float(((sets[1][n] - o).double() * (sets[2][n] - o).double()).sum()) for n, o in sets[0].items()
+        float(((sets[1][n].double() - o.double()) * (sets[2][n].double() - o.double())).sum())
+        for n, o in sets[0].items()
     )
     cosine = inner / (lengths[0] * lengths[1]) if min(lengths) > 0 else 1.0
     angle = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,8 @@ class Description:
 
     checkpoint: Checkpoint
     components: tuple[Component, ...]
+    settings: Mapping[str, Any]
+    """The header's settings, complete: what it leaves out has its default."""
 
     def to_tree(self) -> dict[str, Any]:
         """The documented JSON."""
@@ -47,7 +50,7 @@ def show(path: str | os.PathLike[str]) -> Description:
     from diag.sources.native import agent_of, plan_of
 
     checkpoint = read(path)
-    agent_of(checkpoint)
+    settings = agent_of(checkpoint).settings.model_dump(mode="json")
     plan = plan_of(checkpoint)
     frozen = set() if plan is None else set(plan.frozen_components(checkpoint.tensors))
     components = []
@@ -64,4 +67,4 @@ def show(path: str | os.PathLike[str]) -> Description:
                 name not in frozen,
             )
         )
-    return Description(checkpoint, tuple(components))
+    return Description(checkpoint, tuple(components), settings)

@@ -6,6 +6,7 @@ of the program, 130 after Ctrl-C.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -123,7 +124,7 @@ def train_crar(
     \b
     Examples:
       diag train crar --seeds 0-3 --out runs/base
-      diag train crar --preset simple-maze-quick --out runs/quick
+      diag train crar --preset simple-maze-summed --out runs/summed
       diag train crar --out runs/short --set train.updates=40000 --set train.algorithm=shared
     """
     from trainers.run import Run, numbers_from, seeds_from
@@ -164,14 +165,14 @@ def transfer(
       diag transfer runs/base/seed0.safetensors --plan fine-tune --out runs/fine
       diag transfer runs/base/seed0.safetensors --out runs/t1 --set transfer.updates=20000
     """
+    from diag.sources.native import agent_of
     from trainers.checkpoint import read
     from trainers.plan import read_plan
     from trainers.run import Run, numbers_from, seeds_from
-    from trainers.settings import Settings
     from trainers.settings import preset as read_preset
 
-    header = read(base).header
-    tree = read_preset(preset) if preset is not None else Settings.from_tree(header.settings)
+    own = agent_of(read(base)).settings
+    tree = own if preset is None else read_preset(preset)
     tree = tree.with_overrides(settings or [])
     kept = numbers_from(keep, "--keep")
     run = Run(tree, seeds_from(seeds), str(out), read_plan(plan), str(base), device, kept)
@@ -196,6 +197,10 @@ def _train(run: Any, jobs: int | None, resume: bool, overwrite: bool, quiet: boo
     if not finished:
         sys.stderr.write(f"stopped; {run.out} holds usable checkpoints, and --resume goes on from them\n")
         raise KeyboardInterrupt
+    lost = [m.seed for m in members if not run.is_finite(m.seed)]
+    if lost:
+        words = f"seed{'s' if len(lost) > 1 else ''} {', '.join(map(str, lost))} diverged: weights not finite"
+        sys.stderr.write(f"warning: {words}; try a smaller learning rate\n")
     _say(quiet, f"wrote {len(members)} checkpoint{'s' if len(members) > 1 else ''} to {run.out}")
 
 
@@ -242,7 +247,7 @@ def landscape(
     task: Annotated[str | None, typer.Option("--task", help="source or target (default: both).")] = None,
     points: Annotated[int, typer.Option("--points", min=3, help="Points from A to B.")] = 51,
     steps: Annotated[int, typer.Option("--steps", min=3, help="Points along each side of the plane.")] = 25,
-    samples: Annotated[int, typer.Option("--samples", min=2, help="Transitions per task.")] = 1240,
+    samples: Annotated[int, typer.Option("--samples", min=124, help="Transitions per task.")] = 1240,
     seed: Seed = 0,
     json: Json = False,
     html: Html = None,
@@ -340,8 +345,9 @@ def _check_writable(path: Path | None) -> None:
     """Refuse a place that cannot be written before any work is done for it."""
     if path is not None:
         folder = path.parent
-        if path.is_dir():
-            raise UsageError(f"{path}: found a folder, expected a file to write")
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "no ordinary file"
+            raise UsageError(f"{path}: found {kind}, expected a file to write")
         if not folder.is_dir():
             raise UsageError(f"{path}: found no folder {folder}, expected one to write to")
         if not os.access(folder, os.W_OK):
@@ -351,7 +357,7 @@ def _check_writable(path: Path | None) -> None:
 def _write(path: Path, content: str) -> None:
     from trainers.checkpoint import write_atomically
 
-    write_atomically(path, content.encode())
+    write_atomically(path.resolve(), content.encode())
 
 
 @contextmanager
@@ -432,6 +438,10 @@ def _is_bad_input(error: Exception) -> bool:
 
 def main() -> None:
     """The console script: run a command, and turn what it raises into one line and an exit status."""
+    # What a terminal cannot show is escaped, not a reason to fail.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -461,12 +471,14 @@ def run(arguments: list[str]) -> int:
         return _fail(f"{place}{error.strerror or error}", 2)
     except Exception as error:
         words = " ".join(str(error).split())
+        if _is_bad_input(error):
+            return _fail(words, 2)
+        if isinstance(error, MemoryError):
+            return _fail(f"not enough memory for this input {words}".rstrip(), 2)
         if verbose:
             import traceback
 
             traceback.print_exc()
-        if _is_bad_input(error):
-            return _fail(words, 2)
         return _fail(f"internal error: {type(error).__name__}: {words} (see --verbose)", 3)
 
 

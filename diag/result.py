@@ -186,8 +186,8 @@ class Plane:
                 task: {name: [_list(row) for row in values] for name, values in terms.items()}
                 for task, terms in self.losses.items()
             },
-            "lengths": list(self.lengths),
-            "angle": self.angle,
+            "lengths": [finite(length) for length in self.lengths],
+            "angle": finite(self.angle),
         }
 
 
@@ -229,7 +229,7 @@ class Landscape:
             "paths": {"raw": headline["barrier"]},
             "tasks": {name: s.to_tree() for name, s in self.tasks.items()},
             "weights": dict(self.weights),
-            "distance": self.distance,
+            "distance": finite(self.distance),
             "samples": self.samples,
             "seed": self.seed,
             "plane": None if self.plane is None else self.plane.to_tree(),
@@ -266,8 +266,8 @@ def _step(step: Step) -> dict[str, Any]:
     parts = {
         "signs": None if fitted.signs is None else list(fitted.signs),
         "order": None if fitted.order is None else list(fitted.order),
-        "matrix": None if fitted.matrix is None else fitted.matrix.tolist(),
-        "offset": None if fitted.offset is None else fitted.offset.tolist(),
+        "matrix": None if fitted.matrix is None else [_list(row) for row in fitted.matrix],
+        "offset": None if fitted.offset is None else _list(fitted.offset),
     }
     return {**tree, "map": {name: value for name, value in parts.items() if value is not None}}
 

@@ -53,6 +53,8 @@ class Objective(Protocol):
 
     terms: Mapping[str, float]
     """Each term's weight in the total."""
+    constants: Mapping[str, Any]
+    """What else two objectives must share for their losses to be the same function."""
 
     def losses(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
         """Per-sample losses {term: (n,)}."""
@@ -105,7 +107,11 @@ class Subject:
     embeddings: NDArray[Any] | None = None
     """Ready embeddings (n, ...), for sources without an encoder."""
     frozen: tuple[str, ...] | None = None
-    """Frozen components that read the embedding; None where the source does not say."""
+    """Components with frozen parameters that read the embedding; None where the source does not say."""
+    identity: str | None = None
+    """A hash of the parameters."""
+    made_from: str | None = None
+    """The identity of the base that it was made from; None for a base."""
     success_states: int | None = None
     """How many states must have their own base state nearest for a transfer to succeed."""
     label: str = ""

@@ -29,7 +29,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from probes._measure import ArrayLike, Floats, Measure, as_pair
+from probes._measure import ArrayLike, Floats, Measure, as_pair, is_constant
 from probes._resampling import Groups, Labels, interval, labels, make_groups
 
 Rung = Literal["identity", "signs", "permutation", "orthogonal", "similarity", "affine"]
@@ -41,6 +41,11 @@ RELATIVE_RANK = 1e-12
 
 SPLIT_WORK = 10**8
 """n·d² over all splits, about a second's work; below 64 dimensions the cost no longer grows with d."""
+
+MOST_PERMUTED = 2048
+"""Dimensions up to which axes are assigned: the cost grows with their cube, to about a second here."""
+
+CONSTANT_BASE = "the base's embedding is constant"
 
 MIN_STATES = 8
 """Distinct states below which nothing is fitted: a half would hold fewer than 4."""
@@ -133,7 +138,7 @@ def ladder(
     rungs = [(rung, False) for rung in RUNGS] + [(rung, True) for rung in SHIFTED]
     steps, draws = [], np.full((len(total), len(rungs)), np.nan)
     for column, (rung, shifted) in enumerate(rungs):
-        reason = _why_undefined(rung, shifted, transfer, base, states, float(spread.sum()))
+        reason = _why_undefined(rung, shifted, transfer, base, states)
         if reason is not None:
             steps.append(Step(rung, Measure.undefined(reason), None))
             continue
@@ -202,9 +207,9 @@ def _signs(products: Floats) -> tuple[int, ...]:
     return tuple(-1 if product < 0 else 1 for product in products)
 
 
-def _why_undefined(rung: Rung, shifted: bool, x: Floats, y: Floats, states: int, spread: float) -> str | None:
-    if spread <= 0:
-        return "the base's embedding is constant"
+def _why_undefined(rung: Rung, shifted: bool, x: Floats, y: Floats, states: int) -> str | None:
+    if is_constant(y):
+        return CONSTANT_BASE
     if rung == "identity" and not shifted and x.shape == y.shape:
         return None
     if states < MIN_STATES:
@@ -212,6 +217,8 @@ def _why_undefined(rung: Rung, shifted: bool, x: Floats, y: Floats, states: int,
     d = x.shape[1]
     if rung != "affine" and d != y.shape[1]:
         return f"the embeddings have {d} and {y.shape[1]} dimensions"
+    if rung == "permutation" and d > MOST_PERMUTED:
+        return f"{d} dimensions, an assignment is sought up to {MOST_PERMUTED}"
     # A rotation is fitted through d×d cross-products; below d states in a half it is not determined.
     if rung in ("orthogonal", "similarity", "affine") and states // 2 <= d:
         return f"{states} distinct states, more than {2 * d + 1} are needed to fit {d} dimensions on a half"

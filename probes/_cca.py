@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from probes._alignment import RELATIVE_RANK
-from probes._measure import ArrayLike, Floats, Measure, is_constant
+from probes._measure import ROUNDING, ArrayLike, Floats, Measure, is_constant
 from probes._resampling import Labels, similarity
 
 
@@ -32,9 +32,15 @@ def _mean_correlation(x: Floats, y: Floats) -> tuple[float | None, str]:
 
 
 def _whiten(x: Floats) -> Floats:
-    """Centred x in an orthonormal basis of its columns, (n, rank)."""
+    """Centred x in an orthonormal basis of its columns, (n, rank), each column first brought to unit size."""
     centred = x - x.mean(0)
-    unit = centred / np.abs(centred).max()
+    sizes = np.abs(centred).max(0)
+    moving = sizes > ROUNDING * np.abs(x).max(0)
+    unit = centred[:, moving] / sizes[moving]
+    if unit.shape[1] >= len(unit):
+        left, values, _ = np.linalg.svd(unit, full_matrices=False)
+        basis: Floats = left[:, values > values[0] * np.sqrt(RELATIVE_RANK)]
+        return basis
     values, vectors = np.linalg.eigh(unit.T @ unit)
     keep = values > values[-1] * RELATIVE_RANK
     return np.asarray(unit @ (vectors[:, keep] / np.sqrt(values[keep])))

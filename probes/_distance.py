@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from probes._measure import ArrayLike, Floats, Measure, ProbeError, as_pair
+from probes._alignment import CONSTANT_BASE
+from probes._measure import ArrayLike, Floats, Measure, ProbeError, as_pair, is_constant
 from probes._resampling import Labels, interval, labels, make_groups
 
 NEAREST_LIMIT = 20_000
@@ -34,8 +35,8 @@ def l2(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: int = 
     spread = np.square(base - base.mean(0)).sum(1)
     sums = resampling.resampled(np.stack([each, spread, np.ones(len(each))], 1))
     mean = interval(float(each.mean()), sums[:, 0] / sums[:, 2], low=0.0)
-    if spread.sum() <= 0:
-        return Distance(each, mean, Measure.undefined("the base's embedding is constant"))
+    if is_constant(base):
+        return Distance(each, mean, Measure.undefined(CONSTANT_BASE))
     with np.errstate(divide="ignore", invalid="ignore"):
         draws = (sums[:, 0] / sums[:, 2]) / np.sqrt(sums[:, 1] / sums[:, 2])
     relative = interval(float(each.mean() / np.sqrt(spread.mean())), draws, low=0.0)
@@ -52,6 +53,8 @@ def nearest_own(
     from scipy.spatial.distance import cdist
 
     transfer, base = _same_shape(x, y)
+    if is_constant(base):
+        return Measure.undefined(CONSTANT_BASE), np.empty(0, np.bool_)
     if len(base) > NEAREST_LIMIT:
         reason = f"{len(base)} rows, computed up to {NEAREST_LIMIT}"
         return Measure.undefined(reason), np.empty(0, np.bool_)

@@ -18,6 +18,10 @@ else:
 Floats: TypeAlias = NDArray[np.float64]
 
 
+SMALLEST, LARGEST = 1e-100, 1e100
+"""Sizes whose squares float64 can still tell from 0 and from infinity, with room for sums."""
+
+
 class ProbeError(ValueError):
     """Arrays that a measure cannot take; the message says what was found and what was expected."""
 
@@ -59,6 +63,9 @@ def as_matrix(x: ArrayLike, name: str = "x") -> Floats:
         raise ProbeError(
             f"{name} has {bad} of {len(matrix)} rows with NaN or infinity, expected finite numbers"
         )
+    largest = float(np.abs(matrix).max())
+    if not (largest == 0 or SMALLEST <= largest <= LARGEST):
+        raise ProbeError(f"{name} has values of size {largest:.0e}, expected {SMALLEST:.0e} to {LARGEST:.0e}")
     return matrix
 
 

@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from probes._alignment import RUNGS, Ladder, Rung, Step, ladder
+from probes._alignment import CONSTANT_BASE, RUNGS, Ladder, Rung, Step, ladder
 from probes._collapse import effective_rank
-from probes._measure import ArrayLike, Floats, Measure, as_pair
+from probes._measure import ArrayLike, Floats, Measure, ProbeError, as_pair, is_constant
 from probes._resampling import Labels
 
 Relation = Literal[
@@ -100,7 +100,8 @@ def relation(
 ) -> RelationResult:
     """How the transfer's embedding x lies to the base's y, paired rows (n, d) or (n, ...).
 
-    ``groups`` (n,) names the state or episode of each row. ``margin`` is δ, in R². Raises ProbeError.
+    ``groups`` (n,) names the state or episode of each row. ``margin`` is δ, in R², from 0 to 1. Raises
+    ProbeError.
 
     >>> rng = np.random.default_rng(0)
     >>> y = rng.normal(size=(200, 3))
@@ -108,11 +109,13 @@ def relation(
     >>> found.relation, found.axes
     ('flipped', (1,))
     """
+    if not 0 <= margin <= 1:
+        raise ProbeError(f"margin is {margin}, expected 0 to 1")
     transfer, base = as_pair(x, y)
     rungs = ladder(transfer, base, groups=groups, seed=seed)
     ranks = (effective_rank(base), effective_rank(transfer))
-    base_variance = float(base.var(0).sum())
-    ratio = float(transfer.var(0).sum()) / base_variance if base_variance > 0 else float("nan")
+    constant = is_constant(base)
+    ratio = float("nan") if constant else float(transfer.var(0).sum() / base.var(0).sum())
     flip = rungs.difference("signs", "identity")
     steps = (*rungs.steps, *rungs.shifted)
     order = [_column(key) for key in _NAME]
@@ -132,8 +135,8 @@ def relation(
         )
 
     mismatch = 0.0
-    if base_variance <= 0:
-        return answer(None, 0.0, reason="the base's embedding is constant")
+    if constant:
+        return answer(None, 0.0, reason=CONSTANT_BASE)
     flat = ranks[1] < RANK_LOST * ranks[0]
     faint = ratio < VARIANCE_LOST
     complete = rungs["affine"].r2.value is not None

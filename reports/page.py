@@ -55,7 +55,7 @@ class Page:
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--soft:#f4f5f7;--line:#d5d9df}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--paper:#15181c;--soft:#1f2329;--line:#3a414a}}
-body{margin:0 auto;padding:2rem 1rem;max-width:46rem;font:16px/1.5 system-ui,sans-serif;color:var(--ink);
+body{margin:0 auto;padding:2rem 1rem;max-width:50rem;font:16px/1.5 system-ui,sans-serif;color:var(--ink);
 background:var(--paper)}
 h1{font-size:1.5rem;margin:0 0 1rem}h2{font-size:1.1rem;margin:2.5rem 0 .5rem}
 .verdict{padding:.8rem 1rem;border-left:.4rem solid;background:var(--soft);font-size:1.1rem}
@@ -63,7 +63,7 @@ h1{font-size:1.5rem;margin:0 0 1rem}h2{font-size:1.1rem;margin:2.5rem 0 .5rem}
 figure{margin:1rem 0;overflow-x:auto}figure svg{max-width:100%;height:auto}
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
 .scroll{overflow-x:auto}
-th,td{padding:.2rem .8rem .2rem 0;text-align:right;border-bottom:1px solid var(--line);
+th,td{padding:.2rem .7rem .2rem 0;text-align:right;border-bottom:1px solid var(--line);
 white-space:nowrap}th:first-child,td:first-child{text-align:left}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;font-size:.9rem}dt{opacity:.7}
 dd{margin:0;overflow-wrap:anywhere}footer{margin-top:3rem;font-size:.85rem;opacity:.75}

@@ -128,6 +128,17 @@ def with_words(words: str) -> bytes:
         (with_words(json.dumps(header().to_tree() | {"stepp": 1})), "did you mean 'step'"),
         (with_words(json.dumps(header().to_tree() | {"step": "many"})), "step 'many'"),
         (with_words("[" * 100_000), "not JSON"),
+        (with_words(json.dumps(header().to_tree() | {"base": {"path": 3}})), "a base without path"),
+        (with_words(json.dumps(header().to_tree() | {"metrics": {"losses": 3}})), "loss curves"),
+        (with_words(json.dumps(header().to_tree() | {"metrics": {"losses": {"a": ["b"]}}})), "loss curves"),
+        (with_words(json.dumps(header().to_tree() | {"metrics": {"x": float("nan")}})), "not JSON"),
+        (
+            safetensors.torch.save(
+                {"encoder/0.weight": torch.ones(2).to(torch.float8_e4m3fn)},
+                metadata={"transfer_diag": json.dumps(header().to_tree())},
+            ),
+            "of type float8_e4m3fn",
+        ),
     ],
 )
 def test_anything_else_is_refused_in_words(

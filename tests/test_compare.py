@@ -69,7 +69,7 @@ def test_equal_content_in_two_files_is_matched_with_a_warning(examples: Path, tm
     files.save(tmp_path / "other.safetensors", replace(loaded.header, step=1), loaded.tensors)
     again = diag.compare(base, tmp_path / "other.safetensors")
     assert again.relation == "matched"
-    assert "hold the same weights" in again.warnings[0]
+    assert "hold the same numbers" in again.warnings[0]
 
 
 def test_a_file_is_not_compared_with_itself(examples: Path, tmp_path: Path) -> None:
@@ -186,8 +186,85 @@ def test_the_text_says_it_in_one_sentence_first_and_fits(examples: Path) -> None
     assert max(map(len, lines)) <= text.WIDTH
 
 
-def test_a_margin_that_makes_no_sense(base_embedding: np.ndarray) -> None:
+def test_equal_arrays_in_other_formats_are_noticed(tmp_path: Path, rng: np.random.Generator) -> None:
+    y = rng.normal(size=(50, 2))
+    np.save(tmp_path / "a.npy", y)
+    np.savez(tmp_path / "b.npz", np.asfortranarray(y))
+    found = diag.compare(tmp_path / "a.npy", tmp_path / "b.npz")
+    assert found.relation == "matched"
+    assert "hold the same numbers" in found.warnings[0]
+
+
+def test_swapped_arguments_are_refused(examples: Path) -> None:
+    with pytest.raises(SubjectError, match="expected BASE before TRANSFER"):
+        diag.compare(examples / "mirrored.safetensors", examples / "base.safetensors")
+
+
+@pytest.mark.parametrize("value", [1.0, 0.1, 0.3, 1e6])
+def test_nothing_is_in_place_in_a_constant_base(tmp_path: Path, value: float) -> None:
+    np.save(tmp_path / "a.npy", np.full((31, 2), value))
+    np.save(tmp_path / "b.npy", np.random.default_rng(0).normal(size=(31, 2)))
+    found = diag.compare(tmp_path / "a.npy", tmp_path / "b.npy")
+    assert found.verdict.status == "inconclusive"
+    assert found.own_states is None
+    assert "constant" in text.comparison(found)
+
+
+def test_a_component_frozen_in_part_counts_as_frozen(examples: Path, tmp_path: Path) -> None:
+    loaded = files.read(examples / "mirrored.safetensors")
+    rules = [
+        {"component": "*", "action": "copy"},
+        {"component": "transition", "parameters": "0.*", "action": "freeze"},
+    ]
+    files.save(
+        tmp_path / "part.safetensors",
+        replace(loaded.header, plan={"name": "part", "rules": rules}),
+        loaded.tensors,
+    )
+    found = diag.compare(examples / "base.safetensors", tmp_path / "part.safetensors")
+    assert (found.verdict.status, found.frozen) == ("fail", ("transition",))
+
+
+@pytest.mark.parametrize("size", [1e-160, 1e-310, 1e155, 1e308])
+def test_sizes_that_float64_cannot_square_are_refused(tmp_path: Path, size: float) -> None:
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(31, 2)))
+    np.save(tmp_path / "b.npy", np.random.default_rng(0).uniform(0.5, 1, size=(31, 2)) * size)
+    with pytest.raises(ProbeError, match=r"b\.npy: the embedding has values of size"):
+        diag.compare(tmp_path / "a.npy", tmp_path / "b.npy")
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e9])
+def test_text_keeps_to_its_width_at_any_scale(tmp_path: Path, size: float) -> None:
+    y = np.random.default_rng(0).normal(size=(31, 2))
+    np.save(tmp_path / "a.npy", y * size)
+    np.save(tmp_path / "b.npy", -y)
+    lines = text.comparison(diag.compare(tmp_path / "a.npy", tmp_path / "b.npy"), verbose=True).splitlines()
+    evidence = [line for line in lines if not line.startswith(("  base ", "  transfer "))]
+    assert max(map(len, evidence)) <= text.WIDTH
+    assert not any("0.00 [0.00" in line for line in lines if "L2" in line)
+
+
+def test_damaged_archives_are_refused(tmp_path: Path) -> None:
+    """Every byte of a compressed archive flipped in turn: read, or refused in words."""
+    y = np.random.default_rng(0).normal(size=(12, 2))
+    np.save(tmp_path / "a.npy", y)
+    np.savez_compressed(tmp_path / "b.npz", embeddings=y)
+    whole = (tmp_path / "b.npz").read_bytes()
+    refused = 0
+    for index in range(len(whole)):
+        (tmp_path / "c.npz").write_bytes(whole[:index] + bytes([whole[index] ^ 0x55]) + whole[index + 1 :])
+        try:
+            diag.open_subject(tmp_path / "c.npz")
+        except SubjectError:
+            refused += 1
+    assert refused > len(whole) / 2
+
+
+def test_margins_and_groups_that_make_no_sense(base_embedding: np.ndarray) -> None:
     import probes
 
     with pytest.raises(ProbeError, match="groups has shape"):
         probes.relation(base_embedding, base_embedding, groups=[1, 2])
+    for margin in (float("nan"), -1.0, 9.0):
+        with pytest.raises(ProbeError, match="expected 0 to 1"):
+            probes.relation(-base_embedding, base_embedding, margin=margin)

@@ -30,6 +30,7 @@ class Toy:
     def __init__(self, losses: Mapping[str, Any], noise: float = 0.0) -> None:
         self._losses, self._noise = losses, noise
         self.terms = dict.fromkeys(losses, 1.0)
+        self.constants: dict[str, Any] = {}
 
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
         return observations * parameters["m/w"]
@@ -195,6 +196,12 @@ def test_architectures_that_differ_are_named(trained: Path, tmp_path: Path) -> N
         diag.landscape(trained / "base" / "seed0.safetensors", tmp_path / "seed0.safetensors")
 
 
+def test_other_constants_of_a_loss_are_refused(trained: Path, tmp_path: Path) -> None:
+    train(tmp_path, short("loss.entropy_scale=50"), (0,))
+    with pytest.raises(SubjectError, match="other loss terms or constants"):
+        diag.landscape(trained / "base" / "seed0.safetensors", tmp_path / "seed0.safetensors")
+
+
 def test_arrays_have_no_losses(examples: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(31, 2)))
     with pytest.raises(SubjectError, match="no parameters; expected a checkpoint of diag train"):
@@ -215,7 +222,7 @@ def test_the_same_file_and_the_same_weights(examples: Path, tmp_path: Path) -> N
     ("options", "words"),
     [
         ({"points": 2}, "points is 2"),
-        ({"samples": 1}, "samples is 1"),
+        ({"samples": 123}, "samples is 123"),
         ({"task": "sauce"}, "task is 'sauce'"),
     ],
 )

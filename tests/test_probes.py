@@ -180,6 +180,22 @@ def test_cca_against_the_textbook() -> None:
     assert probes.cka(x, y).value == pytest.approx(r**2)
 
 
+def test_cca_does_not_see_the_size_of_a_column() -> None:
+    rng = np.random.default_rng(0)
+    x, noise = rng.normal(size=(2, 300, 2))
+    y = x[:, :1] + noise[:, :1]
+    assert probes.cca(x * [1, 1e-7], y).value == pytest.approx(probes.cca(x, y).value)
+
+
+def test_many_dimensions_cost_little() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(40, 5000))
+    found = probes.relation(-y, y)
+    assert found.relation == "flipped"
+    assert "an assignment is sought up to" in (found.ladder["permutation"].r2.reason or "")
+    assert probes.cca(-y, y).value is None
+
+
 def test_cca_and_cka_say_when_they_are_undefined() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(10, 6))

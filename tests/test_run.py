@@ -24,15 +24,16 @@ def same(a: Path, b: Path) -> bool:
     return one.identity == two.identity and one.header.metrics == two.header.metrics
 
 
+@pytest.mark.parametrize("stop", [13, 20])
 @pytest.mark.parametrize("algorithm", ["separate", "shared", "summed"])
-def test_a_resumed_run_ends_like_one_that_never_stopped(tmp_path: Path, algorithm: str) -> None:
+def test_a_resumed_run_ends_like_one_that_never_stopped(tmp_path: Path, algorithm: str, stop: int) -> None:
     settings = short(f"train.algorithm={algorithm}", "train.log_every=20", "train.save_every=20")
     whole = train(tmp_path / "whole", settings, (0,))
     parts = Run(settings, (0,), str(tmp_path / "parts"))
     members = prepare(parts, resume=False, overwrite=False)
     asked = iter(range(10**6))
-    train_members(parts, members, lambda n: None, lambda: next(asked) >= 20)
-    assert files.read(parts.path(0)).header.step == 20
+    train_members(parts, members, lambda n: None, lambda: next(asked) >= stop)
+    assert files.read(parts.path(0)).header.step == stop
     assert execute(parts, prepare(parts, resume=True, overwrite=False), 1, lambda n: None)
     assert same(whole.path(0), parts.path(0))
     assert prepare(parts, resume=True, overwrite=False) == []
@@ -63,6 +64,38 @@ def test_a_folder_with_checkpoints_is_not_overwritten_unasked(tmp_path: Path) ->
     with pytest.raises(RunError, match="already there; --resume goes on"):
         prepare(run, resume=False, overwrite=False)
     assert len(prepare(run, resume=False, overwrite=True)) == 1
+
+
+def test_fewer_updates_than_are_done_are_refused(tmp_path: Path) -> None:
+    run = train(tmp_path, short(), (0,))
+    shorter = replace(run, settings=short("train.updates=20"))
+    with pytest.raises(CheckpointError, match="found 40 updates, more than the 20 asked for"):
+        prepare(shorter, resume=True, overwrite=False)
+
+
+def test_damaged_resume_files_are_refused(tmp_path: Path) -> None:
+    import torch
+
+    run = train(tmp_path, short(), (0,))
+    path = run.path(0)
+    weights, state, rest = files.read_resume(path)
+    identity = {"identity": state["identity"]}
+    for changed, tensors in (
+        ({"step": "x"}, rest),
+        ({"step": None}, rest),
+        ({"step": -5}, rest),
+        ({"run": 3}, rest),
+        ({"curves": None}, rest),
+        ({"counts": []}, rest),
+        ({}, {}),
+    ):
+        files.save_resume(path, weights, state | identity | changed, tensors)
+        with pytest.raises(CheckpointError):
+            prepare(run, resume=True, overwrite=False)
+    longer = replace(run, settings=short("train.updates=60"))
+    files.save_resume(path, weights, state, {n: torch.zeros(3) for n in rest})
+    with pytest.raises(RunError, match="optimiser state"):
+        execute(longer, prepare(longer, resume=True, overwrite=False), 1, lambda n: None)
 
 
 def test_resuming_needs_the_same_settings_and_untouched_weights(tmp_path: Path) -> None:
@@ -107,6 +140,7 @@ def test_seeds() -> None:
         ("1,1", "twice"),
         ("-1", "expected numbers"),
         ("0-99999999", "at most 100000"),
+        ("0-99999999999999999999", "at most 100000"),
     ):
         with pytest.raises(RunError, match=words):
             seeds_from(text)
@@ -125,7 +159,7 @@ def test_checkpoints_along_the_way_are_kept(tmp_path: Path) -> None:
 def test_devices_that_are_not_there_are_refused(tmp_path: Path) -> None:
     import torch
 
-    names = ["nonsense"] if torch.cuda.is_available() else ["nonsense", "cuda"]
+    names = ["nonsense", "meta"] if torch.cuda.is_available() else ["nonsense", "meta", "cuda"]
     for name in names:
         with pytest.raises(RunError, match="cannot be used here"):
             prepare(Run(short(), (0,), str(tmp_path / "x"), device=name), False, False)

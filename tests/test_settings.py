@@ -46,6 +46,7 @@ def test_lists_and_words_need_no_quotes() -> None:
     s = preset("simple-maze").with_overrides(["loss.terms=transition,bound", "train.algorithm=summed"])
     assert (s.loss.terms, s.train.algorithm) == (("transition", "bound"), "summed")
     assert preset("simple-maze").with_overrides(["model.encoder=[8, 4]"]).model.encoder == (8, 4)
+    assert preset("simple-maze").with_overrides(["loss.terms=bound"]).loss.terms == ("bound",)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,9 @@ def test_lists_and_words_need_no_quotes() -> None:
         ("train.updates", "expected NAME=VALUE, found 'train.updates'"),
         ("train.updates=0", "setting 'train.updates': Input should be greater than 0 (found 0)"),
         ("train.updates=many", "setting 'train.updates'"),
+        ("train.updates=true", "setting 'train.updates'"),
+        ("data.steps=100000000000000", "setting 'data.steps'"),
+        ("model.encoder=[100000000000]", "setting 'model.encoder'"),
         ("train.learning_rate=nan", "setting 'train.learning_rate'"),
         ("train.algorithm=sumed", "setting 'train.algorithm'"),
         ("loss.terms=bound,bound", "names a term twice"),

@@ -33,10 +33,14 @@ def trainer(settings: Settings, seeds: list[int]) -> Trainer:
     )
 
 
+ALL_TERMS = "transition,reward,discount,bound,entropy_random,entropy_successive"
+
+
+@pytest.mark.parametrize("terms", ["transition,bound,entropy_random,entropy_successive", ALL_TERMS])
 @pytest.mark.parametrize("algorithm", ["separate", "shared", "summed"])
-def test_a_seed_does_not_depend_on_its_neighbours(algorithm: str) -> None:
+def test_a_seed_does_not_depend_on_its_neighbours(algorithm: str, terms: str) -> None:
     """Bit for bit, wherever it stands in the stack and however many stand beside it."""
-    settings = short(f"train.algorithm={algorithm}")
+    settings = short(f"train.algorithm={algorithm}", f"loss.terms={terms}")
     stacks = [[5], [5, 1], [1, 5], [0, 1, 5], list(range(7))]
     found = []
     for seeds in stacks:
@@ -50,8 +54,7 @@ def test_a_seed_does_not_depend_on_its_neighbours(algorithm: str) -> None:
 
 
 def test_reward_and_discount_can_be_trained_too() -> None:
-    every = "transition,reward,discount,bound,entropy_random,entropy_successive"
-    running = trainer(short(f"loss.terms={every}", "train.updates=400"), [0])
+    running = trainer(short(f"loss.terms={ALL_TERMS}", "train.updates=400"), [0])
     for _ in range(200):
         running.update()
     first = running.take_losses()

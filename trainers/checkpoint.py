@@ -32,6 +32,9 @@ _KEY = "transfer_diag"
 RESUME_SUFFIX = ".resume"
 
 
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
 class CheckpointError(ValueError):
     """A file that is no usable checkpoint: ``path``, what was ``found`` and what was ``expected``."""
 
@@ -142,6 +145,10 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
             path, "a safetensors file without a transfer-diag header", "a checkpoint of diag train"
         )
     header = _header(path, words[_KEY])
+    for name, tensor in tensors.items():
+        if tensor.dtype not in DTYPES:
+            found = f"{name} of type {str(tensor.dtype).removeprefix('torch.')}"
+            raise CheckpointError(path, found, "weights of an ordinary floating-point type")
     bad = sum(int((~torch.isfinite(t)).sum()) for t in tensors.values())
     if bad:
         where = next(name for name, t in tensors.items() if not torch.isfinite(t).all())
@@ -179,7 +186,7 @@ def _guess(content: bytes, error: Exception) -> str:
 
 def _header(path: str | os.PathLike[str], text: str) -> Header:
     try:
-        tree = json.loads(text)
+        tree = json.loads(text, parse_constant=_refused)
     except (ValueError, RecursionError):
         raise CheckpointError(path, "a header that is not JSON", "a checkpoint of diag train") from None
     if not isinstance(tree, dict):
@@ -208,7 +215,24 @@ def _header(path: str | os.PathLike[str], text: str) -> Header:
             raise CheckpointError(path, f"a header without {name!r}", "a complete header")
         if name in tree and (not isinstance(tree[name], kind) or isinstance(tree[name], bool)):
             raise CheckpointError(path, f"{name} {tree[name]!r} in the header", "a valid header")
+    origin = tree.get("base")
+    if origin is not None and not all(isinstance(origin.get(k), str) for k in ("path", "sha256", "identity")):
+        found = "a base without path, sha256 and identity in the header"
+        raise CheckpointError(path, found, "a valid header")
+    losses = tree.get("metrics", {}).get("losses", {})
+    if not isinstance(losses, dict) or not all(_is_curve(curve) for curve in losses.values()):
+        raise CheckpointError(
+            path, "loss curves that are no lists of numbers in the header", "a valid header"
+        )
     return Header(**tree)
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _is_curve(curve: object) -> bool:
+    return isinstance(curve, list) and all(v is None or type(v) in (int, float) for v in curve)
 
 
 def save_resume(
@@ -231,7 +255,9 @@ def read_resume(
     words, tensors, _ = _decode(name)
     try:
         state = json.loads(words[_KEY])
-        state["identity"], state["step"]
+        identity, step = state["identity"], state["step"]
+        if not isinstance(identity, str) or isinstance(step, bool) or not isinstance(step, int) or step < 0:
+            raise TypeError
     except (KeyError, TypeError, ValueError, RecursionError):
         raise CheckpointError(name, "no resume state", "a resume file of diag train") from None
     weights = {k.removeprefix("weights/"): v for k, v in tensors.items() if k.startswith("weights/")}

@@ -10,7 +10,8 @@ worlds whose states can be listed. With x = e(s), x' = e(s') and the frozen-or-n
 - ``entropy_successive`` (L'_d1): the same for x and x'.
 
 Squared distances are clipped to [1e-6, 10] before the root, whose gradient at 0 would be infinite.
-Each term is descended by its own RMSprop, in the order of ``loss.terms``; see
+Each term is descended by its own RMSprop (reward and discount share one), in the order of
+``loss.terms``; see
 :data:`trainers.settings.Algorithm` for the two faster variants.
 """
 
@@ -173,7 +174,7 @@ class Trainer:
         batch_seeds: Sequence[Sequence[int]],
         device: str = "cpu",
     ) -> None:
-        self.agent, self.phase, self.plan = agent, phase, plan
+        self.agent, self.phase, self.plan, self.device = agent, phase, plan, device
         self.stack = Stack(members, device)
         self._trainable = plan.trainable(self.stack.views)
         self.stack.train_only(self._trainable)
@@ -187,8 +188,9 @@ class Trainer:
         self.squares: dict[str, dict[str, Tensor]] = {}
         """RMSprop's running squares: {optimiser: {component: (S, P)}}."""
         self.step = 0
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self.sums: dict[str, Tensor] = {}
+        """Batch losses (S,) added up since :meth:`take_losses`, by term, and how many they are."""
+        self.counts: dict[str, int] = {}
 
     def learning_rate(self) -> float:
         """The rate at the current update."""
@@ -228,9 +230,9 @@ class Trainer:
         per_sample = self.agent.losses_at(self.stack.views, embeddings, batch, terms)
         losses = {term: values.mean(-1) for term, values in per_sample.items()}
         for term, loss in losses.items():
-            seen = self._sums.get(term)
-            self._sums[term] = loss.detach() if seen is None else seen + loss.detach()
-            self._counts[term] = self._counts.get(term, 0) + 1
+            seen = self.sums.get(term)
+            self.sums[term] = loss.detach() if seen is None else seen + loss.detach()
+            self.counts[term] = self.counts.get(term, 0) + 1
         return losses
 
     def _reached(self, term: str) -> list[str]:
@@ -272,8 +274,8 @@ class Trainer:
 
     def take_losses(self) -> dict[str, NDArray[np.float32]]:
         """Mean losses {term: (S,)} since the last call; terms that were never active are left out."""
-        means = {t: (s / self._counts[t]).cpu().numpy() for t, s in self._sums.items()}
-        self._sums, self._counts = {}, {}
+        means = {t: (s / self.counts[t]).cpu().numpy() for t, s in self.sums.items()}
+        self.sums, self.counts = {}, {}
         return means
 
 

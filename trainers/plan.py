@@ -123,10 +123,10 @@ class TransferPlan(pydantic.BaseModel):
         return {name for name in names if self.action_of(name).action not in ("freeze", "ensemble")}
 
     def frozen_components(self, names: Iterable[str]) -> list[str]:
-        """The components of which no parameter is trained, in the order of ``names``."""
+        """The components with a parameter that is never trained, in the order of ``names``."""
         names = list(names)
-        moving = {component_of(name) for name in self.trainable(names)}
-        return [c for c in dict.fromkeys(map(component_of, names)) if c not in moving]
+        moving = self.trainable(names)
+        return list(dict.fromkeys(component_of(name) for name in names if name not in moving))
 
     def active_terms(self, terms: Iterable[str], update: int, updates: int) -> tuple[str, ...]:
         """The loss terms that count at this update."""
@@ -216,4 +216,7 @@ def read_plan(source: str) -> TransferPlan:
         raise PlanError(f"{source}: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PlanError(f"{source}: not a TOML file: {error}") from None
-    return TransferPlan.from_tree({"name": path.stem, **tree})
+    try:
+        return TransferPlan.from_tree({"name": path.stem, **tree})
+    except PlanError as error:
+        raise PlanError(f"{source}: {error}") from None

@@ -7,6 +7,7 @@ import os
 import queue
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -89,7 +90,7 @@ def _execute_apart(run: Run, groups: Sequence[Sequence[Member]], progress: Calla
     for request, handler in before.items():
         signal.signal(request, handler)
     with stop:
-        failures: list[str] = []
+        failures: list[Exception] = []
         while workers:
             if stop():
                 asked.set()
@@ -98,17 +99,19 @@ def _execute_apart(run: Run, groups: Sequence[Sequence[Member]], progress: Calla
             except queue.Empty:
                 for number, worker in list(workers.items()):
                     if worker.exitcode not in (None, 0):
-                        failures.append(f"a training process ended with status {worker.exitcode}")
+                        failures.append(RuntimeError(f"a training process ended with {worker.exitcode}"))
                         del workers[number]
                 continue
             if kind == "progress":
                 progress(value)
             elif kind == "done":
                 workers.pop(value).join()
+            elif kind == "refused":
+                failures.append(RunError(value))
             else:
-                failures.append(value)
+                failures.append(RuntimeError(value))
         if failures:
-            raise RunError(failures[0])
+            raise failures[0]
     return not stop()
 
 
@@ -121,6 +124,8 @@ def _work(run: Run, group: Sequence[Member], told: Any, asked: Any, number: int)
             lambda n: told.put(("progress", n)),
             lambda: asked.is_set() or os.getppid() != parent,
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        told.put(("failed", str(error)))
+    except (OSError, ValueError) as error:
+        told.put(("refused", str(error)))
+    except Exception:
+        told.put(("broken", traceback.format_exc()))
     told.put(("done", number))

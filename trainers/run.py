@@ -28,6 +28,8 @@ _PHASE_STREAM = {"train": 0, "transfer": 1}
 MOST_NUMBERS = 100_000
 """In one range: more is a slip of the keyboard."""
 
+LARGEST_NUMBER = 2**53
+
 BASE_PLAN = TransferPlan.from_tree({"name": "base", "rules": [{"component": "*", "action": "copy"}]})
 """What training from nothing amounts to: every component is trained."""
 
@@ -58,6 +60,14 @@ class Run:
         """Where a seed's checkpoint goes."""
         return Path(self.out) / f"seed{seed}.safetensors"
 
+    def is_finite(self, seed: int) -> bool:
+        """Whether the seed's checkpoint holds weights that can be used."""
+        try:
+            files.read(self.path(seed))
+        except files.CheckpointError:
+            return False
+        return True
+
 
 @dataclass
 class Member:
@@ -68,6 +78,9 @@ class Member:
     step: int = 0
     squares: dict[str, Tensor] = field(default_factory=dict)
     curves: dict[str, Any] = field(default_factory=dict)
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    """Losses added up since the last point of the curves, by term, and how many they are."""
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 def seeds_from(text: str) -> tuple[int, ...]:
@@ -87,14 +100,13 @@ def numbers_from(text: str | None, what: str) -> tuple[int, ...]:
         if not first.isdecimal() or (dash and not last.isdecimal()):
             words = f"found {part.strip()!r}, expected numbers such as 0-3 or 0,2,5"
             raise RunError(f"{what} {text!r}: {words}")
-        span = range(int(first), int(last if dash else first) + 1)
-        if not span:
+        low, high = int(first), int(last if dash else first)
+        if high < low:
             raise RunError(f"{what} {text!r}: {part.strip()!r} is a range of nothing")
-        if len(span) > MOST_NUMBERS:
-            raise RunError(
-                f"{what} {text!r}: {part.strip()!r} is {len(span)}, expected at most {MOST_NUMBERS}"
-            )
-        found.extend(span)
+        if high - low >= MOST_NUMBERS or high > LARGEST_NUMBER:
+            limits = f"at most {MOST_NUMBERS}, each up to {LARGEST_NUMBER}"
+            raise RunError(f"{what} {text!r}: found {part.strip()!r}, expected {limits}")
+        found.extend(range(low, high + 1))
     if len(set(found)) != len(found):
         raise RunError(f"{what} {text!r}: a number stands in it twice")
     return tuple(found)
@@ -102,6 +114,8 @@ def numbers_from(text: str | None, what: str) -> tuple[int, ...]:
 
 def check_device(device: str) -> None:
     """Raise :class:`RunError` unless torch can use the device."""
+    if device.partition(":")[0] not in ("cpu", "cuda"):
+        raise RunError(f"device {device!r} cannot be used here: expected cpu, cuda or cuda:N")
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -112,13 +126,6 @@ def check_device(device: str) -> None:
 def prepare(run: Run, resume: bool, overwrite: bool) -> list[Member]:
     """The members that still have updates to do; raises RunError or CheckpointError for bad input."""
     check_device(run.device)
-    folder = Path(run.out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        files.write_atomically(folder / ".writable", b"")
-        (folder / ".writable").unlink()
-    except OSError as error:
-        raise RunError(f"{run.out}: cannot write there ({error.strerror or error})") from None
     there = [seed for seed in run.seeds if _exists(run, seed)]
     if there and not (resume or overwrite):
         raise RunError(
@@ -128,10 +135,20 @@ def prepare(run: Run, resume: bool, overwrite: bool) -> list[Member]:
     base = _base(run, agent)
     members = []
     for seed in run.seeds:
-        found = _resumed(run, seed, base) if resume and seed in there else None
+        found = _resumed(run, seed, base, agent) if resume and seed in there else None
         member = found or Member(seed, _initial(run, agent, base, seed))
+        if member.step > run.phase.updates:
+            words = f"{member.step} updates, more than the {run.phase.updates} asked for"
+            raise files.CheckpointError(run.path(seed), words, "at least as many, or --overwrite")
         if member.step < run.phase.updates:
             members.append(member)
+    folder = Path(run.out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write_atomically(folder / ".writable", b"")
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise RunError(f"{run.out}: cannot write there ({error.strerror or error})") from None
     return members
 
 
@@ -198,21 +215,31 @@ def _header(run: Run, member: Member, base: files.Checkpoint | None) -> files.He
     )
 
 
-def _resumed(run: Run, seed: int, base: files.Checkpoint | None) -> Member:
+def _resumed(run: Run, seed: int, base: files.Checkpoint | None, agent: CRAR) -> Member:
     path = run.path(seed)
+    name = f"{path}{files.RESUME_SUFFIX}"
     weights, state, tensors = files.read_resume(path)
-    expected = _signature(run, seed, base)
-    for name, value in expected.items():
-        if state.get("run", {}).get(name) != value:
-            raise files.CheckpointError(
-                f"{path}{files.RESUME_SUFFIX}", f"a run with other {name}", f"the same {name} to resume"
-            )
+    run_before = state.get("run")
+    for field_name, value in _signature(run, seed, base).items():
+        if not isinstance(run_before, dict) or run_before.get(field_name) != value:
+            found, expected = f"a run with other {field_name}", f"the same {field_name} to resume"
+            raise files.CheckpointError(name, found, expected)
     if path.exists():
         saved = files.read(path)
         if saved.identity != state["identity"] and saved.header.step >= state["step"]:
             raise files.CheckpointError(path, "weights changed since its run wrote them", "the run's own")
-    squares = {k.removeprefix("squares/"): v for k, v in tensors.items() if k.startswith("squares/")}
-    return Member(seed, weights, int(state["step"]), squares, state["curves"])
+    curves, counts = state.get("curves"), state.get("counts")
+    if {n: tuple(t.shape) for n, t in weights.items()} != agent.shapes():
+        raise files.CheckpointError(name, "weights of another shape", "those of the settings")
+    if not isinstance(curves, dict) or not isinstance(counts, dict):
+        raise files.CheckpointError(name, "no loss curves", "a resume file of diag train")
+    kept = {
+        kind: {k.removeprefix(f"{kind}/"): v for k, v in tensors.items() if k.startswith(f"{kind}/")}
+        for kind in ("squares", "sums")
+    }
+    if state["step"] > 0 and not kept["squares"]:
+        raise files.CheckpointError(name, "no optimiser state", "a resume file of diag train")
+    return Member(seed, weights, state["step"], kept["squares"], curves, kept["sums"], counts)
 
 
 def _signature(run: Run, seed: int, base: files.Checkpoint | None) -> dict[str, Any]:
@@ -253,15 +280,14 @@ def train_members(
         [(m.seed, stream) for m in members],
         run.device,
     )
-    trainer.step = members[0].step
-    _restore_squares(trainer, members)
+    _restore(trainer, members)
 
     def save() -> None:
-        _log(trainer, members)
+        if trainer.step == run.phase.updates:
+            _log(trainer, members)
         for index, member in enumerate(members):
-            member.parameters = trainer.stack.member(index)
-            member.step = trainer.step
-            _save(run, member, _member_squares(trainer, index), base)
+            _take(trainer, index, member)
+            _save(run, member, base)
 
     phase, told = run.phase, trainer.step
     while trainer.step < phase.updates and not stopped():
@@ -296,29 +322,45 @@ def _log(trainer: Trainer, members: Sequence[Member]) -> None:
             values.append(value if value is not None and np.isfinite(value) else None)
 
 
-def _save(run: Run, member: Member, squares: dict[str, Tensor], base: files.Checkpoint | None) -> None:
+def _save(run: Run, member: Member, base: files.Checkpoint | None) -> None:
     path = run.path(member.seed)
     state = {
         "step": member.step,
         "curves": member.curves,
+        "counts": member.counts,
         "run": _signature(run, member.seed, base),
     }
-    files.save_resume(path, member.parameters, state, {f"squares/{k}": v for k, v in squares.items()})
+    tensors = {f"squares/{k}": v for k, v in member.squares.items()}
+    tensors |= {f"sums/{k}": v for k, v in member.sums.items()}
+    files.save_resume(path, member.parameters, state, tensors)
     files.save(path, _header(run, member, base), member.parameters)
 
 
-def _member_squares(trainer: Trainer, index: int) -> dict[str, Tensor]:
-    return {
+def _take(trainer: Trainer, index: int, member: Member) -> None:
+    """Bring a member up to its row of the trainer."""
+    member.parameters = trainer.stack.member(index)
+    member.step = trainer.step
+    member.squares = {
         f"{optimiser}/{component}": values[index].cpu().clone()
         for optimiser, components in trainer.squares.items()
         for component, values in components.items()
     }
+    member.sums = {term: values[index].cpu().clone() for term, values in trainer.sums.items()}
+    member.counts = dict(trainer.counts)
 
 
-def _restore_squares(trainer: Trainer, members: Sequence[Member]) -> None:
-    for key in members[0].squares:
-        optimiser, _, component = key.partition("/")
-        rows = torch.stack([m.squares[key] for m in members])
-        trainer.squares.setdefault(optimiser, {})[component] = rows.to(
-            trainer.stack.buffers[component].device
-        )
+def _restore(trainer: Trainer, members: Sequence[Member]) -> None:
+    """Give the trainer what its members remember; the opposite of :func:`_take`."""
+    trainer.step = members[0].step
+    trainer.counts = dict(members[0].counts)
+    try:
+        for term in members[0].sums:
+            trainer.sums[term] = torch.stack([m.sums[term] for m in members]).to(trainer.device)
+        for key in members[0].squares:
+            optimiser, _, component = key.partition("/")
+            rows = torch.stack([m.squares[key] for m in members]).to(trainer.device)
+            if rows.shape != trainer.stack.buffers[component].shape:
+                raise RunError(f"seed {members[0].seed}: an optimiser state of another shape; --overwrite")
+            trainer.squares.setdefault(optimiser, {})[component] = rows
+    except (KeyError, RuntimeError) as error:
+        raise RunError(f"seed {members[0].seed}: an optimiser state that does not fit ({error})") from None

@@ -29,8 +29,12 @@ one gradient of the weighted sum (``summed``)."""
 
 Term = Literal["transition", "reward", "discount", "bound", "entropy_random", "entropy_successive"]
 
-Positive = Annotated[int, pydantic.Field(gt=0)]
-Widths = Annotated[tuple[Positive, ...], pydantic.Field(max_length=64)]
+MOST_UPDATES, MOST_UNITS = 10**9, 2**16
+"""More than any machine here could do or hold: beyond them a number is a slip of the keyboard."""
+
+Positive = Annotated[int, pydantic.Field(gt=0, le=MOST_UPDATES, strict=True)]
+Units = Annotated[int, pydantic.Field(gt=0, le=MOST_UNITS, strict=True)]
+Widths = Annotated[tuple[Units, ...], pydantic.Field(max_length=64)]
 Rate = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 
 
@@ -45,14 +49,14 @@ class _Tree(pydantic.BaseModel):
 class Data(_Tree):
     """The transitions that a run trains on, collected once with a random policy."""
 
-    steps: Positive = 5000
+    steps: Annotated[int, pydantic.Field(gt=0, le=10**7, strict=True)] = 5000
     episode_steps: Positive = 500
 
 
 class Model(_Tree):
     """Hidden widths of the fully connected nets (tanh), and the size of the embedding."""
 
-    embedding: Positive = 2
+    embedding: Units = 2
     encoder: Widths = (200, 100, 50, 10)
     transition: Widths = (10, 30, 30, 10)
     reward: Widths = (10, 50, 20)
@@ -91,7 +95,7 @@ class Optimiser(_Tree):
     rho: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.9
     epsilon: Rate = 1e-4
     clip: Rate = 1.0
-    batch: Annotated[int, pydantic.Field(ge=2)] = 32
+    batch: Annotated[int, pydantic.Field(ge=2, le=MOST_UNITS, strict=True)] = 32
 
 
 class Phase(_Tree):
@@ -145,7 +149,8 @@ class Settings(_Tree):
             node = tree
             for key in path:
                 node = node[key]
-            node[leaf] = _value(text)
+            value = _value(text)
+            node[leaf] = [value] if isinstance(node[leaf], list) and not isinstance(value, list) else value
         return self.from_tree(tree)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diag.outputs.text import MEASURES
+from diag.outputs.text import MEASURES, number
 from diag.result import Comparison, Landscape, Picture
 from probes import Measure
 from reports import Figure, Page, Section, charts, render
@@ -275,16 +274,11 @@ def heights(result: Landscape) -> pd.DataFrame:
     )
 
 
-def number(value: float | None, digits: int = 2) -> str:
-    """A number for a table, or a dash."""
-    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
-
-
 def span(measure: Measure, digits: int = 2) -> str:
     """An interval for a table, or the reason why there is none."""
     if measure.low is None or measure.high is None:
         return measure.reason or ""
-    return f"[{measure.low:.{digits}f}, {measure.high:.{digits}f}]"
+    return f"[{number(measure.low, digits)}, {number(measure.high, digits)}]"
 
 
 def warning_words(warnings: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 BAR = 24
+ZERO = 1e-12
+"""What rounding leaves of zero is shown as zero."""
 _SPARKS = "▁▂▃▄▅▆▇█"
 
 MEASURES = {
@@ -81,20 +84,32 @@ def _rung(step: Step) -> str:
     r2 = step.r2
     if r2.value is None:
         return f"  {step.transform:11} {'–':>6}   {textwrap.shorten(r2.reason or '', 56)}"
-    bar = "█" * round(max(0.0, r2.value) * BAR)
-    return f"  {step.transform:11} {r2.value:6.2f}   {_span(r2):18} {bar}".rstrip()
+    bar = "█" * round(min(1.0, max(0.0, r2.value)) * BAR)
+    return f"  {step.transform:11} {number(r2.value):>6}   {_span(r2):18} {bar}".rstrip()
 
 
 def _span(measure: Measure, digits: int = 2) -> str:
     if measure.low is None or measure.high is None:
         return ""
-    return f"[{measure.low:.{digits}f}, {measure.high:.{digits}f}]"
+    return f"[{number(measure.low, digits)}, {number(measure.high, digits)}]"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """``digits`` decimals where they say enough, else three significant digits; a dash for no number.
+
+    >>> number(0.5), number(0.00012), number(-1234567.0), number(None)
+    ('0.50', '0.00012', '-1.23e+06', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    readable = value == 0 or 10.0**-digits <= abs(value) < 1e5
+    return f"{value:.{digits}f}" if readable or abs(value) < ZERO else f"{value:.3g}"
 
 
 def _measure(label: str, measure: Measure) -> str:
     if measure.value is None:
         return f"  {label:34} – {textwrap.shorten(measure.reason or '', 40)}"
-    return f"  {label:34} {measure.value:.2f} {_span(measure)}".rstrip()
+    return f"  {label:34} {number(measure.value)} {_span(measure)}".rstrip()
 
 
 def _warnings(warnings: Iterable[str]) -> list[str]:
@@ -175,33 +190,37 @@ def sparkline(values: Sequence[float] | NDArray[np.float64], width: int = 40) ->
 def description(found: Description, verbose: bool = False) -> str:
     """The whole text of ``diag show``."""
     checkpoint, header = found.checkpoint, found.checkpoint.header
-    settings = header.settings
+    settings = found.settings
     phase = settings["train" if header.plan is None else "transfer"]
-    plan = header.plan["name"] if header.plan else None
-    role = "base" if plan is None else f"transfer, plan {plan}"
+    role = "base" if header.plan is None else f"transfer, plan {plain(header.plan['name'])}"
     lines = [
         f"{checkpoint.path}: {header.system} {role}",
         "",
-        f"  world      {settings['world']}, {header.task} task (preset {settings['preset']})",
+        f"  world      {settings['world']}, {header.task} task (preset {plain(settings['preset'])})",
         f"  step       {header.step} of {phase['updates']} updates, {phase['algorithm']}, seed {header.seed}",
     ]
     if header.base is not None:
-        lines.append(f"  parent     {_short(header.base['path'])}")
+        lines.append(f"  parent     {_short(plain(header.base['path']))}")
         lines.append(f"             sha256 {header.base['sha256'][:16]}…")
     lines.append(f"  sha256     {checkpoint.sha256[:16]}…   tensors {checkpoint.identity[:16]}…")
     losses = header.metrics.get("losses", {})
     last = {t: v[-1] for t, v in losses.items() if v and v[-1] is not None}
     if last:
-        words = ", ".join(f"{t} {v:.4f}" for t, v in last.items())
+        words = ", ".join(f"{plain(t)} {v:.4f}" for t, v in last.items())
         lines.append(textwrap.fill(f"  losses     {words}", WIDTH, subsequent_indent=" " * 13))
     lines += ["", "  component     parameters  widths"]
     for part in found.components:
         state = "" if part.trained else "  frozen"
         lines.append(f"  {part.name:12} {part.parameters:11,}  {part.shape}{state}")
     if verbose:
-        lines += ["", *(f"  {k}: {v}" for k, v in header.environment.items())]
-        lines += ["", *(f"  {name} = {value}" for name, value in _flat(settings))]
+        lines += ["", *(plain(f"  {k}: {v}") for k, v in header.environment.items())]
+        lines += ["", *(plain(f"  {name} = {value}") for name, value in _flat(settings))]
     return "\n".join(lines)
+
+
+def plain(words: str) -> str:
+    """Words from a file, with what could steer a terminal escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
 def _flat(tree: object, prefix: str = "") -> list[tuple[str, object]]:

@@ -29,6 +29,7 @@ class CrarSystem:
 
     def __init__(self, agent: CRAR) -> None:
         self.agent = agent
+        self.constants: Mapping[str, Any] = agent.settings.loss.model_dump(mode="json")
         self.terms: Mapping[str, float] = {t: agent.weight_of(t) for t in agent.settings.loss.terms}
 
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
@@ -79,7 +80,7 @@ class FiniteTasks:
         """States and actions uniform, as the random policy visits them in the long run; grouped by state."""
         rng = np.random.default_rng([EVALUATION_STREAM, seed])
         states, actions = self.world.transitions.shape
-        # Whole rounds through all (state, action) pairs, then a random part of one: no state is left out.
+        # Whole rounds through all (state, action) pairs, then a random part of one.
         order = np.concatenate(
             [rng.permutation(states * actions) for _ in range(-(-n // (states * actions)))]
         )
@@ -146,6 +147,8 @@ def open_native(path: str) -> Subject:
         objective=system,
         tasks=FiniteTasks(agent.world),
         frozen=frozen,
+        identity=checkpoint.identity,
+        made_from=None if header.base is None else header.base["identity"],
         success_states=agent.world.success_states,
         label=f"{role}, {agent.world.name}, {header.task} task, seed {header.seed}, {header.step} updates",
     )
