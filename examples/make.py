@@ -12,9 +12,11 @@ import os
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import diag
+from trainers.checkpoint import read, save
 from trainers.plan import named_plan
 from trainers.processes import execute
 from trainers.run import Run, prepare
@@ -51,8 +53,12 @@ def main() -> None:
         ]
         print(f"base {seed}: {len(matched)} landed, {len(mirrored)} mirrored")
         if matched and mirrored:
-            for source, name in ((base, "base"), (matched[0], "matched"), (mirrored[0], "mirrored")):
-                shutil.copy(source, HERE / f"{name}.safetensors")
+            shutil.copy(base, HERE / "base.safetensors")
+            for source, name in ((matched[0], "matched"), (mirrored[0], "mirrored")):
+                made = read(source)
+                # The parent is named as it lies here, not where it was trained.
+                origin = {**(made.header.base or {}), "path": "examples/base.safetensors"}
+                save(HERE / f"{name}.safetensors", replace(made.header, base=origin), made.tensors)
             print(f"from base {seed}: {matched[0].name} and {mirrored[0].name}")
             return
     sys.exit("no base has both")
