@@ -16,8 +16,9 @@ from diag.subject import Subject, SubjectError, require
 from probes import Measure
 
 DEFORMED = 0.9
-"""Identity R² below which a matched transfer is called deformed. Of the maze's transfers, those with all
-31 states in place have at least 0.98, and those below this have some state nearer to another's place."""
+"""Identity R² below which a matched transfer is called deformed. Of the maze's transfers, those with 29 or
+more states in place have at least 0.97; of those below this, none has more than 17 (benchmarks/margins.py,
+docs/results.md)."""
 
 CERTAIN = 0.95
 """Share of resamples in which the transfer must not be matched for that to be a verdict on its own."""

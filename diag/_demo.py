@@ -111,7 +111,11 @@ def _split(results: Sequence[Comparison]) -> tuple[list[Comparison], list[Compar
 def _counts(results: Sequence[Comparison]) -> str:
     names = [r.relation or "undecided" for r in results]
     found = ", ".join(f"{names.count(n)} {n}" for n in dict.fromkeys(sorted(names, key=names.count)[::-1]))
-    return f"{sum(map(_landed, results))} of {len(results)} landed ({found})"
+    return f"{found}; {sum(map(_landed, results))} landed with {_in_place(results)}"
+
+
+def _in_place(results: Sequence[Comparison]) -> str:
+    return f"{results[0].success_states} or more of {results[0].states} states in place"
 
 
 def _finish(
@@ -124,7 +128,6 @@ def _finish(
     # The base with both outcomes if there is one (it is the last), else the one with the most failures.
     seed, results = max(tried, key=lambda t: (all(map(bool, _split(t[1]))), len(_split(t[1])[0])))
     failed, landed = _split(results)
-    wall = None
     others = [r for r in results if r is not (failed or results)[0]]
     start = (failed or results)[0]
     # Without a success the path leads to the transfer nearest to the base, and the page says so.
@@ -132,30 +135,30 @@ def _finish(
     wall = landscape(start.transfer.path, end.transfer.path)
     page = out / "index.html"
     write_atomically(page, _page(seed, results, tried, wall, settings).encode())
-    flipped = sum(r.relation == "flipped" for r in failed)
     say("")
-    say(f"{_headline(seed, results)}")
+    say(_headline(seed, results))
     say(f"  {wall.verdict.summary}")
     say("")
     say(f"Look at {page}")
     say("  first at the embeddings: a flipped transfer has the rooms on the wrong sides of the same picture;")
     say(f"  then at the losses {_path_in_words(bool(failed), bool(landed))}, and the wall between its ends.")
-    if flipped:
-        say("Look closer at one:")
-        say(f"  diag compare-embeddings {start.base.path} {start.transfer.path}")
-        say(f"  diag landscape {start.transfer.path} {end.transfer.path}")
+    say("Look closer:")
+    say(f"  diag compare-embeddings {start.base.path} {start.transfer.path}")
+    say(f"  diag landscape {start.transfer.path} {end.transfer.path}")
     say(f"{monotonic() - began:.0f} s in all.")
     return page
 
 
 def _headline(seed: int, results: Sequence[Comparison]) -> str:
     failed, landed = _split(results)
+    matched = sum(r.relation == "matched" for r in results)
     flipped = sum(r.relation == "flipped" for r in failed)
-    text = f"Of {len(results)} transfers of base {seed}, {len(landed)} landed and {len(failed)} failed"
+    parts = [f"{matched} matched ({len(landed)} of them with {_in_place(results)})", f"{len(failed)} failed"]
     if flipped:
-        text += f"; {flipped} of the failures {'is a' if flipped == 1 else 'are'} mirrored cop"
-        text += f"{'y' if flipped == 1 else 'ies'} of the base's embedding"
-    return text + "."
+        parts[1] += f" ({flipped} of them mirrored copies of the base's embedding)"
+    if rest := len(results) - matched - len(failed):
+        parts.append(f"{rest} cannot be told")
+    return f"Of {len(results)} transfers of base {seed}, {', '.join(parts[:-1])} and {parts[-1]}."
 
 
 def _page(

@@ -23,13 +23,14 @@ Relation = Literal[
 ]
 
 MARGIN = 0.05
-"""δ: a smaller map is as good as the best one when its R² is within this. Five times the largest gap
-between identity and best map (0.01) among the maze's transfers that have all 31 states in place."""
+"""δ: a smaller map is as good as the best one when its R² is within this. Three times the largest gap
+between identity and best map (0.015) among the maze's transfers with all 31 states in place
+(benchmarks/margins.py, docs/results.md)."""
 
 REMAINDER = 0.5
 """…or, for any map but the identity, when the best one leaves more than 1/(1 + this) = two thirds of what
-it leaves unexplained. Frozen models bend a mirrored embedding, and larger maps pick up some of the bend
-(on the maze up to a third of what the flip leaves); a true rotation or shear leaves far less than that."""
+it leaves unexplained. Frozen models bend a mirrored embedding, and larger maps pick up some of the bend; a
+true rotation or shear leaves far less than two thirds."""
 
 FLOOR = 0.3
 """R² below which no rung explains the transfer: `unrelated`."""
