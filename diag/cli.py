@@ -9,13 +9,13 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import typer.exceptions
+
+from diag._progress import progress_bar
 
 app = typer.Typer(
     name="diag",
@@ -96,7 +96,7 @@ def demo(
         jobs or os.cpu_count() or 1,
         overwrite,
         say=lambda words: _say(quiet, words),
-        progress=lambda words, total: _progress(words, total, quiet),
+        progress=lambda words, total: progress_bar(words, total, quiet),
     )
     if quiet:
         _print(str(out / "index.html"))
@@ -192,7 +192,7 @@ def _train(run: Any, jobs: int | None, resume: bool, overwrite: bool, quiet: boo
         return
     count = jobs or (1 if run.device != "cpu" else min(os.cpu_count() or 1, len(members)))
     words = f"{len(members)} seed{'s' if len(members) > 1 else ''} × {run.phase.updates} updates"
-    with _progress(f"{words}, {run.phase.algorithm}", todo, quiet) as advance:
+    with progress_bar(f"{words}, {run.phase.algorithm}", todo, quiet) as advance:
         finished = execute(run, members, count, advance)
     if not finished:
         sys.stderr.write(f"stopped; {run.out} holds usable checkpoints, and --resume goes on from them\n")
@@ -265,7 +265,7 @@ def landscape(
 
     _check_writable(html)
     total = points + (0 if third is None else steps * steps)
-    with _progress("landscape", total, quiet or json, brief=third is None) as advance:
+    with progress_bar("landscape", total, quiet or json, brief=third is None) as advance:
         seen = 0
 
         def step(done: int, of: int) -> None:
@@ -358,58 +358,6 @@ def _write(path: Path, content: str) -> None:
     from trainers.checkpoint import write_atomically
 
     write_atomically(path.resolve(), content.encode())
-
-
-@contextmanager
-def _progress(words: str, total: int, quiet: bool, brief: bool = False) -> Iterator[Callable[[int], None]]:
-    """A bar with rate and time left on standard error; ``brief`` work shows one on a terminal only."""
-    if quiet or (brief and not sys.stderr.isatty()):
-        yield lambda n: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        with _milestones(words, total) as advance:
-            yield advance
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=brief) as bar:
-        task = bar.add_task(words, total=total, rate="")
-
-        def advance(n: int) -> None:
-            speed = bar.tasks[0].speed
-            bar.update(task, advance=n, rate="" if speed is None else f"{speed:,.0f}/s")
-
-        yield advance
-
-
-@contextmanager
-def _milestones(words: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Where there is no terminal: a line at every tenth, with rate and time left."""
-    from time import monotonic
-
-    began, done, next_tenth = monotonic(), 0, 1
-
-    def advance(n: int) -> None:
-        nonlocal done, next_tenth
-        done += n
-        if done * 10 >= next_tenth * total:
-            next_tenth = done * 10 // total + 1
-            rate = done / max(monotonic() - began, 1e-9)
-            left = (total - done) / max(rate, 1e-9)
-            sys.stderr.write(f"{words}: {done * 100 // total}%, {rate:,.0f}/s, {left:.0f} s left\n")
-
-    yield advance
 
 
 # Where the exceptions live that mean bad input. They are looked up after something was raised, and only
