@@ -43,6 +43,21 @@ def l2(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: int = 
     return Distance(each, mean, relative)
 
 
+def cosine(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: int = 0) -> Measure:
+    """Mean cosine of the angle between paired rows of x and y, (n, d), about the origin: 1, or −1 for −x.
+
+    Undefined where a row is zero.
+    """
+    transfer, base = _same_shape(x, y)
+    sizes = np.linalg.norm(transfer, axis=1) * np.linalg.norm(base, axis=1)
+    if (sizes == 0).any():
+        return Measure.undefined(f"{int((sizes == 0).sum())} rows are zero")
+    each = (transfer * base).sum(1) / sizes
+    resampling = make_groups(labels(groups, transfer, base), seed)
+    sums = resampling.resampled(np.stack([each, np.ones(len(each))], 1))
+    return interval(float(each.mean()), sums[:, 0] / sums[:, 1], -1.0, 1.0)
+
+
 def nearest_own(
     x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: int = 0
 ) -> tuple[Measure, NDArray[np.bool_]]:

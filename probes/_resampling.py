@@ -99,8 +99,9 @@ def similarity(
     y: ArrayLike,
     groups: Labels | None,
     score: Callable[[Floats, Floats], tuple[float | None, str]],
+    low: float = 0.0,
 ) -> Measure:
-    """``score`` of x and y with a delete-a-group jackknife interval inside [0, 1] (Tukey 1958).
+    """``score`` of x and y with a delete-a-group jackknife interval inside [low, 1] (Tukey 1958).
 
     ``score`` gives a number, or None and the reason; the interval costs it twenty times more.
     """
@@ -122,4 +123,4 @@ def similarity(
         return Measure(value, reason="too few samples for an interval")
     error = np.sqrt((k - 1) / k * np.square(found - found.mean()).sum())
     half = float(special.stdtrit(k - 1, (1 + LEVEL) / 2) * error)
-    return Measure(value, max(0.0, value - half), min(1.0, value + half))
+    return Measure(value, max(low, value - half), min(1.0, value + half))

@@ -196,6 +196,96 @@ def test_many_dimensions_cost_little() -> None:
     assert probes.cca(-y, y).value is None
 
 
+SCORES = {
+    "cca": probes.cca,
+    "svcca": probes.svcca,
+    "pwcca": probes.pwcca,
+    "cka": probes.cka,
+    "cka debiased": lambda x, y: probes.cka(x, y, debiased=True),
+    "procrustes": probes.procrustes,
+    "knn_overlap": probes.knn_overlap,
+}
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_every_score_is_1_for_a_mirror_image_and_low_for_noise(name: str, base_embedding: Array) -> None:
+    score = SCORES[name]
+    for x in (base_embedding, -base_embedding, 3 * base_embedding @ turned(3) + 5):
+        assert score(x, base_embedding).value == pytest.approx(1, abs=1e-9)
+    noise = score(np.random.default_rng(3).normal(size=base_embedding.shape), base_embedding).value
+    assert noise is not None
+    assert noise < 0.2
+    assert score(np.ones_like(base_embedding), base_embedding).reason == "x is constant"
+
+
+def test_debiased_cka_against_the_kernel_formula() -> None:
+    """Song et al. 2012, equation 5, with n × n kernels; and about 0 for unrelated data of many dimensions."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 5)), rng.normal(size=(40, 7))
+    y[:, :5] += x
+
+    def hsic(a: Array, b: Array) -> float:
+        k, m = (v @ v.T * (1 - np.eye(len(v))) for v in (a, b))
+        n = len(a)
+        one = np.ones(n)
+        terms = np.trace(k @ m) + (one @ k @ one) * (one @ m @ one) / ((n - 1) * (n - 2))
+        return float(terms - 2 / (n - 2) * (one @ k @ m @ one))
+
+    expected = hsic(x, y) / np.sqrt(hsic(x, x) * hsic(y, y))
+    assert probes.cka(x, y, debiased=True).value == pytest.approx(expected)
+    wide = rng.normal(size=(2, 300, 256))
+    biased, debiased = probes.cka(*wide).value, probes.cka(*wide, debiased=True).value
+    assert biased is not None
+    assert debiased is not None
+    assert biased > 0.4
+    assert abs(debiased) < 0.02
+
+
+def test_svcca_drops_what_hardly_varies() -> None:
+    rng = np.random.default_rng(0)
+    shared, noise = rng.normal(size=(2, 300, 2))
+    x = np.concatenate([shared, 1e-3 * noise], 1)
+    y = np.concatenate([shared, 1e-3 * rng.normal(size=(300, 2))], 1)
+    assert probes.svcca(x, y).value == pytest.approx(1, abs=1e-3)
+    full = probes.cca(x, y).value
+    assert full is not None
+    assert full < 0.7
+    with pytest.raises(ProbeError, match="kept is 0"):
+        probes.svcca(x, y, kept=0)
+
+
+def test_procrustes_against_the_shape_distance() -> None:
+    """min over rotations of ‖X − YQ‖² for unit shapes is 2 − 2·similarity."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 60, 3))
+    x, y = ((v - v.mean(0)) / np.linalg.norm(v - v.mean(0)) for v in (x, y))
+    left, _, right = np.linalg.svd(y.T @ x)
+    least = np.square(x - y @ (left @ right)).sum()
+    assert probes.procrustes(x, y).value == pytest.approx(1 - least / 2)
+
+
+def test_knn_overlap_counts_shared_neighbours() -> None:
+    y = np.array([[0.0], [1], [2], [10], [11], [12]])
+    x = np.array([[0.0], [1], [2], [10], [11], [12]])[[0, 1, 3, 2, 4, 5]]
+    # With k = 1: rows 0, 1, 4 and 5 keep their nearest row, rows 2 and 3 change places and lose it.
+    assert probes.knn_overlap(y, y, k=2).value == 1
+    swapped = probes.knn_overlap(x, y, k=1).value
+    assert swapped is not None
+    assert swapped < 1
+    with pytest.raises(ProbeError, match="expected 1 to 5"):
+        probes.knn_overlap(x, y, k=6)
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(700, 20))
+    assert probes.knn_overlap(-wide, wide).value == 1
+
+
+def test_cosine_sees_a_flip() -> None:
+    y = np.array([[1.0, 0], [0, 2], [3, 3]])
+    assert probes.cosine(2 * y, y).value == pytest.approx(1)
+    assert probes.cosine(-y, y).value == pytest.approx(-1)
+    assert probes.cosine(y * 0, y).reason == "3 rows are zero"
+
+
 def test_cca_and_cka_say_when_they_are_undefined() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(10, 6))
