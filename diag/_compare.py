@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,14 @@ import probes
 from diag._threads import one_thread
 from diag.result import Comparison, FileRef, Picture, Verdict
 from diag.sources import open_subject, same_file
+from diag.sources.arrays import from_array
 from diag.subject import Subject, SubjectError, require
 from probes import Measure
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Source: TypeAlias = "str | os.PathLike[str] | Subject | NDArray[Any] | Tensor"
 
 DEFORMED = 0.9
 """Identity R² below which a matched transfer is called deformed. Of the maze's transfers, those with 29 or
@@ -25,8 +31,8 @@ CERTAIN = 0.95
 
 
 def compare(
-    base: str | os.PathLike[str] | Subject,
-    transfer: str | os.PathLike[str] | Subject,
+    base: Source,
+    transfer: Source,
     *,
     unfrozen: bool | None = None,
     margin: float = probes.MARGIN,
@@ -34,12 +40,13 @@ def compare(
 ) -> Comparison:
     """Compare the embeddings of a base and its transfer on the same hidden states.
 
-    Each takes a path (a checkpoint, or paired embeddings (n, ...) as ``.npy``/``.npz``) or a Subject.
+    Each takes a path (a checkpoint, or paired embeddings (n, ...) as ``.npy``/``.npz``), an array or
+    tensor of embeddings, or a Subject.
     ``unfrozen=True`` says that nothing frozen reads the embedding, so that a relation other than matched
     is information, not a failure; by default the transfer's plan says (for arrays: frozen). ``margin``
     is δ of the ladder, in R². Raises SubjectError, CheckpointError or ProbeError for bad input.
     """
-    left, right = _opened(base), _opened(transfer)
+    left, right = _opened(base, "base array"), _opened(transfer, "transfer array")
     if same_file(left.path, right.path):
         raise SubjectError(right.path, "the base itself", "two different files")
     warnings: list[str] = []
@@ -52,8 +59,12 @@ def compare(
     return _diagnose(left, right, picture, groups, frozen, margin, seed, tuple(warnings))
 
 
-def _opened(what: str | os.PathLike[str] | Subject) -> Subject:
-    return what if isinstance(what, Subject) else open_subject(what)
+def _opened(what: Source, name: str) -> Subject:
+    if isinstance(what, Subject):
+        return what
+    if isinstance(what, str | os.PathLike):
+        return open_subject(what)
+    return from_array(what, name)
 
 
 def _equal(a: Subject, b: Subject) -> bool:
@@ -161,7 +172,7 @@ def _diagnose(
     return Comparison(
         base=FileRef(base.path, base.sha256, base.label),
         transfer=FileRef(transfer.path, transfer.sha256, transfer.label),
-        verdict=_verdict(found, frozen),
+        verdict=_verdict(found, frozen, own_states, transfer.success_states),
         measures=measures,
         ladder=found.ladder.steps,
         shifted=found.ladder.shifted,
@@ -177,12 +188,20 @@ def _diagnose(
     )
 
 
-def _verdict(found: probes.RelationResult, frozen: tuple[str, ...] | None) -> Verdict:
+def _verdict(
+    found: probes.RelationResult,
+    frozen: tuple[str, ...] | None,
+    own_states: int | None,
+    success_states: int | None,
+) -> Verdict:
     sentence = _sentence(found)
     if found.relation is None:
         lost = found.mismatch >= CERTAIN and frozen != ()
         return Verdict("fail" if lost else "inconclusive", sentence)
     if found.relation == "matched":
+        if own_states is not None and success_states is not None and own_states < success_states:
+            sentence += f" But only {own_states} of {found.ladder.states} states are nearest to their own."
+            return Verdict("warn", sentence, found.relation)
         deformed = found.rung is not None and (found.rung.r2.value or 0.0) < DEFORMED
         return Verdict("warn" if deformed else "pass", sentence, found.relation)
     if frozen == ():

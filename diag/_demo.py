@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from textwrap import fill
 from time import monotonic
 
 import pandas as pd
@@ -18,7 +19,7 @@ import pandas as pd
 from diag._compare import compare
 from diag._landscape import landscape
 from diag.outputs import html
-from diag.outputs.text import number
+from diag.outputs.text import WIDTH, number
 from diag.result import Comparison, Landscape
 from reports import Figure, Page, Section, charts, render
 from trainers.checkpoint import write_atomically
@@ -50,12 +51,13 @@ def run_demo(
     """Run the demo into the folder ``out`` and return the page's path; raises what its parts raise."""
     began = monotonic()
     settings = read_preset(preset).with_overrides(assignments)
-    say(
+    introduction = (
         f"A base agent learns the simple maze ({settings.train.updates} updates, "
         f"{settings.train.algorithm}); then {len(TRANSFER_SEEDS)} transfers of it learn the inverted maze "
         f"with everything but the encoder frozen ({settings.transfer.updates} updates, "
         f"{settings.transfer.algorithm})."
     )
+    say(fill(introduction, WIDTH))
     tried: list[tuple[int, list[Comparison]]] = []
     for first in range(0, len(BASE_SEEDS), max(1, jobs)):
         seeds = BASE_SEEDS[first : first + max(1, jobs)]
@@ -79,7 +81,7 @@ def _train(run: Run, jobs: int, overwrite: bool, progress: Progress, what: str) 
     if not members:
         return
     names = ", ".join(str(m.seed) for m in members) if what == "base" else ""
-    words = f"base {names}" if what == "base" else what
+    words = f"bases {names}" if what == "base" else what
     with progress(words, sum(run.phase.updates - m.step for m in members)) as advance:
         if not execute(run, members, jobs, advance):
             raise KeyboardInterrupt
@@ -136,11 +138,12 @@ def _finish(
     page = out / "index.html"
     write_atomically(page, _page(seed, results, tried, wall, settings).encode())
     say("")
-    say(_headline(seed, results))
-    say(f"  {wall.verdict.summary}")
+    say(fill(_headline(seed, results), WIDTH))
+    say(fill(wall.verdict.summary, WIDTH, initial_indent="  ", subsequent_indent="  "))
+    say(f"  A is {start.transfer.path}, B is {end.transfer.path}.")
     say("")
     say(f"Look at {page}")
-    say("  first at the embeddings: a flipped transfer has the rooms on the wrong sides of the same picture;")
+    say("  first at the embeddings: a flipped one has the rooms on the wrong sides;")
     say(f"  then at the losses {_path_in_words(bool(failed), bool(landed))}, and the wall between its ends.")
     say("Look closer:")
     say(f"  diag compare-embeddings {start.base.path} {start.transfer.path}")
@@ -192,11 +195,11 @@ def _page(
                 "A point is a place in the maze, coloured by its room; a line leads to where the transition "
                 "model expects an action to lead. Every transfer was started from the base's encoder and "
                 "shown the inverted maze, with the base's transition model frozen. A transfer that landed "
-                "looks like the base. A flipped one looks like it too, but for its colours: the rooms have "
-                "changed sides, while the lines, and so the losses, fit almost as well."
+                "looks like the base. In a flipped one the rooms have changed sides; the frozen model, which "
+                "expects them on the other, bends the picture, and the losses stay small all the same."
             ],
             Figure(
-                html.embedding_chart(all_panels(results)),
+                html.embedding_chart(all_panels(results), results[0].dimensions[0]),
                 "Small multiples: the base's embedding and that of each transfer.",
             ),
         ),

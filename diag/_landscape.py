@@ -342,7 +342,7 @@ def _verdict(found: TaskSlice) -> Verdict:
         return Verdict(
             "warn",
             f"A wall of {measured} stands between A and B {where}, highest at t = {escape.at:.2f}; "
-            f"'{most}' rises most (A {start:.3g}, B {end:.3g}).",
+            f"'{most}' rises most (total at A {start:.3g}, at B {end:.3g}).",
         )
     if escape.high <= threshold:
         return Verdict(

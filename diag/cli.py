@@ -40,6 +40,24 @@ train_app = typer.Typer(
 )
 app.add_typer(train_app, name="train")
 
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"transfer-diag {version('transfer-diag')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Did a transferred network land where it should, and if not, why not?"""
+
+
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what was asked for, on one line.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, and show tracebacks of faults.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of text.")]
@@ -71,7 +89,9 @@ def demo(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the page and the runs.")
     ] = Path("demo"),
-    preset: Annotated[str, typer.Option("--preset", help="A recipe's name.")] = "simple-maze-demo",
+    preset: Annotated[
+        str, typer.Option("--preset", help="simple-maze, simple-maze-demo or simple-maze-summed.")
+    ] = "simple-maze-demo",
     settings: Set = None,
     jobs: Jobs = None,
     overwrite: Overwrite = False,
@@ -106,7 +126,9 @@ def demo(
 def train_crar(
     out: Out,
     seeds: Seeds = "0",
-    preset: Annotated[str, typer.Option("--preset", help="A recipe's name.")] = "simple-maze",
+    preset: Annotated[
+        str, typer.Option("--preset", help="simple-maze, simple-maze-demo or simple-maze-summed.")
+    ] = "simple-maze",
     settings: Set = None,
     device: Device = "cpu",
     jobs: Jobs = None,
@@ -144,7 +166,12 @@ def transfer(
         str | None, typer.Option("--preset", help="A recipe's name (default: the base's own settings).")
     ] = None,
     plan: Annotated[
-        str, typer.Option("--plan", help="A plan's name, or a TOML file with one.")
+        str,
+        typer.Option(
+            "--plan",
+            help="freeze-dynamics, reset-encoder, fine-tune, no-random-entropy, delayed-structure, "
+            "from-scratch, or a TOML file (see trainers/recipes/plans).",
+        ),
     ] = "freeze-dynamics",
     settings: Set = None,
     device: Device = "cpu",
@@ -232,7 +259,7 @@ def compare_embeddings(
     """
     from diag import compare
 
-    _check_writable(html)
+    _check_writable(html, base, transfer)
     result = compare(base, transfer, unfrozen=unfrozen or None, margin=margin, seed=seed)
     _answer(result, "comparison", json, html, quiet, verbose)
 
@@ -263,7 +290,7 @@ def landscape(
     """
     from diag import landscape as take
 
-    _check_writable(html)
+    _check_writable(html, a, b, *([] if third is None else [third]))
     total = points + (0 if third is None else steps * steps)
     with progress_bar("landscape", total, quiet or json, brief=third is None) as advance:
         seen = 0
@@ -341,9 +368,11 @@ def _print(words: str) -> None:
     sys.stdout.write(words + "\n")
 
 
-def _check_writable(path: Path | None) -> None:
+def _check_writable(path: Path | None, *inputs: Path) -> None:
     """Refuse a place that cannot be written before any work is done for it."""
     if path is not None:
+        if any(path.exists() and file.exists() and path.samefile(file) for file in inputs):
+            raise UsageError(f"{path}: found an input of this command, expected another file to write")
         folder = path.parent
         if path.exists() and not path.is_file():
             kind = "a folder" if path.is_dir() else "no ordinary file"

@@ -24,7 +24,7 @@ def main() -> None:
     base = folder / "base" / f"seed{seed}.safetensors"
     transfers = [folder / f"transfers-of-base{seed}" / f"seed{s}.safetensors" for s in _demo.TRANSFER_SEEDS]
     results = [diag.compare(base, path) for path in transfers]
-    spec = html.embedding_chart(_demo.all_panels(results)).to_dict()
+    spec = html.embedding_chart(_demo.all_panels(results), 2).to_dict()
     spec["config"]["background"] = "white"
     picture = vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=1)
     (Path(__file__).parent / "demo.png").write_bytes(picture)

@@ -29,7 +29,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from probes._measure import ArrayLike, Floats, Measure, as_pair, is_constant
+from probes._measure import ArrayLike, Floats, Measure, ProbeError, as_pair, is_constant
 from probes._resampling import Groups, Labels, interval, labels, make_groups
 
 Rung = Literal["identity", "signs", "permutation", "orthogonal", "similarity", "affine"]
@@ -191,6 +191,8 @@ def fit(rung: Rung, x: Floats, y: Floats, shifted: bool = False) -> Map:
             x_mean, y_mean = x.mean(0), y.mean(0)
             matrix = _least_squares(x - x_mean, y - y_mean)
             return Map(matrix=matrix, offset=y_mean - x_mean @ matrix)
+        case _:
+            raise ProbeError(f"rung is {rung!r}, expected one of {', '.join(RUNGS)}")
 
 
 def _least_squares(x: Floats, y: Floats) -> Floats:

@@ -40,18 +40,23 @@ def finish(chart: Any) -> Any:
     )
 
 
-def embeddings(points: pd.DataFrame, lines: pd.DataFrame, columns: int = 3) -> Any:
+def embeddings(
+    points: pd.DataFrame,
+    lines: pd.DataFrame,
+    columns: int = 3,
+    axes: tuple[str, str] = ("axis 0", "axis 1"),
+) -> Any:
     """Small multiples of embeddings: a point per state, a line per predicted transition.
 
     ``points`` has panel, x, y, group and state; ``lines`` has panel, x, y, x2, y2 (it may be empty).
-    Panels keep their order of first appearance and share their axes.
+    Panels keep their order of first appearance and share their axes, which are named ``axes``.
     """
     data = pd.concat([points.assign(kind="state"), lines.assign(kind="transition")], ignore_index=True)
     order = list(dict.fromkeys(points["panel"]))
     groups = list(dict.fromkeys(points["group"]))
     scale = alt.Scale(nice=False, padding=8, zero=False)
     base = alt.Chart(data).encode(
-        x=alt.X("x:Q", title="x₁", scale=scale), y=alt.Y("y:Q", title="x₂", scale=scale)
+        x=alt.X("x:Q", title=axes[0], scale=scale), y=alt.Y("y:Q", title=axes[1], scale=scale)
     )
     drawn = (
         base.transform_filter("datum.kind == 'transition'")

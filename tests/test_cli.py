@@ -161,6 +161,9 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
         (["compare-embeddings", BASE, MIRRORED, "--html", "/nowhere/x.html"], "expected one to write to"),
         (["compare-embeddings", BASE, MIRRORED, "--html", "{folder}"], "expected a file to write"),
         (["compare-embeddings", BASE, MIRRORED, "--margin", "7"], "--margin"),
+        (["compare-embeddings", "{array}", "{other}", "--html", "{array}"], "an input of this command"),
+        (["show", "{array}"], "a numpy array"),
+        (["train", "crar", "--set", "train.updates=30", "--keep", "50", "--out", "{new}"], "--keep 50"),
         (["landscape", BASE, BASE], "different files"),
         (["landscape", BASE, "{array}"], "no parameters"),
         (["landscape", BASE, MIRRORED, "--points", "1"], "--points"),
@@ -180,11 +183,12 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
 def test_mistakes_get_one_line_and_exit_2(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], words: str
 ) -> None:
-    places = {name: tmp_path / name for name in ("pickle", "text", "array.npy", "folder", "new")}
+    places = {name: tmp_path / name for name in ("pickle", "text", "array.npy", "other.npy", "folder", "new")}
     places["pickle"].write_bytes(pickle.dumps([1]))
     places["text"].write_text("not a checkpoint")
     np.save(places["array.npy"], np.random.default_rng(0).normal(size=(31, 2)))
     places["folder"].mkdir()
+    np.save(places["other.npy"], np.random.default_rng(1).normal(size=(31, 2)))
     filled = [a.format(**{n.partition(".")[0]: p for n, p in places.items()}) for a in arguments]
     status, out, err = diag(capsys, *filled)
     assert (status, out) == (2, "")

@@ -186,6 +186,24 @@ def test_the_text_says_it_in_one_sentence_first_and_fits(examples: Path) -> None
     assert max(map(len, lines)) <= text.WIDTH
 
 
+def test_arrays_in_memory(base_embedding: np.ndarray) -> None:
+    found = diag.compare(base_embedding, torch.from_numpy(-base_embedding))
+    assert (found.relation, found.verdict.axes) == ("flipped", (0, 1, 2))
+    with pytest.raises(SubjectError, match="transfer array: found shape"):
+        diag.compare(base_embedding, np.zeros(3))
+
+
+def test_matched_but_not_all_in_place_is_a_warning(examples: Path, tmp_path: Path) -> None:
+    """Small noise on the last bias and weights: still the base's space, but states change neighbours."""
+    loaded = files.read(examples / "matched.safetensors")
+    moved = dict(loaded.tensors)
+    moved["encoder/4.bias"] = moved["encoder/4.bias"] + 0.13
+    files.save(tmp_path / "near.safetensors", loaded.header, moved)
+    found = diag.compare(examples / "base.safetensors", tmp_path / "near.safetensors", margin=0.2)
+    assert (found.verdict.status, found.relation, found.success) == ("warn", "matched", False)
+    assert "states are nearest to their own" in found.verdict.summary
+
+
 def test_equal_arrays_in_other_formats_are_noticed(tmp_path: Path, rng: np.random.Generator) -> None:
     y = rng.normal(size=(50, 2))
     np.save(tmp_path / "a.npy", y)

@@ -69,7 +69,7 @@ def test_a_folder_with_checkpoints_is_not_overwritten_unasked(tmp_path: Path) ->
 def test_fewer_updates_than_are_done_are_refused(tmp_path: Path) -> None:
     run = train(tmp_path, short(), (0,))
     shorter = replace(run, settings=short("train.updates=20"))
-    with pytest.raises(CheckpointError, match="found 40 updates, more than the 20 asked for"):
+    with pytest.raises(CheckpointError, match="found 40 updates; expected at most the 20 asked for"):
         prepare(shorter, resume=True, overwrite=False)
 
 

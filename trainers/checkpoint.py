@@ -181,6 +181,8 @@ def _guess(content: bytes, error: Exception) -> str:
         return "a pickle, which is never loaded"
     if content[:4] == b"PK\x03\x04":
         return "a zip archive (torch.save writes pickles in one), which is never loaded"
+    if content[:6] == b"\x93NUMPY":
+        return "a numpy array"
     return " ".join(f"{len(content)} bytes that are no whole safetensors file ({error})".split())
 
 

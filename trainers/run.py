@@ -131,6 +131,9 @@ def prepare(run: Run, resume: bool, overwrite: bool) -> list[Member]:
         raise RunError(
             f"{run.path(there[0])}: already there; --resume goes on with it, --overwrite begins anew"
         )
+    late = [step for step in run.keep if step > run.phase.updates]
+    if late:
+        raise RunError(f"--keep {late[0]}: expected at most the {run.phase.updates} updates of the run")
     agent = CRAR(run.settings, world(run.settings.world))
     base = _base(run, agent)
     members = []
@@ -138,8 +141,8 @@ def prepare(run: Run, resume: bool, overwrite: bool) -> list[Member]:
         found = _resumed(run, seed, base, agent) if resume and seed in there else None
         member = found or Member(seed, _initial(run, agent, base, seed))
         if member.step > run.phase.updates:
-            words = f"{member.step} updates, more than the {run.phase.updates} asked for"
-            raise files.CheckpointError(run.path(seed), words, "at least as many, or --overwrite")
+            most = f"at most the {run.phase.updates} asked for (ask for more, or --overwrite)"
+            raise files.CheckpointError(run.path(seed), f"{member.step} updates", most)
         if member.step < run.phase.updates:
             members.append(member)
     folder = Path(run.out)

@@ -26,7 +26,7 @@ def comparison(result: Comparison) -> str:
             "The two embeddings",
             picture_words(result.picture),
             Figure(
-                embedding_chart(panels(result.picture, "base", "transfer")),
+                embedding_chart(panels(result.picture, "base", "transfer"), result.dimensions[0]),
                 "Scatter plots of the base's and the transfer's embedding of the same states.",
             ),
         ),
@@ -74,6 +74,8 @@ def landscape_sections(result: Landscape) -> list[Section]:
             "Losses along the straight line",
             (
                 f"The total is {total}. Bands are 95% bootstrap intervals over states.",
+                "Heights of the highest point of a curve: escape, above A; Frankle, above the mean of A and "
+                "B; Entezari, above the straight line between their losses.",
                 "A wall on the straight line does not prove that optimisation could not pass it: training "
                 "need not follow that line (arXiv 2106.16004).",
             ),
@@ -160,9 +162,10 @@ def panels(picture: Picture, base_name: str, transfer_name: str) -> tuple[pd.Dat
     )
 
 
-def embedding_chart(drawn: tuple[pd.DataFrame, pd.DataFrame]) -> Any:
-    """The chart of :func:`panels`."""
-    return charts.embeddings(*drawn)
+def embedding_chart(drawn: tuple[pd.DataFrame, pd.DataFrame], dimensions: int) -> Any:
+    """The chart of :func:`panels`; its axes carry the numbers that a verdict names them by."""
+    axes = ("axis 0", "axis 1") if dimensions <= 2 else ("component 1", "component 2")
+    return charts.embeddings(*drawn, axes=axes)
 
 
 def _thinned(n: int) -> NDArray[np.int64]:

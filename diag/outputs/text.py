@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 BAR = 24
+ABOVE = {"escape": "above A", "frankle": "above the ends' mean", "entezari": "above the line of the ends"}
+"""What each height is measured from."""
 ZERO = 1e-12
 """What rounding leaves of zero is shown as zero."""
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -44,7 +46,7 @@ def headline(verdict: Verdict) -> str:
 
 def comparison(result: Comparison, verbose: bool = False) -> str:
     """The whole text of a comparison."""
-    lines = [headline(result.verdict), ""]
+    lines = [headline(result.verdict), *_warnings(result.warnings), ""]
     lines += [f"  base      {_short(result.base.path)}", f"  transfer  {_short(result.transfer.path)}"]
     if verbose and result.transfer.label:
         lines += [f"            {result.base.label}", f"            {result.transfer.label}"]
@@ -63,7 +65,7 @@ def comparison(result: Comparison, verbose: bool = False) -> str:
             f"  {'states in place':34} {result.own_states} of {result.states}; "
             f"{'a success' if result.success else 'no success'} (from {result.success_states})"
         )
-    return "\n".join([*lines, *_warnings(result.warnings)])
+    return "\n".join(lines)
 
 
 def brief(verdict: Verdict) -> str:
@@ -128,7 +130,7 @@ def _warnings(warnings: Iterable[str]) -> list[str]:
 
 def landscape(result: Landscape, verbose: bool = False) -> str:
     """The whole text of a landscape."""
-    lines = [headline(result.verdict), ""]
+    lines = [headline(result.verdict), *_warnings(result.warnings), ""]
     lines += [f"  A (t=0)  {_short(result.base.path)}", f"  B (t=1)  {_short(result.transfer.path)}"]
     if result.plane is not None:
         lines.append(f"  C        {_short(result.plane.third.path)}")
@@ -140,7 +142,7 @@ def landscape(result: Landscape, verbose: bool = False) -> str:
     if result.plane is not None:
         plane = result.plane
         lines += ["", f"  plane: B and C are {plane.angle:.0f}° apart as seen from A; see --html or --json"]
-    return "\n".join([*lines, *_warnings(result.warnings)])
+    return "\n".join(lines)
 
 
 def _slice(task: TaskSlice, verbose: bool) -> list[str]:
@@ -158,7 +160,7 @@ def _slice(task: TaskSlice, verbose: bool) -> list[str]:
         if height.value is None:
             lines.append(f"  {name:9} – a loss on the path is not finite")
             continue
-        lines.append(f"  {name:9} {height.value:.4f} {_span(total, 4)} at t = {height.at:.2f}")
+        lines.append(f"  {name:9} {height.value:.4f} {_span(total, 4)} at t = {height.at:.2f}, {ABOVE[name]}")
         if verbose:
             lines += [
                 f"    {term:20} {m.value:.4f} {_span(m, 4)}"
