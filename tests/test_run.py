@@ -115,19 +115,27 @@ def test_ctrl_c_leaves_usable_checkpoints(tmp_path: Path, number: signal.Signals
     running = subprocess.Popen(
         [*command, "--set", "train.save_every=10"], start_new_session=True, stderr=subprocess.PIPE
     )
-    path = tmp_path / "seed0.safetensors"
-    for _ in range(600):
-        if path.exists():
+    paths = [tmp_path / f"seed{seed}.safetensors" for seed in (0, 1)]
+    for _ in range(1200):
+        if all(path.exists() for path in paths):
             break
         time.sleep(0.05)
     os.killpg(running.pid, number)
     _, words = running.communicate(timeout=30)
     assert running.returncode == 130
     assert b"--resume goes on" in words
-    for seed in (0, 1):
-        found = files.read(tmp_path / f"seed{seed}.safetensors")
+    for path in paths:
+        found = files.read(path)
         assert 0 < found.header.step < 160_000
-        assert files.read_resume(tmp_path / f"seed{seed}.safetensors")[1]["step"] == found.header.step
+        assert files.read_resume(path)[1]["step"] == found.header.step
+
+
+def test_a_run_that_is_stopped_before_its_first_update_can_be_resumed(tmp_path: Path) -> None:
+    run = Run(short(), (0,), str(tmp_path / "parts"))
+    train_members(run, prepare(run, resume=False, overwrite=False), lambda n: None, lambda: True)
+    assert files.read(run.path(0)).header.step == 0
+    assert execute(run, prepare(run, resume=True, overwrite=False), 1, lambda n: None)
+    assert same(run.path(0), train(tmp_path / "whole", short(), (0,)).path(0))
 
 
 def test_seeds() -> None:
