@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from probes._alignment import RELATIVE_RANK
-from probes._measure import ROUNDING, ArrayLike, Floats, Measure, ProbeError, is_constant
+from probes._measure import ROUNDING, ArrayLike, Floats, Measure, ProbeError, centred_unit
 from probes._resampling import Labels, similarity
 
 VARIANCE_KEPT = 0.99
@@ -60,15 +60,11 @@ def _weighted_correlation(x: Floats, y: Floats) -> tuple[float | None, str]:
     if whitened is None:
         return None, reason
     left, correlations, _ = np.linalg.svd(whitened[0].T @ whitened[1], full_matrices=False)
-    centred = x - x.mean(0)
-    weights = np.abs((whitened[0] @ left).T @ (centred / np.abs(centred).max())).sum(1)
+    weights = np.abs((whitened[0] @ left).T @ centred_unit(x)).sum(1)
     return float((np.clip(correlations, 0, 1) * weights).sum() / weights.sum()), ""
 
 
 def _whitened_pair(x: Floats, y: Floats) -> tuple[tuple[Floats, Floats] | None, str]:
-    for name, matrix in (("x", x), ("y", y)):
-        if is_constant(matrix):
-            return None, f"{name} is constant"
     left, right = _whiten(x), _whiten(y)
     ranks = left.shape[1] + right.shape[1]
     if len(x) <= ranks:

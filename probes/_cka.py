@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from probes._measure import ArrayLike, Floats, Measure, is_constant
+from probes._measure import ArrayLike, Floats, Measure, centred_unit
 from probes._resampling import Labels, similarity
 
 MIN_DEBIASED = 4
@@ -22,15 +22,9 @@ def cka(x: ArrayLike, y: ArrayLike, *, debiased: bool = False, groups: Labels | 
 
 
 def _debiased(x: Floats, y: Floats) -> tuple[float | None, str]:
-    unit = []
-    for name, matrix in (("x", x), ("y", y)):
-        if is_constant(matrix):
-            return None, f"{name} is constant"
-        centred = matrix - matrix.mean(0)
-        unit.append(centred / np.abs(centred).max())
     if len(x) < MIN_DEBIASED:
         return None, f"{len(x)} rows, at least {MIN_DEBIASED} are needed"
-    a, b = unit
+    a, b = centred_unit(x), centred_unit(y)
     own = _unbiased_hsic(a, a) * _unbiased_hsic(b, b)
     if own <= 0:
         return None, "an unbiased self-similarity is not positive"
@@ -49,13 +43,7 @@ def _unbiased_hsic(x: Floats, y: Floats) -> float:
 
 
 def _alignment(x: Floats, y: Floats) -> tuple[float | None, str]:
-    unit = []
-    for name, matrix in (("x", x), ("y", y)):
-        if is_constant(matrix):
-            return None, f"{name} is constant"
-        centred = matrix - matrix.mean(0)
-        unit.append(centred / np.abs(centred).max())
-    a, b = unit
+    a, b = centred_unit(x), centred_unit(y)
     n = len(a)
     if n < min(a.shape[1], b.shape[1]):
         left, right = a @ a.T, b @ b.T

@@ -81,6 +81,12 @@ ROUNDING = 1e-12
 """Deviations below this share of the largest value are what float64 leaves of a constant."""
 
 
+def centred_unit(x: Floats) -> Floats:
+    """Centred columns of x (n, d), the largest deviation brought to 1; x must not be constant."""
+    centred = x - x.mean(0)
+    return np.asarray(centred / np.abs(centred).max())
+
+
 def is_constant(x: Floats) -> bool:
     """Whether all rows of x (n, d) are equal, to rounding."""
     return bool(np.abs(x - x.mean(0)).max() <= ROUNDING * np.abs(x).max())

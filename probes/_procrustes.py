@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from probes._measure import ArrayLike, Floats, Measure, is_constant
+from probes._measure import ArrayLike, Floats, Measure, centred_unit
 from probes._resampling import Labels, similarity
 
 
@@ -18,11 +18,5 @@ def procrustes(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None) -> M
 
 
 def _overlap(x: Floats, y: Floats) -> tuple[float | None, str]:
-    unit = []
-    for name, matrix in (("x", x), ("y", y)):
-        if is_constant(matrix):
-            return None, f"{name} is constant"
-        centred = matrix - matrix.mean(0)
-        centred = centred / np.abs(centred).max()
-        unit.append(centred / np.linalg.norm(centred))
-    return float(min(1.0, np.linalg.svd(unit[0].T @ unit[1], compute_uv=False).sum())), ""
+    a, b = (centred / np.linalg.norm(centred) for centred in (centred_unit(x), centred_unit(y)))
+    return float(min(1.0, np.linalg.svd(a.T @ b, compute_uv=False).sum())), ""

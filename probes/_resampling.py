@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from probes._measure import ArrayLike, Floats, Measure, ProbeError, as_pair
+from probes._measure import ArrayLike, Floats, Measure, ProbeError, as_pair, is_constant
 
 Labels: TypeAlias = Sequence[int] | NDArray[Any]
 """(n,) the state or episode of each sample; samples of one label stay together."""
@@ -103,12 +103,17 @@ def similarity(
 ) -> Measure:
     """``score`` of x and y with a delete-a-group jackknife interval inside [low, 1] (Tukey 1958).
 
-    ``score`` gives a number, or None and the reason; the interval costs it twenty times more.
+    ``score`` is given no constant and gives a number, or None and the reason; the interval costs it
+    twenty times more.
     """
     from scipy import special
 
+    def defined(a: Floats, b: Floats) -> tuple[float | None, str]:
+        constant = next((name for name, matrix in (("x", a), ("y", b)) if is_constant(matrix)), None)
+        return score(a, b) if constant is None else (None, f"{constant} is constant")
+
     left, right = as_pair(x, y)
-    value, reason = score(left, right)
+    value, reason = defined(left, right)
     if value is None:
         return Measure.undefined(reason)
     if len(left) * max(left.shape[1], right.shape[1]) ** 2 > JACKKNIFE_WORK:
@@ -116,7 +121,8 @@ def similarity(
     state = labels(groups, left, right)
     count = int(state.max()) + 1
     bundle = np.random.default_rng(0).permutation(count) % min(count, JACKKNIFE_GROUPS)
-    without = [score(left[stay], right[stay])[0] for stay in (bundle[state] != b for b in np.unique(bundle))]
+    stays = (bundle[state] != b for b in np.unique(bundle))
+    without = [defined(left[stay], right[stay])[0] for stay in stays]
     found = np.array([v for v in without if v is not None])
     k = len(found)
     if k < MIN_JACKKNIFE:
