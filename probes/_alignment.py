@@ -22,22 +22,15 @@ comparing rungs tells them apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from probes._measure import ArrayLike, Floats, Measure, ProbeError, as_pair, is_constant
+from probes._maps import AXIS_BY_AXIS, RUNGS, SHIFTED, Map, Rung, fit, fitted
+from probes._measure import CONSTANT_BASE, ArrayLike, Bools, Floats, Measure, as_pair, is_constant
+from probes._moments import Moments
 from probes._resampling import Groups, Labels, interval, labels, make_groups
-
-Rung = Literal["identity", "signs", "permutation", "orthogonal", "similarity", "affine"]
-SHIFTED: tuple[Rung, ...] = ("identity", "signs", "permutation")
-RUNGS: tuple[Rung, ...] = ("identity", "signs", "permutation", "orthogonal", "similarity", "affine")
-
-RELATIVE_RANK = 1e-12
-"""Covariance eigenvalues below this share of the largest count as zero: float64 keeps 15 digits."""
 
 SPLIT_WORK = 10**8
 """n·d² over all splits, about a second's work; below 64 dimensions the cost no longer grows with d."""
@@ -45,30 +38,14 @@ SPLIT_WORK = 10**8
 MOST_PERMUTED = 2048
 """Dimensions up to which axes are assigned: the cost grows with their cube, to about a second here."""
 
-CONSTANT_BASE = "the base's embedding is constant"
-
 MIN_STATES = 8
 """Distinct states below which nothing is fitted: a half would hold fewer than 4."""
 
-
-@dataclass(frozen=True)
-class Map:
-    """x ↦ x[:, order]·signs + offset, or x·matrix + offset: the map of a rung, fitted on all states."""
-
-    signs: tuple[int, ...] | None = None
-    order: tuple[int, ...] | None = None
-    """``order[j]`` is the transfer axis that becomes base axis j."""
-    matrix: Floats | None = None
-    offset: Floats | None = None
-
-    def __call__(self, x: Floats) -> Floats:
-        """The mapped rows of x (n, d)."""
-        moved = x if self.order is None else x[:, list(self.order)]
-        if self.signs is not None:
-            moved = moved * np.array(self.signs)
-        if self.matrix is not None:
-            moved = moved @ self.matrix
-        return moved if self.offset is None else moved + self.offset
+CANDIDATES: tuple[tuple[Rung, bool], ...] = (
+    *((rung, False) for rung in RUNGS),
+    *((rung, True) for rung in SHIFTED),
+)
+"""Every rung, and whether it is shifted, in the order of :attr:`Ladder.draws`."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +73,8 @@ class Ladder:
     """(d,) share of resamples in which each axis keeps its sign; empty where signs are undefined."""
     shifted_sign_stability: Floats
     """The same for the signs with an offset."""
+    groups: int
+    """What was resampled: states, or bundles of them."""
 
     def __getitem__(self, transform: Rung) -> Step:
         return self.steps[RUNGS.index(transform)]
@@ -105,9 +84,8 @@ class Ladder:
         a, b = self[upper].r2, self[lower].r2
         if a.value is None or b.value is None:
             return Measure.undefined(a.reason or b.reason or "a rung is undefined")
-        return interval(
-            a.value - b.value, self.draws[:, RUNGS.index(upper)] - self.draws[:, RUNGS.index(lower)]
-        )
+        draws = self.draws[:, RUNGS.index(upper)] - self.draws[:, RUNGS.index(lower)]
+        return interval(a.value - b.value, draws, self.groups)
 
 
 def ladder(
@@ -126,99 +104,63 @@ def ladder(
     """
     transfer, base = as_pair(x, y)
     state = labels(groups, transfer, base)
-    states = int(state.max()) + 1
-    resampling = make_groups(state, seed)
-    spread = np.square(base - base.mean(0)).sum(1)
-    total = resampling.resampled(spread[:, None])[:, 0]
-    rng = np.random.default_rng([seed, 1])
-    rows, columns = base.shape
-    splits = splits or int(np.clip(SPLIT_WORK // (rows * max(columns, 64) ** 2), 1, 100))
-    halves = [_halves(state, rng) for _ in range(splits)]
+    return climb(transfer, base, state, np.square(base - base.mean(0)).sum(1), splits, seed)
 
-    rungs = [(rung, False) for rung in RUNGS] + [(rung, True) for rung in SHIFTED]
-    steps, draws = [], np.full((len(total), len(rungs)), np.nan)
-    for column, (rung, shifted) in enumerate(rungs):
-        reason = _why_undefined(rung, shifted, transfer, base, states)
+
+def climb(
+    x: Floats, y: Floats, state: NDArray[np.int64], spread: Floats, splits: int | None, seed: int
+) -> Ladder:
+    """The ladder of x and y (n, d); ``spread`` (n,) is what each row of y has to be explained."""
+    resampling = make_groups(state, seed)
+    total = resampling.resampled(spread[:, None])[:, 0]
+    count = int(state.max()) + 1
+    rows, columns = y.shape
+    splits = splits or int(np.clip(SPLIT_WORK // (rows * max(columns, 64) ** 2), 1, 100))
+    rng = np.random.default_rng([seed, 1])
+    halves = [(rng.permutation(count) < count // 2)[state] for _ in range(splits)]
+    dimensions = (x.shape[1], y.shape[1])
+    reasons = {c: why_undefined(*c, dimensions, count, is_constant(y)) for c in CANDIDATES}
+    wanted = [c for c in CANDIDATES if reasons[c] is None]
+    # Sums cost d², which wide embeddings of few states, where only axes can be compared, need not pay.
+    sums = None if all(rung in AXIS_BY_AXIS for rung, _ in wanted) else Moments.of(x, y)
+    errors = _held_out_errors(wanted, x, y, sums, halves)
+
+    steps, draws = [], np.full((len(total), len(CANDIDATES)), np.nan)
+    for column, candidate in enumerate(CANDIDATES):
+        reason = reasons[candidate]
         if reason is not None:
-            steps.append(Step(rung, Measure.undefined(reason), None))
+            steps.append(Step(candidate[0], Measure.undefined(reason), None))
             continue
-        error = _held_out_error(rung, shifted, transfer, base, halves)
+        error = errors[candidate]
         with np.errstate(divide="ignore", invalid="ignore"):
             draws[:, column] = 1 - resampling.resampled(error[:, None])[:, 0] / total
         value = 1 - float(error.sum() / spread.sum())
-        fitted = fit(rung, transfer, base, shifted)
-        steps.append(Step(rung, interval(value, draws[:, column], high=1.0), fitted))
+        r2 = interval(value, draws[:, column], resampling.count, high=1.0)
+        steps.append(Step(candidate[0], r2, _fit(*candidate, x, y, sums)))
     return Ladder(
         tuple(steps[: len(RUNGS)]),
         tuple(steps[len(RUNGS) :]),
-        states,
+        count,
         draws,
-        _sign_stability(transfer, base, resampling),
-        _sign_stability(transfer - transfer.mean(0), base - base.mean(0), resampling),
+        _sign_stability(x, y, resampling),
+        _sign_stability(x - x.mean(0), y - y.mean(0), resampling),
+        resampling.count,
     )
 
 
-def fit(rung: Rung, x: Floats, y: Floats, shifted: bool = False) -> Map:
-    """The least-squares map of a rung from x to y, both (n, d); ``shifted`` gives any rung an offset."""
-    if shifted:
-        x_mean, y_mean = x.mean(0), y.mean(0)
-        plain = fit(rung, x - x_mean, y - y_mean)
-        return replace(plain, offset=y_mean - plain(x_mean[None])[0])
-    match rung:
-        case "identity":
-            return Map()
-        case "signs":
-            return Map(signs=_signs((x * y).sum(0)))
-        case "permutation":
-            from scipy.optimize import linear_sum_assignment
-
-            products = x.T @ y
-            # Rows are base axes, so that the assignment reads: base axis j takes transfer axis order[j].
-            _, order = linear_sum_assignment(np.abs(products.T), maximize=True)
-            chosen = products[order, np.arange(y.shape[1])]
-            return Map(signs=_signs(chosen), order=tuple(int(axis) for axis in order))
-        case "orthogonal" | "similarity":
-            from scipy.linalg import svd
-
-            x_mean, y_mean = x.mean(0), y.mean(0)
-            centred = x - x_mean
-            left, values, right = svd(centred.T @ (y - y_mean), full_matrices=False)
-            matrix = left @ right
-            if rung == "similarity":
-                matrix = matrix * (values.sum() / max(np.square(centred).sum(), np.finfo(float).tiny))
-            return Map(matrix=matrix, offset=y_mean - x_mean @ matrix)
-        case "affine":
-            x_mean, y_mean = x.mean(0), y.mean(0)
-            matrix = _least_squares(x - x_mean, y - y_mean)
-            return Map(matrix=matrix, offset=y_mean - x_mean @ matrix)
-        case _:
-            raise ProbeError(f"rung is {rung!r}, expected one of {', '.join(RUNGS)}")
-
-
-def _least_squares(x: Floats, y: Floats) -> Floats:
-    """argmin ‖x·A − y‖ for centred x, by the pseudo-inverse of its covariance: O(n·d² + d³)."""
-    from scipy.linalg import eigh
-
-    values, vectors = eigh(x.T @ x)
-    keep = values > values[-1] * RELATIVE_RANK
-    scaled = vectors[:, keep] / values[keep]
-    return np.asarray(scaled @ (vectors[:, keep].T @ (x.T @ y)))
-
-
-def _signs(products: Floats) -> tuple[int, ...]:
-    return tuple(-1 if product < 0 else 1 for product in products)
-
-
-def _why_undefined(rung: Rung, shifted: bool, x: Floats, y: Floats, states: int) -> str | None:
-    if is_constant(y):
+def why_undefined(
+    rung: Rung, shifted: bool, dimensions: tuple[int, int], states: int, constant: bool
+) -> str | None:
+    """Why a rung cannot be fitted to this many states of this many dimensions; None where it can."""
+    if constant:
         return CONSTANT_BASE
-    if rung == "identity" and not shifted and x.shape == y.shape:
+    d, base = dimensions
+    if rung == "identity" and not shifted and d == base:
         return None
     if states < MIN_STATES:
         return f"{states} distinct states, at least {MIN_STATES} are needed for a fit"
-    d = x.shape[1]
-    if rung != "affine" and d != y.shape[1]:
-        return f"the embeddings have {d} and {y.shape[1]} dimensions"
+    if rung != "affine" and d != base:
+        return f"the embeddings have {d} and {base} dimensions"
     if rung == "permutation" and d > MOST_PERMUTED:
         return f"{d} dimensions, an assignment is sought up to {MOST_PERMUTED}"
     # A rotation is fitted through d×d cross-products; below d states in a half it is not determined.
@@ -227,26 +169,28 @@ def _why_undefined(rung: Rung, shifted: bool, x: Floats, y: Floats, states: int)
     return None
 
 
-def _halves(state: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """(n,) True for the samples of a random half of the states."""
-    count = int(state.max()) + 1
-    half: NDArray[np.bool_] = rng.permutation(count) < count // 2
-    return half[state]
+def _held_out_errors(
+    candidates: list[tuple[Rung, bool]], x: Floats, y: Floats, sums: Moments | None, halves: list[Bools]
+) -> dict[tuple[Rung, bool], Floats]:
+    """{candidate: (n,) squared error of each row under maps fitted without its half}, over all splits."""
+    errors = {candidate: np.zeros(len(y)) for candidate in candidates}
+    as_it_is: tuple[Rung, bool] = ("identity", False)
+    if as_it_is in errors:
+        errors[as_it_is] = np.square(x - y).sum(1)
+    to_fit = [candidate for candidate in candidates if candidate != as_it_is]
+    for half in halves if to_fit else ():
+        first = None if sums is None else Moments.of(x[half], y[half], sums.frames)
+        second = None if sums is None or first is None else sums - first
+        for ours, part, scored in ((half, first, ~half), (~half, second, half)):
+            fit_x, fit_y, held_x, held_y = x[ours], y[ours], x[scored], y[scored]
+            for candidate in to_fit:
+                mapped = _fit(*candidate, fit_x, fit_y, part)(held_x)
+                errors[candidate][scored] += np.square(mapped - held_y).sum(1) / len(halves)
+    return errors
 
 
-def _held_out_error(
-    rung: Rung, shifted: bool, x: Floats, y: Floats, halves: Sequence[NDArray[np.bool_]]
-) -> Floats:
-    """(n,) squared error of each sample under maps fitted without its half, averaged over the splits."""
-    if rung == "identity" and not shifted:
-        as_it_is: Floats = np.square(x - y).sum(1)
-        return as_it_is
-    error = np.zeros(len(y))
-    for half in halves:
-        for fitted, scored in ((half, ~half), (~half, half)):
-            mapped = fit(rung, x[fitted], y[fitted], shifted)(x[scored])
-            error[scored] += np.square(mapped - y[scored]).sum(1)
-    return error / len(halves)
+def _fit(rung: Rung, shifted: bool, x: Floats, y: Floats, sums: Moments | None) -> Map:
+    return fit(rung, x, y, shifted) if sums is None else fitted(rung, sums, shifted)
 
 
 def _sign_stability(x: Floats, y: Floats, resampling: Groups) -> Floats:

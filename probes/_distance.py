@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from probes._alignment import CONSTANT_BASE
-from probes._measure import ArrayLike, Floats, Measure, ProbeError, as_pair, is_constant
-from probes._resampling import Labels, interval, labels, make_groups
+from probes._measure import CONSTANT_BASE, ArrayLike, Floats, Measure, ProbeError, as_pair, is_constant
+from probes._resampling import Labels, interval, labels, make_groups, row_keys, share
 
 NEAREST_LIMIT = 20_000
-"""Rows up to which all n² distances are computed: 20,000 take about ten seconds and little memory."""
+"""Rows up to which all n² distances are computed: 20,000 × 256 take about eight seconds."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Distance:
 
     per_state: Floats
     """(n,) ‖x_i − y_i‖."""
+    per_axis: Floats
+    """(d,) root mean square of x_i − y_i along each axis; its squares sum to the mean squared distance."""
     mean: Measure
     relative: Measure
     """The mean over the root mean square distance of the base's rows from their centre."""
@@ -29,18 +31,19 @@ class Distance:
 def l2(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: int = 0) -> Distance:
     """L2 distances of the transfer's embedding x from the base's y, (n, d) or (n, ...), row by row."""
     transfer, base = _same_shape(x, y)
-    each = np.sqrt(np.square(transfer - base).sum(1))
+    squares = np.square(transfer - base)
+    each, axes = np.sqrt(squares.sum(1)), np.sqrt(squares.mean(0))
     state = labels(groups, transfer, base)
     resampling = make_groups(state, seed)
     spread = np.square(base - base.mean(0)).sum(1)
     sums = resampling.resampled(np.stack([each, spread, np.ones(len(each))], 1))
-    mean = interval(float(each.mean()), sums[:, 0] / sums[:, 2], low=0.0)
+    mean = interval(float(each.mean()), sums[:, 0] / sums[:, 2], resampling.count, low=0.0)
     if is_constant(base):
-        return Distance(each, mean, Measure.undefined(CONSTANT_BASE))
+        return Distance(each, axes, mean, Measure.undefined(CONSTANT_BASE))
     with np.errstate(divide="ignore", invalid="ignore"):
         draws = (sums[:, 0] / sums[:, 2]) / np.sqrt(sums[:, 1] / sums[:, 2])
-    relative = interval(float(each.mean() / np.sqrt(spread.mean())), draws, low=0.0)
-    return Distance(each, mean, relative)
+    relative = interval(float(each.mean() / np.sqrt(spread.mean())), draws, resampling.count, low=0.0)
+    return Distance(each, axes, mean, relative)
 
 
 def cosine(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: int = 0) -> Measure:
@@ -55,7 +58,7 @@ def cosine(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: in
     each = (transfer * base).sum(1) / sizes
     resampling = make_groups(labels(groups, transfer, base), seed)
     sums = resampling.resampled(np.stack([each, np.ones(len(each))], 1))
-    return interval(float(each.mean()), sums[:, 0] / sums[:, 1], -1.0, 1.0)
+    return interval(float(each.mean()), sums[:, 0] / sums[:, 1], resampling.count, -1.0, 1.0)
 
 
 def nearest_own(
@@ -65,24 +68,35 @@ def nearest_own(
 
     The question a frozen model asks: is each state where its model expects that state to be?
     """
-    from scipy.spatial.distance import cdist
-
     transfer, base = _same_shape(x, y)
     if is_constant(base):
         return Measure.undefined(CONSTANT_BASE), np.empty(0, np.bool_)
     if len(base) > NEAREST_LIMIT:
         reason = f"{len(base)} rows, computed up to {NEAREST_LIMIT}"
         return Measure.undefined(reason), np.empty(0, np.bool_)
-    place = np.unique(base, axis=0, return_inverse=True)[1].reshape(-1)
+    place = np.unique(row_keys(base), return_inverse=True)[1].reshape(-1)
     own = np.empty(len(base), np.bool_)
-    rows = max(1, 2**24 // len(base))
-    for start in range(0, len(base), rows):
-        part = slice(start, start + rows)
-        own[part] = place[cdist(transfer[part], base).argmin(1)] == place[part]
+    for part, distances in distances_by_part(transfer, base):
+        own[part] = place[distances.argmin(1)] == place[part]
     state = labels(groups, transfer, base)
-    resampling = make_groups(state, seed)
-    sums = resampling.resampled(np.stack([own.astype(float), np.ones(len(own))], 1))
-    return interval(float(own.mean()), sums[:, 0] / sums[:, 1], 0.0, 1.0), own
+    weights = 1 / np.bincount(state)[state]
+    count = int(state.max()) + 1
+    found = share(float((own * weights).sum() / count), count)
+    return replace(found, value=float(own.mean())), own
+
+
+def distances_by_part(x: Floats, y: Floats) -> Iterator[tuple[slice, Floats]]:
+    """Rows of x (n, d), some at a time, with their squared distances (rows, m) from those of y (m, d).
+
+    Less ‖x‖², which moves no row's order; by a matrix product, and so ten times faster than one by one.
+    """
+    centre = y.mean(0)
+    a, b = x - centre, y - centre
+    norms = np.square(b).sum(1)
+    rows = max(1, 2**22 // len(b))
+    for start in range(0, len(a), rows):
+        part = slice(start, start + rows)
+        yield part, norms - 2 * (a[part] @ b.T)
 
 
 def _same_shape(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:

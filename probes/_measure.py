@@ -16,7 +16,9 @@ else:
     ArrayLike: TypeAlias = Any
 
 Floats: TypeAlias = NDArray[np.float64]
+Bools: TypeAlias = NDArray[np.bool_]
 
+CONSTANT_BASE = "the base's embedding is constant"
 
 SMALLEST, LARGEST = 1e-100, 1e100
 """Sizes whose squares float64 can still tell from 0 and from infinity, with room for sums."""
@@ -34,6 +36,8 @@ class Measure:
     low: float | None = None
     high: float | None = None
     reason: str | None = None
+    p: float | None = None
+    """How often unrelated embeddings would score at least this (:func:`probes.independence`)."""
 
     @classmethod
     def undefined(cls, reason: str) -> Measure:
@@ -41,10 +45,10 @@ class Measure:
         return cls(None, reason=reason)
 
 
-def as_matrix(x: ArrayLike, name: str = "x") -> Floats:
+def real_matrix(x: ArrayLike, name: str = "x") -> Floats:
     """``x`` as float64 (n, d), trailing axes flattened; from numpy or torch, on any device.
 
-    Raises :class:`ProbeError` for fewer than two rows, no columns, non-numbers and non-finite values.
+    Raises :class:`ProbeError` for no columns and for what is not real numbers.
     """
     if hasattr(x, "detach"):
         x = x.detach().cpu().double().numpy()
@@ -53,12 +57,26 @@ def as_matrix(x: ArrayLike, name: str = "x") -> Floats:
         raise ProbeError(f"{name} holds {array.dtype} values, expected real numbers")
     if array.ndim < 2:
         raise ProbeError(f"{name} has shape {array.shape}, expected (n, d) or (n, ...)")
-    if array.shape[0] < 2:
-        raise ProbeError(f"{name} has {array.shape[0]} rows, expected at least 2")
     matrix = array.reshape(array.shape[0], -1).astype(np.float64, copy=False)
     if matrix.shape[1] == 0:
         raise ProbeError(f"{name} has shape {array.shape}: no columns")
-    bad = int((~np.isfinite(matrix)).any(1).sum())
+    return matrix
+
+
+def finite_rows(matrix: Floats) -> Bools:
+    """(n,) which rows of (n, d) hold no NaN and no infinity."""
+    return np.asarray(np.isfinite(matrix).all(1))
+
+
+def as_matrix(x: ArrayLike, name: str = "x") -> Floats:
+    """``x`` as finite float64 (n, d), trailing axes flattened; from numpy or torch, on any device.
+
+    Raises :class:`ProbeError` for fewer than two rows, no columns, non-numbers and non-finite values.
+    """
+    matrix = real_matrix(x, name)
+    if len(matrix) < 2:
+        raise ProbeError(f"{name} has {len(matrix)} rows, expected at least 2")
+    bad = int((~finite_rows(matrix)).sum())
     if bad:
         raise ProbeError(
             f"{name} has {bad} of {len(matrix)} rows with NaN or infinity, expected finite numbers"
@@ -67,6 +85,22 @@ def as_matrix(x: ArrayLike, name: str = "x") -> Floats:
     if not (largest == 0 or SMALLEST <= largest <= LARGEST):
         raise ProbeError(f"{name} has values of size {largest:.0e}, expected {SMALLEST:.0e} to {LARGEST:.0e}")
     return matrix
+
+
+def drop_nonfinite(*arrays: ArrayLike) -> tuple[tuple[ArrayLike, ...], Bools]:
+    """Arrays (n, ...) without the rows in which any of them has NaN or infinity, and which rows stay (n,).
+
+    Raises :class:`ProbeError` where the numbers of rows differ or fewer than two stay.
+    """
+    rows = [len(array) for array in arrays]
+    if len(set(rows)) != 1:
+        raise ProbeError(f"arrays have {' and '.join(map(str, rows))} rows, expected pairs")
+    stay = np.ones(rows[0], np.bool_)
+    for array in arrays:
+        stay &= finite_rows(real_matrix(array))
+    if stay.sum() < 2:
+        raise ProbeError(f"{int(stay.sum())} of {len(stay)} rows are finite, expected at least 2")
+    return tuple(array[stay] for array in arrays), stay
 
 
 def as_pair(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
@@ -79,12 +113,6 @@ def as_pair(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
 
 ROUNDING = 1e-12
 """Deviations below this share of the largest value are what float64 leaves of a constant."""
-
-
-def centred_unit(x: Floats) -> Floats:
-    """Centred columns of x (n, d), the largest deviation brought to 1; x must not be constant."""
-    centred = x - x.mean(0)
-    return np.asarray(centred / np.abs(centred).max())
 
 
 def is_constant(x: Floats) -> bool:

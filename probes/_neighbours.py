@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from probes._distance import NEAREST_LIMIT
+from probes._distance import NEAREST_LIMIT, distances_by_part
 from probes._measure import ArrayLike, Floats, Measure, ProbeError, as_pair, is_constant
 from probes._resampling import Labels, interval, labels, make_groups
 
@@ -33,20 +33,19 @@ def knn_overlap(
     shared = (ours[:, :, None] == theirs[:, None, :]).any(2).mean(1)
     resampling = make_groups(labels(groups, transfer, base), seed)
     sums = resampling.resampled(np.stack([shared, np.ones(n)], 1))
-    return interval(float(shared.mean()), sums[:, 0] / sums[:, 1], 0.0, 1.0)
+    return interval(float(shared.mean()), sums[:, 0] / sums[:, 1], resampling.count, 0.0, 1.0)
 
 
 def _nearest(x: Floats, k: int) -> np.ndarray[tuple[int, int], np.dtype[np.intp]]:
     """(n, k) each row's nearest other rows."""
     from scipy.spatial import KDTree
-    from scipy.spatial.distance import cdist
 
     n, d = x.shape
     if d <= 16:  # above it a tree visits nearly every row
         found = KDTree(x).query(x, k + 1)[1].reshape(n, -1)
     else:
         found = np.concatenate(
-            [np.argpartition(cdist(x[i : i + 512], x), k, axis=1)[:, : k + 1] for i in range(0, n, 512)]
+            [np.argpartition(near, k, axis=1)[:, : k + 1] for _, near in distances_by_part(x, x)]
         )
     itself = found == np.arange(n)[:, None]
     # Where equal rows push a row out of its own list, its last neighbour goes instead.

@@ -3,20 +3,27 @@
 Similarity scores answer "how much alike"; this answers "alike up to what". The lowest rung of the
 ladder that does about as well as the best one names the relation, and the bootstrap says how often the
 same name would have come out.
+
+Ladders are climbed both ways, from x to y and from y to x, and a rung that does as well as the best in
+either will do. Noise or a bend in x alone makes every smaller map from x to y look worse than a shrinking
+one (regression dilution); the way back does not suffer from it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from probes._alignment import CONSTANT_BASE, RUNGS, Ladder, Rung, Step, ladder
-from probes._collapse import effective_rank
-from probes._measure import ArrayLike, Floats, Measure, ProbeError, as_pair, is_constant
-from probes._resampling import Labels
+from probes._alignment import CANDIDATES, Ladder, Step, climb
+from probes._collapse import RANK_LOST, VARIANCE_LOST, Collapse, collapse
+from probes._maps import Rung
+from probes._measure import ArrayLike, Bools, Floats, Measure, ProbeError, as_pair
+from probes._resampling import Labels, labels
+from probes._spatial import UNTURNED, best_grid, channels, is_spatial
 
 Relation = Literal[
     "matched", "flipped", "permuted", "rotated", "rescaled", "affine", "collapsed", "unrelated"
@@ -25,12 +32,12 @@ Relation = Literal[
 MARGIN = 0.05
 """δ: a smaller map is as good as the best one when its R² is within this. Three times the largest gap
 between identity and best map (0.015) among the maze's transfers with all 31 states in place
-(benchmarks/margins.py, docs/results.md)."""
+(benchmarks/margins.py, docs/results.md); :func:`equivalence_margin` takes it from others."""
 
-REMAINDER = 0.5
-"""…or, for any map but the identity, when the best one leaves more than 1/(1 + this) = two thirds of what
+REMAINDER = 0.25
+"""…or, for any map but the identity, when the best one leaves more than 1/(1 + this) = four fifths of what
 it leaves unexplained. Frozen models bend a mirrored embedding, and larger maps pick up some of the bend; a
-true rotation or shear leaves far less than two thirds."""
+true rotation or shear leaves far less (benchmarks/calibration.py)."""
 
 FLOOR = 0.3
 """R² below which no rung explains the transfer: `unrelated`."""
@@ -41,15 +48,12 @@ AGREEMENT = 0.9
 SIGN_STABILITY = 0.95
 """Share of resamples in which an axis must keep its sign to count as negated."""
 
-RANK_LOST = 2 / 3
-"""Effective rank, as a share of the base's, below which an embedding has collapsed…"""
-
 RECOVERED = 0.9
-"""…unless some map recovers this much of the base (R²) all the same: what was lost then hardly counted."""
+"""R² of the best map from which on an embedding of lost rank has not collapsed all the same: what was lost
+hardly counted."""
 
-VARIANCE_LOST = 1e-2
-"""Total variance, as a share of the base's, below which an embedding that no map explains has collapsed;
-one that a map does explain is `rescaled`."""
+MIN_GOOD = 3
+"""Known-good transfers that a margin can be taken from: fewer say nothing of their spread."""
 
 _NAME: dict[tuple[Rung, bool], Relation] = {
     ("identity", False): "matched",
@@ -64,6 +68,10 @@ _NAME: dict[tuple[Rung, bool], Relation] = {
 }
 """Rung and whether it is shifted, from the smallest map to the largest -> relation."""
 
+_ORDER = [CANDIDATES.index(candidate) for candidate in _NAME]
+_KEEPS_LENGTHS = np.array([rung not in ("similarity", "affine") for rung, _ in _NAME])
+_SIMILARITY = list(_NAME).index(("similarity", False))
+
 
 @dataclass(frozen=True)
 class RelationResult:
@@ -72,7 +80,7 @@ class RelationResult:
     relation: Relation | None
     """None where the evidence does not decide; ``reason`` then says why."""
     axes: tuple[int, ...]
-    """Negated dimensions, zero-based; for ``permuted``, of the base's."""
+    """Negated dimensions, zero-based; for ``permuted``, of the base's. Channels where ``channels``."""
     shifted: bool
     """Whether the map that names the relation has an offset besides."""
     rung: Step | None
@@ -81,14 +89,26 @@ class RelationResult:
     """Share of resamples that choose the same relation."""
     mismatch: float
     """Share of resamples that choose another relation than ``matched``."""
+    gap: float | None
+    """R² of the best map less the identity's, in the direction where it is less: what the margin bounds."""
+    margin: float
     flip: Measure
     """The flip metric: R² of the best signs minus R² of the identity."""
-    effective_rank: tuple[float, float]
-    """Of the base's embedding and of the transfer's."""
-    variance_ratio: float
-    """Total variance of the transfer's embedding over the base's."""
+    collapse: Collapse
     ladder: Ladder
+    """Maps of the transfer's embedding to the base's."""
+    back: Ladder
+    """Maps of the base's embedding to the transfer's."""
+    channels: bool = False
+    """Whether the maps act on the channels of (n, H, W, C), alike at every place."""
+    grid: str = UNTURNED
+    """What has to be done to the transfer's grid."""
     reason: str | None = None
+
+    @property
+    def effective_rank(self) -> tuple[float, float]:
+        """Of the base's embedding and of the transfer's."""
+        return self.collapse.effective_rank
 
 
 def relation(
@@ -99,10 +119,11 @@ def relation(
     margin: float = MARGIN,
     seed: int = 0,
 ) -> RelationResult:
-    """How the transfer's embedding x lies to the base's y, paired rows (n, d) or (n, ...).
+    """How the transfer's embedding x lies to the base's y, paired rows (n, d), (n, H, W, C) or (n, ...).
 
-    ``groups`` (n,) names the state or episode of each row. ``margin`` is δ, in R², from 0 to 1. Raises
-    ProbeError.
+    ``groups`` (n,) names the state or episode of each row. ``margin`` is δ, in R², from 0 to 1. Over a
+    grid, maps of channels are tried first, also under the grid's mirror images, then maps of everything.
+    Raises ProbeError.
 
     >>> rng = np.random.default_rng(0)
     >>> y = rng.normal(size=(200, 3))
@@ -113,78 +134,147 @@ def relation(
     if not 0 <= margin <= 1:
         raise ProbeError(f"margin is {margin}, expected 0 to 1")
     transfer, base = as_pair(x, y)
-    rungs = ladder(transfer, base, groups=groups, seed=seed)
-    ranks = (effective_rank(base), effective_rank(transfer))
-    constant = is_constant(base)
-    ratio = float("nan") if constant else float(transfer.var(0).sum() / base.var(0).sum())
-    flip = rungs.difference("signs", "identity")
-    steps = (*rungs.steps, *rungs.shifted)
-    order = [_column(key) for key in _NAME]
-    values = np.array([[np.nan if s.r2.value is None else s.r2.value for s in steps]])
-    names = [*_NAME.values(), "collapsed", "unrelated", None]
-
-    def answer(
-        name: Relation | None,
-        agreement: float,
-        step: Step | None = None,
-        shifted: bool = False,
-        axes: tuple[int, ...] = (),
-        reason: str | None = None,
-    ) -> RelationResult:
-        return RelationResult(
-            name, axes, shifted, step, agreement, mismatch, flip, ranks, ratio, rungs, reason
+    state = labels(groups, transfer, base)
+    lost = collapse(transfer, base, groups=state, seed=seed)
+    spreads = [np.square(v - v.mean(0)) for v in (base, transfer)]
+    if is_spatial(x, y):
+        n, height, width = x.shape[:3]
+        grid, seen = best_grid(
+            transfer.reshape(n, height, width, -1), base.reshape(n, height, width, -1), margin
         )
+        turned = np.square(seen - seen.mean(0))
+        places = np.repeat(state, height * width)
+        there, back = _both_ways(
+            channels(seen),
+            channels(base.reshape(n, height, width, -1)),
+            places,
+            [channels(s.reshape(n, height, width, -1)).sum(1) for s in (spreads[0], turned)],
+            seed,
+        )
+        found = decide(there, back, lost, margin)
+        if found.relation not in (None, "unrelated"):
+            return _over_the_grid(found, grid)
+    there, back = _both_ways(transfer, base, state, [s.sum(1) for s in spreads], seed)
+    return decide(there, back, lost, margin)
 
-    mismatch = 0.0
-    if constant:
-        return answer(None, 0.0, reason=CONSTANT_BASE)
-    flat = ranks[1] < RANK_LOST * ranks[0]
-    faint = ratio < VARIANCE_LOST
-    complete = rungs["affine"].r2.value is not None
-    chosen = int(_choose(values[:, order], margin, flat, faint, complete)[0])
-    resampled = _choose(rungs.draws[:, order], margin, flat, faint, complete)
+
+def equivalence_margin(gaps: Sequence[float]) -> float:
+    """δ from transfers known to be good: a bound that the next good one's gap stays under, 19 times in 20.
+
+    ``gaps`` are the ``gap`` of :func:`relation` for transfers that were retrained from the same base and
+    found to work. The one-sided 95% prediction bound of a normal distribution, and no less than the
+    largest of them. Raises ProbeError for fewer than :data:`MIN_GOOD` or gaps that are not finite.
+
+    >>> round(equivalence_margin([0.010, 0.012, 0.011, 0.013]), 3)
+    0.015
+    """
+    from scipy import special
+
+    values = np.asarray(gaps, np.float64)
+    if len(values) < MIN_GOOD:
+        raise ProbeError(f"{len(values)} known-good transfers, expected at least {MIN_GOOD}")
+    if not np.isfinite(values).all():
+        raise ProbeError("a known-good transfer has no gap: its identity or every map is undefined")
+    k = len(values)
+    reach = float(special.stdtrit(k - 1, 0.95)) * values.std(ddof=1) * np.sqrt(1 + 1 / k)
+    return float(np.clip(max(values.mean() + reach, values.max()), 0, 1))
+
+
+def _both_ways(
+    x: Floats, y: Floats, state: NDArray[np.int64], spreads: Sequence[Floats], seed: int
+) -> tuple[Ladder, Ladder]:
+    return climb(x, y, state, spreads[0], None, seed), climb(y, x, state, spreads[1], None, seed)
+
+
+def decide(there: Ladder, back: Ladder, lost: Collapse, margin: float) -> RelationResult:
+    """The relation that two ladders, from x to y and from y to x, and the collapse name."""
+    steps = (*there.steps, *there.shifted)
+    values, back_values = (
+        np.array([[np.nan if s.r2.value is None else s.r2.value for s in (*r.steps, *r.shifted)]])[:, _ORDER]
+        for r in (there, back)
+    )
+    draws, back_draws = there.draws[:, _ORDER], back.draws[:, _ORDER]
+    gaps = [g for g in (_gap(values), _gap(back_values)) if g is not None]
+    flip = there.difference("signs", "identity")
+    base = RelationResult(
+        None, (), False, None, 0.0, 0.0, min(gaps, default=None), margin, flip, lost, there, back
+    )
+    if lost.rank_ratio.value is None or lost.variance_ratio.value is None:
+        return replace(base, reason=lost.rank_ratio.reason or lost.variance_ratio.reason)
+    complete = there["affine"].r2.value is not None
+    point = np.array([lost.rank_ratio.value]), np.array([lost.variance_ratio.value])
+    chosen = int(_choose(values, back_values, *point, margin, complete)[0])
+    resampled = _choose(draws, back_draws, lost.rank_draws, lost.variance_draws, margin, complete)
+    names = [*_NAME.values(), "collapsed", "unrelated", None]
     name = names[chosen]
     agreement = float(np.mean([names[c] == name for c in resampled]))
-    mismatch = float(np.mean(resampled != 0))
+    base = replace(base, agreement=agreement, mismatch=float(np.mean(resampled != 0)))
     if name is None:
-        missing = next(s.r2.reason for s in rungs.steps if s.r2.value is None)
-        return answer(None, agreement, reason=f"no rung that could be fitted explains it, and {missing}")
+        missing = next(s.r2.reason for s in there.steps if s.r2.value is None)
+        return replace(base, reason=f"no rung that could be fitted explains it, and {missing}")
     step: Step | None = None
     shifted, axes = False, tuple[int, ...]()
     if chosen < len(_NAME):
-        (_, shifted), step = list(_NAME)[chosen], steps[order[chosen]]
+        (_, shifted), step = list(_NAME)[chosen], steps[_ORDER[chosen]]
     if name in ("flipped", "permuted") and step is not None and step.map is not None:
-        stability = rungs.shifted_sign_stability if shifted else rungs.sign_stability
+        stability = there.shifted_sign_stability if shifted else there.sign_stability
         negated = [j for j, sign in enumerate(step.map.signs or ()) if sign < 0]
         steady = name == "permuted" or len(stability) == 0
         axes = tuple(j for j in negated if steady or stability[j] >= SIGN_STABILITY)
         if name == "flipped" and not axes:
-            return answer(None, agreement, reason="no axis keeps its sign in 95% of the resamples")
+            return replace(base, reason="no axis keeps its sign in 95% of the resamples")
+    base = replace(base, rung=step, shifted=shifted, axes=axes)
     if agreement < AGREEMENT:
         others = [str(n or "no relation") for n in map(names.__getitem__, resampled) if n != name]
         rival = max(set(others), key=others.count)
-        reason = f"'{name}' in {agreement:.0%} of the resamples, '{rival}' in most others"
-        return answer(None, agreement, step, shifted, axes, reason)
-    return answer(name, agreement, step, shifted, axes)
+        return replace(base, reason=f"'{name}' in {agreement:.0%} of the resamples, '{rival}' in most others")
+    return replace(base, relation=name)
 
 
-def _column(key: tuple[Rung, bool]) -> int:
-    rung, shifted = key
-    return RUNGS.index(rung) + (len(RUNGS) if shifted else 0)
+def _gap(values: Floats) -> float | None:
+    """R² of the best map less the identity's, from one row of R²."""
+    return None if np.isnan(values[0, 0]) else float(np.nanmax(values) - values[0, 0])
 
 
-def _choose(r2: Floats, margin: float, flat: bool, faint: bool, complete: bool) -> NDArray[np.int64]:
+def _choose(
+    there: Floats, back: Floats, rank: Floats, variance: Floats, margin: float, complete: bool
+) -> NDArray[np.int64]:
     """For rows of R² (m, candidates), smallest map first: the candidate, or those after the last one:
-    collapsed, unrelated, none. ``flat`` and ``faint`` say that rank or variance is lost, ``complete``
-    that the largest map could be fitted."""
-    known = np.where(np.isnan(r2), -np.inf, r2)
-    best = known.max(1, keepdims=True)
-    slack = np.repeat(np.maximum(margin, REMAINDER * (1 - best)), known.shape[1], axis=1)
-    slack[:, 0] = margin
-    lowest = (known >= best - slack).argmax(1)
-    collapsed = (best[:, 0] < RECOVERED) if flat else (best[:, 0] < FLOOR) & faint
-    nothing = known.shape[1] + (1 if complete else 2)
-    chosen: NDArray[np.int64] = np.where(
-        collapsed, known.shape[1], np.where(best[:, 0] >= FLOOR, lowest, nothing)
-    ).astype(np.int64)
+    collapsed, unrelated, none. ``there`` are maps of x to y, ``back`` of y to x; ``rank`` and ``variance``
+    (m,) are x's over y's; ``complete`` says that the largest map could be fitted."""
+    good = np.zeros(there.shape, np.bool_)
+    scaled = _has_another_scale(there[:, _SIMILARITY], variance)
+    for r2 in (there, back):
+        known = np.where(np.isnan(r2), -np.inf, r2)
+        best = known.max(1, keepdims=True)
+        left = 1 - np.where(np.isfinite(best), best, 1.0)
+        slack = np.repeat(np.maximum(margin, REMAINDER * left), known.shape[1], axis=1)
+        slack[:, 0] = margin
+        slack[np.ix_(scaled, _KEEPS_LENGTHS)] = margin
+        # Where one of them is constant there is no way to it, and nothing to be said of how good it is.
+        good |= (known >= best - slack) & np.isfinite(best)
+    best = np.where(np.isnan(there), -np.inf, there).max(1)
+    collapsed = np.where(rank < RANK_LOST, best < RECOVERED, (best < FLOOR) & (variance < VARIANCE_LOST))
+    count = there.shape[1]
+    found = np.where(best >= FLOOR, good.argmax(1), count + (1 if complete else 2))
+    chosen: NDArray[np.int64] = np.where(collapsed, count, found).astype(np.int64)
     return chosen
+
+
+def _has_another_scale(similarity: Floats, variance: Floats) -> Bools:
+    """(m,) whether x is larger or smaller than y by more than noise in either could make it.
+
+    With a correlation of ρ after turning, noise in x alone makes it 1/ρ times as large, noise in y alone
+    makes x ρ times as large; ρ² is the R² of the best similarity.
+    """
+    rho = np.sqrt(np.clip(np.nan_to_num(similarity), 1e-6, 1.0))
+    size = np.sqrt(variance)
+    return np.asarray((size < rho) | (size > 1 / rho))
+
+
+def _over_the_grid(found: RelationResult, grid: str) -> RelationResult:
+    """What maps of channels name, under a grid that may be mirrored itself."""
+    named = found.relation
+    if grid != UNTURNED and named in ("matched", "flipped"):
+        named = "permuted"
+    return replace(found, relation=named, channels=True, grid=grid)

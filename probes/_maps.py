@@ -1,0 +1,103 @@
+"""The families of maps from one embedding to another, and the least-squares member of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from probes._cca import RELATIVE_RANK
+from probes._measure import Floats, ProbeError
+from probes._moments import Moments
+
+Rung = Literal["identity", "signs", "permutation", "orthogonal", "similarity", "affine"]
+RUNGS: tuple[Rung, ...] = ("identity", "signs", "permutation", "orthogonal", "similarity", "affine")
+SHIFTED: tuple[Rung, ...] = ("identity", "signs", "permutation")
+"""The rungs without an offset, which have a variant with one."""
+
+
+@dataclass(frozen=True)
+class Map:
+    """x ↦ x[:, order]·signs + offset, or x·matrix + offset: the best member of a rung."""
+
+    signs: tuple[int, ...] | None = None
+    order: tuple[int, ...] | None = None
+    """``order[j]`` is the transfer axis that becomes base axis j."""
+    matrix: Floats | None = None
+    offset: Floats | None = None
+
+    def __call__(self, x: Floats) -> Floats:
+        """The mapped rows of x (n, d)."""
+        moved = x if self.order is None else x[:, list(self.order)]
+        if self.signs is not None:
+            moved = moved * np.array(self.signs)
+        if self.matrix is not None:
+            moved = moved @ self.matrix
+        return moved if self.offset is None else moved + self.offset
+
+
+AXIS_BY_AXIS: tuple[Rung, ...] = ("identity", "signs")
+"""Rungs that need no products between axes: cheap at any width."""
+
+
+def fit(rung: Rung, x: Floats, y: Floats, shifted: bool = False) -> Map:
+    """The least-squares map of a rung from x to y, both (n, d); ``shifted`` gives any rung an offset."""
+    if rung not in AXIS_BY_AXIS:
+        return fitted(rung, Moments.of(x, y), shifted)
+    x_mean, y_mean = (x.mean(0), y.mean(0)) if shifted else (np.zeros(x.shape[1]), np.zeros(y.shape[1]))
+    signs = _signs(((x - x_mean) * (y - y_mean)).sum(0)) if rung == "signs" else None
+    return Map(signs=signs, offset=y_mean - Map(signs=signs)(x_mean[None])[0] if shifted else None)
+
+
+def fitted(rung: Rung, m: Moments, shifted: bool = False) -> Map:
+    """The same from sums."""
+    match rung:
+        case "identity":
+            plain = Map()
+        case "signs":
+            plain = Map(signs=_signs(np.diag(_cross_products(m, shifted))))
+        case "permutation":
+            from scipy.optimize import linear_sum_assignment
+
+            products = _cross_products(m, shifted)
+            # Rows are base axes, so that the assignment reads: base axis j takes transfer axis order[j].
+            _, order = linear_sum_assignment(np.abs(products.T), maximize=True)
+            chosen = products[order, np.arange(products.shape[1])]
+            plain = Map(signs=_signs(chosen), order=tuple(int(axis) for axis in order))
+        case "orthogonal" | "similarity":
+            from scipy.linalg import svd
+
+            left, values, right = svd(m.cross_scatter, full_matrices=False)
+            matrix = left @ right
+            if rung == "similarity":
+                size = max(float(np.trace(m.x_scatter)), np.finfo(float).tiny)
+                matrix = matrix * (values.sum() / size * m.y_frame.unit / m.x_frame.unit)
+            plain = Map(matrix=matrix)
+        case "affine":
+            values, vectors = np.linalg.eigh(m.x_scatter)
+            keep = values > values[-1] * RELATIVE_RANK
+            kept = vectors[:, keep]
+            matrix = (kept / values[keep]) @ (kept.T @ m.cross_scatter)
+            plain = Map(matrix=matrix * (m.y_frame.unit / m.x_frame.unit))
+        case _:
+            raise ProbeError(f"rung is {rung!r}, expected one of {', '.join(RUNGS)}")
+    if not shifted and rung in SHIFTED:
+        return plain
+    x_mean = m.x_frame.origin + m.x_frame.unit * m.x / m.n
+    y_mean = m.y_frame.origin + m.y_frame.unit * m.y / m.n
+    return replace(plain, offset=y_mean - plain(x_mean[None])[0])
+
+
+def _cross_products(m: Moments, centred: bool) -> Floats:
+    """(d, d) Σ xᵀy of the rows as they are, or less their means."""
+    if centred:
+        return m.cross_scatter
+    x_frame, y_frame = m.frames
+    x_sum = x_frame.unit * m.x + m.n * x_frame.origin
+    products = x_frame.unit * y_frame.unit * m.xy + np.outer(x_sum, y_frame.origin)
+    return np.asarray(products + np.outer(x_frame.origin, y_frame.unit * m.y))
+
+
+def _signs(products: Floats) -> tuple[int, ...]:
+    return tuple(-1 if product < 0 else 1 for product in products)

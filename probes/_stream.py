@@ -1,0 +1,315 @@
+"""The same measures on data larger than memory: one pass over batches, O(d²) memory, float64 sums.
+
+Rows are dealt into blocks by a hash of their group (or of the row itself), so equal rows always meet in one
+block. Even blocks fit what odd blocks score, and the other way round; blocks are what is resampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probes._alignment import CANDIDATES, Ladder, Step, why_undefined
+from probes._cca import mean_correlation, weighted_correlation
+from probes._cka import biased_cka, debiased_cka
+from probes._collapse import Collapse, collapse_of
+from probes._distance import Distance
+from probes._maps import RUNGS, Map, fitted
+from probes._measure import CONSTANT_BASE, ArrayLike, Floats, Measure, ProbeError, finite_rows, real_matrix
+from probes._moments import Frame, Moments
+from probes._nulls import association
+from probes._procrustes import shape_overlap
+from probes._relation import MARGIN, RelationResult, decide
+from probes._resampling import DRAWS, Labels, Score, interval, jackknifed, row_keys
+
+MOST_BLOCKS, LEAST_BLOCKS = 64, 8
+BLOCK_BYTES = 2**27
+"""Memory that all blocks' sums may take; wider data get fewer blocks, but never under eight."""
+
+BATCH_BYTES = 2**25
+"""Of a batch as float64."""
+
+
+class Stream:
+    """Sums over batches of paired rows, and the measures that follow from them.
+
+    >>> rng = np.random.default_rng(0)
+    >>> stream = Stream()
+    >>> for _ in range(5):
+    ...     y = rng.normal(size=(1000, 4))
+    ...     stream.add(y * [1, -1, 1, 1] + 0.1 * rng.normal(size=y.shape), y)
+    >>> found = stream.relation()
+    >>> found.relation, found.axes
+    ('flipped', (1,))
+    """
+
+    def __init__(self, *, drop_nonfinite: bool = False, seed: int = 0) -> None:
+        self.seed = seed
+        self.drop_nonfinite = drop_nonfinite
+        self.nonfinite = 0
+        """Rows with NaN or infinity so far."""
+        self.rows = 0
+        """Rows so far, those included."""
+        self._blocks: list[Moments | None] = []
+        self._distances: Floats = np.zeros(0)
+        self._squares: Floats = np.zeros(0)
+        self._frames: tuple[Frame, Frame] | None = None
+
+    def add(self, x: ArrayLike, y: ArrayLike, groups: Labels | None = None) -> None:
+        """Take in a batch of paired rows x (n, d₁) and y (n, d₂), and their states or episodes (n,).
+
+        Rows with NaN or infinity are counted; unless they are to be dropped, every measure then raises
+        ProbeError. Raises it for shapes that do not fit.
+        """
+        left, right = real_matrix(x, "x"), real_matrix(y, "y")
+        if len(left) != len(right):
+            raise ProbeError(f"x has {len(left)} rows and y has {len(right)}, expected pairs")
+        if self._frames is not None:
+            wanted = tuple(len(f.origin) for f in self._frames)
+            if (left.shape[1], right.shape[1]) != wanted:
+                raise ProbeError(
+                    f"a batch has {left.shape[1]} and {right.shape[1]} dimensions, the first had {wanted}"
+                )
+        stay = finite_rows(left) & finite_rows(right)
+        self.rows += len(left)
+        self.nonfinite += int((~stay).sum())
+        label = None if groups is None else np.asarray(groups)
+        if not stay.all():
+            if not self.drop_nonfinite or not stay.any():
+                return
+            left, right = left[stay], right[stay]
+            label = None if label is None else label[stay]
+        if len(left) == 0:
+            return
+        if self._frames is None:
+            self._begin(left, right)
+        assert self._frames is not None
+        keys = row_keys(left, right) if label is None else _mixed(label)
+        block = ((keys >> np.uint64(32)) % np.uint64(len(self._blocks))).astype(np.int64)
+        order = np.argsort(block, kind="stable")
+        left, right, block = left[order], right[order], block[order]
+        if left.shape == right.shape:
+            squares = np.square(left - right)
+            self._squares += squares.sum(0)
+            self._distances += np.bincount(block, np.sqrt(squares.sum(1)), len(self._blocks))
+        ends = np.searchsorted(block, np.arange(len(self._blocks) + 1))
+        for number in range(len(self._blocks)):
+            part = slice(ends[number], ends[number + 1])
+            if ends[number] == ends[number + 1]:
+                continue
+            sums = Moments.of(left[part], right[part], self._frames)
+            known = self._blocks[number]
+            self._blocks[number] = sums if known is None else known + sums
+
+    def _begin(self, x: Floats, y: Floats) -> None:
+        self._frames = Frame.of(x), Frame.of(y)
+        a, b = x.shape[1], y.shape[1]
+        count = BLOCK_BYTES // (8 * (a * a + b * b + a * b))
+        self._blocks = [None] * int(np.clip(count // 2 * 2, LEAST_BLOCKS, MOST_BLOCKS))
+        self._distances = np.zeros(len(self._blocks))
+        self._squares = np.zeros(a)
+
+    def _filled(self) -> list[tuple[int, Moments]]:
+        """The blocks that hold rows, with their numbers; raises ProbeError where there is nothing to say."""
+        if self.nonfinite and not self.drop_nonfinite:
+            raise ProbeError(
+                f"{self.nonfinite} of {self.rows} rows have NaN or infinity, expected finite numbers"
+            )
+        filled = [(number, block) for number, block in enumerate(self._blocks) if block is not None]
+        if sum(block.n for _, block in filled) < 2:
+            raise ProbeError(f"{self.rows - self.nonfinite} finite rows, expected at least 2")
+        return filled
+
+    @property
+    def moments(self) -> Moments:
+        """The sums of all rows."""
+        blocks = [block for _, block in self._filled()]
+        total = blocks[0]
+        for block in blocks[1:]:
+            total = total + block
+        return total
+
+    def _scored(self, score: Score, low: float = 0.0, cubic: bool = True) -> Measure:
+        blocks = [block for _, block in self._filled()]
+        return jackknifed(self.moments, blocks, score, low, cubic)
+
+    def cka(self, *, debiased: bool = False) -> Measure:
+        """As :func:`probes.cka`, with the p of :func:`probes.independence` by moments."""
+        found = self._scored(debiased_cka if debiased else biased_cka, -1.0 if debiased else 0.0, False)
+        return replace(found, p=association(self.moments))
+
+    def cca(self) -> Measure:
+        """As :func:`probes.cca`."""
+        return self._scored(mean_correlation)
+
+    def pwcca(self) -> Measure:
+        """As :func:`probes.pwcca`."""
+        return self._scored(weighted_correlation)
+
+    def procrustes(self) -> Measure:
+        """As :func:`probes.procrustes`."""
+        return self._scored(shape_overlap)
+
+    def l2(self) -> Distance:
+        """As :func:`probes.l2`, but with no distance of each row (``per_state`` is empty)."""
+        filled = self._filled()
+        total = self.moments
+        if len(total.x) != len(total.y):
+            raise ProbeError(f"x has {len(total.x)} dimensions and y has {len(total.y)}, expected equal")
+        weights = self._weights(len(filled))
+        each = np.array([self._distances[number] for number, _ in filled])
+        rows = np.array([block.n for _, block in filled], np.float64)
+        spread = _spreads(filled, total)
+        axes = np.sqrt(self._squares / total.n)
+        draws = (weights @ each) / (weights @ rows)
+        mean = interval(float(each.sum() / total.n), draws, len(filled), low=0.0)
+        if not total.y_moves.any():
+            return Distance(np.empty(0), axes, mean, Measure.undefined(CONSTANT_BASE))
+        relative = interval(
+            float(each.sum() / total.n / np.sqrt(spread.sum() / total.n)),
+            draws / np.sqrt((weights @ spread) / (weights @ rows)),
+            len(filled),
+            low=0.0,
+        )
+        return Distance(np.empty(0), axes, mean, relative)
+
+    def collapse(self) -> Collapse:
+        """As :func:`probes.collapse`."""
+        filled = self._filled()
+        total = self.moments
+        back = [(number, block.swapped) for number, block in filled]
+        spreads = np.stack([_spreads(back, total.swapped), _spreads(filled, total)], 1)
+        draws = self._weights(len(filled)) @ spreads
+        blocks = [block for _, block in filled]
+        return collapse_of(total, blocks, spreads.sum(0), draws, len(filled), self.seed)
+
+    def ladder(self) -> Ladder:
+        """As :func:`probes.ladder`; :attr:`Ladder.states` counts rows."""
+        return self._climb(self._filled())
+
+    def relation(self, *, margin: float = MARGIN) -> RelationResult:
+        """As :func:`probes.relation`."""
+        if not 0 <= margin <= 1:
+            raise ProbeError(f"margin is {margin}, expected 0 to 1")
+        filled = self._filled()
+        back = [(number, block.swapped) for number, block in filled]
+        return decide(self._climb(filled), self._climb(back), self.collapse(), margin)
+
+    def _climb(self, filled: list[tuple[int, Moments]]) -> Ladder:
+        total = filled[0][1]
+        for _, block in filled[1:]:
+            total = total + block
+        weights = self._weights(len(filled))
+        spread = _spreads(filled, total)
+        halves: list[Moments | None] = [None, None]
+        for number, block in filled:
+            known = halves[number % 2]
+            halves[number % 2] = block if known is None else known + block
+        one_sided = halves[0] is None or halves[1] is None
+        rows = 0 if one_sided else int(total.n)
+        steps, draws = [], np.full((len(weights), len(CANDIDATES)), np.nan)
+        for column, (rung, shifted) in enumerate(CANDIDATES):
+            dimensions = (len(total.x), len(total.y))
+            reason = why_undefined(rung, shifted, dimensions, rows, not total.y_moves.any())
+            if reason is not None:
+                steps.append(Step(rung, Measure.undefined(reason), None))
+                continue
+            maps = [None if half is None else fitted(rung, half, shifted) for half in halves]
+            error = np.array([_error(block, maps[1 - number % 2] or Map()) for number, block in filled])
+            with np.errstate(divide="ignore", invalid="ignore"):
+                draws[:, column] = 1 - (weights @ error) / (weights @ spread)
+            value = 1 - float(error.sum() / spread.sum())
+            r2 = interval(value, draws[:, column], len(filled), high=1.0)
+            steps.append(Step(rung, r2, fitted(rung, total, shifted)))
+        return Ladder(
+            tuple(steps[: len(RUNGS)]),
+            tuple(steps[len(RUNGS) :]),
+            int(total.n),
+            draws,
+            _sign_stability(filled, weights, total, centred=False),
+            _sign_stability(filled, weights, total, centred=True),
+            len(filled),
+        )
+
+    def _weights(self, count: int) -> Floats:
+        rng = np.random.default_rng(self.seed)
+        return rng.multinomial(count, np.full(count, 1 / count), size=DRAWS).astype(np.float64)
+
+
+def streamed(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    groups: Labels | None = None,
+    drop_nonfinite: bool = False,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Stream:
+    """A :class:`Stream` over arrays (n, ...), such as memory maps, some rows at a time.
+
+    ``progress`` is called with the number of rows after each batch. Raises ProbeError.
+    """
+    if len(x) != len(y):
+        raise ProbeError(f"x has {len(x)} rows and y has {len(y)}, expected pairs")
+    widest = max(int(np.prod(v.shape[1:])) for v in (x, y))
+    rows = max(256, BATCH_BYTES // (8 * max(widest, 1)))
+    stream = Stream(drop_nonfinite=drop_nonfinite, seed=seed)
+    for start in range(0, len(x), rows):
+        part = slice(start, start + rows)
+        stream.add(x[part], y[part], None if groups is None else groups[part])
+        if progress is not None:
+            progress(len(x[part]))
+    return stream
+
+
+def _mixed(label: NDArray[np.generic]) -> NDArray[np.uint64]:
+    """(n,) well-mixed numbers, equal for equal labels."""
+    if label.dtype.kind not in "iub":
+        raise ProbeError(f"groups of a stream are {label.dtype}, expected whole numbers")
+    return row_keys(label.astype(np.float64)[:, None])
+
+
+def _spreads(filled: list[tuple[int, Moments]], total: Moments) -> Floats:
+    """(blocks,) Σ ‖y − ȳ‖² of each block about the mean of all."""
+    mean = total.y / total.n
+    unit = total.y_frame.unit**2
+    return np.array([unit * (np.trace(b.yy) - 2 * mean @ b.y + b.n * mean @ mean) for _, b in filled])
+
+
+def _error(m: Moments, the_map: Map) -> float:
+    """Σ ‖map(x) − y‖² from sums."""
+    x_frame, y_frame = m.frames
+    ratio = x_frame.unit / y_frame.unit
+    # In the frames, y ≈ x·N + c, with c the mapped origin.
+    c = (the_map(x_frame.origin[None])[0] - y_frame.origin) / y_frame.unit
+    plain = replace(the_map, offset=None)
+    if the_map.matrix is None:
+        order = np.arange(len(m.x)) if the_map.order is None else np.array(the_map.order)
+        signs = np.ones(len(order)) if the_map.signs is None else np.array(the_map.signs, np.float64)
+        own = ratio**2 * float(np.diag(m.xx)[order].sum())
+        cross = ratio * float((signs * m.xy[order, np.arange(len(order))]).sum())
+    else:
+        own = ratio**2 * float(((m.xx @ the_map.matrix) * the_map.matrix).sum())
+        cross = ratio * float((m.xy * the_map.matrix).sum())
+    moved = ratio * plain(m.x[None])[0]
+    error = own + 2 * c @ moved + m.n * c @ c - 2 * cross - 2 * c @ m.y + np.trace(m.yy)
+    return max(0.0, float(error)) * y_frame.unit**2
+
+
+def _sign_stability(
+    filled: list[tuple[int, Moments]], weights: Floats, total: Moments, centred: bool
+) -> Floats:
+    if len(total.x) != len(total.y):
+        return np.empty(0)
+    x_frame, y_frame = total.frames
+    if centred:
+        x_at, y_at = total.x / total.n, total.y / total.n
+    else:
+        x_at, y_at = -x_frame.origin / x_frame.unit, -y_frame.origin / y_frame.unit
+    products = np.array([np.diag(b.xy) - x_at * b.y - y_at * b.x + b.n * x_at * y_at for _, b in filled])
+    negative: Floats = (weights @ products < 0).mean(0)
+    stability: Floats = np.where(products.sum(0) < 0, negative, 1 - negative)
+    return stability
