@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 import probes
 from diag._threads import one_thread
 from diag.result import FileRef, Height, Landscape, Plane, TaskSlice, Verdict
-from diag.sources import open_subject, same_file
+from diag.sources import opened, same_file
 from diag.subject import Objective, Parameters, Sampled, Subject, SubjectError, TaskPair, require
 from probes import Measure, make_groups
 
@@ -80,7 +80,7 @@ def landscape(
         raise LandscapeError(f"samples is {samples}, expected at least {MIN_SAMPLES}")
     if third is not None and steps < 3:
         raise LandscapeError(f"steps is {steps}, expected at least 3")
-    subjects = [_opened(s) for s in (a, b) + (() if third is None else (third,))]
+    subjects = [opened(s, "array") for s in (a, b) + (() if third is None else (third,))]
     first, second = subjects[:2]
     for index, subject in enumerate(subjects):
         for earlier in subjects[:index]:
@@ -131,10 +131,6 @@ def landscape(
         plane=plane,
         warnings=tuple(warnings + _not_finite(slices)),
     )
-
-
-def _opened(what: str | os.PathLike[str] | Subject) -> Subject:
-    return what if isinstance(what, Subject) else open_subject(what)
 
 
 def _task_names(pair: TaskPair, task: str | None) -> list[str]:

@@ -18,6 +18,8 @@ from probes import Measure, Relation, Step
 
 SCHEMA_VERSION = 1
 
+Grouping = Literal["states", "episodes", "blocks of a rollout"]
+
 Status = Literal["pass", "warn", "fail", "inconclusive"]
 
 
@@ -71,8 +73,24 @@ class Comparison:
     measures: Mapping[str, Measure]
     ladder: tuple[Step, ...]
     shifted: tuple[Step, ...]
+    back: tuple[Step, ...]
+    """The ladder of maps from the base's embedding to the transfer's."""
     agreement: float
     """Share of bootstrap resamples that name the same relation."""
+    margin: float
+    """δ: how much R² a smaller map may do without."""
+    margin_source: str
+    gap: float | None
+    """What the identity does without: matched where this is within the margin."""
+    channels: bool
+    """Whether the ladder's maps act on channels, alike at every place of a grid."""
+    grid: str
+    """What has to be done to the transfer's grid."""
+    grouping: Grouping
+    """What was resampled as a whole."""
+    rows: int
+    dropped: int
+    """Rows left out because they had NaN or infinity."""
     frozen: tuple[str, ...] | None
     states: int
     dimensions: tuple[int, int]
@@ -103,7 +121,14 @@ class Comparison:
             "measures": {name: _measure(m) for name, m in self.measures.items()},
             "ladder": [_step(s) for s in self.ladder],
             "ladder_shifted": [_step(s) for s in self.shifted],
+            "ladder_back": [_step(s) for s in self.back],
             "agreement": self.agreement,
+            "margin": {"value": self.margin, "source": self.margin_source, "gap": finite(self.gap)},
+            "channels": self.channels,
+            "grid": self.grid,
+            "grouping": self.grouping,
+            "rows": self.rows,
+            "dropped": self.dropped,
             "frozen": None if self.frozen is None else list(self.frozen),
             "states": self.states,
             "dimensions": list(self.dimensions),
@@ -252,6 +277,8 @@ def _measure(measure: Measure) -> dict[str, Any]:
         "low": finite(measure.low),
         "high": finite(measure.high),
     }
+    if measure.p is not None:
+        tree["p"] = measure.p
     return tree if measure.reason is None else {**tree, "reason": measure.reason}
 
 

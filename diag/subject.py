@@ -106,6 +106,8 @@ class Subject:
     tasks: TaskPair | None = None
     embeddings: NDArray[Any] | None = None
     """Ready embeddings (n, ...), for sources without an encoder."""
+    episodes: NDArray[Any] | None = None
+    """(n,) the episode of each ready embedding, where the source says."""
     frozen: tuple[str, ...] | None = None
     """Components with frozen parameters that read the embedding; None where the source does not say."""
     identity: str | None = None

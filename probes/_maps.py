@@ -71,12 +71,13 @@ def fitted(rung: Rung, m: Moments, shifted: bool = False) -> Map:
             left, values, right = svd(m.cross_scatter, full_matrices=False)
             matrix = left @ right
             if rung == "similarity":
-                size = max(float(np.trace(m.x_scatter)), np.finfo(float).tiny)
-                matrix = matrix * (values.sum() / size * m.y_frame.unit / m.x_frame.unit)
+                scale = values.sum() / np.trace(m.x_scatter) if m.x_moves.any() else 0.0
+                matrix = matrix * (scale * m.y_frame.unit / m.x_frame.unit)
             plain = Map(matrix=matrix)
         case "affine":
             values, vectors = np.linalg.eigh(m.x_scatter)
-            keep = values > values[-1] * RELATIVE_RANK
+            # A constant leads nowhere but to the mean.
+            keep = values > (values[-1] * RELATIVE_RANK if m.x_moves.any() else np.inf)
             kept = vectors[:, keep]
             matrix = (kept / values[keep]) @ (kept.T @ m.cross_scatter)
             plain = Map(matrix=matrix * (m.y_frame.unit / m.x_frame.unit))

@@ -27,7 +27,8 @@ class Frame:
         """The frame at the mean of x (n, d), its largest deviation about 1."""
         origin = x.mean(0)
         largest = float(np.abs(x - origin).max())
-        return cls(origin, 1.0 if largest == 0 else float(2.0 ** np.round(np.log2(largest))))
+        constant = largest <= ROUNDING * float(np.abs(x).max())  # whose rounding is no unit
+        return cls(origin, 1.0 if constant else float(2.0 ** np.round(np.log2(largest))))
 
     def __call__(self, x: Floats) -> Floats:
         return np.asarray((x - self.origin) / self.unit)

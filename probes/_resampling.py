@@ -75,9 +75,8 @@ def row_keys(*matrices: Floats) -> NDArray[np.uint64]:
     """
     keys = np.zeros(len(matrices[0]), np.uint64)
     for number, matrix in enumerate(matrices):
-        factors = (
-            np.random.default_rng([64, number]).integers(2**63, size=matrix.shape[1], dtype=np.uint64) * 2 + 1
-        )
+        random = np.random.default_rng([64, number]).bytes(8 * matrix.shape[1])
+        factors = np.frombuffer(random, np.uint64) | np.uint64(1)
         for j in range(matrix.shape[1]):
             bits = (matrix[:, j] + 0.0).view(np.uint64)  # + 0.0 turns −0 into 0
             keys = (keys ^ (bits ^ (bits >> np.uint64(29)))) * factors[j]

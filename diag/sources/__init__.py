@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from diag.subject import Subject, SubjectError
 
@@ -25,6 +26,17 @@ def open_subject(path: str | os.PathLike[str]) -> Subject:
     from diag.sources.native import open_native
 
     return open_native(name)
+
+
+def opened(what: Any, name: str) -> Subject:
+    """The subject of a path, of an array or tensor of embeddings (called ``name``), or a subject as it is."""
+    if isinstance(what, Subject):
+        return what
+    if isinstance(what, str | os.PathLike):
+        return open_subject(what)
+    from diag.sources.arrays import from_array
+
+    return from_array(what, name)
 
 
 def same_file(a: str, b: str) -> bool:
