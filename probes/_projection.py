@@ -1,0 +1,97 @@
+"""An embedding in two dimensions: its principal components, or UMAP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from probes._measure import ArrayLike, Floats, ProbeError, as_matrix, is_constant
+from probes._variables import Ints, sampled_rows
+
+Method = Literal["pca", "umap"]
+
+UMAP_ROWS = 5_000
+"""Rows that UMAP is given at most: these take half a minute in 1,280 dimensions."""
+
+NEIGHBOURS = 15
+"""UMAP's own number of neighbours; fewer rows have fewer."""
+
+MIN_UMAP_ROWS = 5
+"""Fewer rows have no neighbourhood to keep."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Points in the plane, and the rows they are of."""
+
+    method: Method
+    points: Floats | None
+    """(m, 2)."""
+    rows: Ints
+    """(m,) the rows of the embedding that are drawn: all, or a sample."""
+    explained: Floats | None = None
+    """(min(n, d),) the share of the variance along each principal component; None for UMAP."""
+    reason: str | None = None
+    """Why there are no points."""
+
+
+def project(x: ArrayLike, method: Method = "pca", *, seed: int = 0) -> Projection:
+    """The rows of x (n, d) in two dimensions.
+
+    ``pca``: the first two principal components, each with the sign that makes its largest loading positive
+    (a second coordinate of 0 where d = 1), of at most :data:`probes.ROWS` rows. ``umap``: UMAP (McInnes et
+    al., arXiv 1802.03426) with 15 neighbours, or as many as there are, of at most 5,000 rows; it keeps
+    neighbourhoods, and neither distances nor directions mean anything in it. Without points, and with a
+    reason, for constants and for UMAP of fewer than 5 rows. Raises :class:`ProbeError`.
+
+    >>> import numpy as np
+    >>> found = project(np.outer(np.arange(5.0), [3.0, 4.0]))
+    >>> found.explained.round(6).tolist(), found.points[:, 0].round(6).tolist()
+    ([1.0, 0.0], [-10.0, -5.0, 0.0, 5.0, 10.0])
+    """
+    matrix = as_matrix(x)
+    if method not in ("pca", "umap"):
+        raise ProbeError(f"method is {method!r}, expected 'pca' or 'umap'")
+    rows = sampled_rows(len(matrix), seed) if method == "pca" else sampled_rows(len(matrix), seed, UMAP_ROWS)
+    matrix = matrix[rows]
+    if is_constant(matrix):
+        return Projection(method, None, rows, reason="the embedding is constant")
+    if method == "pca":
+        return _principal(matrix, rows)
+    if len(matrix) < MIN_UMAP_ROWS:
+        return Projection(method, None, rows, reason=f"{len(matrix)} rows, UMAP needs {MIN_UMAP_ROWS}")
+    return Projection(method, _umap(matrix, seed), rows)
+
+
+def principal_axes(x: Floats) -> tuple[Floats, Floats]:
+    """Squared singular values (r,) of x (n, d), the largest first, and its right singular vectors (d, r)."""
+    wide = x.shape[1] > x.shape[0]
+    values, vectors = np.linalg.eigh(x @ x.T if wide else x.T @ x)
+    keep = values > values[-1] * np.finfo(float).eps * max(x.shape)
+    values, vectors = values[keep][::-1], vectors[:, keep][:, ::-1]
+    return values, x.T @ (vectors / np.sqrt(values)) if wide else vectors
+
+
+def _principal(x: Floats, rows: Ints) -> Projection:
+    centred = (x - x.mean(0)) / np.abs(x - x.mean(0)).max()
+    values, vectors = principal_axes(centred)
+    first = vectors[:, :2]
+    first = first * np.sign(first[np.abs(first).argmax(0), np.arange(first.shape[1])])
+    points = np.zeros((len(x), 2))
+    points[:, : first.shape[1]] = (x - x.mean(0)) @ first
+    explained = np.zeros(min(x.shape))
+    explained[: len(values)] = values / values.sum()
+    return Projection("pca", points, rows, explained)
+
+
+def _umap(x: Floats, seed: int) -> Floats:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImportWarning)  # of an optional part that is not used here
+        import umap
+    # One job: with a seed it would take no more, and warns of that.
+    model = umap.UMAP(n_neighbors=min(NEIGHBOURS, len(x) - 1), random_state=seed % 2**32, n_jobs=1)
+    return np.asarray(model.fit_transform(x), np.float64)
