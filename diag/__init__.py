@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from diag._compare import compare as compare
     from diag._landscape import landscape as landscape
+    from diag._probe import probe as probe
     from diag._show import show as show
     from diag.sources import open_subject as open_subject
 
-__all__ = ["compare", "landscape", "open_subject", "show"]
+__all__ = ["compare", "landscape", "open_subject", "probe", "show"]
 
 _HOME = {
     "compare": "diag._compare",
     "landscape": "diag._landscape",
     "open_subject": "diag.sources",
+    "probe": "diag._probe",
     "show": "diag._show",
 }
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 import typer.exceptions
@@ -33,6 +35,7 @@ app = typer.Typer(
       diag compare-embeddings base.safetensors transfer.safetensors
       diag compare-embeddings base.npy transfer.npy --html report.html
       diag landscape failed.safetensors successful.safetensors
+      diag probe checkpoint.safetensors
     """,
 )
 train_app = typer.Typer(
@@ -314,6 +317,77 @@ def landscape(
     _answer(result, "landscape", json, html, quiet, verbose)
 
 
+@app.command(short_help="What does an embedding hold of what is known of each state?")
+def probe(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint, or a .npy/.npz of embeddings.")
+    ],
+    other: Annotated[
+        Path | None, typer.Argument(metavar="CHECKPOINT2", help="Another, for a second column.")
+    ] = None,
+    variables: Annotated[
+        Path | None,
+        typer.Option("--variables", metavar="FILE", help="A .npz of named arrays, a row a state."),
+    ] = None,
+    categorical: Annotated[
+        list[str] | None,
+        typer.Option("--categorical", metavar="NAME", help="This variable's numbers are categories."),
+    ] = None,
+    episodes: Annotated[
+        Path | None, typer.Option("--episodes", metavar="FILE", help="A .npy naming each row's episode.")
+    ] = None,
+    rollout: Annotated[
+        bool, typer.Option("--rollout", help="The rows are the steps of one rollout, in order.")
+    ] = False,
+    drop_nonfinite: Annotated[
+        bool, typer.Option("--drop-nonfinite", help="Leave out rows with NaN or infinity.")
+    ] = False,
+    projection: Annotated[
+        Literal["umap", "pca", "both", "none"], typer.Option("--projection", help="What the page draws.")
+    ] = "both",
+    clusters: Annotated[
+        int | None, typer.Option("--clusters", min=2, help="k of k-means (default: a variable's categories).")
+    ] = None,
+    seed: Seed = 0,
+    json: Json = False,
+    html: Html = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Look for known state variables in one embedding, or in two side by side.
+
+    Their canonical correlation with it, next to random embeddings; cross-validated linear probes, next to
+    shuffled targets; k-means clusters against categories. The page also draws the embedding.
+    A checkpoint's world knows its variables; embeddings need --variables. Strings and booleans are
+    categories. Rows of an episode stay together in every split and shuffle, where you say which they are.
+
+    \b
+    Examples:
+      diag probe examples/base.safetensors examples/mirrored.safetensors
+      diag probe embeddings.npy --variables known.npz --episodes episodes.npy --html probe.html
+    """
+    from diag import probe as look
+
+    inputs = [p for p in (checkpoint, other, variables, episodes) if p is not None]
+    _check_writable(html, *inputs)
+    with _percent("probe", quiet or json) as step:
+        result = look(
+            checkpoint,
+            other,
+            variables=variables,
+            categorical=categorical or [],
+            episodes=episodes,
+            rollout=rollout,
+            drop_nonfinite=drop_nonfinite,
+            projection="none" if html is None else projection,  # which nothing but the page draws
+            clusters=clusters,
+            seed=seed,
+            progress=step,
+            say=lambda words: None if quiet else _note(words),
+        )
+    _answer(result, "probe", json, html, quiet, verbose)
+
+
 @app.command(short_help="Say what a checkpoint is.")
 def show(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
@@ -342,6 +416,20 @@ def show(
         )
 
 
+@contextmanager
+def _percent(words: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal for work that says how much of how much is done."""
+    with progress_bar(words, 100, quiet, brief=True) as advance:
+        seen = 0
+
+        def step(done: int, of: int) -> None:
+            nonlocal seen
+            advance(100 * done // of - seen)
+            seen = 100 * done // of
+
+        yield step
+
+
 def _answer(result: Any, kind: str, json: bool, html: Path | None, quiet: bool, verbose: bool) -> None:
     """Write the report if one was asked for, then print the result; ``kind`` names its renderers."""
     if html is not None:
@@ -362,6 +450,10 @@ def _answer(result: Any, kind: str, json: bool, html: Path | None, quiet: bool, 
 def _say(quiet: bool, words: str) -> None:
     if not quiet:
         _print(words)
+
+
+def _note(words: str) -> None:
+    sys.stderr.write(words + "\n")
 
 
 def _print(words: str) -> None:

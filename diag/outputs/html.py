@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ from diag.outputs.text import MEASURES, number
 from diag.result import Comparison, Landscape, Picture
 from probes import Measure
 from reports import Figure, Page, Section, charts, render
+
+if TYPE_CHECKING:
+    from diag.probed import Probed
 
 MOST_POINTS = 2000
 """States drawn in an embedding's picture; more are thinned evenly, and the text says so."""
@@ -50,6 +53,13 @@ def comparison(result: Comparison) -> str:
     return render(
         Page("compare-embeddings", result.verdict.status, result.verdict.summary, facts, sections, footer())
     )
+
+
+def probe(result: Probed) -> str:
+    """The page of a probe."""
+    from diag.outputs.probe_html import page
+
+    return page(result)
 
 
 def landscape(result: Landscape) -> str:

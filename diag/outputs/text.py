@@ -15,6 +15,7 @@ from probes import Measure, Step
 
 if TYPE_CHECKING:
     from diag._show import Description
+    from diag.probed import Probed
 
 WIDTH = 80
 BAR = 24
@@ -46,8 +47,8 @@ def headline(verdict: Verdict) -> str:
 
 def comparison(result: Comparison, verbose: bool = False) -> str:
     """The whole text of a comparison."""
-    lines = [headline(result.verdict), *_warnings(result.warnings), ""]
-    lines += [f"  base      {_short(result.base.path)}", f"  transfer  {_short(result.transfer.path)}"]
+    lines = [headline(result.verdict), *warning_lines(result.warnings), ""]
+    lines += [f"  base      {short(result.base.path)}", f"  transfer  {short(result.transfer.path)}"]
     if verbose and result.transfer.label:
         lines += [f"            {result.base.label}", f"            {result.transfer.label}"]
     lines += [
@@ -73,8 +74,8 @@ def brief(verdict: Verdict) -> str:
     return f"{verdict.status}  {verdict.summary}"
 
 
-def _short(path: str) -> str:
-    room = WIDTH - 12
+def short(path: str, room: int = WIDTH - 12) -> str:
+    """A path's end, for a line that begins with what the file is."""
     return path if len(path) <= room else "…" + path[-(room - 1) :]
 
 
@@ -87,10 +88,11 @@ def _rung(step: Step) -> str:
     if r2.value is None:
         return f"  {step.transform:11} {'–':>6}   {textwrap.shorten(r2.reason or '', 56)}"
     bar = "█" * round(min(1.0, max(0.0, r2.value)) * BAR)
-    return f"  {step.transform:11} {number(r2.value):>6}   {_span(r2):18} {bar}".rstrip()
+    return f"  {step.transform:11} {number(r2.value):>6}   {span(r2):18} {bar}".rstrip()
 
 
-def _span(measure: Measure, digits: int = 2) -> str:
+def span(measure: Measure, digits: int = 2) -> str:
+    """``[low, high]``, or nothing."""
     if measure.low is None or measure.high is None:
         return ""
     return f"[{number(measure.low, digits)}, {number(measure.high, digits)}]"
@@ -111,10 +113,11 @@ def number(value: float | None, digits: int = 2) -> str:
 def _measure(label: str, measure: Measure) -> str:
     if measure.value is None:
         return f"  {label:34} – {textwrap.shorten(measure.reason or '', 40)}"
-    return f"  {label:34} {number(measure.value)} {_span(measure)}".rstrip()
+    return f"  {label:34} {number(measure.value)} {span(measure)}".rstrip()
 
 
-def _warnings(warnings: Iterable[str]) -> list[str]:
+def warning_lines(warnings: Iterable[str]) -> list[str]:
+    """Warnings, wrapped, after an empty line."""
     return (
         [
             "",
@@ -130,10 +133,10 @@ def _warnings(warnings: Iterable[str]) -> list[str]:
 
 def landscape(result: Landscape, verbose: bool = False) -> str:
     """The whole text of a landscape."""
-    lines = [headline(result.verdict), *_warnings(result.warnings), ""]
-    lines += [f"  A (t=0)  {_short(result.base.path)}", f"  B (t=1)  {_short(result.transfer.path)}"]
+    lines = [headline(result.verdict), *warning_lines(result.warnings), ""]
+    lines += [f"  A (t=0)  {short(result.base.path)}", f"  B (t=1)  {short(result.transfer.path)}"]
     if result.plane is not None:
-        lines.append(f"  C        {_short(result.plane.third.path)}")
+        lines.append(f"  C        {short(result.plane.third.path)}")
     lines.append(
         f"  {result.samples} transitions a task; the parameters are {result.distance:.3g} apart (L2)"
     )
@@ -160,10 +163,10 @@ def _slice(task: TaskSlice, verbose: bool) -> list[str]:
         if height.value is None:
             lines.append(f"  {name:9} – a loss on the path is not finite")
             continue
-        lines.append(f"  {name:9} {height.value:.4f} {_span(total, 4)} at t = {height.at:.2f}, {ABOVE[name]}")
+        lines.append(f"  {name:9} {height.value:.4f} {span(total, 4)} at t = {height.at:.2f}, {ABOVE[name]}")
         if verbose:
             lines += [
-                f"    {term:20} {m.value:.4f} {_span(m, 4)}"
+                f"    {term:20} {m.value:.4f} {span(m, 4)}"
                 for term, m in height.per_loss.items()
                 if m.value is not None
             ]
@@ -189,6 +192,13 @@ def sparkline(values: Sequence[float] | NDArray[np.float64], width: int = 40) ->
     )
 
 
+def probe(result: Probed, verbose: bool = False) -> str:
+    """The whole text of a probe."""
+    from diag.outputs.probe_text import render
+
+    return render(result, verbose)
+
+
 def description(found: Description, verbose: bool = False) -> str:
     """The whole text of ``diag show``."""
     checkpoint, header = found.checkpoint, found.checkpoint.header
@@ -202,7 +212,7 @@ def description(found: Description, verbose: bool = False) -> str:
         f"  step       {header.step} of {phase['updates']} updates, {phase['algorithm']}, seed {header.seed}",
     ]
     if header.base is not None:
-        lines.append(f"  parent     {_short(plain(header.base['path']))}")
+        lines.append(f"  parent     {short(plain(header.base['path']))}")
         lines.append(f"             sha256 {header.base['sha256'][:16]}…")
     lines.append(f"  sha256     {checkpoint.sha256[:16]}…   tensors {checkpoint.identity[:16]}…")
     losses = header.metrics.get("losses", {})

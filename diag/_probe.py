@@ -1,0 +1,473 @@
+"""probe: what is known of each state, looked for in one embedding, or in two side by side.
+
+Four questions to each variable: how strongly some direction of the embedding correlates with it, next to
+embeddings that know nothing (the factor of latent-space generalisation with DreamerV2, section 3.3); how
+much of it a linear map reads on states that it was not fitted on, next to shuffled targets; whether the
+clusters that the embedding falls into are its categories; and how it lies in a picture of the embedding.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+import probes
+from diag.probed import COMPONENTS, Change, Column, Finding, Probed, Reading
+from diag.result import FileRef, Grouping, Verdict
+from diag.sources import opened, same_file
+from diag.sources.arrays import EPISODES, read_labels
+from diag.sources.variables import open_variables
+from diag.subject import Subject, SubjectError, require
+from probes import LinearProbe, ProbeError, Projection, Variable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Source: TypeAlias = "str | os.PathLike[str] | Subject | NDArray[Any] | Tensor"
+
+PROJECTIONS: Mapping[str, tuple[probes.Method, ...]] = {
+    "both": ("pca", "umap"),
+    "pca": ("pca",),
+    "umap": ("umap",),
+    "none": (),
+}
+"""What ``projection`` may be, and the methods that it stands for."""
+
+EVIDENCE = 0.05
+"""The p-value above which a shuffled target does as well often enough to say that nothing is read."""
+
+MOSTLY = 0.5
+"""Skill from which a variable is read and not only read in part: more of it is there than is missing."""
+
+ALIKE = 0.5
+"""Correlation of neighbouring rows from which rows look like steps of episodes; unrelated ones have 0."""
+
+NAMED = 4
+"""Variables that the summary names of a kind; of more it names these and counts the rest."""
+
+
+def probe(
+    checkpoint: Source,
+    other: Source | None = None,
+    *,
+    variables: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    categorical: Sequence[str] = (),
+    episodes: str | os.PathLike[str] | NDArray[Any] | None = None,
+    rollout: bool = False,
+    drop_nonfinite: bool = False,
+    projection: str = "both",
+    clusters: int | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+    say: Callable[[str], None] = lambda words: None,
+) -> Probed:
+    """Look for known state variables in one embedding, or in two side by side.
+
+    A source is a path (a checkpoint, or embeddings (n, ...) as ``.npy``/``.npz``), an array or tensor of
+    embeddings, or a Subject. ``variables``, a ``.npz`` file or a mapping, has what is known of each row:
+    (n,) numbers, booleans or strings, or (n, k) numbers; a checkpoint's world knows some by itself, which
+    those of the same name replace. Strings and booleans are categories, as are the numbers named in
+    ``categorical``.
+
+    ``episodes`` (n,), or a ``.npy`` of them, names the episode of each row, as does an array ``episodes``
+    beside the embeddings or the variables; ``rollout=True`` says that the rows are the steps of one rollout,
+    in order. Rows that hang together are held out, resampled and shuffled together.
+    ``drop_nonfinite=True`` leaves out rows with NaN or infinity, which are refused otherwise.
+
+    ``clusters`` replaces the number of a variable's categories in k-means. ``projection`` is ``pca``,
+    ``umap``, ``both`` or ``none``. ``progress`` is told steps done and steps in all, ``say`` what takes time.
+    Raises SubjectError, CheckpointError or ProbeError for bad input.
+    """
+    if projection not in PROJECTIONS:
+        raise ProbeError(f"projection is {projection!r}, expected umap, pca, both or none")
+    if clusters is not None and clusters < 2:
+        raise ProbeError(f"clusters is {clusters}, expected at least 2")
+    if rollout and episodes is not None:
+        raise ProbeError("found episodes and one rollout, expected one of them")
+    subjects = [opened(checkpoint, "first array")]
+    if other is not None:
+        subjects.append(opened(other, "second array"))
+    warnings = _pair_warnings(subjects)
+    seen = _seen(subjects, rollout or episodes is not None, seed)
+    arrays, place = _arrays(subjects, seen, variables, categorical)
+    labels = _labels(subjects, seen, arrays, episodes, rollout)
+    if not arrays:
+        raise SubjectError(place, "no variables but episodes", "a variable to probe")
+    of = len(seen.embeddings[0])
+    rows = probes.sampled_rows(of, seed)
+    if drop_nonfinite:
+        stay = _finite(seen.embeddings, arrays, rows)
+        if not stay.all():
+            warnings.append(f"{int((~stay).sum())} rows with NaN or infinity were left out")
+        rows = rows[stay]
+    known = _variables(arrays, rows, place, categorical)
+    matrices = [
+        probes.as_matrix(e[rows], f"{s.path}: the embedding")
+        for s, e in zip(subjects, seen.embeddings, strict=True)
+    ]
+    if rollout:
+        groups = _blocks(seen.embeddings, arrays, known, place, categorical, rows)
+    else:
+        groups = dict.fromkeys(known, None if labels is None else labels[rows])
+    if labels is None and not rollout:
+        warnings += _alike(subjects, seen.embeddings)
+    methods = PROJECTIONS[projection]
+    steps = len(subjects) * (len(known) + len(methods) + 1)
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        progress(done, steps)
+
+    columns = []
+    for subject, x in zip(subjects, matrices, strict=True):
+        findings = {}
+        for name, variable in known.items():
+            findings[name] = _finding(x, variable, groups[name], clusters, seed)
+            step()
+        columns.append(_column(subject, x, findings, methods, seed, step, say))
+    changes = {} if len(columns) == 1 else {name: _change(columns, name) for name in known}
+    grouping: Grouping = "blocks of a rollout" if rollout else "states"
+    return Probed(
+        columns=tuple(columns),
+        verdict=_verdict(columns, changes),
+        variables=known,
+        changes=changes,
+        rows=len(rows),
+        of=of,
+        grouping="episodes" if labels is not None and not seen.variables else grouping,
+        clusters=clusters,
+        seed=seed,
+        warnings=tuple(warnings),
+    )
+
+
+def _pair_warnings(subjects: Sequence[Subject]) -> list[str]:
+    if len(subjects) < 2:
+        return []
+    first, second = subjects
+    if same_file(first.path, second.path):
+        raise SubjectError(second.path, "the first file itself", "two different files")
+    if first.sha256 == second.sha256:
+        return [f"{first.path} and {second.path} are equal byte for byte"]
+    if first.identity is not None and first.identity == second.identity:
+        return [f"{first.path} and {second.path} hold the same numbers"]
+    return []
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the subjects make of the same rows, and what their world knows of them."""
+
+    embeddings: list[NDArray[Any]]
+    """One (n, …) each."""
+    variables: Mapping[str, NDArray[Any]]
+    groups: NDArray[np.int64] | None
+    """The state of each row, where there is a world."""
+
+
+def _seen(subjects: Sequence[Subject], grouped: bool, seed: int) -> _Seen:
+    first = subjects[0]
+    for subject in subjects[1:]:
+        if (subject.embeddings is None) != (first.embeddings is None):
+            found = "embeddings" if first.embeddings is None else "a checkpoint"
+            raise SubjectError(subject.path, found, f"the same kind of file as {first.path}")
+    ready = [s.embeddings for s in subjects if s.embeddings is not None]
+    if ready:
+        for subject, embeddings in zip(subjects, ready, strict=True):
+            if len(embeddings) != len(ready[0]):
+                expected = f"{len(ready[0])} rows, one for each of {first.path}"
+                raise SubjectError(subject.path, f"{len(embeddings)} rows", expected)
+            if len(embeddings) < 2:
+                raise SubjectError(subject.path, f"{len(embeddings)} row", "at least 2")
+        return _Seen([e.reshape(len(e), -1) for e in ready], {}, None)
+    if grouped:
+        raise SubjectError(first.path, "episodes for a checkpoint", "them with arrays of embeddings")
+    return _embedded(subjects, seed)
+
+
+def _embedded(subjects: Sequence[Subject], seed: int) -> _Seen:
+    """Every state of the world, each subject seeing the task that it was trained on."""
+    from diag._threads import one_thread
+
+    tasks = require(subjects[0], "tasks", subjects[0].tasks)
+    pairs = tasks.paired_observations(None, seed)
+    embeddings = []
+    for subject in subjects:
+        other = require(subject, "tasks", subject.tasks)
+        if other.name != tasks.name:
+            expected = f"{tasks.name!r}, the world of {subjects[0].path}"
+            raise SubjectError(subject.path, f"world {other.name!r}", expected)
+        encoder = require(subject, "encoder", subject.encoder)
+        parameters = require(subject, "parameters", subject.parameters)
+        observations = pairs.observations[require(subject, "task", subject.task)]
+        with one_thread():
+            embeddings.append(encoder.embed(parameters, observations).flatten(1).double().numpy())
+    return _Seen(embeddings, tasks.variables(), pairs.groups)
+
+
+def _arrays(
+    subjects: Sequence[Subject],
+    seen: _Seen,
+    given: str | os.PathLike[str] | Mapping[str, Any] | None,
+    categorical: Sequence[str],
+) -> tuple[dict[str, NDArray[Any]], str]:
+    """What is known of each row by name, and the place to name in an error."""
+    path = subjects[0].path
+    place = os.fspath(given) if isinstance(given, str | os.PathLike) else "the variables"
+    read = dict(open_variables(given) if isinstance(given, str | os.PathLike) else given or {})
+    if not read and not seen.variables:
+        raise SubjectError(path, "embeddings without variables", "named arrays in --variables FILE.npz")
+    arrays = {name: _array(values) for name, values in {**seen.variables, **read}.items()}
+    n = len(seen.embeddings[0])
+    for name, values in arrays.items():
+        if values.ndim == 0 or len(values) != n:
+            found = f"{name!r} with {len(values) if values.ndim else 'no'} rows"
+            raise SubjectError(place, found, f"{n} rows, one for each of {path}")
+    for name in categorical:
+        if name not in arrays:
+            raise SubjectError(place, f"no variable {name!r}", f"one of {', '.join(arrays)}")
+    return arrays, place
+
+
+def _array(values: Any) -> NDArray[Any]:
+    return np.asarray(values.detach().cpu().numpy() if hasattr(values, "detach") else values)
+
+
+def _variables(
+    arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64], place: str, categorical: Sequence[str]
+) -> dict[str, Variable]:
+    return {
+        name: probes.as_variable(values[rows], f"{place}: {name!r}", categorical=name in categorical)
+        for name, values in arrays.items()
+    }
+
+
+def _finite(
+    embeddings: Sequence[NDArray[Any]], arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which rows hold no NaN and no infinity, in any embedding and any variable."""
+    numbers = [e[rows] for e in embeddings] + [a[rows] for a in arrays.values() if a.dtype.kind == "f"]
+    stay: NDArray[np.bool_] = np.ones(len(rows), np.bool_)
+    for values in numbers:
+        stay &= np.isfinite(values.reshape(len(values), -1)).all(1)
+    return stay
+
+
+def _labels(
+    subjects: Sequence[Subject],
+    seen: _Seen,
+    arrays: dict[str, NDArray[Any]],
+    episodes: str | os.PathLike[str] | NDArray[Any] | None,
+    rollout: bool,
+) -> NDArray[Any] | None:
+    """The state or episode of each row; an array of episodes among the variables is taken out of them."""
+    n, path = len(seen.embeddings[0]), subjects[0].path
+    beside = None if seen.variables else arrays.pop(EPISODES, None)
+    if rollout:
+        return None
+    if episodes is None:
+        named = [("the variables' episodes", beside), *((s.path, s.episodes) for s in subjects)]
+        known = [(name, found) for name, found in named if found is not None]
+        for name, found in known[1:]:
+            if not np.array_equal(found, known[0][1]):
+                raise SubjectError(name, "other episodes", f"those of {known[0][0]}")
+        if not known:
+            return seen.groups
+        name, labels = known[0]
+    elif isinstance(episodes, str | os.PathLike):
+        name, labels = os.fspath(episodes), read_labels(os.fspath(episodes))
+    else:
+        name, labels = "episodes", _array(episodes)
+    if labels.shape != (n,):
+        raise SubjectError(name, f"shape {labels.shape}", f"({n},), one for each row of {path}")
+    return labels
+
+
+def _blocks(
+    embeddings: Sequence[NDArray[Any]],
+    arrays: Mapping[str, NDArray[Any]],
+    known: Mapping[str, Variable],
+    place: str,
+    categorical: Sequence[str],
+    rows: NDArray[np.int64],
+) -> dict[str, NDArray[Any] | None]:
+    """The block of a rollout that each row is in, for each variable: long enough for both embeddings."""
+    head = np.arange(min(len(embeddings[0]), probes.ROWS))
+    head = head[_finite(embeddings, arrays, head)]
+    first = _variables(arrays, head, place, categorical)
+    groups: dict[str, NDArray[Any] | None] = {}
+    for name, variable in known.items():
+        length = 1
+        if variable.unusable is None:
+            blocks = (probes.rollout_blocks(e[head], first[name].columns) for e in embeddings)
+            length = max(int((b == 0).sum()) for b in blocks)
+        groups[name] = rows // length
+    return groups
+
+
+def _alike(subjects: Sequence[Subject], embeddings: Sequence[NDArray[Any]]) -> list[str]:
+    """A warning where rows without groups look like steps of episodes, which would leak and prove nothing."""
+    for subject, embedding in zip(subjects, embeddings, strict=True):
+        x = embedding[: probes.ROWS].astype(np.float64)
+        x = x[np.isfinite(x).all(1)]
+        x -= x.mean(0)
+        size = float(np.square(x).sum())
+        alike = float((x[1:] * x[:-1]).sum()) / size if size > 0 else 0.0
+        if alike >= ALIKE:
+            return [
+                f"neighbouring rows of {subject.path} are alike (correlation {alike:.2f}): if they are steps "
+                "of episodes, say so with --episodes or --rollout, or scores and p-values are too good"
+            ]
+    return []
+
+
+def _finding(
+    x: NDArray[np.float64], variable: Variable, groups: NDArray[Any] | None, clusters: int | None, seed: int
+) -> Finding:
+    found = probes.linear_probe(x, variable, groups=groups, seed=seed)
+    events = variable.kind == "categorical"
+    return Finding(
+        cca=probes.variable_cca(x, variable, groups=groups, seed=seed),
+        probe=found,
+        reading=reading(found),
+        clusters=probes.cluster_events(x, variable, clusters=clusters, groups=groups, seed=seed)
+        if events
+        else None,
+    )
+
+
+def _column(
+    subject: Subject,
+    x: NDArray[np.float64],
+    findings: Mapping[str, Finding],
+    methods: Sequence[probes.Method],
+    seed: int,
+    step: Callable[[], None],
+    say: Callable[[str], None],
+) -> Column:
+    principal = probes.project(x, "pca", seed=seed)
+    shares = () if principal.explained is None else tuple(principal.explained[:COMPONENTS].tolist())
+    rank = probes.effective_rank(x)
+    step()
+    drawn: list[Projection] = []
+    for method in methods:
+        if method == "umap":
+            say("preparing UMAP…")
+        drawn.append(principal if method == "pca" else probes.project(x, method, seed=seed))
+        step()
+    ref = FileRef(subject.path, subject.sha256, subject.label)
+    plane = np.pad(x, ((0, 0), (0, 2 - x.shape[1]))) if x.shape[1] <= 2 else None
+    return Column(ref, x.shape[1], rank, shares, findings, tuple(drawn), plane)
+
+
+def reading(found: LinearProbe) -> Reading | None:
+    """How much of its variable a probe reads.
+
+    Nothing, unless the whole interval of the held-out score lies above chance and above the mean shuffled
+    target, and at most 5% of the shuffles do as well. Then in part, unless the *skill*, the share of the way
+    from chance to a perfect score, is at least a half.
+    """
+    score, low = found.score.value, found.score.low
+    if score is None or low is None or found.p is None or found.shuffled is None:
+        return None
+    if low <= max(found.chance, found.shuffled) or found.p > EVIDENCE:
+        return "not"
+    return "read" if (score - found.chance) / (1 - found.chance) >= MOSTLY else "in part"
+
+
+def _change(columns: Sequence[Column], name: str) -> Change | None:
+    """What becomes of a variable: weaker or stronger only where the two intervals do not meet."""
+    a, b = (c.findings[name] for c in columns)
+    if a.reading is None or b.reading is None:
+        return None
+    match a.reading != "not", b.reading != "not":
+        case False, False:
+            return "neither"
+        case True, False:
+            return "lost"
+        case False, True:
+            return "gained"
+    one, two = a.probe.score, b.probe.score
+    if one.low is None or one.high is None or two.low is None or two.high is None:
+        return None
+    return "weaker" if two.high < one.low else "stronger" if two.low > one.high else "kept"
+
+
+def _verdict(columns: Sequence[Column], changes: Mapping[str, Change | None]) -> Verdict:
+    if len(columns) == 1:
+        return _verdict_of_one(columns[0])
+    a, b = (c.findings for c in columns)
+    told: dict[Change, list[str]] = {}
+    for name, change in changes.items():
+        if change is not None:
+            told.setdefault(change, []).append(name)
+    if not told:
+        return Verdict("inconclusive", "Cannot tell: no variable could be probed in both embeddings.")
+    words: dict[Change, str] = {
+        "lost": "can no longer be read from B",
+        "weaker": "is read less well from B",
+        "gained": "can be read from B alone",
+        "stronger": "is read better from B",
+        "kept": "is kept",
+        "neither": "can be read from neither",
+    }
+    parts = []
+    for change, phrase in words.items():
+        if names := told.get(change, []):
+            scores = [
+                (name, f"{_score(a[name].probe)} in A, {_score(b[name].probe, brief=True)} in B")
+                for name in names
+            ]
+            verb = phrase if len(names) == 1 else phrase.replace("is ", "are ", 1)
+            parts.append(f"{_list(scores, change != 'neither')} {verb}")
+    worse = "lost" in told or "weaker" in told or told.keys() == {"neither"}
+    return Verdict("warn" if worse else "pass", _sentence("; ".join(parts)))
+
+
+def _verdict_of_one(column: Column) -> Verdict:
+    by: dict[Reading, list[str]] = {}
+    for name, found in column.findings.items():
+        if found.reading is not None:
+            by.setdefault(found.reading, []).append(name)
+    if not by:
+        reasons = sorted({f.probe.score.reason or "" for f in column.findings.values()})
+        return Verdict("inconclusive", f"Cannot tell: {reasons[0]}.")
+    tails: dict[Reading, str] = {
+        "read": "can be read from the embedding",
+        "in part": "only in part",
+        "not": "cannot be told from chance",
+    }
+    parts = []
+    for level, tail in tails.items():
+        if names := by.get(level, []):
+            scored = sorted(
+                ((n, column.findings[n].probe) for n in names), key=lambda pair: -(pair[1].score.value or 0.0)
+            )
+            ordered = scored if len(names) > NAMED else [(n, column.findings[n].probe) for n in names]
+            parts.append(f"{_list([(n, _score(p)) for n, p in ordered], True)} {tail}")
+    return Verdict("pass" if by.keys() & {"read", "in part"} else "warn", _sentence("; ".join(parts)))
+
+
+def _score(found: LinearProbe, brief: bool = False) -> str:
+    unit = "" if brief else "R² " if found.unit == "r2" else "balanced accuracy "
+    value = found.score.value or 0.0
+    return unit + (f"{value:.2f}" if abs(value) < 100 else f"{value:.2g}").replace("-0.00", "0.00")
+
+
+def _list(named: Sequence[tuple[str, str]], scores: bool) -> str:
+    """``row (R² 0.99), column (R² 0.98) and room (balanced accuracy 1.00)``; beyond four they are counted."""
+    words = [f"{name} ({score})" if scores else name for name, score in named[:NAMED]]
+    if len(named) > NAMED:
+        words.append(f"{len(named) - NAMED} more")
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _sentence(words: str) -> str:
+    return f"{words}."

@@ -1,0 +1,290 @@
+"""A probe as a page: what is read, what chance would give, the clusters, the embedding in colours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from diag.outputs.html import footer, warning_words
+from diag.outputs.probe_text import UNITS, chance_in_words, notes_in_words, rows_in_words, score, score_span
+from diag.outputs.text import number
+from diag.probed import Column, Finding, Probed
+from probes import Projection, Variable
+from reports import Figure, Page, Section, charts, render
+
+MOST_POINTS, LEAST_POINTS = 600, 100
+"""Points drawn in each panel of a projection, where there are few panels and where there are many."""
+
+PAGE_POINTS = 6_000
+"""Points on the whole page: each takes half a kilobyte, once as a picture and once as a number."""
+
+MOST_PICTURES = 8
+"""Variables that the embedding is drawn in the colours of."""
+
+
+def page(result: Probed) -> str:
+    """The page of a probe."""
+    facts = [
+        (f"{name}" if len(result.columns) > 1 else "embedding", _file(column))
+        for name, column in zip(result.names, result.columns, strict=True)
+    ]
+    facts += [
+        ("data", rows_in_words(result)),
+        ("held out whole", result.grouping),
+        ("seed", str(result.seed)),
+    ]
+    sections = [_probes(result), _correlations(result), *_clusters(result), *_pictures(result)]
+    words = warning_words(result.warnings) + notes_in_words(result)
+    if words:
+        sections.append(Section("Notes", words))
+    verdict = result.verdict
+    return render(Page("probe", verdict.status, verdict.summary, facts, sections, footer()))
+
+
+def _file(column: Column) -> str:
+    return f"{column.file.path} ({column.file.label})" if column.file.label else column.file.path
+
+
+def _each(result: Probed) -> list[tuple[str, str, Finding]]:
+    """(column's name, variable's name, finding), the columns of a variable beside each other."""
+    return [
+        (letter, name, column.findings[name])
+        for name in result.variables
+        for letter, column in zip(result.names, result.columns, strict=True)
+    ]
+
+
+def _row(result: Probed, letter: str, name: str) -> dict[str, str]:
+    return {"variable": name} | ({"embedding": letter} if len(result.columns) > 1 else {})
+
+
+def _probes(result: Probed) -> Section:
+    table = pd.DataFrame(
+        [
+            _row(result, letter, name)
+            | {
+                "held out": f"{UNITS[f.probe.unit]} {score(f.probe.score.value)}",
+                "95% interval": score_span(f.probe.score),
+                "shuffled": score(f.probe.shuffled),
+                "selectivity": score(f.probe.selectivity),
+                "p": chance_in_words(f.probe.p),
+                "reading": f.reading or "–",
+            }
+            | ({"from A to B": result.changes[name] or "–"} if result.changes else {})
+            for letter, name, f in _each(result)
+        ]
+    )
+    words = (
+        "How well a linear map of the embedding predicts each variable on rows it was not fitted on: R² of a "
+        "ridge regression for numbers, balanced accuracy of a logistic regression for categories. Grey: the "
+        "same probe on shuffled targets, so what it finds in anything; selectivity is the score minus that "
+        "(Hewitt and Liang, arXiv 1909.03368).",
+        "A variable is read where the whole interval lies above chance and above the shuffled score, at most "
+        "5% of the shuffles do as well, and at least half the way from chance to a perfect score is made; in "
+        "part where less is made.",
+    )
+    drawn = pd.DataFrame(
+        [
+            {
+                "panel": letter,
+                "name": name,
+                "value": f.probe.score.value,
+                "low": f.probe.score.low,
+                "high": f.probe.score.high,
+                "chance": f.probe.shuffled,
+                "chance_low": f.probe.shuffled,
+                "chance_high": f.probe.shuffled,
+                "p": f.probe.p,
+            }
+            for letter, name, f in _each(result)
+            if f.probe.score.value is not None
+        ]
+    )
+    figure = None
+    if not drawn.empty:
+        title = "score on held-out rows" + (" (cut at −1)" if (drawn["low"] < -1).any() else "")
+        what = "Held-out scores of the linear probes with their intervals, next to shuffled targets."
+        figure = Figure(charts.against_chance(drawn, title, "mean of shuffled targets"), what)
+    return Section("How much a linear probe reads", words, figure, table)
+
+
+def _correlations(result: Probed) -> Section:
+    found = [(letter, name, f.cca) for letter, name, f in _each(result)]
+    table = pd.DataFrame(
+        [
+            _row(result, letter, name)
+            | {
+                "correlation": score(cca.value),
+                "random, mean": score(cca.random_mean),
+                "95% below": score(cca.random_high),
+                "highest": score(cca.random_most),
+                "factor": "–" if cca.factor is None else f"{number(cca.factor, 1)}×",
+                "p": chance_in_words(cca.p),
+            }
+            for letter, name, cca in found
+        ]
+    )
+    words = (
+        "The largest correlation that any direction of the embedding has with the variable (the leading "
+        "canonical correlation), next to Gaussian embeddings of as many rows and dimensions, which know "
+        "nothing: in many dimensions some direction always correlates. The factor is the correlation over "
+        "their mean; p says how often chance does as well.",
+    )
+    drawn = pd.DataFrame(
+        [
+            {
+                "panel": letter,
+                "name": name,
+                "value": cca.value,
+                "low": cca.value,
+                "high": cca.value,
+                "chance": cca.random_mean,
+                "chance_low": 0.0,
+                "chance_high": cca.random_high,
+                "p": cca.p,
+            }
+            for letter, name, cca in found
+            if cca.value is not None
+        ]
+    )
+    figure = None
+    if not drawn.empty:
+        title = "leading canonical correlation"
+        what = "Canonical correlations of the embedding with each variable, next to random embeddings."
+        figure = Figure(charts.against_chance(drawn, title, "95% of random embeddings, and their mean"), what)
+    return Section("Correlation, next to random embeddings", words, figure, table)
+
+
+def _clusters(result: Probed) -> list[Section]:
+    rows = [
+        _row(result, letter, name)
+        | {
+            "AMI": score(f.clusters.ami),
+            "p": chance_in_words(f.clusters.p),
+            "cluster": str(index),
+            "rows": str(int(counts.sum())),
+            "events in it": ", ".join(
+                f"{event} {count}"
+                for count, event in sorted(
+                    zip(counts, f.clusters.events, strict=True), key=lambda pair: -int(pair[0])
+                )[:6]
+                if count
+            ),
+        }
+        for letter, name, f in _each(result)
+        if f.clusters is not None and f.clusters.counts is not None
+        for index, counts in enumerate(f.clusters.counts)
+    ]
+    if not rows:
+        return []
+    words = (
+        "k-means clusters of the embedding as it is, as many as the variable has categories or as --clusters "
+        "says. Adjusted mutual information (AMI) is 1 where the clusters are the categories and 0 where they "
+        "agree no better than shuffled ones.",
+    )
+    return [Section("Clusters against categories", words, table=pd.DataFrame(rows))]
+
+
+def _pictures(result: Probed) -> list[Section]:
+    if not any(c.projections for c in result.columns):
+        return []
+    colours = [(n, label, c) for n, v in result.variables.items() for label, c in _colours(n, v)]
+    count = len(result.columns) * len(result.columns[0].projections) * min(len(colours), MOST_PICTURES)
+    most = int(np.clip(PAGE_POINTS // count, LEAST_POINTS, MOST_POINTS))
+    sections: list[Section] = []
+    for name, label, colour in colours[:MOST_PICTURES]:
+        panels = [
+            panel
+            for method in range(len(result.columns[0].projections))
+            for letter, column in zip(result.names, result.columns, strict=True)
+            if (panel := _panel(result, letter, column, column.projections[method], colour, most)) is not None
+        ]
+        words = _picture_words(result, most) if not sections else []
+        if not panels:
+            sections.append(Section("The embedding", words))
+            break
+        chart = charts.projections(panels, label, result.variables[name].kind, len(result.columns))
+        what = f"Projections of the embedding to two dimensions, coloured by {label}."
+        sections.append(Section(f"The embedding, coloured by {label}", words, Figure(chart, what)))
+    if len(colours) > MOST_PICTURES:
+        left = ", ".join(label for _, label, _ in colours[MOST_PICTURES:])
+        sections.append(Section("Not drawn", [f"{MOST_PICTURES} variables are drawn; not {left}."]))
+    return sections
+
+
+def _colours(name: str, variable: Variable) -> list[tuple[str, NDArray[np.generic]]]:
+    """What to colour by: a variable's values, of each of its columns where it has several."""
+    if variable.kind == "categorical":
+        return [(name, _merged(variable))]
+    if variable.columns.shape[1] == 1:
+        return [(name, variable.columns[:, 0])]
+    return [(f"{name}[{j}]", variable.columns[:, j]) for j in range(variable.columns.shape[1])]
+
+
+def _merged(variable: Variable) -> NDArray[np.str_]:
+    """Category names; where there are more than colours, the rarest are one."""
+    names = np.array(variable.categories)
+    room = len(charts.PALETTE)
+    if len(names) > room:
+        common = np.argsort(-np.bincount(variable.codes, minlength=len(names)), kind="stable")[: room - 1]
+        names = np.where(np.isin(np.arange(len(names)), common), names, "(other)")
+    return names[variable.codes]
+
+
+def _panel(
+    result: Probed,
+    letter: str,
+    column: Column,
+    projection: Projection,
+    colour: NDArray[np.generic],
+    most: int,
+) -> charts.Panel | None:
+    if projection.points is None:
+        return None
+    shown = np.unique(np.linspace(0, len(projection.rows) - 1, most).astype(np.int64))
+    points, axes, title = projection.points, ("", ""), "UMAP"
+    if projection.method == "pca" and column.plane is not None:
+        points, axes, title = column.plane[projection.rows], ("axis 0", "axis 1"), "as it is"
+    elif projection.method == "pca":
+        axes, title = _component_names(column), "principal components"
+    place = f"{letter}: {title}" if len(result.columns) > 1 else title[0].upper() + title[1:]
+    rows = projection.rows[shown]
+    digits = 4 - int(np.floor(np.log10(np.abs(points).max() or 1.0)))
+    x, y = np.round(points[shown], digits).T
+    frame = pd.DataFrame({"x": x, "y": y, "value": colour[rows], "row": rows})
+    return charts.Panel(place, axes, frame)
+
+
+def _component_names(column: Column) -> tuple[str, str]:
+    shares = [*column.explained[:2], 0.0][:2]
+    return f"component 1 ({shares[0]:.0%} of the variance)", f"component 2 ({shares[1]:.0%})"
+
+
+def _picture_words(result: Probed, drawn: int) -> list[str]:
+    projections = [p for c in result.columns for p in c.projections]
+    methods = {p.method for p in projections}
+    words = []
+    if "pca" in methods and all(c.plane is not None for c in result.columns):
+        words.append("An embedding of two dimensions needs no projection: it is drawn as it is.")
+    elif "pca" in methods:
+        words.append(
+            "Principal components keep distances as far as two dimensions can; their signs, and where two "
+            "have like variances their directions, are arbitrary."
+        )
+    if "umap" in methods:
+        words.append(
+            "UMAP keeps neighbourhoods: who lies beside whom. Distances, sizes and directions in it mean "
+            "nothing, and it draws clusters even into noise."
+        )
+    for method in sorted(methods):
+        rows = max(len(p.rows) for p in projections if p.method == method)
+        if rows < result.of:
+            words.append(f"{_NAMES[method]} of {rows} of the {result.of} rows.")
+    if any(len(p.rows) > drawn for p in projections):
+        words.append(f"{drawn} points are drawn in each panel.")
+    words += [f"{_NAMES[p.method]}: {p.reason}." for p in projections if p.reason is not None]
+    return words
+
+
+_NAMES = {"pca": "Principal components", "umap": "UMAP"}

@@ -1,0 +1,207 @@
+"""A probe for a terminal: four questions, a line a variable, a column an embedding."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterable
+
+from diag.outputs.text import BAR, WIDTH, headline, number, plain, short, warning_lines
+from diag.probed import Column, Finding, Probed
+from probes import Measure
+
+NAME, UNIT, CELL = 14, 4, 24
+"""Widths: of a variable's name, of its unit, of a column."""
+
+UNITS = {"r2": "R²", "balanced_accuracy": "acc."}
+
+LARGEST = 100
+"""Scores from here on (R² has no lower end) are shown to three digits, to keep to the width."""
+
+MANY = 10
+"""Variables from which the reader is reminded that one in twenty comes out by chance."""
+
+
+def render(result: Probed, verbose: bool = False) -> str:
+    """The whole text of a probe."""
+    columns = result.columns
+    lines = [headline(result.verdict), *warning_lines(result.warnings), ""]
+    for name, column in zip(result.names, columns, strict=True):
+        label = name if len(columns) > 1 else "embedding"
+        lines.append(f"  {label}  {short(column.file.path, WIDTH - len(label) - 4)}")
+        if verbose and column.file.label:
+            lines.append(f"     {plain(column.file.label)}")
+    lines.append(f"  {rows_in_words(result)}")
+    if len(columns) > 1:
+        lines += ["", f"{'':{2 + NAME + UNIT + 3}}{''.join(_cells(f'  {n}' for n in result.names))}"]
+    lines += _block(result, "linear probe: score on held-out rows", _probe, _reading)
+    lines += _block(result, "selectivity: that score minus the score on shuffled targets", _select, _shuffled)
+    lines += _block(result, "canonical correlation, as a multiple of chance", _correlation, _random)
+    lines += _block(result, "k-means clusters: adjusted mutual information", _clusters, _cluster_count)
+    lines += ["", "  variance along the first principal components"]
+    lines += [f"{'':{2 + NAME + UNIT + 3}}{''.join(_cells(map(_explained, columns)))}"]
+    if notes := notes_in_words(result):
+        lines += ["", *(textwrap.fill(n, WIDTH, initial_indent="  ", subsequent_indent="  ") for n in notes)]
+    if verbose:
+        lines += _contents(result)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def rows_in_words(result: Probed) -> str:
+    """How many rows and dimensions there are."""
+    rows = f"{result.rows} rows" if result.rows == result.of else f"{result.rows} of {result.of} rows"
+    sizes, ranks = (
+        [str(c.dimensions) for c in result.columns],
+        [number(c.effective_rank) for c in result.columns],
+    )
+    whole = "" if result.grouping == "states" else f" ({result.grouping} held out whole)"
+    return f"{rows}{whole}; {_both(sizes)} dimensions, effective rank {_both(ranks)}"
+
+
+def _both(words: list[str]) -> str:
+    return " and ".join(dict.fromkeys(words))
+
+
+def notes_in_words(result: Probed) -> list[str]:
+    """What the numbers leave out, and how to read them: one sentence each."""
+    notes = []
+    for name, variable in result.variables.items():
+        reasons: dict[str, list[str]] = {}
+        for letter, column in zip(result.names, result.columns, strict=True):
+            found = column.findings[name]
+            told = {found.probe.score.reason, found.cca.reason, found.clusters and found.clusters.reason}
+            for reason in sorted(r for r in told if r):
+                reasons.setdefault(reason, []).append(letter)
+        for reason, where in reasons.items():
+            place = f" in {where[0]}" if len(where) < len(result.columns) else ""
+            notes.append(f"{plain(name)}{place}: {reason}.")
+        left_out = result.columns[0].findings[name].probe.left_out
+        if left_out:
+            words = ", ".join(map(plain, left_out))
+            notes.append(f"{plain(name)}: the probe leaves out what stands in a single group: {words}.")
+        if variable.kind == "categorical" and not any(n.startswith("acc. is") for n in notes):
+            notes.append("acc. is balanced accuracy: chance is 1 over the number of categories.")
+    if len(result.variables) >= MANY:
+        count = len(result.variables)
+        notes.append(f"Of {count} variables, {count / 20:.1f} pass p ≤ 0.05 by chance alone.")
+    return notes
+
+
+def _block(
+    result: Probed, title: str, cell: Callable[[Finding], str], detail: Callable[[Finding], str]
+) -> list[str]:
+    """A heading, then a line a variable; the only column there is has room for a detail."""
+    two = len(result.columns) > 1
+    lines = []
+    for name in result.variables:
+        found = [c.findings[name] for c in result.columns]
+        words = [cell(f) for f in found]
+        if not any(words):
+            continue
+        unit = UNITS[found[0].probe.unit] if cell is _probe else ""
+        change = (result.changes[name] or "") if two and cell is _probe else ""
+        end = change if two else detail(found[0])
+        lines.append(f"  {_fit(plain(name)):{NAME}} {unit:{UNIT}}  {''.join(_cells(words))}{end}")
+    return ["", f"  {title}", *lines] if lines else []
+
+
+def _fit(name: str) -> str:
+    return name if len(name) <= NAME else name[: NAME - 1] + "…"
+
+
+def _cells(words: Iterable[str]) -> list[str]:
+    return [f"{w:{CELL}}" for w in words]
+
+
+def _probe(found: Finding) -> str:
+    measure = found.probe.score
+    if measure.value is None:
+        return f"{'–':>5}"
+    words = f"{score(measure.value):>5} {score_span(measure)}"
+    # An R² of minus thousands has an interval that no column holds, and that nobody needs.
+    return words if len(words) < CELL else words.partition(" [")[0]
+
+
+def _reading(found: Finding) -> str:
+    value = found.probe.score.value
+    bar = "" if value is None else "█" * round(min(1.0, max(0.0, value)) * BAR)
+    return f"{found.reading or '':8}{bar}"
+
+
+def _select(found: Finding) -> str:
+    return f"{score(found.probe.selectivity):>5}{_p(found.probe.p)}"
+
+
+def _shuffled(found: Finding) -> str:
+    count = found.probe.shuffles
+    return f"shuffled {score(found.probe.shuffled)} ({count} times)" if count else ""
+
+
+def _correlation(found: Finding) -> str:
+    cca = found.cca
+    factor = "" if cca.factor is None else f"{number(cca.factor, 1):>5}×"
+    return f"{score(cca.value):>5}{factor}{_p(cca.p)}"
+
+
+def _random(found: Finding) -> str:
+    cca = found.cca
+    if cca.value is None:
+        return ""
+    return f"random {score(cca.random_mean)}, 95% up to {score(cca.random_high)}"
+
+
+def _clusters(found: Finding) -> str:
+    if found.clusters is None:
+        return ""
+    return f"{score(found.clusters.ami):>5}{_p(found.clusters.p)}"
+
+
+def _cluster_count(found: Finding) -> str:
+    return "" if found.clusters is None else f"{found.clusters.clusters} clusters"
+
+
+def _p(p: float | None) -> str:
+    return "" if p is None else f"  p {chance_in_words(p)}"
+
+
+def score(value: float | None) -> str:
+    """A score to two decimals, for 0.0004 of what is 1 at best says no more than 0.00; a dash for none.
+
+    >>> score(-0.0004), score(0.987), score(-123456.0), score(None)
+    ('0.00', '0.99', '-1.23e+05', '–')
+    """
+    if value is None or abs(value) >= LARGEST:
+        return number(value)
+    return f"{value:.2f}".replace("-0.00", "0.00")
+
+
+def score_span(measure: Measure) -> str:
+    """``[low, high]``, or the reason why there is none."""
+    if measure.low is None or measure.high is None:
+        return measure.reason or ""
+    return f"[{score(measure.low)}, {score(measure.high)}]"
+
+
+def chance_in_words(p: float | None) -> str:
+    """A p-value to three decimals; a dash for none."""
+    return "–" if p is None else f"{p:.3f}"
+
+
+def _explained(column: Column) -> str:
+    return "  " + (", ".join(f"{share:.0%}" for share in column.explained[:2]) or "–")
+
+
+def _contents(result: Probed) -> list[str]:
+    """Which events stand in which cluster."""
+    lines = []
+    for letter, column in zip(result.names, result.columns, strict=True):
+        for name, found in column.findings.items():
+            if found.clusters is None or found.clusters.counts is None:
+                continue
+            where = f" of {letter}" if len(result.columns) > 1 else ""
+            lines += ["", f"  clusters{where} and {_fit(plain(name))}"]
+            for cluster, counts in enumerate(found.clusters.counts):
+                told = sorted(zip(counts, found.clusters.events, strict=True), key=lambda pair: -pair[0])
+                words = ", ".join(f"{plain(event)} {count}" for count, event in told if count)
+                line = f"    {cluster:3}  {counts.sum():6} rows: {words}"
+                lines.append(textwrap.shorten(line, WIDTH, placeholder=" …") if len(line) > WIDTH else line)
+    return lines
