@@ -23,54 +23,65 @@ RELATIONS = ("matched", "flipped", "permuted", "rotated", "rescaled", "affine", 
 
 
 @dataclass(frozen=True)
-class Pair:
-    """The transfer's embedding x, the base's y, both (n, d), and the truth."""
+class Population:
+    """Paired rows of d dimensions, as many as wanted."""
 
-    x: Array
-    y: Array
     relation: str
-    axes: tuple[int, ...] = ()
-    """Negated axes of a flip."""
+    matrix: Array
+    """(d, d): the base's rows times this, plus ``offset``, are the transfer's before noise and bend."""
+    offset: Array
+    deviations: Array
+    """(d,) of the base's axes."""
+    partner: NDArray[np.int64]
+    phase: Array
+    noise: float
+    """White, its size a share of the moved embedding's standard deviation."""
+    bent: float
+    """Share of the base's variance that the true map leaves to a smooth deformation (0.4: R² about 0.6)."""
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The negated axes of a flip."""
+        flipped = self.relation == "flipped"
+        return tuple(int(j) for j in np.flatnonzero(np.diag(self.matrix) < 0)) if flipped else ()
+
+    def sample(self, n: int, rng: np.random.Generator, base: Array | None = None) -> tuple[Array, Array]:
+        """The transfer's embedding x and the base's y, both (n, d); of ``base`` where it is given."""
+        d = len(self.deviations)
+        y = rng.normal(size=(n, d)) * self.deviations if base is None else base
+        shape = rng.normal(size=(n, d)) * self.deviations if self.relation == "unrelated" else y
+        if self.bent:
+            # The mean square of a sine of a normal variable thrice as wide as its period is 1/2.
+            wave = np.sin(3 * shape[:, self.partner] / self.deviations[self.partner] + self.phase)
+            shape = shape + wave * np.sqrt(2 * self.bent * np.square(self.deviations).mean())
+        moved = shape @ self.matrix + self.offset
+        spread = np.square(self.deviations[:, None] * self.matrix).sum(0).mean() * (1 + self.bent)
+        return moved + self.noise * np.sqrt(spread) * rng.normal(size=moved.shape), y
 
 
-def pair(relation: str, n: int, d: int, seed: int, noise: float = 0.1, bent: float = 0.0) -> Pair:
-    """n paired rows of d dimensions.
-
-    ``noise`` is white, its size a share of the moved embedding's standard deviation; ``bent`` is the share
-    of the base's variance that the true map leaves to the deformation (0.4: R² about 0.6).
-    """
-    rng = np.random.default_rng([seed, n, d, RELATIONS.index(relation), round(100 * noise), round(100 * bent)])
+def population(relation: str, d: int, seed: int, noise: float = 0.1, bent: float = 0.0) -> Population:
+    """A population of this relation, its map and spectrum drawn from the seed."""
+    rng = np.random.default_rng([seed, d, RELATIONS.index(relation)])
     deviations = np.ones(d) if rng.random() < 0.5 else np.arange(1, d + 1) ** -0.25
     deviations = deviations[rng.permutation(d)]
-    y = rng.normal(size=(n, d)) * deviations
-    shape = y
-    if bent:
-        partner, phase = rng.permutation(d), rng.uniform(0, 2 * np.pi, d)
-        wave = np.sin(3 * y[:, partner] / deviations[partner] + phase)
-        wave -= wave.mean(0)
-        shape = y + wave * np.sqrt(bent * np.square(deviations).sum() / np.square(wave).mean(0).sum())
-    moved, axes = _moved(relation, shape, deviations, rng)
-    size = np.sqrt(moved.var(0).mean()) or 1.0
-    return Pair(moved + noise * size * rng.normal(size=moved.shape), y, relation, axes)
+    matrix, offset = _draw(relation, d, deviations, rng)
+    partner, phase = rng.permutation(d), rng.uniform(0, 2 * np.pi, d)
+    return Population(relation, matrix, offset, deviations, partner, phase, noise, bent)
 
 
-def _moved(relation: str, y: Array, deviations: Array, rng: np.random.Generator) -> tuple[Array, tuple[int, ...]]:
-    d = y.shape[1]
-    spread = float(np.square(deviations).sum())
+def _draw(relation: str, d: int, deviations: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    none = np.zeros(d)
     if relation == "matched":
-        return y, ()
+        return np.eye(d), none
+    if relation == "unrelated":
+        return _turn(d, rng), none
     if relation == "collapsed":
         kept = max(1, d // 8)
-        if d <= 3:
-            return np.outer(y @ rng.normal(size=d), rng.normal(size=d)), ()
-        return y @ rng.normal(size=(d, kept)) @ rng.normal(size=(kept, d)) / np.sqrt(kept * d), ()
-    if relation == "unrelated":
-        return y[rng.permutation(len(y))] @ _turn(d, rng), ()
+        return rng.normal(size=(d, kept)) @ rng.normal(size=(kept, d)) / np.sqrt(kept * d), none
     for _ in range(10_000):
-        matrix, offset, lower = _map(relation, d, deviations, spread, rng)
+        matrix, offset, lower = _map(relation, d, deviations, float(np.square(deviations).sum()), rng)
         if lower <= 1 - SEPARATION:
-            axes = tuple(int(j) for j in np.flatnonzero(np.diag(matrix) < 0)) if relation == "flipped" else ()
-            return y @ matrix + offset, axes
+            return matrix, offset
     raise RuntimeError(f"no {relation} map of {d} dimensions stands apart from the rungs below it")
 
 

@@ -35,6 +35,9 @@ from probes._resampling import Groups, Labels, interval, labels, make_groups
 SPLIT_WORK = 10**8
 """n·d² over all splits, about a second's work; below 64 dimensions the cost no longer grows with d."""
 
+SPLIT_ROWS = 6400
+"""n times the splits: how the halves fall matters for few rows, and hardly for many."""
+
 MOST_PERMUTED = 2048
 """Dimensions up to which axes are assigned: the cost grows with their cube, to about a second here."""
 
@@ -75,6 +78,8 @@ class Ladder:
     """The same for the signs with an offset."""
     groups: int
     """What was resampled: states, or bundles of them."""
+    dimensions: tuple[int, int]
+    """Of what is mapped, and of what it is mapped to."""
 
     def __getitem__(self, transform: Rung) -> Step:
         return self.steps[RUNGS.index(transform)]
@@ -100,7 +105,7 @@ def ladder(
 
     ``groups`` (n,) names the state or episode of each sample: a group never stands in both halves, and
     the bootstrap resamples whole groups. By default equal rows are one state. ``splits`` random halves
-    are averaged (default: as many as :data:`SPLIT_WORK` allows, from 1 to 100). Raises ProbeError.
+    are averaged (default: 1 to 100, by :data:`SPLIT_ROWS` and :data:`SPLIT_WORK`). Raises ProbeError.
     """
     transfer, base = as_pair(x, y)
     state = labels(groups, transfer, base)
@@ -115,7 +120,8 @@ def climb(
     total = resampling.resampled(spread[:, None])[:, 0]
     count = int(state.max()) + 1
     rows, columns = y.shape
-    splits = splits or int(np.clip(SPLIT_WORK // (rows * max(columns, 64) ** 2), 1, 100))
+    affordable = min(SPLIT_WORK // (rows * max(columns, 64) ** 2), SPLIT_ROWS // rows)
+    splits = splits or int(np.clip(affordable, 1, 100))
     rng = np.random.default_rng([seed, 1])
     halves = [(rng.permutation(count) < count // 2)[state] for _ in range(splits)]
     dimensions = (x.shape[1], y.shape[1])
@@ -145,6 +151,7 @@ def climb(
         _sign_stability(x, y, resampling),
         _sign_stability(x - x.mean(0), y - y.mean(0), resampling),
         resampling.count,
+        dimensions,
     )
 
 

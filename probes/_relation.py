@@ -52,6 +52,10 @@ RECOVERED = 0.9
 """R² of the best map from which on an embedding of lost rank has not collapsed all the same: what was lost
 hardly counted."""
 
+INFLATED = 1.5
+"""Factor by which too few rows inflate an affine map's error (three rows a dimension in a half) from which
+on that it explains no more than a smaller map proves nothing."""
+
 MIN_GOOD = 3
 """Known-good transfers that a margin can be taken from: fewer say nothing of their spread."""
 
@@ -203,15 +207,20 @@ def decide(there: Ladder, back: Ladder, lost: Collapse, margin: float) -> Relati
         return replace(base, reason=lost.rank_ratio.reason or lost.variance_ratio.reason)
     complete = there["affine"].r2.value is not None
     point = np.array([lost.rank_ratio.value]), np.array([lost.variance_ratio.value])
-    chosen = int(_choose(values, back_values, *point, margin, complete)[0])
-    resampled = _choose(draws, back_draws, lost.rank_draws, lost.variance_draws, margin, complete)
+    inflation = [_inflation(r.states // 2, r.dimensions[0]) for r in (there, back)]
+    chosen = int(_choose(values, back_values, *point, margin, complete, inflation)[0])
+    resampled = _choose(draws, back_draws, lost.rank_draws, lost.variance_draws, margin, complete, inflation)
     names = [*_NAME.values(), "collapsed", "unrelated", None]
     name = names[chosen]
     agreement = float(np.mean([names[c] == name for c in resampled]))
     base = replace(base, agreement=agreement, mismatch=float(np.mean(resampled != 0)))
     if name is None:
-        missing = next(s.r2.reason for s in there.steps if s.r2.value is None)
-        return replace(base, reason=f"no rung that could be fitted explains it, and {missing}")
+        missing = next((s.r2.reason for s in there.steps if s.r2.value is None), None)
+        if missing is not None:
+            return replace(base, reason=f"no rung that could be fitted explains it, and {missing}")
+        widest = max(there.dimensions)
+        few = f"{there.states} states are too few to fit {widest} dimensions well"
+        return replace(base, reason=f"an affine map may explain more, but {few}")
     step: Step | None = None
     shifted, axes = False, tuple[int, ...]()
     if chosen < len(_NAME):
@@ -237,16 +246,26 @@ def _gap(values: Floats) -> float | None:
 
 
 def _choose(
-    there: Floats, back: Floats, rank: Floats, variance: Floats, margin: float, complete: bool
+    there: Floats,
+    back: Floats,
+    rank: Floats,
+    variance: Floats,
+    margin: float,
+    complete: bool,
+    inflation: Sequence[float],
 ) -> NDArray[np.int64]:
     """For rows of R² (m, candidates), smallest map first: the candidate, or those after the last one:
     collapsed, unrelated, none. ``there`` are maps of x to y, ``back`` of y to x; ``rank`` and ``variance``
-    (m,) are x's over y's; ``complete`` says that the largest map could be fitted."""
+    (m,) are x's over y's; ``complete`` says that the largest map could be fitted, ``inflation`` by how much
+    its held-out errors, there and back, are larger than those of the best such map."""
     good = np.zeros(there.shape, np.bool_)
     scaled = _has_another_scale(there[:, _SIMILARITY], variance)
-    for r2 in (there, back):
+    for r2, factor in zip((there, back), inflation, strict=True):
         known = np.where(np.isnan(r2), -np.inf, r2)
         best = known.max(1, keepdims=True)
+        if factor > INFLATED:  # measure against what the largest map would explain if rows were no object
+            fitted = np.isfinite(known[:, -1:])
+            best = np.maximum(best, np.where(fitted, 1 - (1 - r2[:, -1:]) / factor, -np.inf))
         left = 1 - np.where(np.isfinite(best), best, 1.0)
         slack = np.repeat(np.maximum(margin, REMAINDER * left), known.shape[1], axis=1)
         slack[:, 0] = margin
@@ -256,9 +275,20 @@ def _choose(
     best = np.where(np.isnan(there), -np.inf, there).max(1)
     collapsed = np.where(rank < RANK_LOST, best < RECOVERED, (best < FLOOR) & (variance < VARIANCE_LOST))
     count = there.shape[1]
-    found = np.where(best >= FLOOR, good.argmax(1), count + (1 if complete else 2))
+    explained = np.where(good.any(1), good.argmax(1), count + 2)
+    found = np.where(best >= FLOOR, explained, count + (1 if complete else 2))
     chosen: NDArray[np.int64] = np.where(collapsed, count, found).astype(np.int64)
     return chosen
+
+
+def _inflation(rows: int, dimensions: int) -> float:
+    """How much larger the squared error of a regression fitted on so many rows is than the best one's.
+
+    Exact for normal rows: (1 + 1/n)·(n − 2)/(n − d − 2) (Stein 1960); infinite for too few.
+    """
+    if rows <= dimensions + 2:
+        return np.inf
+    return (1 + 1 / rows) * (rows - 2) / (rows - dimensions - 2)
 
 
 def _has_another_scale(similarity: Floats, variance: Floats) -> Bools:

@@ -232,6 +232,7 @@ class Stream:
             _sign_stability(filled, weights, total, centred=False),
             _sign_stability(filled, weights, total, centred=True),
             len(filled),
+            (len(total.x), len(total.y)),
         )
 
     def _weights(self, count: int) -> Floats:
