@@ -5,41 +5,52 @@ result with its evidence and interval. By convention x is the transfer's embeddi
 there is one embedding it is x, beside a known variable of its rows.
 """
 
-from probes._alignment import MIN_STATES, RUNGS, Ladder, Map, Rung, Step, fit, ladder
+from probes._alignment import MIN_STATES, Ladder, Step, ladder
 from probes._cca import cca, pwcca, svcca
 from probes._cka import cka
 from probes._clusters import ClusterEvents, cluster_events
-from probes._collapse import effective_rank
+from probes._collapse import Collapse, collapse, effective_rank
 from probes._distance import Distance, cosine, l2, nearest_own
 from probes._linear import LinearProbe, linear_probe
-from probes._measure import Measure, ProbeError, as_matrix
-from probes._neighbours import knn_overlap
-from probes._procrustes import procrustes
+from probes._maps import RUNGS, Map, Rung, fit
+from probes._measure import Measure, ProbeError, as_matrix, drop_nonfinite, finite_rows
+from probes._neighbours import NEIGHBOURS, knn_overlap
+from probes._nulls import Independence, Null, independence
+from probes._procrustes import procrustes, shape_distance
 from probes._projection import Method, Projection, project
-from probes._relation import MARGIN, Relation, RelationResult, relation
+from probes._relation import MARGIN, Relation, RelationResult, equivalence_margin, relation
 from probes._resampling import Groups, interval, make_groups
+from probes._rollout import memory, rollout_blocks
+from probes._spatial import UNTURNED
+from probes._stream import Stream, streamed
 from probes._variable_cca import VariableCCA, variable_cca
 from probes._variables import ROWS, Variable, as_variable, sampled_rows
 
 __all__ = [
     "MARGIN",
     "MIN_STATES",
+    "NEIGHBOURS",
     "ROWS",
     "RUNGS",
+    "UNTURNED",
     "ClusterEvents",
+    "Collapse",
     "Distance",
     "Groups",
+    "Independence",
     "Ladder",
     "LinearProbe",
     "Map",
     "Measure",
     "Method",
+    "Null",
     "ProbeError",
     "Projection",
     "Relation",
     "RelationResult",
     "Rung",
     "Step",
+    "Stream",
     "Variable",
     "VariableCCA",
     "as_matrix",
@@ -47,21 +58,30 @@ __all__ = [
     "cca",
     "cka",
     "cluster_events",
+    "collapse",
     "cosine",
+    "drop_nonfinite",
     "effective_rank",
+    "equivalence_margin",
+    "finite_rows",
     "fit",
+    "independence",
     "interval",
     "knn_overlap",
     "l2",
     "ladder",
     "linear_probe",
     "make_groups",
+    "memory",
     "nearest_own",
     "procrustes",
     "project",
     "pwcca",
     "relation",
+    "rollout_blocks",
     "sampled_rows",
+    "shape_distance",
+    "streamed",
     "svcca",
     "variable_cca",
 ]
