@@ -265,7 +265,7 @@ def _choose(
         best = known.max(1, keepdims=True)
         if factor > INFLATED:  # measure against what the largest map would explain if rows were no object
             fitted = np.isfinite(known[:, -1:])
-            best = np.maximum(best, np.where(fitted, 1 - (1 - r2[:, -1:]) / factor, -np.inf))
+            best = np.maximum(best, np.where(fitted, 1 - (1 - r2[:, -1:]) / factor, 1.0))
         left = 1 - np.where(np.isfinite(best), best, 1.0)
         slack = np.repeat(np.maximum(margin, REMAINDER * left), known.shape[1], axis=1)
         slack[:, 0] = margin
