@@ -221,12 +221,16 @@ def _arrays(
     """What is known of each row by name, and the place to name in an error."""
     path = subjects[0].path
     place = os.fspath(given) if isinstance(given, str | os.PathLike) else "the variables"
-    read = dict(open_variables(given) if isinstance(given, str | os.PathLike) else given or {})
+    read = dict(
+        open_variables(given) if isinstance(given, str | os.PathLike) else {} if given is None else given
+    )
     if not read and not seen.variables:
         raise SubjectError(path, "embeddings without variables", "named arrays in --variables FILE.npz")
-    arrays = {name: _array(values) for name, values in {**seen.variables, **read}.items()}
+    arrays = {str(name): _array(values) for name, values in {**seen.variables, **read}.items()}
     n = len(seen.embeddings[0])
     for name, values in arrays.items():
+        if not name.strip() or not name.isprintable():
+            raise SubjectError(place, f"an array named {name!r}", "printable names")
         if values.ndim == 0 or len(values) != n:
             found = f"{name!r} with {len(values) if values.ndim else 'no'} rows"
             raise SubjectError(place, found, f"{n} rows, one for each of {path}")

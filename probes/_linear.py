@@ -89,7 +89,8 @@ def linear_probe(
         if len(given.target.categories) < 2:
             reason = "fewer than two categories have a second group to be tested on"
     if reason is None and given.count < 2 * folds:
-        reason = f"{given.count} groups, at least {2 * folds} needed for {folds} folds"
+        groups_found = "1 group" if given.count == 1 else f"{given.count} groups"
+        reason = f"{groups_found}, at least {2 * folds} needed for {folds} folds"
     if reason is not None:
         return LinearProbe(Measure.undefined(reason), unit, rows=len(given.x), left_out=left_out)
     rng = np.random.default_rng(seed)

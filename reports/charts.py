@@ -259,7 +259,7 @@ class Panel:
     points: pd.DataFrame
 
 
-def projections(panels: Sequence[Panel], variable: str, kind: str, columns: int) -> Any:
+def projections(panels: Sequence[Panel], variable: str, kind: str) -> Any:
     """Small multiples of an embedding's projections, coloured by a ``numeric`` or ``categorical`` variable.
 
     All panels share the colours, none the axes.
@@ -291,8 +291,14 @@ def projections(panels: Sequence[Panel], variable: str, kind: str, columns: int)
         )
         drawn.append(
             alt.Chart(panel.points)
-            .mark_point(filled=True, size=42 if len(panel.points) < 200 else 22, opacity=0.9, strokeWidth=0)
+            .mark_point(
+                filled=True,
+                size=42 if len(panel.points) < 200 else 22,
+                opacity=0.95,
+                stroke="#88888888",
+                strokeWidth=0.5,
+            )
             .encode(x=x, y=y, tooltip=["row:Q", value], **marks)
             .properties(title=panel.title, width=size, height=size)
         )
-    return finish(alt.concat(*drawn, columns=columns))
+    return finish(alt.concat(*drawn, columns=2))

@@ -7,14 +7,25 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from diag.outputs.html import footer, warning_words
-from diag.outputs.probe_text import UNITS, chance_in_words, notes_in_words, rows_in_words, score, score_span
-from diag.outputs.text import number
+from diag.outputs.probe_text import (
+    UNITS,
+    chance_in_words,
+    fit,
+    notes_in_words,
+    rows_in_words,
+    score,
+    score_span,
+)
+from diag.outputs.text import number, plain
 from diag.probed import Column, Finding, Probed
 from probes import Projection, Variable
 from reports import Figure, Page, Section, charts, render
 
 MOST_POINTS, LEAST_POINTS = 600, 100
 """Points drawn in each panel of a projection, where there are few panels and where there are many."""
+
+LONGEST = 18
+"""Characters of a variable's name in a table."""
 
 PAGE_POINTS = 6_000
 """Points on the whole page: each takes half a kilobyte, once as a picture and once as a number."""
@@ -56,7 +67,7 @@ def _each(result: Probed) -> list[tuple[str, str, Finding]]:
 
 
 def _row(result: Probed, letter: str, name: str) -> dict[str, str]:
-    return {"variable": name} | ({"embedding": letter} if len(result.columns) > 1 else {})
+    return {"variable": fit(plain(name), LONGEST)} | ({"in": letter} if len(result.columns) > 1 else {})
 
 
 def _probes(result: Probed) -> Section:
@@ -71,7 +82,7 @@ def _probes(result: Probed) -> Section:
                 "p": chance_in_words(f.probe.p),
                 "reading": f.reading or "–",
             }
-            | ({"from A to B": result.changes[name] or "–"} if result.changes else {})
+            | ({"change": (result.changes[name] or "–") if letter == "B" else ""} if result.changes else {})
             for letter, name, f in _each(result)
         ]
     )
@@ -88,7 +99,7 @@ def _probes(result: Probed) -> Section:
         [
             {
                 "panel": letter,
-                "name": name,
+                "name": plain(name),
                 "value": f.probe.score.value,
                 "low": f.probe.score.low,
                 "high": f.probe.score.high,
@@ -135,7 +146,7 @@ def _correlations(result: Probed) -> Section:
         [
             {
                 "panel": letter,
-                "name": name,
+                "name": plain(name),
                 "value": cca.value,
                 "low": cca.value,
                 "high": cca.value,
@@ -165,7 +176,7 @@ def _clusters(result: Probed) -> list[Section]:
             "cluster": str(index),
             "rows": str(int(counts.sum())),
             "events in it": ", ".join(
-                f"{event} {count}"
+                f"{plain(event)} {count}"
                 for count, event in sorted(
                     zip(counts, f.clusters.events, strict=True), key=lambda pair: -int(pair[0])
                 )[:6]
@@ -204,7 +215,7 @@ def _pictures(result: Probed) -> list[Section]:
         if not panels:
             sections.append(Section("The embedding", words))
             break
-        chart = charts.projections(panels, label, result.variables[name].kind, len(result.columns))
+        chart = charts.projections(panels, label, result.variables[name].kind)
         what = f"Projections of the embedding to two dimensions, coloured by {label}."
         sections.append(Section(f"The embedding, coloured by {label}", words, Figure(chart, what)))
     if len(colours) > MOST_PICTURES:
@@ -215,6 +226,7 @@ def _pictures(result: Probed) -> list[Section]:
 
 def _colours(name: str, variable: Variable) -> list[tuple[str, NDArray[np.generic]]]:
     """What to colour by: a variable's values, of each of its columns where it has several."""
+    name = plain(name)  # what is no text in an SVG ends the renderer, and the process with it
     if variable.kind == "categorical":
         return [(name, _merged(variable))]
     if variable.columns.shape[1] == 1:
@@ -224,7 +236,7 @@ def _colours(name: str, variable: Variable) -> list[tuple[str, NDArray[np.generi
 
 def _merged(variable: Variable) -> NDArray[np.str_]:
     """Category names; where there are more than colours, the rarest are one."""
-    names = np.array(variable.categories)
+    names = np.array([plain(name) for name in variable.categories])
     room = len(charts.PALETTE)
     if len(names) > room:
         common = np.argsort(-np.bincount(variable.codes, minlength=len(names)), kind="stable")[: room - 1]

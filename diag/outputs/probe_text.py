@@ -30,7 +30,7 @@ def render(result: Probed, verbose: bool = False) -> str:
         lines.append(f"  {label}  {short(column.file.path, WIDTH - len(label) - 4)}")
         if verbose and column.file.label:
             lines.append(f"     {plain(column.file.label)}")
-    lines.append(f"  {rows_in_words(result)}")
+    lines.append(textwrap.fill(rows_in_words(result), WIDTH, initial_indent="  ", subsequent_indent="  "))
     if len(columns) > 1:
         lines += ["", f"{'':{2 + NAME + UNIT + 3}}{''.join(_cells(f'  {n}' for n in result.names))}"]
     lines += _block(result, "linear probe: score on held-out rows", _probe, _reading)
@@ -100,12 +100,13 @@ def _block(
         unit = UNITS[found[0].probe.unit] if cell is _probe else ""
         change = (result.changes[name] or "") if two and cell is _probe else ""
         end = change if two else detail(found[0])
-        lines.append(f"  {_fit(plain(name)):{NAME}} {unit:{UNIT}}  {''.join(_cells(words))}{end}")
+        lines.append(f"  {fit(plain(name)):{NAME}} {unit:{UNIT}}  {''.join(_cells(words))}{end}")
     return ["", f"  {title}", *lines] if lines else []
 
 
-def _fit(name: str) -> str:
-    return name if len(name) <= NAME else name[: NAME - 1] + "…"
+def fit(words: str, room: int = NAME) -> str:
+    """Words cut to ``room`` characters."""
+    return words if len(words) <= room else words[: room - 1] + "…"
 
 
 def _cells(words: Iterable[str]) -> list[str]:
@@ -175,9 +176,9 @@ def score(value: float | None) -> str:
 
 
 def score_span(measure: Measure) -> str:
-    """``[low, high]``, or the reason why there is none."""
+    """``[low, high]``, or nothing (the notes say why)."""
     if measure.low is None or measure.high is None:
-        return measure.reason or ""
+        return ""
     return f"[{score(measure.low)}, {score(measure.high)}]"
 
 
@@ -198,10 +199,9 @@ def _contents(result: Probed) -> list[str]:
             if found.clusters is None or found.clusters.counts is None:
                 continue
             where = f" of {letter}" if len(result.columns) > 1 else ""
-            lines += ["", f"  clusters{where} and {_fit(plain(name))}"]
+            lines += ["", f"  clusters{where} and {fit(plain(name))}"]
             for cluster, counts in enumerate(found.clusters.counts):
                 told = sorted(zip(counts, found.clusters.events, strict=True), key=lambda pair: -pair[0])
                 words = ", ".join(f"{plain(event)} {count}" for count, event in told if count)
-                line = f"    {cluster:3}  {counts.sum():6} rows: {words}"
-                lines.append(textwrap.shorten(line, WIDTH, placeholder=" …") if len(line) > WIDTH else line)
+                lines.append(fit(f"    {cluster:3}  {counts.sum():6} rows: {words}", WIDTH))
     return lines

@@ -38,8 +38,6 @@ def open_variables(path: str | os.PathLike[str]) -> Mapping[str, NDArray[Any]]:
     if not arrays:
         raise SubjectError(name, "an archive without arrays", EXPECTED)
     for key, values in arrays.items():
-        if not key or not key.isprintable():
-            raise SubjectError(name, f"an array named {key!r}", "printable names")
         if not isinstance(values, np.ndarray) or values.ndim not in (1, 2) or 0 in values.shape:
             raise SubjectError(name, f"{key!r} of shape {np.shape(values)}", EXPECTED)
     return arrays
