@@ -65,7 +65,7 @@ def relations(pool: Map, quick: bool) -> None:
             if not r and not u
         )
         words = ", ".join(f"{count} {what}" for what, count in wrong.most_common(3))
-        shares = [np.mean(right), np.mean(undecided), 1 - np.mean(right) - np.mean(undecided)]
+        shares = [np.mean(right), np.mean(undecided), np.mean(~(np.array(right) | np.array(undecided)))]
         columns = " | ".join([*(f"{share:.1%}" for share in shares), f"{np.mean(flips):.0%}", words])
         print(f"| {d} | {n} | {noise:g} | {bent:g} | {len(truths)} | {columns} |", flush=True)
 

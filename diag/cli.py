@@ -242,8 +242,24 @@ def compare_embeddings(
         bool, typer.Option("--unfrozen", help="Nothing frozen reads the embedding: no relation is a failure.")
     ] = False,
     margin: Annotated[
-        float, typer.Option("--margin", min=0.0, max=1.0, help="R² within which two maps are as good.")
-    ] = 0.05,
+        float | None,
+        typer.Option("--margin", min=0.0, max=1.0, help="R² within which two maps are as good (0.05)."),
+    ] = None,
+    good: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--good", metavar="FILE", help="A transfer known to be good; three or more give the margin."
+        ),
+    ] = None,
+    episodes: Annotated[
+        Path | None, typer.Option("--episodes", metavar="FILE", help="A .npy naming each row's episode.")
+    ] = None,
+    rollout: Annotated[
+        bool, typer.Option("--rollout", help="The rows are the steps of one rollout, in order.")
+    ] = False,
+    drop_nonfinite: Annotated[
+        bool, typer.Option("--drop-nonfinite", help="Leave out rows with NaN or infinity.")
+    ] = False,
     seed: Seed = 0,
     json: Json = False,
     html: Html = None,
@@ -252,18 +268,35 @@ def compare_embeddings(
 ) -> None:
     """Say how the transfer's embedding lies to the base's: matched, flipped, rotated, …
 
-    Arrays hold a row per state, (n, …), the same states in the same order in both files.
-    The exit status is 0 whatever was found.
+    Arrays hold a row per state, (n, d) or (n, height, width, channels), the same states in the same
+    order in both files; files larger than memory are read once, in batches. Rows of a rollout are not
+    independent: say which episode each is of, or that they are one. The exit status is 0 whatever was
+    found.
 
     \b
     Examples:
       diag compare-embeddings examples/base.safetensors examples/mirrored.safetensors
       diag compare-embeddings base.npy transfer.npy --json
+      diag compare-embeddings base.npy transfer.npy --episodes episodes.npy
+      diag compare-embeddings base.npy t.npy --good g0.npy --good g1.npy --good g2.npy
     """
     from diag import compare
 
-    _check_writable(html, base, transfer)
-    result = compare(base, transfer, unfrozen=unfrozen or None, margin=margin, seed=seed)
+    inputs = [base, transfer, *(good or []), *([] if episodes is None else [episodes])]
+    _check_writable(html, *inputs)
+    with _percent("comparing", quiet or json) as step:
+        result = compare(
+            base,
+            transfer,
+            unfrozen=unfrozen or None,
+            margin=margin,
+            good=good or [],
+            episodes=episodes,
+            rollout=rollout,
+            drop_nonfinite=drop_nonfinite,
+            seed=seed,
+            progress=step,
+        )
     _answer(result, "comparison", json, html, quiet, verbose)
 
 

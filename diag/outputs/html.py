@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diag.outputs.text import MEASURES, number
+from diag.outputs.text import MEASURES, chance, counted, number
 from diag.result import Comparison, Landscape, Picture
 from probes import Measure
 from reports import Figure, Page, Section, charts, render
@@ -39,8 +39,9 @@ def comparison(result: Comparison) -> str:
     facts = [
         ("base", f"{result.base.path} ({result.base.label})"),
         ("transfer", f"{result.transfer.path} ({result.transfer.label})"),
-        ("states", str(result.states)),
+        (counted(result), str(result.states)),
         ("agreement", f"{result.agreement:.0%} of the resamples name the same relation"),
+        ("margin", margin_words(result)),
     ]
     if result.success is not None:
         word = "success" if result.success else "no success"
@@ -221,14 +222,22 @@ def ladder_section(result: Comparison) -> Section:
     table = pd.DataFrame(
         [
             {"transform": s.transform + suffix, "R²": number(s.r2.value), "95% interval": span(s.r2)}
-            for steps, suffix in ((result.ladder, ""), (result.shifted, " + offset"))
+            for steps, suffix in (
+                (result.ladder, ""),
+                (result.shifted, " + offset"),
+                (result.back, ", base to transfer"),
+            )
             for s in steps
         ]
     )
-    words = (
+    words = [
         "How much of the base's embedding each family of maps recovers from the transfer's, fitted on one "
         "half of the states and scored on the other.",
-    )
+        "The smallest map that does about as well as the best names the relation, there or back: a bent or "
+        "noisy embedding makes every map from it look worse than one that shrinks, and no map to it.",
+    ]
+    if result.channels:
+        words.append("The maps act on channels, alike at every place of the grid.")
     if frame.empty:
         return Section("The ladder of transformations", words, table=table)
     figure = Figure(charts.ladder(frame), "Bars of held-out R squared for each rung of the ladder.")
@@ -239,10 +248,27 @@ def measure_table(result: Comparison) -> pd.DataFrame:
     """The measures with their intervals."""
     return pd.DataFrame(
         [
-            {"measure": MEASURES[name].strip(), "value": number(m.value), "95% interval": span(m)}
+            {
+                "measure": label(name),
+                "value": number(m.value),
+                "95% interval": span(m),
+                "by chance": "" if m.p is None else chance(m.p),
+            }
             for name, m in result.measures.items()
         ]
     )
+
+
+def margin_words(result: Comparison) -> str:
+    """The margin, where it comes from, and what it is held against."""
+    gap = "" if result.gap is None else f"; the identity does without {number(result.gap, 3)}"
+    return f"{number(result.margin, 3)} of R², {result.margin_source}{gap}"
+
+
+def label(name: str) -> str:
+    """A measure's name where no line above completes it."""
+    alone = {"l2_relative": "L2 relative to the base's spread", "cka_debiased": "CKA without its bias"}
+    return alone.get(name, MEASURES[name].strip())
 
 
 def curves(result: Landscape) -> pd.DataFrame:

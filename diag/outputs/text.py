@@ -31,7 +31,10 @@ MEASURES = {
     "nearest_own": "nearest base state is its own",
     "flip": "flip metric (R² signs − identity)",
     "cka": "CKA, blind to flips",
+    "cka_debiased": "  without its bias",
     "cca": "CCA, blind to flips",
+    "procrustes": "Procrustes, blind to flips",
+    "knn_overlap": "neighbours in common",
     "effective_rank_base": "effective rank, base",
     "effective_rank_transfer": "effective rank, transfer",
     "variance_ratio": "variance, transfer / base",
@@ -52,14 +55,16 @@ def comparison(result: Comparison, verbose: bool = False) -> str:
     if verbose and result.transfer.label:
         lines += [f"            {result.base.label}", f"            {result.transfer.label}"]
     lines += [
-        f"  {result.states} states, {_dimensions(result.dimensions)}; "
+        f"  {result.states} {counted(result)}, {_dimensions(result.dimensions)}; "
         f"the relation holds in {result.agreement:.0%} of the resamples",
+        *margin_lines(result),
         "",
-        "  transform      R²     95% interval",
+        f"  {'channels' if result.channels else 'transform':9}      R²     95% interval",
         *(_rung(step) for step in result.ladder),
     ]
     if verbose:
         lines += ["", "  with an offset", *(_rung(step) for step in result.shifted)]
+        lines += ["", "  back, from base to transfer", *(_rung(step) for step in result.back)]
     lines += ["", *(_measure(MEASURES[name], m) for name, m in result.measures.items())]
     if result.success is not None:
         lines.append(
@@ -67,6 +72,19 @@ def comparison(result: Comparison, verbose: bool = False) -> str:
             f"{'a success' if result.success else 'no success'} (from {result.success_states})"
         )
     return "\n".join(lines)
+
+
+def counted(result: Comparison) -> str:
+    """What the bootstrap resampled, which :attr:`Comparison.states` counts."""
+    return "rollout blocks" if result.grouping == "blocks of a rollout" else result.grouping
+
+
+def margin_lines(result: Comparison) -> list[str]:
+    """The margin, where it is not the default one."""
+    if result.margin_source.startswith("the default"):
+        return []
+    gap = "" if result.gap is None else f"; the gap is {number(result.gap, 3)}"
+    return [f"  margin {number(result.margin, 3)}, {result.margin_source}{gap}"]
 
 
 def brief(verdict: Verdict) -> str:
@@ -113,7 +131,17 @@ def number(value: float | None, digits: int = 2) -> str:
 def _measure(label: str, measure: Measure) -> str:
     if measure.value is None:
         return f"  {label:34} – {textwrap.shorten(measure.reason or '', 40)}"
-    return f"  {label:34} {number(measure.value)} {span(measure)}".rstrip()
+    line = f"  {label:34} {number(measure.value)} {span(measure)}".rstrip()
+    return line if measure.p is None else f"{line:60} {chance(measure.p)}"
+
+
+def chance(p: float) -> str:
+    """A p-value for a person.
+
+    >>> chance(0.0431), chance(1e-9)
+    ('p = 0.04', 'p < 0.001')
+    """
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.01 else f"p = {p:.2f}"
 
 
 def warning_lines(warnings: Iterable[str]) -> list[str]:
