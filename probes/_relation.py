@@ -252,26 +252,28 @@ def _choose(
     variance: Floats,
     margin: float,
     complete: bool,
-    inflation: Sequence[float],
+    inflation: Sequence[Floats],
 ) -> NDArray[np.int64]:
     """For rows of R² (m, candidates), smallest map first: the candidate, or those after the last one:
     collapsed, unrelated, none. ``there`` are maps of x to y, ``back`` of y to x; ``rank`` and ``variance``
-    (m,) are x's over y's; ``complete`` says that the largest map could be fitted, ``inflation`` by how much
-    its held-out errors, there and back, are larger than those of the best such map."""
+    (m,) are x's over y's; ``complete`` says that the largest map could be fitted, ``inflation``
+    (candidates,) by how much held-out errors are larger than the best maps', there and back."""
     good = np.zeros(there.shape, np.bool_)
     scaled = _has_another_scale(there[:, _SIMILARITY], variance)
     for r2, factor in zip((there, back), inflation, strict=True):
         known = np.where(np.isnan(r2), -np.inf, r2)
+        if factor[-1] > INFLATED:
+            # Compare what the maps would explain if rows were no object; what could not be fitted, might.
+            known[:, :-1] = 1 - (1 - known[:, :-1]) / factor[:-1]
+            fitted = np.isfinite(known[:, -1])
+            known[:, -1] = np.where(fitted, 1 - (1 - np.where(fitted, known[:, -1], 1.0)) / factor[-1], 1.0)
         best = known.max(1, keepdims=True)
-        if factor > INFLATED:  # measure against what the largest map would explain if rows were no object
-            fitted = np.isfinite(known[:, -1:])
-            best = np.maximum(best, np.where(fitted, 1 - (1 - r2[:, -1:]) / factor, 1.0))
         left = 1 - np.where(np.isfinite(best), best, 1.0)
         slack = np.repeat(np.maximum(margin, REMAINDER * left), known.shape[1], axis=1)
         slack[:, 0] = margin
         slack[np.ix_(scaled, _KEEPS_LENGTHS)] = margin
         # Where one of them is constant there is no way to it, and nothing to be said of how good it is.
-        good |= (known >= best - slack) & np.isfinite(best)
+        good |= (known >= best - slack) & np.isfinite(best) & np.isfinite(r2)
     best = np.where(np.isnan(there), -np.inf, there).max(1)
     collapsed = np.where(rank < RANK_LOST, best < RECOVERED, (best < FLOOR) & (variance < VARIANCE_LOST))
     count = there.shape[1]
@@ -281,14 +283,16 @@ def _choose(
     return chosen
 
 
-def _inflation(rows: int, dimensions: int) -> float:
-    """How much larger the squared error of a regression fitted on so many rows is than the best one's.
+def _inflation(rows: int, dimensions: int) -> Floats:
+    """(candidates,) how much larger the squared error of maps fitted on so many rows is than the best ones'.
 
-    Exact for normal rows: (1 + 1/n)·(n − 2)/(n − d − 2) (Stein 1960); infinite for too few.
+    For a regression on normal rows exactly (1 + 1/n)·(n − 2)/(n − d − 2) (Stein 1960), infinite for too
+    few. A rotation has half as many free numbers, (d − 1)/2 for each axis; smaller maps have next to none.
     """
-    if rows <= dimensions + 2:
-        return np.inf
-    return (1 + 1 / rows) * (rows - 2) / (rows - dimensions - 2)
+    n, d = rows, dimensions
+    regression = (1 + 1 / n) * (n - 2) / (n - d - 2) if n > d + 2 else np.inf
+    sizes = {"orthogonal": 1 + (d - 1) / (2 * n), "similarity": 1 + (d - 1) / (2 * n), "affine": regression}
+    return np.array([sizes.get(rung, 1.0) for rung, _ in _NAME])
 
 
 def _has_another_scale(similarity: Floats, variance: Floats) -> Bools:
