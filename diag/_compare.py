@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 import probes
-from diag._threads import one_thread
-from diag.result import Comparison, FileRef, Grouping, Picture, Verdict
+from diag._pairing import Pair, is_streamed, matrix, numbers, pair_of
+from diag._verdict import verdict_of
+from diag.result import Comparison, FileRef, Grouping, Picture
 from diag.sources import opened, same_file
-from diag.sources.arrays import read_labels
-from diag.subject import Subject, SubjectError, require
+from diag.subject import Subject, SubjectError
 from probes import Measure
 
 if TYPE_CHECKING:
@@ -25,40 +25,10 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 Source: TypeAlias = "str | os.PathLike[str] | Subject | NDArray[Any] | Tensor"
 
-DEFORMED = 0.9
-"""Identity R² below which a matched transfer is called deformed. Of the maze's transfers, those with 29 or
-more states in place have at least 0.97; of those below this, none has more than 17 (benchmarks/margins.py,
-docs/results.md)."""
-
-CERTAIN = 0.95
-"""Share of resamples in which the transfer must not be matched for that to be a verdict on its own."""
-
-
 KNOWN_MARGIN = "the default (docs/results.md)"
-
-STREAMED_NUMBERS = 2**25
-"""Numbers in an array from which the pair is read once, in batches, and never held whole: 256 MB."""
 
 MOST_NEIGHBOURS = 5000
 """Rows up to which neighbour overlap is taken: beyond, it would cost more than all the rest."""
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """Both embeddings of the same rows, and what hangs together among them."""
-
-    base: NDArray[Any]
-    """(n, ...)"""
-    transfer: NDArray[Any]
-    groups: NDArray[Any] | None
-    """(n,) the state, episode or block of each row; None where equal rows are one state."""
-    null: probes.Null | None
-    """How rows may be exchanged if the embeddings are unrelated; None where groups are states."""
-    variables: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    base_predictions: NDArray[np.float64] | None = None
-    transfer_predictions: NDArray[np.float64] | None = None
-    dropped: int = 0
-    """Rows left out because they had NaN or infinity."""
 
 
 def compare(
@@ -113,10 +83,10 @@ def compare(
             for one in good
         ]
         chosen, source = probes.equivalence_margin(gaps), f"from {len(gaps)} known-good transfers"
-    pair = _pair(left, right, episodes, rollout, drop_nonfinite)
+    pair = pair_of(left, right, episodes, rollout, drop_nonfinite)
     if pair.dropped:
         warnings.append(f"{pair.dropped} rows with NaN or infinity were left out")
-    if _is_streamed(pair):
+    if is_streamed(pair):
         evidence = _streamed(left, right, pair, chosen, seed, drop_nonfinite, report)
         if evidence.dropped:
             warnings.append(f"{evidence.dropped} rows with NaN or infinity were left out")
@@ -140,123 +110,14 @@ def _gap_of(
     seed: int,
 ) -> float:
     """What a known-good transfer's identity leaves to the best map."""
-    pair = _pair(base, good, episodes, rollout, drop_nonfinite)
-    if _is_streamed(pair):
+    pair = pair_of(base, good, episodes, rollout, drop_nonfinite)
+    if is_streamed(pair):
         found = probes.streamed(
-            pair.transfer, pair.base, groups=_numbers(pair.groups), drop_nonfinite=drop_nonfinite, seed=seed
+            pair.transfer, pair.base, groups=numbers(pair.groups), drop_nonfinite=drop_nonfinite, seed=seed
         ).relation()
     else:
         found = probes.relation(pair.transfer, pair.base, groups=pair.groups, seed=seed)
     return float("nan") if found.gap is None else found.gap
-
-
-def _pair(
-    base: Subject,
-    transfer: Subject,
-    episodes: str | os.PathLike[str] | NDArray[Any] | None,
-    rollout: bool,
-    drop_nonfinite: bool,
-) -> _Pair:
-    """Both embeddings of the same states, each under the task that its model was trained on."""
-    if (base.embeddings is None) != (transfer.embeddings is None):
-        found = "embeddings" if transfer.embeddings is not None else "a checkpoint"
-        raise SubjectError(transfer.path, found, f"the same kind of file as {base.path}")
-    if base.embeddings is None or transfer.embeddings is None:
-        if rollout or episodes is not None:
-            raise SubjectError(transfer.path, "episodes for a checkpoint", "them with arrays of embeddings")
-        return _embedded(base, transfer)
-    a, b = base.embeddings, transfer.embeddings
-    if len(a) != len(b):
-        raise SubjectError(transfer.path, f"{len(b)} rows", f"{len(a)} rows, one for each of {base.path}")
-    _enough(transfer.path, len(a))
-    labels = _episode_labels(base, transfer, episodes)
-    stay = None
-    if not _is_large(a, b):
-        for subject, array in ((base, a), (transfer, b)):
-            bad = int((~probes.finite_rows(_matrix(array))).sum())
-            if bad and not drop_nonfinite:
-                found = f"{bad} of {len(array)} rows with NaN or infinity"
-                raise SubjectError(subject.path, found, "finite numbers, or --drop-nonfinite")
-        stay = probes.finite_rows(_matrix(a)) & probes.finite_rows(_matrix(b))
-        if not stay.all():
-            a, b = a[stay], b[stay]
-        _enough(transfer.path, len(a))
-        labels = None if labels is None else labels[stay]
-    dropped = 0 if stay is None else int((~stay).sum())
-    if rollout:
-        blocks = probes.rollout_blocks(a[:MOST_REMEMBERED], b[:MOST_REMEMBERED])
-        length = int((blocks == 0).sum())
-        return _Pair(a, b, np.arange(len(a)) // length, "shift", dropped=dropped)
-    return _Pair(a, b, labels, "episodes" if labels is not None else "moments", dropped=dropped)
-
-
-MOST_REMEMBERED = 100_000
-"""Rows at a rollout's beginning that its memory is judged by."""
-
-
-def _episode_labels(
-    base: Subject, transfer: Subject, episodes: str | os.PathLike[str] | NDArray[Any] | None
-) -> NDArray[Any] | None:
-    rows = len(base.embeddings) if base.embeddings is not None else 0
-    if episodes is not None:
-        named = isinstance(episodes, str | os.PathLike)
-        name = os.fspath(episodes) if isinstance(episodes, str | os.PathLike) else "episodes"
-        labels = read_labels(name) if named else np.asarray(episodes)
-        if labels.shape != (rows,):
-            raise SubjectError(name, f"shape {labels.shape}", f"({rows},), one for each row of {base.path}")
-        return labels
-    known = [e for e in (base.episodes, transfer.episodes) if e is not None]
-    if len(known) == 2 and not np.array_equal(known[0], known[1]):
-        raise SubjectError(transfer.path, "other episodes", f"those of {base.path}")
-    return known[0] if known else None
-
-
-def _embedded(base: Subject, transfer: Subject) -> _Pair:
-    """What both encoders make of the same states."""
-    tasks = require(base, "tasks", base.tasks)
-    other = require(transfer, "tasks", transfer.tasks)
-    if tasks.name != other.name:
-        raise SubjectError(
-            transfer.path, f"world {other.name!r}", f"{tasks.name!r}, the world of {base.path}"
-        )
-    pairs = tasks.paired_observations(None, 0)
-    embedded, predicted = [], []
-    for subject in (base, transfer):
-        encoder = require(subject, "encoder", subject.encoder)
-        parameters = require(subject, "parameters", subject.parameters)
-        seen = pairs.observations[require(subject, "task", subject.task)]
-        with one_thread():
-            points = encoder.embed(parameters, seen)
-        embedded.append(probes.as_matrix(points, f"{subject.path}: the embedding").reshape(points.shape))
-        has_model = any(name.startswith("transition/") for name in parameters) and points.dim() == 2
-        predict = getattr(encoder, "predict", None) if has_model else None
-        with one_thread():
-            predicted.append(None if predict is None else predict(parameters, points).double().numpy())
-    return _Pair(embedded[0], embedded[1], pairs.groups, None, tasks.variables(), predicted[0], predicted[1])
-
-
-def _matrix(x: NDArray[Any]) -> NDArray[np.float64]:
-    return x.reshape(len(x), -1).astype(np.float64)
-
-
-def _enough(path: str, rows: int) -> None:
-    if rows < probes.MIN_STATES:
-        raise SubjectError(path, f"{rows} rows", f"at least {probes.MIN_STATES} paired states for a fit")
-
-
-def _is_large(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    return max(a.size, b.size) >= STREAMED_NUMBERS
-
-
-def _is_streamed(pair: _Pair) -> bool:
-    return _is_large(pair.base, pair.transfer)
-
-
-def _numbers(labels: NDArray[Any] | None) -> NDArray[np.int64] | None:
-    """Labels as numbers, which a stream deals its blocks by."""
-    if labels is None or labels.dtype.kind in "iu":
-        return labels
-    return np.unique(labels, return_inverse=True)[1].reshape(-1)
 
 
 def _frozen_readers(
@@ -286,7 +147,7 @@ class _Evidence:
 
 
 def _measured(
-    base: Subject, transfer: Subject, pair: _Pair, margin: float, seed: int, report: Progress
+    base: Subject, transfer: Subject, pair: Pair, margin: float, seed: int, report: Progress
 ) -> _Evidence:
     x = probes.as_matrix(pair.transfer, f"{transfer.path}: the embedding")
     y = probes.as_matrix(pair.base, f"{base.path}: the embedding")
@@ -333,7 +194,7 @@ def _measured(
 
 
 def _streamed(
-    base: Subject, transfer: Subject, pair: _Pair, margin: float, seed: int, drop: bool, report: Progress
+    base: Subject, transfer: Subject, pair: Pair, margin: float, seed: int, drop: bool, report: Progress
 ) -> _Evidence:
     """The same from one pass over arrays too large to hold: what needs all rows side by side is left out."""
     rows, seen = len(pair.base), 0
@@ -343,10 +204,10 @@ def _streamed(
         seen += more
         report(seen, rows)
 
-    numbers = _numbers(pair.groups)
+    labels = numbers(pair.groups)
     try:
         stream = probes.streamed(
-            pair.transfer, pair.base, groups=numbers, drop_nonfinite=drop, seed=seed, progress=advance
+            pair.transfer, pair.base, groups=labels, drop_nonfinite=drop, seed=seed, progress=advance
         )
         found = stream.relation(margin=margin)
     except probes.ProbeError as error:
@@ -366,7 +227,7 @@ def _streamed(
     measures["knn_overlap"] = Measure.undefined("too many rows to hold side by side")
     measures |= _spread(found.collapse)
     shown = np.unique(np.linspace(0, rows - 1, 2000).astype(np.int64))
-    drawn = [_matrix(v[shown]) for v in (pair.base, pair.transfer)]
+    drawn = [matrix(v[shown]) for v in (pair.base, pair.transfer)]
     stay = probes.finite_rows(drawn[0]) & probes.finite_rows(drawn[1])
     picture = Picture(drawn[0][stay], drawn[1][stay])
     return _Evidence(found, measures, None, picture, stream.nonfinite)
@@ -388,7 +249,7 @@ def _spread(lost: probes.Collapse) -> dict[str, Measure]:
 def _comparison(
     base: Subject,
     transfer: Subject,
-    pair: _Pair,
+    pair: Pair,
     evidence: _Evidence,
     frozen: tuple[str, ...] | None,
     margin_source: str,
@@ -400,7 +261,7 @@ def _comparison(
     return Comparison(
         base=FileRef(base.path, base.sha256, base.label),
         transfer=FileRef(transfer.path, transfer.sha256, transfer.label),
-        verdict=_verdict(found, frozen, own_states, transfer.success_states),
+        verdict=verdict_of(found, frozen, own_states, transfer.success_states),
         measures=evidence.measures,
         ladder=found.ladder.steps,
         shifted=found.ladder.shifted,
@@ -423,81 +284,3 @@ def _comparison(
         warnings=warnings,
         picture=evidence.picture,
     )
-
-
-def _verdict(
-    found: probes.RelationResult,
-    frozen: tuple[str, ...] | None,
-    own_states: int | None,
-    success_states: int | None,
-) -> Verdict:
-    sentence = _sentence(found)
-    if found.relation is None:
-        lost = found.mismatch >= CERTAIN and frozen != ()
-        return Verdict("fail" if lost else "inconclusive", sentence)
-    if found.relation == "matched":
-        if own_states is not None and success_states is not None and own_states < success_states:
-            sentence += f" But only {own_states} of {found.ladder.states} states are nearest to their own."
-            return Verdict("warn", sentence, found.relation)
-        deformed = found.rung is not None and (found.rung.r2.value or 0.0) < DEFORMED
-        return Verdict("warn" if deformed else "pass", sentence, found.relation)
-    if frozen == ():
-        sentence += " Nothing frozen reads the embedding, so this is no failure."
-        return Verdict("pass", sentence, found.relation, found.axes)
-    return Verdict("fail", sentence, found.relation, found.axes)
-
-
-def _sentence(found: probes.RelationResult) -> str:
-    identity = found.ladder["identity"].r2
-    before = "" if identity.value is None else f", {identity.value:.2f} before"
-    step = found.rung
-    r2 = "" if step is None or step.r2.value is None else f"R² {step.r2.value:.2f}"
-    also = " and displaced" if found.shifted else ""
-    axis = ("channel", "channels") if found.channels else ("axis", "axes")
-    match found.relation:
-        case None if found.mismatch >= CERTAIN:
-            return f"Not matched, but how it lies cannot be told ({found.reason})."
-        case None:
-            return f"Cannot tell: {found.reason}."
-        case "matched":
-            deformed = step is not None and (step.r2.value or 0.0) < DEFORMED
-            tail = ", though deformed" if deformed else ""
-            return f"Matched: the transfer lies in the base's embedding space{tail} ({r2})."
-        case "flipped":
-            axes = axes_in_words(found.axes, what=axis)
-            return f"Flipped: the base's embedding with {axes} negated{also} ({r2}{before})."
-        case "permuted" if found.grid != probes.UNTURNED:
-            flips = f", {axes_in_words(found.axes, what=axis)} negated" if found.axes else ""
-            return f"Permuted: the base's embedding with its grid {found.grid}{flips}{also} ({r2}{before})."
-        case "permuted":
-            return f"Permuted: the base's embedding with its axes swapped{also} ({r2}{before})."
-        case "rotated":
-            return f"Rotated: the base's embedding turned or reflected as a whole ({r2}{before})."
-        case "rescaled":
-            return f"Rescaled: the base's embedding at another scale ({r2}{before})."
-        case "affine":
-            how = "displaced" if found.shifted else "stretched or sheared"
-            return f"Affine: the base's embedding {how} ({r2}{before})."
-        case "collapsed":
-            base_rank, rank = found.effective_rank
-            return (
-                f"Collapsed: effective rank {rank:.2f} of the base's {base_rank:.2f}, "
-                f"variance {found.collapse.variance_ratio.value:.2g} times the base's."
-            )
-        case "unrelated":
-            best = max(s.r2.value for s in found.ladder.steps if s.r2.value is not None)
-            return f"Unrelated: no linear map brings the transfer to the base (best R² {best:.2f})."
-
-
-def axes_in_words(axes: tuple[int, ...], most: int = 6, what: tuple[str, str] = ("axis", "axes")) -> str:
-    """``axis 1``, ``axes 0 and 2``; beyond ``most`` they are counted. ``what`` names one and several.
-
-    >>> axes_in_words((0, 2, 3))
-    'axes 0, 2 and 3'
-    """
-    one, several = what
-    if len(axes) == 1:
-        return f"{one} {axes[0]}"
-    if len(axes) > most:
-        return f"{len(axes)} {several}"
-    return f"{several} {', '.join(map(str, axes[:-1]))} and {axes[-1]}"

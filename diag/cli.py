@@ -1,22 +1,17 @@
-"""The command line: one thin command per verb; whatever is heavy is imported inside the commands.
-
-Only this module turns exceptions into words and exit statuses: 0 done, 2 bad usage or input, 3 a fault
-of the program, 130 after Ctrl-C.
-"""
+"""The command line: one thin command per verb; whatever is heavy is imported inside the commands."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-import typer.exceptions
 
+from diag import _exit
+from diag._answer import UsageError, answer, check_writable, note, percent, say, write_line
 from diag._progress import progress_bar
 
 app = typer.Typer(
@@ -83,10 +78,6 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is in DI
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Begin anew over what is in DIR.")]
 
 
-class UsageError(ValueError):
-    """Options that contradict each other."""
-
-
 @app.command(short_help="Train, transfer, diagnose: the whole road, on a page.")
 def demo(
     out: Annotated[
@@ -118,11 +109,11 @@ def demo(
         settings or [],
         jobs or os.cpu_count() or 1,
         overwrite,
-        say=lambda words: _say(quiet, words),
+        say=lambda words: say(quiet, words),
         progress=lambda words, total: progress_bar(words, total, quiet),
     )
     if quiet:
-        _print(str(out / "index.html"))
+        write_line(str(out / "index.html"))
 
 
 @train_app.command("crar", short_help="Train CRAR base models.")
@@ -218,7 +209,7 @@ def _train(run: Any, jobs: int | None, resume: bool, overwrite: bool, quiet: boo
     members = prepare(run, resume, overwrite)
     todo = sum(run.phase.updates - m.step for m in members)
     if not members:
-        _say(quiet, f"{run.out}: all {len(run.seeds)} seeds are trained already")
+        say(quiet, f"{run.out}: all {len(run.seeds)} seeds are trained already")
         return
     count = jobs or (1 if run.device != "cpu" else min(os.cpu_count() or 1, len(members)))
     words = f"{len(members)} seed{'s' if len(members) > 1 else ''} × {run.phase.updates} updates"
@@ -231,7 +222,7 @@ def _train(run: Any, jobs: int | None, resume: bool, overwrite: bool, quiet: boo
     if lost:
         words = f"seed{'s' if len(lost) > 1 else ''} {', '.join(map(str, lost))} diverged: weights not finite"
         sys.stderr.write(f"warning: {words}; try a smaller learning rate\n")
-    _say(quiet, f"wrote {len(members)} checkpoint{'s' if len(members) > 1 else ''} to {run.out}")
+    say(quiet, f"wrote {len(members)} checkpoint{'s' if len(members) > 1 else ''} to {run.out}")
 
 
 @app.command("compare-embeddings", short_help="Did the transfer land, and if not, how does it lie?")
@@ -283,8 +274,8 @@ def compare_embeddings(
     from diag import compare
 
     inputs = [base, transfer, *(good or []), *([] if episodes is None else [episodes])]
-    _check_writable(html, *inputs)
-    with _percent("comparing", quiet or json) as step:
+    check_writable(html, *inputs)
+    with percent("comparing", quiet or json) as step:
         result = compare(
             base,
             transfer,
@@ -297,7 +288,7 @@ def compare_embeddings(
             seed=seed,
             progress=step,
         )
-    _answer(result, "comparison", json, html, quiet, verbose)
+    answer(result, "comparison", json, html, quiet, verbose)
 
 
 @app.command(short_help="Losses, and walls, between two checkpoints.")
@@ -326,7 +317,7 @@ def landscape(
     """
     from diag import landscape as take
 
-    _check_writable(html, a, b, *([] if third is None else [third]))
+    check_writable(html, a, b, *([] if third is None else [third]))
     total = points + (0 if third is None else steps * steps)
     with progress_bar("landscape", total, quiet or json, brief=third is None) as advance:
         seen = 0
@@ -347,7 +338,7 @@ def landscape(
             seed=seed,
             progress=step,
         )
-    _answer(result, "landscape", json, html, quiet, verbose)
+    answer(result, "landscape", json, html, quiet, verbose)
 
 
 @app.command(short_help="What does an embedding hold of what is known of each state?")
@@ -402,8 +393,8 @@ def probe(
     from diag import probe as look
 
     inputs = [p for p in (checkpoint, other, variables, episodes) if p is not None]
-    _check_writable(html, *inputs)
-    with _percent("probe", quiet or json) as step:
+    check_writable(html, *inputs)
+    with percent("probe", quiet or json) as step:
         result = look(
             checkpoint,
             other,
@@ -416,9 +407,9 @@ def probe(
             clusters=clusters,
             seed=seed,
             progress=step,
-            say=lambda words: None if quiet else _note(words),
+            say=lambda words: None if quiet else note(words),
         )
-    _answer(result, "probe", json, html, quiet, verbose)
+    answer(result, "probe", json, html, quiet, verbose)
 
 
 @app.command(short_help="Say what a checkpoint is.")
@@ -440,153 +431,27 @@ def show(
     if json:
         from diag.outputs.json import render
 
-        _print(render(found))
+        write_line(render(found))
     else:
         from diag.outputs import text
 
-        _print(
+        write_line(
             text.description(found, verbose).splitlines()[0] if quiet else text.description(found, verbose)
         )
 
 
-@contextmanager
-def _percent(words: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal for work that says how much of how much is done."""
-    with progress_bar(words, 100, quiet, brief=True) as advance:
-        seen = 0
-
-        def step(done: int, of: int) -> None:
-            nonlocal seen
-            advance(100 * done // of - seen)
-            seen = 100 * done // of
-
-        yield step
-
-
-def _answer(result: Any, kind: str, json: bool, html: Path | None, quiet: bool, verbose: bool) -> None:
-    """Write the report if one was asked for, then print the result; ``kind`` names its renderers."""
-    if html is not None:
-        from diag.outputs import html as page
-
-        _write(html, getattr(page, kind)(result))
-    if json:
-        from diag.outputs.json import render
-
-        _print(render(result))
-        return
-    from diag.outputs import text
-
-    _print(text.brief(result.verdict) if quiet else getattr(text, kind)(result, verbose))
-    _say(quiet or html is None, f"\nreport: {html}")
-
-
-def _say(quiet: bool, words: str) -> None:
-    if not quiet:
-        _print(words)
-
-
-def _note(words: str) -> None:
-    sys.stderr.write(words + "\n")
-
-
-def _print(words: str) -> None:
-    sys.stdout.write(words + "\n")
-
-
-def _check_writable(path: Path | None, *inputs: Path) -> None:
-    """Refuse a place that cannot be written before any work is done for it."""
-    if path is not None:
-        if any(path.exists() and file.exists() and path.samefile(file) for file in inputs):
-            raise UsageError(f"{path}: found an input of this command, expected another file to write")
-        folder = path.parent
-        if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "no ordinary file"
-            raise UsageError(f"{path}: found {kind}, expected a file to write")
-        if not folder.is_dir():
-            raise UsageError(f"{path}: found no folder {folder}, expected one to write to")
-        if not os.access(folder, os.W_OK):
-            raise UsageError(f"{path}: found a folder that cannot be written, expected one that can")
-
-
-def _write(path: Path, content: str) -> None:
-    from trainers.checkpoint import write_atomically
-
-    write_atomically(path.resolve(), content.encode())
-
-
-# Where the exceptions live that mean bad input. They are looked up after something was raised, and only
-# in modules that are loaded by then, so that no command pays for importing what it does not use.
-_BAD_INPUT = {
-    "diag.cli": ("UsageError",),
-    "diag.subject": ("SubjectError",),
-    "diag._landscape": ("LandscapeError",),
-    "probes": ("ProbeError",),
-    "trainers.checkpoint": ("CheckpointError",),
-    "trainers.settings": ("SettingsError",),
-    "trainers.plan": ("PlanError",),
-    "trainers.run": ("RunError",),
-    "trainers.envs": ("UnknownWorldError",),
-}
-
-
-def _is_bad_input(error: Exception) -> bool:
-    return isinstance(error, UsageError) or any(
-        isinstance(error, getattr(sys.modules[module], name))
-        for module, names in _BAD_INPUT.items()
-        for name in names
-        if module in sys.modules
-    )
+def run(arguments: list[str]) -> int:
+    """Run a command line and return its exit status."""
+    return _exit.run(app, arguments)
 
 
 def main() -> None:
-    """The console script: run a command, and turn what it raises into one line and an exit status."""
+    """The console script: run a command, and exit with its status."""
     # What a terminal cannot show is escaped, not a reason to fail.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
-
-
-def run(arguments: list[str]) -> int:
-    """Run a command line and return its exit status."""
-    verbose = any(a in ("--verbose", "-v") for a in arguments)
-    try:
-        status = typer.main.get_command(app).main(arguments, prog_name="diag", standalone_mode=False)
-        sys.stdout.flush()
-        return status if isinstance(status, int) else 0
-    except typer.exceptions.TyperException as error:
-        words = str(getattr(error, "format_message", error.__str__)())
-        if words.startswith("Usage:"):  # a group without a command: its help is the answer
-            _print(words)
-            return 2
-        return _fail(f"{words.rstrip('.')} (see --help)", 2)
-    except (KeyboardInterrupt, typer.Abort):
-        return 130
-    except typer.Exit as error:
-        return error.exit_code
-    except BrokenPipeError:
-        # The reader went away (diag … | head): nothing is wrong, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{place}{error.strerror or error}", 2)
-    except Exception as error:
-        words = " ".join(str(error).split())
-        if _is_bad_input(error):
-            return _fail(words, 2)
-        if isinstance(error, MemoryError):
-            return _fail(f"not enough memory for this input {words}".rstrip(), 2)
-        if verbose:
-            import traceback
-
-            traceback.print_exc()
-        return _fail(f"internal error: {type(error).__name__}: {words} (see --verbose)", 3)
-
-
-def _fail(words: str, status: int) -> int:
-    sys.stderr.write(f"diag: {words}\n")
-    return status
 
 
 if __name__ == "__main__":

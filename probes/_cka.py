@@ -11,6 +11,9 @@ from probes._resampling import Labels, similarity
 MIN_DEBIASED = 4
 """Rows that the unbiased estimate needs: it divides by n − 3."""
 
+UNBIASED_ZERO = 1e-10
+"""Share of the biased self-similarity below which the unbiased one is 0 to rounding."""
+
 
 def cka(
     x: ArrayLike,
@@ -59,7 +62,8 @@ def debiased_cka(m: Moments) -> tuple[float | None, str]:
 
     x_self = hsic(float(xx), m.xx_by_xx, x_total**2, float(x_own))
     y_self = hsic(float(yy), m.yy_by_yy, y_total**2, float(y_own))
-    if x_self <= 0 or y_self <= 0:
+    # Where all rows but one are equal both are 0, and what rounding leaves of it says nothing.
+    if x_self <= UNBIASED_ZERO * xx or y_self <= UNBIASED_ZERO * yy:
         return None, "an unbiased self-similarity is not positive"
     value = hsic(float(xy), m.xx_by_yy, x_total * y_total, float(cross)) / np.sqrt(x_self * y_self)
     return float(value), ""

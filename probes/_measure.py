@@ -57,10 +57,10 @@ def real_matrix(x: ArrayLike, name: str = "x") -> Floats:
         raise ProbeError(f"{name} holds {array.dtype} values, expected real numbers")
     if array.ndim < 2:
         raise ProbeError(f"{name} has shape {array.shape}, expected (n, d) or (n, ...)")
-    matrix = array.reshape(array.shape[0], -1).astype(np.float64, copy=False)
-    if matrix.shape[1] == 0:
+    columns = int(np.prod(array.shape[1:]))
+    if columns == 0:
         raise ProbeError(f"{name} has shape {array.shape}: no columns")
-    return matrix
+    return np.asarray(array.reshape(array.shape[0], columns), np.float64)
 
 
 def finite_rows(matrix: Floats) -> Bools:
@@ -81,10 +81,15 @@ def as_matrix(x: ArrayLike, name: str = "x") -> Floats:
         raise ProbeError(
             f"{name} has {bad} of {len(matrix)} rows with NaN or infinity, expected finite numbers"
         )
-    largest = float(np.abs(matrix).max())
+    check_size(matrix, name)
+    return matrix
+
+
+def check_size(matrix: Floats, name: str) -> None:
+    """Raises :class:`ProbeError` for numbers whose squares float64 cannot hold."""
+    largest = float(np.abs(matrix).max(initial=0.0))
     if not (largest == 0 or SMALLEST <= largest <= LARGEST):
         raise ProbeError(f"{name} has values of size {largest:.0e}, expected {SMALLEST:.0e} to {LARGEST:.0e}")
-    return matrix
 
 
 def drop_nonfinite(*arrays: ArrayLike) -> tuple[tuple[ArrayLike, ...], Bools]:

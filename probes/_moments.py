@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from probes._measure import ROUNDING, Floats
+from probes._measure import ROUNDING, Bools, Floats
 
 
 @dataclass(frozen=True)
@@ -143,17 +143,20 @@ class Moments:
         return float(about - 4 * mean @ self.x_by_xx - 3 * self.n * square**2)
 
     @property
-    def x_moves(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def x_moves(self) -> Bools:
         """(d₁,) which columns of x vary by more than rounding."""
-        return moves(self.x_scatter, self.n, self.x_frame)
+        return moves(self.x_scatter, self.xx, self.n, self.x_frame)
 
     @property
-    def y_moves(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def y_moves(self) -> Bools:
         """The same of y."""
-        return moves(self.y_scatter, self.n, self.y_frame)
+        return moves(self.y_scatter, self.yy, self.n, self.y_frame)
 
 
-def moves(scatter: Floats, n: int, frame: Frame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """(d,) which columns vary by more than float64 leaves of a constant at their offset."""
-    spread = np.sqrt(np.clip(np.diag(scatter), 0, None) / n) * frame.unit
-    return np.asarray(spread > ROUNDING * (np.abs(frame.origin) + spread))
+def moves(scatter: Floats, squares: Floats, n: int, frame: Frame) -> Bools:
+    """(d,) which columns vary by more than float64 leaves of a constant: at its offset from zero, and at its
+    offset from the frame's origin, where the scatter is a difference of sums of ``squares``."""
+    variation = np.clip(np.diag(scatter), 0, None)
+    spread = np.sqrt(variation / n) * frame.unit
+    at_zero = spread > ROUNDING * (np.abs(frame.origin) + spread)
+    return np.asarray(at_zero & (variation > ROUNDING * np.diag(squares)))

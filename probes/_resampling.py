@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from probes._measure import ArrayLike, Floats, Measure, ProbeError, as_pair
+from probes._measure import ROUNDING, ArrayLike, Floats, Measure, ProbeError, as_pair, is_constant
 from probes._moments import Frame, Moments
 
 Labels: TypeAlias = Sequence[int] | NDArray[Any]
@@ -217,4 +217,5 @@ def compressed(x: Floats) -> Floats:
 
     frame = Frame.of(x)
     left, values, _ = svd(frame(x), full_matrices=False)
-    return np.asarray(left * (values * frame.unit))
+    rank = int((values > ROUNDING * values[0]).sum()) if not is_constant(x) else 1
+    return np.asarray(left[:, :rank] * (values[:rank] * frame.unit))

@@ -18,7 +18,16 @@ from probes._cka import biased_cka, debiased_cka
 from probes._collapse import Collapse, collapse_of
 from probes._distance import Distance
 from probes._maps import RUNGS, Map, fitted
-from probes._measure import CONSTANT_BASE, ArrayLike, Floats, Measure, ProbeError, finite_rows, real_matrix
+from probes._measure import (
+    CONSTANT_BASE,
+    ArrayLike,
+    Floats,
+    Measure,
+    ProbeError,
+    check_size,
+    finite_rows,
+    real_matrix,
+)
 from probes._moments import Frame, Moments
 from probes._nulls import association
 from probes._procrustes import shape_overlap
@@ -84,6 +93,8 @@ class Stream:
             label = None if label is None else label[stay]
         if len(left) == 0:
             return
+        check_size(left, "x")
+        check_size(right, "y")
         if self._frames is None:
             self._begin(left, right)
         assert self._frames is not None
@@ -168,12 +179,10 @@ class Stream:
         mean = interval(float(each.sum() / total.n), draws, len(filled), low=0.0)
         if not total.y_moves.any():
             return Distance(np.empty(0), axes, mean, Measure.undefined(CONSTANT_BASE))
-        relative = interval(
-            float(each.sum() / total.n / np.sqrt(spread.sum() / total.n)),
-            draws / np.sqrt((weights @ spread) / (weights @ rows)),
-            len(filled),
-            low=0.0,
-        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shares = draws / np.sqrt((weights @ spread) / (weights @ rows))
+        value = float(each.sum() / total.n / np.sqrt(spread.sum() / total.n))
+        relative = interval(value, shares, len(filled), low=0.0)
         return Distance(np.empty(0), axes, mean, relative)
 
     def collapse(self) -> Collapse:

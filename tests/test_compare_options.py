@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import diag
-from diag import _compare, cli
+from diag import _pairing, cli
 from diag.outputs import html, text
 from diag.outputs.json import render
 from diag.sources import arrays
@@ -162,7 +162,7 @@ def test_large_arrays_are_read_once_and_say_the_same(
 ) -> None:
     base, transfer, y = flip
     held = diag.compare(base, transfer)
-    monkeypatch.setattr(_compare, "STREAMED_NUMBERS", 100)
+    monkeypatch.setattr(_pairing, "STREAMED_NUMBERS", 100)
     monkeypatch.setattr(arrays, "MAPPED_BYTES", 100)
     read = diag.compare(base, transfer)
     assert (read.relation, read.verdict.axes, read.base.sha256) == ("flipped", (1,), held.base.sha256)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diag.outputs.text import MEASURES, chance, counted, number
+from diag.outputs.text import MEASURES, counted, number, p_value
 from diag.result import Comparison, Landscape, Picture
 from probes import Measure
 from reports import Figure, Page, Section, charts, render
@@ -252,7 +252,7 @@ def measure_table(result: Comparison) -> pd.DataFrame:
                 "measure": label(name),
                 "value": number(m.value),
                 "95% interval": span(m),
-                "by chance": "" if m.p is None else chance(m.p),
+                "p": "" if m.p is None else p_value(m.p),
             }
             for name, m in result.measures.items()
         ]

@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 from diag.outputs.html import footer, warning_words
 from diag.outputs.probe_text import (
     UNITS,
-    chance_in_words,
     fit,
     notes_in_words,
     rows_in_words,
     score,
     score_span,
 )
-from diag.outputs.text import number, plain
+from diag.outputs.text import number, p_value, plain
 from diag.probed import Column, Finding, Probed
 from probes import Projection, Variable
 from reports import Figure, Page, Section, charts, render
@@ -79,7 +78,7 @@ def _probes(result: Probed) -> Section:
                 "95% interval": score_span(f.probe.score),
                 "shuffled": score(f.probe.shuffled),
                 "selectivity": score(f.probe.selectivity),
-                "p": chance_in_words(f.probe.p),
+                "p": p_value(f.probe.p),
                 "reading": f.reading or "–",
             }
             | ({"change": (result.changes[name] or "–") if letter == "B" else ""} if result.changes else {})
@@ -131,7 +130,7 @@ def _correlations(result: Probed) -> Section:
                 "95% below": score(cca.random_high),
                 "highest": score(cca.random_most),
                 "factor": "–" if cca.factor is None else f"{number(cca.factor, 1)}×",
-                "p": chance_in_words(cca.p),
+                "p": p_value(cca.p),
             }
             for letter, name, cca in found
         ]
@@ -172,7 +171,7 @@ def _clusters(result: Probed) -> list[Section]:
         _row(result, letter, name)
         | {
             "AMI": score(f.clusters.ami),
-            "p": chance_in_words(f.clusters.p),
+            "p": p_value(f.clusters.p),
             "cluster": str(index),
             "rows": str(int(counts.sum())),
             "events in it": ", ".join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterable
 
-from diag.outputs.text import BAR, WIDTH, headline, number, plain, short, warning_lines
+from diag.outputs.text import BAR, WIDTH, headline, number, p_value, plain, short, warning_lines
 from diag.probed import Column, Finding, Probed
 from probes import Measure
 
@@ -161,7 +161,7 @@ def _cluster_count(found: Finding) -> str:
 
 
 def _p(p: float | None) -> str:
-    return "" if p is None else f"  p {chance_in_words(p)}"
+    return "" if p is None else f"  p {p_value(p)}"
 
 
 def score(value: float | None) -> str:
@@ -180,11 +180,6 @@ def score_span(measure: Measure) -> str:
     if measure.low is None or measure.high is None:
         return ""
     return f"[{score(measure.low)}, {score(measure.high)}]"
-
-
-def chance_in_words(p: float | None) -> str:
-    """A p-value to three decimals; a dash for none."""
-    return "–" if p is None else f"{p:.3f}"
 
 
 def _explained(column: Column) -> str:

@@ -132,16 +132,16 @@ def _measure(label: str, measure: Measure) -> str:
     if measure.value is None:
         return f"  {label:34} – {textwrap.shorten(measure.reason or '', 40)}"
     line = f"  {label:34} {number(measure.value)} {span(measure)}".rstrip()
-    return line if measure.p is None else f"{line:60} {chance(measure.p)}"
+    return line if measure.p is None else f"{line:60} p {p_value(measure.p)}"
 
 
-def chance(p: float) -> str:
-    """A p-value for a person.
+def p_value(p: float | None) -> str:
+    """A p-value to three decimals; a dash for none.
 
-    >>> chance(0.0431), chance(1e-9)
-    ('p = 0.04', 'p < 0.001')
+    >>> p_value(0.0431), p_value(1e-9), p_value(None)
+    ('0.043', '< 0.001', '–')
     """
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.01 else f"p = {p:.2f}"
+    return "–" if p is None else "< 0.001" if p < 0.0005 else f"{p:.3f}"
 
 
 def warning_lines(warnings: Iterable[str]) -> list[str]:

@@ -1,0 +1,79 @@
+"""Exceptions into one line of words and an exit status; nothing else in the project does that.
+
+0 done, 2 bad usage or input, 3 a fault of the program, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+import typer.exceptions
+
+from diag._answer import write_line
+
+# Where the exceptions live that mean bad input. They are looked up after something was raised, and only
+# in modules that are loaded by then, so that no command pays for importing what it does not use.
+_BAD_INPUT = {
+    "diag._answer": ("UsageError",),
+    "diag.subject": ("SubjectError",),
+    "diag._landscape": ("LandscapeError",),
+    "probes": ("ProbeError",),
+    "trainers.checkpoint": ("CheckpointError",),
+    "trainers.settings": ("SettingsError",),
+    "trainers.plan": ("PlanError",),
+    "trainers.run": ("RunError",),
+    "trainers.envs": ("UnknownWorldError",),
+}
+
+
+def _is_bad_input(error: Exception) -> bool:
+    return any(
+        isinstance(error, getattr(sys.modules[module], name))
+        for module, names in _BAD_INPUT.items()
+        for name in names
+        if module in sys.modules
+    )
+
+
+def run(app: typer.Typer, arguments: list[str]) -> int:
+    """Run a command line of ``app`` and return its exit status."""
+    verbose = any(a in ("--verbose", "-v") for a in arguments)
+    try:
+        status = typer.main.get_command(app).main(arguments, prog_name="diag", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except typer.exceptions.TyperException as error:
+        words = str(getattr(error, "format_message", error.__str__)())
+        if words.startswith("Usage:"):  # a group without a command: its help is the answer
+            write_line(words)
+            return 2
+        return _fail(f"{words.rstrip('.')} (see --help)", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except typer.Exit as error:
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader went away (diag … | head): nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{place}{error.strerror or error}", 2)
+    except Exception as error:
+        words = " ".join(str(error).split())
+        if _is_bad_input(error):
+            return _fail(words, 2)
+        if isinstance(error, MemoryError):
+            return _fail(f"not enough memory for this input {words}".rstrip(), 2)
+        if verbose:
+            import traceback
+
+            traceback.print_exc()
+        return _fail(f"internal error: {type(error).__name__}: {words} (see --verbose)", 3)
+
+
+def _fail(words: str, status: int) -> int:
+    sys.stderr.write(f"diag: {words}\n")
+    return status

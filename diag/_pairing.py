@@ -1,0 +1,145 @@
+"""Two subjects -> both embeddings of the same rows, and which of those rows hang together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import probes
+from diag._threads import one_thread
+from diag.sources.arrays import read_labels
+from diag.subject import Subject, SubjectError, require
+
+STREAMED_NUMBERS = 2**25
+"""Numbers in an array from which the pair is read once, in batches, and never held whole: 256 MB."""
+
+MOST_REMEMBERED = 100_000
+"""Rows at a rollout's beginning that its memory is judged by."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both embeddings of the same rows, and what hangs together among them."""
+
+    base: NDArray[Any]
+    """(n, ...)"""
+    transfer: NDArray[Any]
+    groups: NDArray[Any] | None
+    """(n,) the state, episode or block of each row; None where equal rows are one state."""
+    null: probes.Null | None
+    """How rows may be exchanged if the embeddings are unrelated; None where groups are states."""
+    variables: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    base_predictions: NDArray[np.float64] | None = None
+    transfer_predictions: NDArray[np.float64] | None = None
+    dropped: int = 0
+    """Rows left out because they had NaN or infinity."""
+
+
+def pair_of(
+    base: Subject,
+    transfer: Subject,
+    episodes: str | os.PathLike[str] | NDArray[Any] | None,
+    rollout: bool,
+    drop_nonfinite: bool,
+) -> Pair:
+    """Both embeddings of the same states, each under the task that its model was trained on."""
+    if (base.embeddings is None) != (transfer.embeddings is None):
+        found = "embeddings" if transfer.embeddings is not None else "a checkpoint"
+        raise SubjectError(transfer.path, found, f"the same kind of file as {base.path}")
+    if base.embeddings is None or transfer.embeddings is None:
+        if rollout or episodes is not None:
+            raise SubjectError(transfer.path, "episodes for a checkpoint", "them with arrays of embeddings")
+        return _embedded(base, transfer)
+    a, b = base.embeddings, transfer.embeddings
+    if len(a) != len(b):
+        raise SubjectError(transfer.path, f"{len(b)} rows", f"{len(a)} rows, one for each of {base.path}")
+    _enough(transfer.path, len(a))
+    labels = _episode_labels(base, transfer, episodes)
+    stay = None
+    if not _is_large(a, b):
+        for subject, array in ((base, a), (transfer, b)):
+            bad = int((~probes.finite_rows(matrix(array))).sum())
+            if bad and not drop_nonfinite:
+                found = f"{bad} of {len(array)} rows with NaN or infinity"
+                raise SubjectError(subject.path, found, "finite numbers, or --drop-nonfinite")
+        stay = probes.finite_rows(matrix(a)) & probes.finite_rows(matrix(b))
+        if not stay.all():
+            a, b = a[stay], b[stay]
+        _enough(transfer.path, len(a))
+        labels = None if labels is None else labels[stay]
+    dropped = 0 if stay is None else int((~stay).sum())
+    if rollout:
+        blocks = probes.rollout_blocks(a[:MOST_REMEMBERED], b[:MOST_REMEMBERED])
+        length = int((blocks == 0).sum())
+        return Pair(a, b, np.arange(len(a)) // length, "shift", dropped=dropped)
+    return Pair(a, b, labels, "episodes" if labels is not None else "moments", dropped=dropped)
+
+
+def _episode_labels(
+    base: Subject, transfer: Subject, episodes: str | os.PathLike[str] | NDArray[Any] | None
+) -> NDArray[Any] | None:
+    rows = len(base.embeddings) if base.embeddings is not None else 0
+    if episodes is not None:
+        named = isinstance(episodes, str | os.PathLike)
+        name = os.fspath(episodes) if isinstance(episodes, str | os.PathLike) else "episodes"
+        labels = read_labels(name) if named else np.asarray(episodes)
+        if labels.shape != (rows,):
+            raise SubjectError(name, f"shape {labels.shape}", f"({rows},), one for each row of {base.path}")
+        return labels
+    known = [e for e in (base.episodes, transfer.episodes) if e is not None]
+    if len(known) == 2 and not np.array_equal(known[0], known[1]):
+        raise SubjectError(transfer.path, "other episodes", f"those of {base.path}")
+    return known[0] if known else None
+
+
+def _embedded(base: Subject, transfer: Subject) -> Pair:
+    """What both encoders make of the same states."""
+    tasks = require(base, "tasks", base.tasks)
+    other = require(transfer, "tasks", transfer.tasks)
+    if tasks.name != other.name:
+        raise SubjectError(
+            transfer.path, f"world {other.name!r}", f"{tasks.name!r}, the world of {base.path}"
+        )
+    pairs = tasks.paired_observations(None, 0)
+    embedded, predicted = [], []
+    for subject in (base, transfer):
+        encoder = require(subject, "encoder", subject.encoder)
+        parameters = require(subject, "parameters", subject.parameters)
+        seen = pairs.observations[require(subject, "task", subject.task)]
+        with one_thread():
+            points = encoder.embed(parameters, seen)
+        embedded.append(probes.as_matrix(points, f"{subject.path}: the embedding").reshape(points.shape))
+        has_model = any(name.startswith("transition/") for name in parameters) and points.dim() == 2
+        predict = getattr(encoder, "predict", None) if has_model else None
+        with one_thread():
+            predicted.append(None if predict is None else predict(parameters, points).double().numpy())
+    return Pair(embedded[0], embedded[1], pairs.groups, None, tasks.variables(), predicted[0], predicted[1])
+
+
+def matrix(x: NDArray[Any]) -> NDArray[np.float64]:
+    return x.reshape(len(x), -1).astype(np.float64)
+
+
+def _enough(path: str, rows: int) -> None:
+    if rows < probes.MIN_STATES:
+        raise SubjectError(path, f"{rows} rows", f"at least {probes.MIN_STATES} paired states for a fit")
+
+
+def _is_large(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    return max(a.size, b.size) >= STREAMED_NUMBERS
+
+
+def is_streamed(pair: Pair) -> bool:
+    return _is_large(pair.base, pair.transfer)
+
+
+def numbers(labels: NDArray[Any] | None) -> NDArray[np.int64] | None:
+    """Labels as numbers, which a stream deals its blocks by."""
+    if labels is None or labels.dtype.kind in "iu":
+        return labels
+    return np.unique(labels, return_inverse=True)[1].reshape(-1)
