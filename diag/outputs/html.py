@@ -233,8 +233,8 @@ def ladder_section(result: Comparison) -> Section:
     words = [
         "How much of the base's embedding each family of maps recovers from the transfer's, fitted on one "
         "half of the states and scored on the other.",
-        "The smallest map that does about as well as the best names the relation, there or back: a bent or "
-        "noisy embedding makes every map from it look worse than one that shrinks, and no map to it.",
+        "The smallest map that does about as well as the best, from the transfer to the base or back, names "
+        "the relation: noise or a bend in one of them favours maps from it that shrink, but not maps to it.",
     ]
     if result.channels:
         words.append("The maps act on channels, alike at every place of the grid.")
