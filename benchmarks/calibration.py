@@ -246,14 +246,13 @@ def coverage(pool: Map, quick: bool) -> None:
     print("|---|---|---|" + "---|" * len(sizes))
     for d, bent in ((2, 0.0), (2, 0.4), (8, 0.0), (32, 0.0)):
         true = truths(d, bent, sizes)
-        trials = 20 if quick else 300
+        trials = 20 if quick else 400
         found = {n: list(pool(partial(intervals_of, d, n, bent), range(trials))) for n in sizes}
         for name in true[sizes[0]]:
             cells = []
             for n in sizes:
-                held = [
-                    low <= true[n][name] <= high for f in found[n] if name in f for _, low, high in [f[name]]
-                ]
+                ends = [f[name] for f in found[n] if name in f]
+                held = [low <= true[n][name] <= high for low, high in ends]
                 cells.append(f"{np.mean(held):.1%}" if len(held) > trials / 2 else "–")
             print(f"| {name} | {d} | {bent:g} | " + " | ".join(cells) + " |", flush=True)
 
