@@ -401,7 +401,7 @@ def tasks(quick: bool) -> dict[str, list[Callable[[], Task]]]:
     cca += [lambda t=t: cca_task(*large, t) for t in (np.float64, np.float32)]
     shapes = [(500, 32), (300, 1000)] if quick else [(1000, 64), (10_000, 256), (500, 4096)]
     cka = [lambda s=s, t=t: cka_task(*s, t) for s in shapes for t in (np.float64, np.float32)]
-    sizes = [(1000, 32, 1000)] if quick else [(1000, 32, 1000), (2000, 64, 1000), (10_000, 256, 20)]
+    sizes = [(1000, 32, 1000)] if quick else [(1000, 32, 1000), (2000, 64, 1000), (10_000, 256, 100)]
     null = [lambda s=s: null_task("cka", s[0], s[1], s[2]) for s in sizes]
     shapes = [(300, 3), (1000, 8)] if quick else [(300, 3), (1000, 2), (1000, 3), (1000, 8)]
     procrustes = [lambda s=s: null_task("procrustes", *s) for s in shapes]

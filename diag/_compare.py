@@ -27,6 +27,12 @@ Source: TypeAlias = "str | os.PathLike[str] | Subject | NDArray[Any] | Tensor"
 
 KNOWN_MARGIN = "the default (docs/results.md)"
 
+WIDE_MARGIN = 0.2
+"""Margin from known-good transfers that is worth a warning: four times the default."""
+
+NOT_GOOD = ("flipped", "permuted", "rotated", "collapsed", "unrelated")
+"""What no margin makes good."""
+
 MOST_NEIGHBOURS = 5000
 """Rows up to which neighbour overlap is taken: beyond, it would cost more than all the rest."""
 
@@ -78,16 +84,22 @@ def compare(
     frozen = _frozen_readers(left, right, unfrozen, warnings)
     chosen, source = (margin, "given") if margin is not None else (probes.MARGIN, KNOWN_MARGIN)
     if good:
-        gaps = [
-            _gap_of(left, opened(one, "known-good array"), episodes, rollout, drop_nonfinite, seed)
-            for one in good
-        ]
-        chosen, source = probes.equivalence_margin(gaps), f"from {len(gaps)} known-good transfers"
+        known = [opened(one, f"known-good array {i}") for i, one in enumerate(good)]
+
+        def paired(other: Subject) -> Pair:
+            return pair_of(left, other, episodes, rollout, drop_nonfinite)
+
+        chosen = probes.equivalence_margin(_gaps(left, right, known, paired, drop_nonfinite, seed))
+        source = f"from {len(known)} known-good transfers"
+        if chosen > WIDE_MARGIN:
+            warnings.append(f"the known-good transfers lie far apart: a margin of {chosen:.2f} is wide")
     pair = pair_of(left, right, episodes, rollout, drop_nonfinite)
     if pair.dropped:
         warnings.append(f"{pair.dropped} rows with NaN or infinity were left out")
     if is_streamed(pair):
         evidence = _streamed(left, right, pair, chosen, seed, drop_nonfinite, report)
+        if pair.base.ndim == 4:
+            warnings.append("the grids are too large to hold: compared number by number, not by channels")
         if evidence.dropped:
             warnings.append(f"{evidence.dropped} rows with NaN or infinity were left out")
     else:
@@ -101,23 +113,30 @@ def _equal(a: Subject, b: Subject) -> bool:
     return a.identity is not None and a.identity == b.identity
 
 
-def _gap_of(
+def _gaps(
     base: Subject,
-    good: Subject,
-    episodes: str | os.PathLike[str] | NDArray[Any] | None,
-    rollout: bool,
+    transfer: Subject,
+    good: Sequence[Subject],
+    paired: Callable[[Subject], Pair],
     drop_nonfinite: bool,
     seed: int,
-) -> float:
-    """What a known-good transfer's identity leaves to the best map."""
-    pair = pair_of(base, good, episodes, rollout, drop_nonfinite)
-    if is_streamed(pair):
-        found = probes.streamed(
-            pair.transfer, pair.base, groups=numbers(pair.groups), drop_nonfinite=drop_nonfinite, seed=seed
-        ).relation()
-    else:
-        found = probes.relation(pair.transfer, pair.base, groups=pair.groups, seed=seed)
-    return float("nan") if found.gap is None else found.gap
+) -> list[float]:
+    """What each known-good transfer's identity leaves to the best map, at most."""
+    gaps: list[float] = []
+    seen = {base.sha256: "the base itself", transfer.sha256: "the transfer itself"}
+    for one in good:
+        if one.sha256 in seen:
+            raise SubjectError(one.path, seen[one.sha256], "another transfer that is known to be good")
+        seen[one.sha256] = "a known-good transfer for the second time"
+        pair = paired(one)
+        if is_streamed(pair):
+            found = _read(pair, drop_nonfinite, seed, lambda rows: None).relation()
+        else:
+            found = probes.relation(pair.transfer, pair.base, groups=pair.groups, seed=seed)
+        if found.relation in NOT_GOOD:
+            raise SubjectError(one.path, f"a transfer that is {found.relation}", "one known to be good")
+        gaps.append(float("nan") if found.gap_high is None else found.gap_high)
+    return gaps
 
 
 def _frozen_readers(
@@ -204,14 +223,16 @@ def _streamed(
         seen += more
         report(seen, rows)
 
-    labels = numbers(pair.groups)
     try:
-        stream = probes.streamed(
-            pair.transfer, pair.base, groups=labels, drop_nonfinite=drop, seed=seed, progress=advance
-        )
+        stream = _read(pair, drop, seed, advance)
         found = stream.relation(margin=margin)
     except probes.ProbeError as error:
-        raise SubjectError(f"{base.path} and {transfer.path}", str(error), "or --drop-nonfinite") from None
+        both = f"{base.path} and {transfer.path}"
+        wanted = "finite numbers, or --drop-nonfinite" if "NaN" in str(error) else "finite numbers in range"
+        raise SubjectError(both, str(error), wanted) from None
+    if stream.rows - stream.nonfinite < probes.MIN_STATES:
+        left = stream.rows - stream.nonfinite
+        raise SubjectError(transfer.path, f"{left} finite rows", f"at least {probes.MIN_STATES} for a fit")
     measures: dict[str, Measure] = {}
     if pair.base.shape == pair.transfer.shape:
         distance = stream.l2()
@@ -231,6 +252,17 @@ def _streamed(
     stay = probes.finite_rows(drawn[0]) & probes.finite_rows(drawn[1])
     picture = Picture(drawn[0][stay], drawn[1][stay])
     return _Evidence(found, measures, None, picture, stream.nonfinite)
+
+
+def _read(pair: Pair, drop: bool, seed: int, progress: Callable[[int], None]) -> probes.Stream:
+    return probes.streamed(
+        pair.transfer,
+        pair.base,
+        groups=numbers(pair.groups),
+        drop_nonfinite=drop,
+        seed=seed,
+        progress=progress,
+    )
 
 
 def _no_distance(transfer: int, base: int) -> dict[str, Measure]:

@@ -18,8 +18,11 @@ from diag.subject import Subject, SubjectError, require
 STREAMED_NUMBERS = 2**25
 """Numbers in an array from which the pair is read once, in batches, and never held whole: 256 MB."""
 
-MOST_REMEMBERED = 100_000
-"""Rows at a rollout's beginning that its memory is judged by."""
+MOST_REMEMBERED = 2**22
+"""Numbers at a rollout's beginning that its memory is judged by."""
+
+SUMS = 24
+"""Rows a dimension below which a stream's sums would take more memory than the data themselves."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,15 @@ def pair_of(
         labels = None if labels is None else labels[stay]
     dropped = 0 if stay is None else int((~stay).sum())
     if rollout:
-        blocks = probes.rollout_blocks(a[:MOST_REMEMBERED], b[:MOST_REMEMBERED])
+        some = slice(MOST_REMEMBERED // max(a[0].size, b[0].size, 1) + probes.MIN_STATES)
+        head = [matrix(v[some]) for v in (a, b)]
+        finite = probes.finite_rows(head[0]) & probes.finite_rows(head[1])
+        _enough(transfer.path, int(finite.sum()))
+        blocks = probes.rollout_blocks(head[0][finite], head[1][finite])
         length = int((blocks == 0).sum())
         return Pair(a, b, np.arange(len(a)) // length, "shift", dropped=dropped)
+    if labels is not None and (episodes_in := len(np.unique(labels))) < probes.MIN_STATES:
+        raise SubjectError(transfer.path, f"{episodes_in} episodes", f"at least {probes.MIN_STATES}")
     return Pair(a, b, labels, "episodes" if labels is not None else "moments", dropped=dropped)
 
 
@@ -131,7 +140,8 @@ def _enough(path: str, rows: int) -> None:
 
 
 def _is_large(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    return max(a.size, b.size) >= STREAMED_NUMBERS
+    widest = max(a[0].size, b[0].size)
+    return max(a.size, b.size) >= STREAMED_NUMBERS and len(a) >= SUMS * widest
 
 
 def is_streamed(pair: Pair) -> bool:

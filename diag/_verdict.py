@@ -28,6 +28,13 @@ def verdict_of(
         if own_states is not None and success_states is not None and own_states < success_states:
             sentence += f" But only {own_states} of {found.ladder.states} states are nearest to their own."
             return Verdict("warn", sentence, found.relation)
+        if found.axes:
+            kind = ("channel", "channels") if found.channels else ("axis", "axes")
+            words = axes_in_words(found.axes, what=kind)
+            sentence += (
+                f" But {words}, of little variance, {'is' if len(found.axes) == 1 else 'are'} negated."
+            )
+            return Verdict("warn", sentence, found.relation, found.axes)
         deformed = found.rung is not None and (found.rung.r2.value or 0.0) < DEFORMED
         return Verdict("warn" if deformed else "pass", sentence, found.relation)
     if frozen == ():
@@ -38,7 +45,9 @@ def verdict_of(
 
 def _sentence(found: probes.RelationResult) -> str:
     identity = found.ladder["identity"].r2
-    before = "" if identity.value is None else f", {identity.value:.2f} before"
+    turned = found.grid != probes.UNTURNED
+    before = "" if identity.value is None or turned else f", {identity.value:.2f} before"
+    grid = f", its grid {found.grid}" if turned else ""
     step = found.rung
     r2 = "" if step is None or step.r2.value is None else f"R² {step.r2.value:.2f}"
     also = " and displaced" if found.shifted else ""
@@ -61,12 +70,12 @@ def _sentence(found: probes.RelationResult) -> str:
         case "permuted":
             return f"Permuted: the base's embedding with its axes swapped{also} ({r2}{before})."
         case "rotated":
-            return f"Rotated: the base's embedding turned or reflected as a whole ({r2}{before})."
+            return f"Rotated: the base's embedding turned or reflected as a whole{grid} ({r2}{before})."
         case "rescaled":
-            return f"Rescaled: the base's embedding at another scale ({r2}{before})."
+            return f"Rescaled: the base's embedding at another scale{grid} ({r2}{before})."
         case "affine":
             how = "displaced" if found.shifted else "stretched or sheared"
-            return f"Affine: the base's embedding {how} ({r2}{before})."
+            return f"Affine: the base's embedding {how}{grid} ({r2}{before})."
         case "collapsed":
             base_rank, rank = found.effective_rank
             return (

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from probes._maps import AXIS_BY_AXIS, RUNGS, SHIFTED, Map, Rung, fit, fitted
 from probes._measure import CONSTANT_BASE, ArrayLike, Bools, Floats, Measure, as_pair, is_constant
 from probes._moments import Moments
-from probes._resampling import Groups, Labels, interval, labels, make_groups
+from probes._resampling import Groups, Labels, interval, labels, make_groups, row_keys
 
 SPLIT_WORK = 10**8
 """n·d² over all splits, about a second's work; below 64 dimensions the cost no longer grows with d."""
@@ -80,6 +80,10 @@ class Ladder:
     """What was resampled: states, or bundles of them."""
     dimensions: tuple[int, int]
     """Of what is mapped, and of what it is mapped to."""
+    rows: int
+    """Distinct rows: what maps are fitted to."""
+    always_negated: Bools
+    """(d,) axes that vary against the base's in every resample; empty where the dimensions differ."""
 
     def __getitem__(self, transform: Rung) -> Step:
         return self.steps[RUNGS.index(transform)]
@@ -125,7 +129,8 @@ def climb(
     rng = np.random.default_rng([seed, 1])
     halves = [(rng.permutation(count) < count // 2)[state] for _ in range(splits)]
     dimensions = (x.shape[1], y.shape[1])
-    reasons = {c: why_undefined(*c, dimensions, count, is_constant(y)) for c in CANDIDATES}
+    distinct = len(np.unique(row_keys(x, y)))
+    reasons = {c: why_undefined(*c, dimensions, count, distinct, is_constant(y)) for c in CANDIDATES}
     wanted = [c for c in CANDIDATES if reasons[c] is None]
     # Sums cost d², which wide embeddings of few states, where only axes can be compared, need not pay.
     sums = None if all(rung in AXIS_BY_AXIS for rung, _ in wanted) else Moments.of(x, y)
@@ -152,13 +157,21 @@ def climb(
         _sign_stability(x - x.mean(0), y - y.mean(0), resampling),
         resampling.count,
         dimensions,
+        distinct,
+        _always_negated(x, y, resampling),
     )
 
 
+def _always_negated(x: Floats, y: Floats, resampling: Groups) -> Bools:
+    if x.shape != y.shape:
+        return np.empty(0, np.bool_)
+    return np.asarray((resampling.resampled((x - x.mean(0)) * (y - y.mean(0))) < 0).all(0))
+
+
 def why_undefined(
-    rung: Rung, shifted: bool, dimensions: tuple[int, int], states: int, constant: bool
+    rung: Rung, shifted: bool, dimensions: tuple[int, int], states: int, rows: int, constant: bool
 ) -> str | None:
-    """Why a rung cannot be fitted to this many states of this many dimensions; None where it can."""
+    """Why a rung cannot be fitted to so many states or episodes, and distinct rows; None if it can."""
     if constant:
         return CONSTANT_BASE
     d, base = dimensions
@@ -171,8 +184,8 @@ def why_undefined(
     if rung == "permutation" and d > MOST_PERMUTED:
         return f"{d} dimensions, an assignment is sought up to {MOST_PERMUTED}"
     # A rotation is fitted through d×d cross-products; below d states in a half it is not determined.
-    if rung in ("orthogonal", "similarity", "affine") and states // 2 <= d:
-        return f"{states} distinct states, more than {2 * d + 1} are needed to fit {d} dimensions on a half"
+    if rung in ("orthogonal", "similarity", "affine") and rows // 2 <= d:
+        return f"{rows} distinct states, more than {2 * d + 1} are needed to fit {d} dimensions on a half"
     return None
 
 

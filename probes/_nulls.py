@@ -15,6 +15,7 @@ Rows of a rollout resemble their neighbours: exchanging them one by one finds "s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -130,14 +131,15 @@ def independence(
             return undefined(f"{n} steps of a rollout that remembers {lasts:.0f}, {needed} are needed")
         found = _shifted(pair, np.arange(1, n) if measure == "cka" else _some(n, draws, rng))
     elif chosen == "episodes":
-        found = _permuted(pair, _orders(shape, draws, rng))
+        found = _permuted(pair, draws, _episode_orders(shape, draws, rng))
     elif n > draws:
         # Shifts after one random relabelling are a group of permutations as good as any, and by Fourier
         # transforms much cheaper (exact: Hemerik and Goeman 2018, theorem 1).
         order = rng.permutation(n)
         found = _shifted(pair.reordered(order), _some(n, draws, rng))
     else:
-        found = _permuted(pair, rng.permuted(np.tile(np.arange(n), (draws, 1)), axis=1))
+        orders = rng.permuted(np.tile(np.arange(n), (draws, 1)), axis=1)
+        found = _permuted(pair, draws, orders.__getitem__)
     # What equals the value but for rounding counts as equal.
     p = (1 + int((found >= value * (1 - 1e-10)).sum())) / (1 + len(found))
     return Independence(value, p, float(found.mean()), float(found.std()), chosen, len(found))
@@ -279,7 +281,7 @@ def _shifted(pair: _Pair, shifts: NDArray[np.int64]) -> Floats:
 
     n, d = pair.a.shape
     if pair.pairs is not None and len(shifts) * d * pair.b.shape[1] > 4 * CHUNK:
-        return _permuted(pair, (np.arange(n) + shifts[:, None]) % n)
+        return _permuted(pair, len(shifts), lambda some: (np.arange(n) + shifts[some, None]) % n)
     ours, theirs = fft.rfft(pair.a.T), fft.rfft(pair.b.T)
     lagged = (fft.irfft(np.conj(axis) * theirs, n)[:, shifts] for axis in ours)
     if pair.pairs is None:  # sums of squares need no matrices side by side
@@ -287,13 +289,13 @@ def _shifted(pair: _Pair, shifts: NDArray[np.int64]) -> Floats:
     return pair.score(np.stack(list(lagged)).transpose(2, 0, 1))
 
 
-def _permuted(pair: _Pair, orders: NDArray[np.int64]) -> Floats:
-    """Scores with b's rows in other orders (draws, n), many in one matrix product."""
+def _permuted(pair: _Pair, draws: int, orders: Callable[[slice], NDArray[np.int64]]) -> Floats:
+    """Scores with b's rows in other orders, (m, n) of any m draws, many in one matrix product."""
     n, d = pair.b.shape
     at_once = max(1, CHUNK // (n * d))
     scores = []
-    for start in range(0, len(orders), at_once):
-        some = orders[start : start + at_once]
+    for start in range(0, draws, at_once):
+        some = orders(slice(start, min(start + at_once, draws)))
         products = (pair.a.T @ pair.b[some.T].reshape(n, -1)).reshape(-1, len(some), d)
         scores.append(pair.score(products.transpose(1, 0, 2)))
     return np.concatenate(scores)
@@ -320,8 +322,14 @@ def _episodes(
     return rows_of
 
 
-def _orders(shape: tuple[int, int], draws: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """(draws, episodes·length) orders of rows that exchange whole episodes."""
+def _episode_orders(
+    shape: tuple[int, int], draws: int, rng: np.random.Generator
+) -> Callable[[slice], NDArray[np.int64]]:
+    """Orders of rows that exchange whole episodes, (m, episodes·length) of any m draws."""
     episodes, length = shape
     orders = rng.permuted(np.tile(np.arange(episodes), (draws, 1)), axis=1)
-    return (orders[:, :, None] * length + np.arange(length)).reshape(draws, -1)
+
+    def rows(some: slice) -> NDArray[np.int64]:
+        return np.asarray((orders[some, :, None] * length + np.arange(length)).reshape(-1, episodes * length))
+
+    return rows

@@ -56,6 +56,12 @@ INFLATED = 1.5
 """Factor by which too few rows inflate an affine map's error (three rows a dimension in a half) from which
 on that it explains no more than a smaller map proves nothing."""
 
+HOPELESS = 5.0
+"""…and from which on an affine map is not named either: next to nothing is left of its own R²."""
+
+LEAST_MARGIN = 0.01
+"""Margin that is granted however well the known-good transfers agree: what no reader would act upon."""
+
 MIN_GOOD = 3
 """Known-good transfers that a margin can be taken from: fewer say nothing of their spread."""
 
@@ -75,6 +81,7 @@ _NAME: dict[tuple[Rung, bool], Relation] = {
 _ORDER = [CANDIDATES.index(candidate) for candidate in _NAME]
 _KEEPS_LENGTHS = np.array([rung not in ("similarity", "affine") for rung, _ in _NAME])
 _SIMILARITY = list(_NAME).index(("similarity", False))
+_DISPLACED = list(_NAME).index(("identity", True))
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,8 @@ class RelationResult:
     relation: Relation | None
     """None where the evidence does not decide; ``reason`` then says why."""
     axes: tuple[int, ...]
-    """Negated dimensions, zero-based; for ``permuted``, of the base's. Channels where ``channels``."""
+    """Negated dimensions, zero-based; for ``permuted``, of the base's. Channels where ``channels``. Where
+    ``matched``, those that are negated in every resample but hold too little variance to count."""
     shifted: bool
     """Whether the map that names the relation has an offset besides."""
     rung: Step | None
@@ -92,9 +100,11 @@ class RelationResult:
     agreement: float
     """Share of resamples that choose the same relation."""
     mismatch: float
-    """Share of resamples that choose another relation than ``matched``."""
+    """Share of resamples in which something that was fitted does better than the identity, by more than δ."""
     gap: float | None
     """R² of the best map less the identity's, in the direction where it is less: what the margin bounds."""
+    gap_high: float | None
+    """What it is at most, in 95% of the resamples."""
     margin: float
     flip: Measure
     """The flip metric: R² of the best signs minus R² of the identity."""
@@ -141,6 +151,7 @@ def relation(
     state = labels(groups, transfer, base)
     lost = collapse(transfer, base, groups=state, seed=seed)
     spreads = [np.square(v - v.mean(0)) for v in (base, transfer)]
+    by_channel = 0.0
     if is_spatial(x, y):
         n, height, width = x.shape[:3]
         grid, seen = best_grid(
@@ -158,16 +169,20 @@ def relation(
         found = decide(there, back, lost, margin)
         if found.relation not in (None, "unrelated"):
             return _over_the_grid(found, grid)
+        by_channel = found.mismatch
     there, back = _both_ways(transfer, base, state, [s.sum(1) for s in spreads], seed)
-    return decide(there, back, lost, margin)
+    all_of_it = decide(there, back, lost, margin)
+    # Maps of channels may rule a match out where too few states were there to fit any other.
+    return replace(all_of_it, mismatch=max(all_of_it.mismatch, by_channel))
 
 
 def equivalence_margin(gaps: Sequence[float]) -> float:
     """δ from transfers known to be good: a bound that the next good one's gap stays under, 19 times in 20.
 
-    ``gaps`` are the ``gap`` of :func:`relation` for transfers that were retrained from the same base and
+    ``gaps`` are the ``gap_high`` of :func:`relation` for transfers that were retrained from the same base and
     found to work. The one-sided 95% prediction bound of a normal distribution, and no less than the
-    largest of them. Raises ProbeError for fewer than :data:`MIN_GOOD` or gaps that are not finite.
+    largest of them or :data:`LEAST_MARGIN`. Raises ProbeError for fewer than
+    :data:`MIN_GOOD` or gaps that are not finite.
 
     >>> round(equivalence_margin([0.010, 0.012, 0.011, 0.013]), 3)
     0.015
@@ -181,7 +196,7 @@ def equivalence_margin(gaps: Sequence[float]) -> float:
         raise ProbeError("a known-good transfer has no gap: its identity or every map is undefined")
     k = len(values)
     reach = float(special.stdtrit(k - 1, 0.95)) * values.std(ddof=1) * np.sqrt(1 + 1 / k)
-    return float(np.clip(max(values.mean() + reach, values.max()), 0, 1))
+    return float(np.clip(max(values.mean() + reach, values.max()), LEAST_MARGIN, 1))
 
 
 def _both_ways(
@@ -199,27 +214,30 @@ def decide(there: Ladder, back: Ladder, lost: Collapse, margin: float) -> Relati
     )
     draws, back_draws = there.draws[:, _ORDER], back.draws[:, _ORDER]
     gaps = [g for g in (_gap(values), _gap(back_values)) if g is not None]
+    high = _gap_high(draws, back_draws) if gaps else None
     flip = there.difference("signs", "identity")
     base = RelationResult(
-        None, (), False, None, 0.0, 0.0, min(gaps, default=None), margin, flip, lost, there, back
+        None, (), False, None, 0.0, 0.0, min(gaps, default=None), high, margin, flip, lost, there, back
     )
     if lost.rank_ratio.value is None or lost.variance_ratio.value is None:
         return replace(base, reason=lost.rank_ratio.reason or lost.variance_ratio.reason)
     complete = there["affine"].r2.value is not None
     point = np.array([lost.rank_ratio.value]), np.array([lost.variance_ratio.value])
-    inflation = [_inflation(r.states // 2, r.dimensions[0]) for r in (there, back)]
-    chosen = int(_choose(values, back_values, *point, margin, complete, inflation)[0])
-    resampled = _choose(draws, back_draws, lost.rank_draws, lost.variance_draws, margin, complete, inflation)
+    inflation = [_inflation(r.rows // 2, r.dimensions[0]) for r in (there, back)]
+    chosen = int(_choose(values, back_values, *point, margin, complete, inflation)[0][0])
+    resampled, elsewhere = _choose(
+        draws, back_draws, lost.rank_draws, lost.variance_draws, margin, complete, inflation
+    )
     names = [*_NAME.values(), "collapsed", "unrelated", None]
     name = names[chosen]
     agreement = float(np.mean([names[c] == name for c in resampled]))
-    base = replace(base, agreement=agreement, mismatch=float(np.mean(resampled != 0)))
+    base = replace(base, agreement=agreement, mismatch=float(np.mean(elsewhere)))
     if name is None:
         missing = next((s.r2.reason for s in there.steps if s.r2.value is None), None)
         if missing is not None:
             return replace(base, reason=f"no rung that could be fitted explains it, and {missing}")
         widest = max(there.dimensions)
-        few = f"{there.states} states are too few to fit {widest} dimensions well"
+        few = f"{there.rows} states are too few to fit {widest} dimensions well"
         return replace(base, reason=f"an affine map may explain more, but {few}")
     step: Step | None = None
     shifted, axes = False, tuple[int, ...]()
@@ -232,6 +250,8 @@ def decide(there: Ladder, back: Ladder, lost: Collapse, margin: float) -> Relati
         axes = tuple(j for j in negated if steady or stability[j] >= SIGN_STABILITY)
         if name == "flipped" and not axes:
             return replace(base, reason="no axis keeps its sign in 95% of the resamples")
+    if name == "matched":  # an axis of little variance can be negated all the same
+        axes = tuple(int(j) for j in np.flatnonzero(there.always_negated))
     base = replace(base, rung=step, shifted=shifted, axes=axes)
     if agreement < AGREEMENT:
         others = [str(n or "no relation") for n in map(names.__getitem__, resampled) if n != name]
@@ -245,6 +265,16 @@ def _gap(values: Floats) -> float | None:
     return None if np.isnan(values[0, 0]) else float(np.nanmax(values) - values[0, 0])
 
 
+def _gap_high(there: Floats, back: Floats) -> float | None:
+    """The 95% quantile of the gap over resamples, in the direction where it is less."""
+    gaps = []
+    for draws in (there, back):
+        known = np.where(np.isnan(draws), -np.inf, draws)
+        if np.isfinite(known[:, 0]).all():
+            gaps.append(known.max(1) - known[:, 0])
+    return float(np.quantile(np.min(gaps, axis=0), 0.95)) if gaps else None
+
+
 def _choose(
     there: Floats,
     back: Floats,
@@ -253,34 +283,47 @@ def _choose(
     margin: float,
     complete: bool,
     inflation: Sequence[Floats],
-) -> NDArray[np.int64]:
+) -> tuple[NDArray[np.int64], Bools]:
     """For rows of R² (m, candidates), smallest map first: the candidate, or those after the last one:
-    collapsed, unrelated, none. ``there`` are maps of x to y, ``back`` of y to x; ``rank`` and ``variance``
-    (m,) are x's over y's; ``complete`` says that the largest map could be fitted, ``inflation``
-    (candidates,) by how much held-out errors are larger than the best maps', there and back."""
+    collapsed, unrelated, none; and (m,) whether it is surely not the identity.
+
+    ``there`` are maps of x to y, ``back`` of y to x; ``rank`` and ``variance`` (m,) are x's over y's;
+    ``complete`` says that the largest map could be fitted, ``inflation`` (candidates,) by how much held-out
+    errors are larger than the best maps', there and back.
+    """
     good = np.zeros(there.shape, np.bool_)
+    near = np.zeros(len(there), np.bool_)
     scaled = _has_another_scale(there[:, _SIMILARITY], variance)
+    possible = np.full(len(there), -np.inf)
     for r2, factor in zip((there, back), inflation, strict=True):
         known = np.where(np.isnan(r2), -np.inf, r2)
+        # Whether the identity does as well as anything that was fitted, whatever else might.
+        near |= known[:, 0] >= known.max(1) - margin
         if factor[-1] > INFLATED:
             # Compare what the maps would explain if rows were no object; what could not be fitted, might.
             known[:, :-1] = 1 - (1 - known[:, :-1]) / factor[:-1]
             fitted = np.isfinite(known[:, -1])
             known[:, -1] = np.where(fitted, 1 - (1 - np.where(fitted, known[:, -1], 1.0)) / factor[-1], 1.0)
         best = known.max(1, keepdims=True)
+        possible = np.maximum(possible, best[:, 0])
         left = 1 - np.where(np.isfinite(best), best, 1.0)
         slack = np.repeat(np.maximum(margin, REMAINDER * left), known.shape[1], axis=1)
         slack[:, 0] = margin
         slack[np.ix_(scaled, _KEEPS_LENGTHS)] = margin
         # Where one of them is constant there is no way to it, and nothing to be said of how good it is.
-        good |= (known >= best - slack) & np.isfinite(best) & np.isfinite(r2)
+        fine = (known >= best - slack) & np.isfinite(best) & np.isfinite(r2) & (r2 >= FLOOR)
+        fine[:, _DISPLACED] &= r2[:, _DISPLACED] > r2[:, 0] + margin
+        fine[:, -1] &= factor[-1] <= HOPELESS
+        good |= fine
     best = np.where(np.isnan(there), -np.inf, there).max(1)
     collapsed = np.where(rank < RANK_LOST, best < RECOVERED, (best < FLOOR) & (variance < VARIANCE_LOST))
     count = there.shape[1]
-    explained = np.where(good.any(1), good.argmax(1), count + 2)
-    found = np.where(best >= FLOOR, explained, count + (1 if complete else 2))
+    none = count + 2
+    found = np.where(good.any(1), good.argmax(1), none)
+    found = np.where(best >= FLOOR, found, count + 1 if complete else none)
+    found = np.where((best < FLOOR) & (possible >= FLOOR), none, found)
     chosen: NDArray[np.int64] = np.where(collapsed, count, found).astype(np.int64)
-    return chosen
+    return chosen, (chosen != 0) & ~((chosen == none) & near)
 
 
 def _inflation(rows: int, dimensions: int) -> Floats:
@@ -289,7 +332,7 @@ def _inflation(rows: int, dimensions: int) -> Floats:
     For a regression on normal rows exactly (1 + 1/n)·(n − 2)/(n − d − 2) (Stein 1960), infinite for too
     few. A rotation has half as many free numbers, (d − 1)/2 for each axis; smaller maps have next to none.
     """
-    n, d = rows, dimensions
+    n, d = max(rows, 1), dimensions
     regression = (1 + 1 / n) * (n - 2) / (n - d - 2) if n > d + 2 else np.inf
     sizes = {"orthogonal": 1 + (d - 1) / (2 * n), "similarity": 1 + (d - 1) / (2 * n), "affine": regression}
     return np.array([sizes.get(rung, 1.0) for rung, _ in _NAME])

@@ -171,6 +171,8 @@ def similarity(
 
 def defined(score: Score, moments: Moments) -> tuple[float | None, str]:
     """``score``, or the reason why a constant has none."""
+    if moments.n < 2:
+        return None, f"{moments.n} rows, at least 2 are needed"
     for name, moving in (("x", moments.x_moves), ("y", moments.y_moves)):
         if not moving.any():
             return None, f"{name} is constant"

@@ -21,6 +21,7 @@ from probes._maps import RUNGS, Map, fitted
 from probes._measure import (
     CONSTANT_BASE,
     ArrayLike,
+    Bools,
     Floats,
     Measure,
     ProbeError,
@@ -222,7 +223,7 @@ class Stream:
         steps, draws = [], np.full((len(weights), len(CANDIDATES)), np.nan)
         for column, (rung, shifted) in enumerate(CANDIDATES):
             dimensions = (len(total.x), len(total.y))
-            reason = why_undefined(rung, shifted, dimensions, rows, not total.y_moves.any())
+            reason = why_undefined(rung, shifted, dimensions, rows, rows, not total.y_moves.any())
             if reason is not None:
                 steps.append(Step(rung, Measure.undefined(reason), None))
                 continue
@@ -242,6 +243,8 @@ class Stream:
             _sign_stability(filled, weights, total, centred=True),
             len(filled),
             (len(total.x), len(total.y)),
+            int(total.n),
+            _always_negated(filled, weights, total),
         )
 
     def _weights(self, count: int) -> Floats:
@@ -309,17 +312,28 @@ def _error(m: Moments, the_map: Map) -> float:
     return max(0.0, float(error)) * y_frame.unit**2
 
 
-def _sign_stability(
-    filled: list[tuple[int, Moments]], weights: Floats, total: Moments, centred: bool
-) -> Floats:
-    if len(total.x) != len(total.y):
-        return np.empty(0)
+def _products(filled: list[tuple[int, Moments]], total: Moments, centred: bool) -> Floats:
+    """(blocks, d) Σ x·y of each axis, of the rows as they are or less their means."""
     x_frame, y_frame = total.frames
     if centred:
         x_at, y_at = total.x / total.n, total.y / total.n
     else:
         x_at, y_at = -x_frame.origin / x_frame.unit, -y_frame.origin / y_frame.unit
-    products = np.array([np.diag(b.xy) - x_at * b.y - y_at * b.x + b.n * x_at * y_at for _, b in filled])
+    return np.array([np.diag(b.xy) - x_at * b.y - y_at * b.x + b.n * x_at * y_at for _, b in filled])
+
+
+def _always_negated(filled: list[tuple[int, Moments]], weights: Floats, total: Moments) -> Bools:
+    if len(total.x) != len(total.y):
+        return np.empty(0, np.bool_)
+    return np.asarray((weights @ _products(filled, total, centred=True) < 0).all(0))
+
+
+def _sign_stability(
+    filled: list[tuple[int, Moments]], weights: Floats, total: Moments, centred: bool
+) -> Floats:
+    if len(total.x) != len(total.y):
+        return np.empty(0)
+    products = _products(filled, total, centred)
     negative: Floats = (weights @ products < 0).mean(0)
     stability: Floats = np.where(products.sum(0) < 0, negative, 1 - negative)
     return stability

@@ -53,10 +53,8 @@ def test_rows_with_nan_are_refused_with_their_number_or_left_out(
     bad = save("bad", x)
     status, out, err = run(capsys, base, bad)
     assert (status, out) == (2, "")
-    assert (
-        err
-        == f"diag: {bad}: found 2 of 300 rows with NaN or infinity; expected finite numbers, or --drop-nonfinite\n"
-    )
+    found = f"diag: {bad}: found 2 of 300 rows with NaN or infinity; expected finite numbers"
+    assert err == f"{found}, or --drop-nonfinite\n"
     status, out, _ = run(capsys, base, bad, "--drop-nonfinite", "--json")
     tree = json.loads(out)
     assert (status, tree["verdict"]["relation"], tree["dropped"], tree["rows"]) == (0, "flipped", 2, 298)
@@ -177,7 +175,14 @@ def test_large_arrays_are_read_once_and_say_the_same(
     assert (status, "1 of 300 rows have NaN or infinity" in err) == (2, True)
     assert diag.compare(base, bad, drop_nonfinite=True).dropped == 1
     assert diag.compare(base, transfer, rollout=True).measures["cka"].p is None
-    assert diag.compare(base, transfer, good=[transfer] * 3).margin > 0.05
+    near = [save(f"near{i}", y * 1.2 + 0.1 * np.random.default_rng(i).normal(size=y.shape)) for i in range(3)]
+    assert diag.compare(base, transfer, good=near).margin > 0.03
+    with pytest.raises(SubjectError, match="for the second time"):
+        diag.compare(base, transfer, good=[near[0], near[1], near[1]])
+    with pytest.raises(SubjectError, match="found the transfer itself"):
+        diag.compare(base, transfer, good=[transfer, near[1], near[2]])
+    with pytest.raises(SubjectError, match="found a transfer that is flipped"):
+        diag.compare(base, near[0], good=[transfer, near[1], near[2]])
     (Path(base).parent / "cut.npy").write_bytes(Path(base).read_bytes()[:-8])
     with pytest.raises(SubjectError, match="no whole numpy file"):
         diag.compare(base, Path(base).parent / "cut.npy")
@@ -202,6 +207,45 @@ def test_bad_arrays_get_one_line(
     status, out, err = run(capsys, base, save("bad", array))
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert words in err
+
+
+def test_what_cannot_be_fitted_is_no_evidence_against_a_match(rng: np.random.Generator) -> None:
+    """Too few states for an affine map: nothing that was fitted does better, so nothing failed."""
+    y = rng.normal(size=(100, 64))
+    found = diag.compare(y, y + 0.3 * rng.normal(size=y.shape))
+    assert (found.verdict.status, found.relation) == ("inconclusive", None)
+    assert diag.compare(y, 0.3 * rng.normal(size=y.shape) - y).verdict.status == "fail"
+
+
+def test_long_episodes_are_rows_enough_to_fit(rng: np.random.Generator) -> None:
+    y = rng.normal(size=(4000, 16))
+    turn = np.linalg.qr(rng.normal(size=(16, 16)))[0]
+    labels = np.arange(4000) // 200
+    assert diag.compare(y, y @ turn + 0.1 * rng.normal(size=y.shape), episodes=labels).relation == "rotated"
+    assert diag.compare(y, y + 0.3 * rng.normal(size=y.shape), episodes=labels).relation == "matched"
+    with pytest.raises(SubjectError, match="found 2 episodes; expected at least 8"):
+        diag.compare(y, -y, episodes=np.arange(4000) // 2000)
+
+
+def test_a_good_transfer_is_inside_the_margin_of_excellent_ones(rng: np.random.Generator) -> None:
+    y = rng.normal(size=(400, 3))
+    one, *good = (y + 0.05 * rng.normal(size=y.shape) for _ in range(4))
+    found = diag.compare(y, one, good=good)
+    assert (found.verdict.status, found.relation) == ("pass", "matched")
+
+
+def test_a_negated_axis_of_little_variance_is_a_warning(rng: np.random.Generator) -> None:
+    y = rng.normal(size=(300, 4)) * [10, 1, 1, 1]
+    found = diag.compare(y, y * [1, -1, 1, 1] + 0.05 * rng.normal(size=y.shape))
+    assert (found.verdict.status, found.relation, found.verdict.axes) == ("warn", "matched", (1,))
+    assert "axis 1, of little variance, is negated" in found.verdict.summary
+
+
+def test_half_precision_tensors(rng: np.random.Generator) -> None:
+    import torch
+
+    y = torch.from_numpy(rng.normal(size=(100, 3)))
+    assert diag.compare(y.bfloat16(), -y.bfloat16()).relation == "flipped"
 
 
 def test_options_that_contradict_each_other(base_embedding: Array) -> None:

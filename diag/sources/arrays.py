@@ -30,10 +30,11 @@ EXPECTED = "numbers of shape (n, ...), one row a state, the same states in both 
 def from_array(embeddings: Any, name: str) -> Subject:
     """A subject of embeddings (n, ...) in memory, numpy or torch; ``name`` stands for its path."""
     if hasattr(embeddings, "detach"):
-        embeddings = embeddings.detach().cpu().numpy()
+        embeddings = embeddings.detach().cpu()
+        # numpy has no bfloat16, whose numbers float32 holds exactly.
+        embeddings = (embeddings.float() if "bfloat16" in str(embeddings.dtype) else embeddings).numpy()
     array = np.asarray(embeddings)
-    content = np.ascontiguousarray(array)
-    sha256 = hashlib.sha256(content.tobytes() if array.dtype.hasobject else content.data).hexdigest()
+    sha256 = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
     return _subject(array, name, sha256)
 
 
