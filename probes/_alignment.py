@@ -133,7 +133,7 @@ def climb(
     reasons = {c: why_undefined(*c, dimensions, count, distinct, is_constant(y)) for c in CANDIDATES}
     wanted = [c for c in CANDIDATES if reasons[c] is None]
     # Sums cost d², which wide embeddings of few states, where only axes can be compared, need not pay.
-    sums = None if all(rung in AXIS_BY_AXIS for rung, _ in wanted) else Moments.of(x, y)
+    sums = None if all(rung in AXIS_BY_AXIS for rung, _ in wanted) else Moments.of(x, y, norms=False)
     errors = _held_out_errors(wanted, x, y, sums, halves)
 
     steps, draws = [], np.full((len(total), len(CANDIDATES)), np.nan)
@@ -199,7 +199,7 @@ def _held_out_errors(
         errors[as_it_is] = np.square(x - y).sum(1)
     to_fit = [candidate for candidate in candidates if candidate != as_it_is]
     for half in halves if to_fit else ():
-        first = None if sums is None else Moments.of(x[half], y[half], sums.frames)
+        first = None if sums is None else Moments.of(x[half], y[half], sums.frames, norms=False)
         second = None if sums is None or first is None else sums - first
         for ours, part, scored in ((half, first, ~half), (~half, second, half)):
             fit_x, fit_y, held_x, held_y = x[ours], y[ours], x[scored], y[scored]

@@ -36,7 +36,7 @@ def cka(
     (0.3, -0.05)
     """
     score, low = (debiased_cka, -1.0) if debiased else (biased_cka, 0.0)
-    return similarity(x, y, groups, score, low=low, with_interval=interval, cubic=False)
+    return similarity(x, y, groups, score, low=low, with_interval=interval, cubic=False, norms=debiased)
 
 
 def biased_cka(m: Moments) -> tuple[float | None, str]:

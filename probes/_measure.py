@@ -76,8 +76,9 @@ def as_matrix(x: ArrayLike, name: str = "x") -> Floats:
     matrix = real_matrix(x, name)
     if len(matrix) < 2:
         raise ProbeError(f"{name} has {len(matrix)} rows, expected at least 2")
-    bad = int((~finite_rows(matrix)).sum())
-    if bad:
+    # NaN and infinity come through to the least and the largest: two passes without a copy.
+    if not (np.isfinite(matrix.min()) and np.isfinite(matrix.max())):
+        bad = int((~finite_rows(matrix)).sum())
         raise ProbeError(
             f"{name} has {bad} of {len(matrix)} rows with NaN or infinity, expected finite numbers"
         )
@@ -87,7 +88,7 @@ def as_matrix(x: ArrayLike, name: str = "x") -> Floats:
 
 def check_size(matrix: Floats, name: str) -> None:
     """Raises :class:`ProbeError` for numbers whose squares float64 cannot hold."""
-    largest = float(np.abs(matrix).max(initial=0.0))
+    largest = float(max(matrix.max(initial=0.0), -matrix.min(initial=0.0)))
     if not (largest == 0 or SMALLEST <= largest <= LARGEST):
         raise ProbeError(f"{name} has values of size {largest:.0e}, expected {SMALLEST:.0e} to {LARGEST:.0e}")
 

@@ -25,9 +25,10 @@ class Frame:
     @classmethod
     def of(cls, x: Floats) -> Frame:
         """The frame at the mean of x (n, d), its largest deviation about 1."""
-        origin = x.mean(0)
-        largest = float(np.abs(x - origin).max())
-        constant = largest <= ROUNDING * float(np.abs(x).max())  # whose rounding is no unit
+        origin, least, most = x.mean(0), x.min(0), x.max(0)
+        largest = float(max((most - origin).max(), (origin - least).max()))
+        size = float(max(np.abs(most).max(), np.abs(least).max()))
+        constant = largest <= ROUNDING * size  # whose rounding is no unit
         return cls(origin, 1.0 if constant else float(2.0 ** np.round(np.log2(largest))))
 
     def __call__(self, x: Floats) -> Floats:
@@ -60,11 +61,21 @@ class Moments:
     yy_by_yy: float
 
     @classmethod
-    def of(cls, x: Floats, y: Floats, frames: tuple[Frame, Frame] | None = None) -> Moments:
-        """The sums of x (n, d₁) and y (n, d₂), by default in frames of their own."""
+    def of(
+        cls, x: Floats, y: Floats, frames: tuple[Frame, Frame] | None = None, *, norms: bool = True
+    ) -> Moments:
+        """The sums of x (n, d₁) and y (n, d₂), by default in frames of their own.
+
+        ``norms=False`` saves a quarter of the time and leaves 0 for the sums with row norms.
+        """
         x_frame, y_frame = frames or (Frame.of(x), Frame.of(y))
         a, b = x_frame(x), y_frame(y)
-        aa, bb = np.einsum("ij,ij->i", a, a), np.einsum("ij,ij->i", b, b)
+        if norms:
+            aa, bb = np.einsum("ij,ij->i", a, a), np.einsum("ij,ij->i", b, b)
+            rows = (aa @ a, bb @ a, aa @ b, bb @ b, float(aa @ aa), float(aa @ bb), float(bb @ bb))
+        else:
+            none = np.zeros(a.shape[1]), np.zeros(b.shape[1])
+            rows = (none[0], none[0], none[1], none[1], 0.0, 0.0, 0.0)
         return cls(
             x_frame,
             y_frame,
@@ -74,13 +85,7 @@ class Moments:
             a.T @ a,
             b.T @ b,
             a.T @ b,
-            aa @ a,
-            bb @ a,
-            aa @ b,
-            bb @ b,
-            float(aa @ aa),
-            float(aa @ bb),
-            float(bb @ bb),
+            *rows,
         )
 
     @property

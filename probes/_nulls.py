@@ -41,6 +41,9 @@ MIN_EPISODES = 5
 MOST_LOST = 0.5
 """Share of rows that cutting episodes to one length may cost."""
 
+ENOUGH = 0.95
+"""Rows, as a share of the draws, from which one relabelling's shifts are draws enough."""
+
 CHUNK = 2**23
 """Numbers in a batch of permuted data: 64 MB."""
 
@@ -81,7 +84,7 @@ def independence(
     The first two moments over all permutations are exact (Kazi-Aoual et al. 1995); the third is that
     of large n, and p the tail of Pearson's type III distribution (Josse, Pagès and Husson 2008).
 
-    >>> rng = np.random.default_rng(0)
+    >>> rng = np.random.default_rng(1)
     >>> x, y = rng.normal(size=(2, 300, 256))
     >>> found = independence(x, y)
     >>> round(found.value, 2), round(found.mean, 2), found.p > 0.05
@@ -132,7 +135,7 @@ def independence(
         found = _shifted(pair, np.arange(1, n) if measure == "cka" else _some(n, draws, rng))
     elif chosen == "episodes":
         found = _permuted(pair, draws, _episode_orders(shape, draws, rng))
-    elif n > draws:
+    elif n >= ENOUGH * draws:
         # Shifts after one random relabelling are a group of permutations as good as any, and by Fourier
         # transforms much cheaper (exact: Hemerik and Goeman 2018, theorem 1).
         order = rng.permutation(n)
@@ -184,7 +187,7 @@ class _Pair:
 
 def _prepared(measure: Measured, x: Floats, y: Floats) -> tuple[_Pair, str]:
     """The pair of a measure, and why there is none."""
-    m = Moments.of(x, y)
+    m = Moments.of(x, y, norms=False)
     a, b = m.x_frame(x) - m.x / m.n, m.y_frame(y) - m.y / m.n
     if measure == "cca":
         left, right = whitening(m.x_scatter, m.x_moves), whitening(m.y_scatter, m.y_moves)

@@ -151,21 +151,25 @@ def similarity(
     with_interval: bool = True,
     cubic: bool = True,
     rotates: bool = True,
+    norms: bool = False,
 ) -> Measure:
     """``score`` of x and y, with an interval for its value in the population, inside [low, 1].
 
-    ``rotates`` says that the score does not see rotations, ``cubic`` that it costs d³.
+    ``rotates`` says that the score does not see rotations, ``cubic`` that it costs d³, ``norms`` that it
+    needs sums with row norms.
     """
     left, right = as_pair(x, y)
     state = labels(groups, left, right) if with_interval else None
     if rotates:
         left, right = compressed(left), compressed(right)
-    total = Moments.of(left, right)
+    total = Moments.of(left, right, norms=norms)
     if state is None:
         value, reason = defined(score, total)
         return Measure(value, reason=None if value is not None else reason)
     rows = bundles(state, JACKKNIFE_GROUPS)
-    parts = (Moments.of(left[rows == b], right[rows == b], total.frames) for b in np.unique(rows))
+    parts = (
+        Moments.of(left[rows == b], right[rows == b], total.frames, norms=norms) for b in np.unique(rows)
+    )
     return jackknifed(total, parts, score, low, cubic)
 
 
@@ -215,9 +219,10 @@ def compressed(x: Floats) -> Floats:
     """Centred x (n, d) turned into n dimensions where d > n: what no rotation changes stays as it is."""
     if x.shape[1] <= len(x):
         return x
-    from scipy.linalg import svd
-
     frame = Frame.of(x)
-    left, values, _ = svd(frame(x), full_matrices=False)
-    rank = int((values > ROUNDING * values[0]).sum()) if not is_constant(x) else 1
-    return np.asarray(left[:, :rank] * (values[:rank] * frame.unit))
+    if is_constant(x):
+        return np.asarray(x[:, :1])
+    centred = frame(x)
+    values, vectors = np.linalg.eigh(centred @ centred.T)
+    keep = values > ROUNDING * values[-1]
+    return np.asarray(vectors[:, keep] * (np.sqrt(values[keep]) * frame.unit))
