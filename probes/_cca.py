@@ -78,7 +78,7 @@ def weighted_correlation(m: Moments) -> tuple[float | None, str]:
 
 def whitening(scatter: Floats, moving: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Floats:
     """W (d, rank) such that WᵀSW = 1 for the scatter S (d, d), its columns first brought to unit size."""
-    from scipy.linalg import lapack, solve_triangular
+    from scipy.linalg import lapack
 
     sizes = np.sqrt(np.diag(scatter)[moving])
     d = len(scatter)
@@ -88,7 +88,7 @@ def whitening(scatter: Floats, moving: np.ndarray[tuple[int], np.dtype[np.bool_]
     if not failed:
         condition, _ = lapack.dpocon(factor, np.abs(correlation).sum(0).max(), uplo="L")
         if condition > WELL_CONDITIONED:
-            inverse = solve_triangular(factor, np.eye(len(sizes)), lower=True, overwrite_b=True)
+            inverse, _ = lapack.dtrtri(factor, lower=1)
             whitener[moving] = inverse.T / sizes[:, None]
             return whitener
     values, vectors = np.linalg.eigh(correlation)

@@ -41,8 +41,11 @@ MIN_EPISODES = 5
 MOST_LOST = 0.5
 """Share of rows that cutting episodes to one length may cost."""
 
+FEW = 50
+"""Rows below which a circle has too few shifts, and orders are drawn one by one."""
+
 ENOUGH = 0.95
-"""Rows, as a share of the draws, from which one relabelling's shifts are draws enough."""
+"""Share of the draws that will do where one relabelling's shifts come short of them."""
 
 CHUNK = 2**23
 """Numbers in a batch of permuted data: 64 MB."""
@@ -135,14 +138,16 @@ def independence(
         found = _shifted(pair, np.arange(1, n) if measure == "cka" else _some(n, draws, rng))
     elif chosen == "episodes":
         found = _permuted(pair, draws, _episode_orders(shape, draws, rng))
-    elif n >= ENOUGH * draws:
-        # Shifts after one random relabelling are a group of permutations as good as any, and by Fourier
-        # transforms much cheaper (exact: Hemerik and Goeman 2018, theorem 1).
-        order = rng.permutation(n)
-        found = _shifted(pair.reordered(order), _some(n, draws, rng))
-    else:
+    elif n < FEW:
         orders = rng.permuted(np.tile(np.arange(n), (draws, 1)), axis=1)
         found = _permuted(pair, draws, orders.__getitem__)
+    else:
+        # Shifts after a random relabelling are a group of permutations as good as any, and by Fourier
+        # transforms much cheaper (exact: Hemerik and Goeman 2018, theorem 1); few rows take several.
+        turns = int(np.ceil(ENOUGH * draws / (n - 1)))
+        each = -(-draws // turns)
+        circles = [_shifted(pair.reordered(rng.permutation(n)), _some(n, each, rng)) for _ in range(turns)]
+        found = np.concatenate(circles)[:draws]
     # What equals the value but for rounding counts as equal.
     p = (1 + int((found >= value * (1 - 1e-10)).sum())) / (1 + len(found))
     return Independence(value, p, float(found.mean()), float(found.std()), chosen, len(found))
