@@ -105,6 +105,8 @@ def probe(
         if not stay.all():
             warnings.append(f"{int((~stay).sum())} rows with NaN or infinity were left out")
         rows = rows[stay]
+        if len(rows) < 2:
+            raise SubjectError(subjects[0].path, f"{len(rows)} finite rows", "at least 2")
     known = _variables(arrays, rows, place, categorical)
     matrices = [
         probes.as_matrix(e[rows], f"{s.path}: the embedding")
