@@ -65,12 +65,12 @@ def pair_of(
     labels = _episode_labels(base, transfer, episodes)
     stay = None
     if not _is_large(a, b):
-        for subject, array in ((base, a), (transfer, b)):
-            bad = int((~probes.finite_rows(matrix(array))).sum())
-            if bad and not drop_nonfinite:
-                found = f"{bad} of {len(array)} rows with NaN or infinity"
+        finite = [probes.finite_rows(matrix(array)) for array in (a, b)]
+        for subject, own in zip((base, transfer), finite, strict=True):
+            if not own.all() and not drop_nonfinite:
+                found = f"{int((~own).sum())} of {len(own)} rows with NaN or infinity"
                 raise SubjectError(subject.path, found, "finite numbers, or --drop-nonfinite")
-        stay = probes.finite_rows(matrix(a)) & probes.finite_rows(matrix(b))
+        stay = finite[0] & finite[1]
         if not stay.all():
             a, b = a[stay], b[stay]
         _enough(transfer.path, len(a))
@@ -79,9 +79,9 @@ def pair_of(
     if rollout:
         some = slice(MOST_REMEMBERED // max(a[0].size, b[0].size, 1) + probes.MIN_STATES)
         head = [matrix(v[some]) for v in (a, b)]
-        finite = probes.finite_rows(head[0]) & probes.finite_rows(head[1])
-        _enough(transfer.path, int(finite.sum()))
-        blocks = probes.rollout_blocks(head[0][finite], head[1][finite])
+        whole = probes.finite_rows(head[0]) & probes.finite_rows(head[1])
+        _enough(transfer.path, int(whole.sum()))
+        blocks = probes.rollout_blocks(head[0][whole], head[1][whole])
         length = int((blocks == 0).sum())
         return Pair(a, b, np.arange(len(a)) // length, "shift", dropped=dropped)
     if labels is not None and (episodes_in := len(np.unique(labels))) < probes.MIN_STATES:

@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import probes
-from diag.probed import COMPONENTS, Change, Column, Finding, Probed, Reading
-from diag.result import FileRef, Grouping, Verdict
+from diag._probe_verdict import change_of, reading, verdict_of
+from diag.probed import COMPONENTS, Column, Finding, Probed
+from diag.result import FileRef, Grouping
 from diag.sources import opened, same_file
 from diag.sources.arrays import EPISODES, read_labels
 from diag.sources.variables import open_variables
 from diag.subject import Subject, SubjectError, require
-from probes import LinearProbe, ProbeError, Projection, Variable
+from probes import ProbeError, Projection, Variable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,17 +39,8 @@ PROJECTIONS: Mapping[str, tuple[probes.Method, ...]] = {
 }
 """What ``projection`` may be, and the methods that it stands for."""
 
-EVIDENCE = 0.05
-"""The p-value above which a shuffled target does as well often enough to say that nothing is read."""
-
-MOSTLY = 0.5
-"""Skill from which a variable is read and not only read in part: more of it is there than is missing."""
-
 ALIKE = 0.5
 """Correlation of neighbouring rows from which rows look like steps of episodes; unrelated ones have 0."""
-
-NAMED = 4
-"""Variables that the summary names of a kind; of more it names these and counts the rest."""
 
 
 def probe(
@@ -134,11 +126,11 @@ def probe(
             findings[name] = _finding(x, variable, groups[name], clusters, seed)
             step()
         columns.append(_column(subject, x, findings, methods, seed, step, say))
-    changes = {} if len(columns) == 1 else {name: _change(columns, name) for name in known}
+    changes = {} if len(columns) == 1 else {name: change_of(columns, name) for name in known}
     grouping: Grouping = "blocks of a rollout" if rollout else "states"
     return Probed(
         columns=tuple(columns),
-        verdict=_verdict(columns, changes),
+        verdict=verdict_of(columns, changes),
         variables=known,
         changes=changes,
         rows=len(rows),
@@ -262,7 +254,7 @@ def _finite(
     numbers = [e[rows] for e in embeddings] + [a[rows] for a in arrays.values() if a.dtype.kind == "f"]
     stay: NDArray[np.bool_] = np.ones(len(rows), np.bool_)
     for values in numbers:
-        stay &= np.isfinite(values.reshape(len(values), -1)).all(1)
+        stay &= probes.finite_rows(values.reshape(len(values), -1))
     return stay
 
 
@@ -322,7 +314,7 @@ def _alike(subjects: Sequence[Subject], embeddings: Sequence[NDArray[Any]]) -> l
     """A warning where rows without groups look like steps of episodes, which would leak and prove nothing."""
     for subject, embedding in zip(subjects, embeddings, strict=True):
         x = embedding[: probes.ROWS].astype(np.float64)
-        x = x[np.isfinite(x).all(1)]
+        x = x[probes.finite_rows(x)]
         x -= x.mean(0)
         size = float(np.square(x).sum())
         alike = float((x[1:] * x[:-1]).sum()) / size if size > 0 else 0.0
@@ -371,109 +363,3 @@ def _column(
     ref = FileRef(subject.path, subject.sha256, subject.label)
     plane = np.pad(x, ((0, 0), (0, 2 - x.shape[1]))) if x.shape[1] <= 2 else None
     return Column(ref, x.shape[1], rank, shares, findings, tuple(drawn), plane)
-
-
-def reading(found: LinearProbe) -> Reading | None:
-    """How much of its variable a probe reads.
-
-    Nothing, unless the whole interval of the held-out score lies above chance and above the mean shuffled
-    target, and at most 5% of the shuffles do as well. Then in part, unless the *skill*, the share of the way
-    from chance to a perfect score, is at least a half.
-    """
-    score, low = found.score.value, found.score.low
-    if score is None or low is None or found.p is None or found.shuffled is None:
-        return None
-    if low <= max(found.chance, found.shuffled) or found.p > EVIDENCE:
-        return "not"
-    return "read" if (score - found.chance) / (1 - found.chance) >= MOSTLY else "in part"
-
-
-def _change(columns: Sequence[Column], name: str) -> Change | None:
-    """What becomes of a variable: weaker or stronger only where the two intervals do not meet."""
-    a, b = (c.findings[name] for c in columns)
-    if a.reading is None or b.reading is None:
-        return None
-    match a.reading != "not", b.reading != "not":
-        case False, False:
-            return "neither"
-        case True, False:
-            return "lost"
-        case False, True:
-            return "gained"
-    one, two = a.probe.score, b.probe.score
-    if one.low is None or one.high is None or two.low is None or two.high is None:
-        return None
-    return "weaker" if two.high < one.low else "stronger" if two.low > one.high else "kept"
-
-
-def _verdict(columns: Sequence[Column], changes: Mapping[str, Change | None]) -> Verdict:
-    if len(columns) == 1:
-        return _verdict_of_one(columns[0])
-    a, b = (c.findings for c in columns)
-    told: dict[Change, list[str]] = {}
-    for name, change in changes.items():
-        if change is not None:
-            told.setdefault(change, []).append(name)
-    if not told:
-        return Verdict("inconclusive", "Cannot tell: no variable could be probed in both embeddings.")
-    words: dict[Change, str] = {
-        "lost": "can no longer be read from B",
-        "weaker": "is read less well from B",
-        "gained": "can be read from B alone",
-        "stronger": "is read better from B",
-        "kept": "is kept",
-        "neither": "can be read from neither",
-    }
-    parts = []
-    for change, phrase in words.items():
-        if names := told.get(change, []):
-            scores = [
-                (name, f"{_score(a[name].probe)} in A, {_score(b[name].probe, brief=True)} in B")
-                for name in names
-            ]
-            verb = phrase if len(names) == 1 else phrase.replace("is ", "are ", 1)
-            parts.append(f"{_list(scores, change != 'neither')} {verb}")
-    worse = "lost" in told or "weaker" in told or told.keys() == {"neither"}
-    return Verdict("warn" if worse else "pass", _sentence("; ".join(parts)))
-
-
-def _verdict_of_one(column: Column) -> Verdict:
-    by: dict[Reading, list[str]] = {}
-    for name, found in column.findings.items():
-        if found.reading is not None:
-            by.setdefault(found.reading, []).append(name)
-    if not by:
-        reasons = sorted({f.probe.score.reason or "" for f in column.findings.values()})
-        return Verdict("inconclusive", f"Cannot tell: {reasons[0]}.")
-    tails: dict[Reading, str] = {
-        "read": "can be read from the embedding",
-        "in part": "only in part",
-        "not": "cannot be told from chance",
-    }
-    parts = []
-    for level, tail in tails.items():
-        if names := by.get(level, []):
-            scored = sorted(
-                ((n, column.findings[n].probe) for n in names), key=lambda pair: -(pair[1].score.value or 0.0)
-            )
-            ordered = scored if len(names) > NAMED else [(n, column.findings[n].probe) for n in names]
-            parts.append(f"{_list([(n, _score(p)) for n, p in ordered], True)} {tail}")
-    return Verdict("pass" if by.keys() & {"read", "in part"} else "warn", _sentence("; ".join(parts)))
-
-
-def _score(found: LinearProbe, brief: bool = False) -> str:
-    unit = "" if brief else "R² " if found.unit == "r2" else "balanced accuracy "
-    value = found.score.value or 0.0
-    return unit + (f"{value:.2f}" if abs(value) < 100 else f"{value:.2g}").replace("-0.00", "0.00")
-
-
-def _list(named: Sequence[tuple[str, str]], scores: bool) -> str:
-    """``row (R² 0.99), column (R² 0.98) and room (balanced accuracy 1.00)``; beyond four they are counted."""
-    words = [f"{name} ({score})" if scores else name for name, score in named[:NAMED]]
-    if len(named) > NAMED:
-        words.append(f"{len(named) - NAMED} more")
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _sentence(words: str) -> str:
-    return f"{words}."

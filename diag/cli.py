@@ -77,6 +77,12 @@ Keep = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is in DIR.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Begin anew over what is in DIR.")]
 
+Episodes = Annotated[
+    Path | None, typer.Option("--episodes", metavar="FILE", help="A .npy naming each row's episode.")
+]
+Rollout = Annotated[bool, typer.Option("--rollout", help="The rows are the steps of one rollout, in order.")]
+DropNonfinite = Annotated[bool, typer.Option("--drop-nonfinite", help="Leave out rows with NaN or infinity.")]
+
 
 @app.command(short_help="Train, transfer, diagnose: the whole road, on a page.")
 def demo(
@@ -242,15 +248,9 @@ def compare_embeddings(
             "--good", metavar="FILE", help="A transfer known to be good; three or more give the margin."
         ),
     ] = None,
-    episodes: Annotated[
-        Path | None, typer.Option("--episodes", metavar="FILE", help="A .npy naming each row's episode.")
-    ] = None,
-    rollout: Annotated[
-        bool, typer.Option("--rollout", help="The rows are the steps of one rollout, in order.")
-    ] = False,
-    drop_nonfinite: Annotated[
-        bool, typer.Option("--drop-nonfinite", help="Leave out rows with NaN or infinity.")
-    ] = False,
+    episodes: Episodes = None,
+    rollout: Rollout = False,
+    drop_nonfinite: DropNonfinite = False,
     seed: Seed = 0,
     json: Json = False,
     html: Html = None,
@@ -357,15 +357,9 @@ def probe(
         list[str] | None,
         typer.Option("--categorical", metavar="NAME", help="This variable's numbers are categories."),
     ] = None,
-    episodes: Annotated[
-        Path | None, typer.Option("--episodes", metavar="FILE", help="A .npy naming each row's episode.")
-    ] = None,
-    rollout: Annotated[
-        bool, typer.Option("--rollout", help="The rows are the steps of one rollout, in order.")
-    ] = False,
-    drop_nonfinite: Annotated[
-        bool, typer.Option("--drop-nonfinite", help="Leave out rows with NaN or infinity.")
-    ] = False,
+    episodes: Episodes = None,
+    rollout: Rollout = False,
+    drop_nonfinite: DropNonfinite = False,
     projection: Annotated[
         Literal["umap", "pca", "both", "none"], typer.Option("--projection", help="What the page draws.")
     ] = "both",

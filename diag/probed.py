@@ -13,10 +13,10 @@ from diag.result import SCHEMA_VERSION, FileRef, Grouping, Verdict, finite
 from probes import ClusterEvents, LinearProbe, Measure, Projection, Variable, VariableCCA
 
 Reading = Literal["read", "in part", "not"]
-"""How much of a variable a linear probe reads; the rule stands with ``diag._probe.reading``."""
+"""How much of a variable a linear probe reads; the rule stands with ``diag._probe_verdict.reading``."""
 
 Change = Literal["kept", "stronger", "weaker", "gained", "lost", "neither"]
-"""What becomes of a variable from the first column to the second (``diag._probe.change``)."""
+"""What becomes of a variable from the first column to the second (``diag._probe_verdict.change_of``)."""
 
 COMPONENTS = 10
 """Principal components whose share of the variance is told."""

@@ -82,8 +82,6 @@ class Ladder:
     """Of what is mapped, and of what it is mapped to."""
     rows: int
     """Distinct rows: what maps are fitted to."""
-    always_negated: Bools
-    """(d,) axes that vary against the base's in every resample; empty where the dimensions differ."""
 
     def __getitem__(self, transform: Rung) -> Step:
         return self.steps[RUNGS.index(transform)]
@@ -158,14 +156,7 @@ def climb(
         resampling.count,
         dimensions,
         distinct,
-        _always_negated(x, y, resampling),
     )
-
-
-def _always_negated(x: Floats, y: Floats, resampling: Groups) -> Bools:
-    if x.shape != y.shape:
-        return np.empty(0, np.bool_)
-    return np.asarray((resampling.resampled((x - x.mean(0)) * (y - y.mean(0))) < 0).all(0))
 
 
 def why_undefined(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from probes._alignment import CANDIDATES, Ladder, Step, climb
 from probes._collapse import RANK_LOST, VARIANCE_LOST, Collapse, collapse
-from probes._maps import Rung
+from probes._maps import SHIFTED, Rung
 from probes._measure import ArrayLike, Bools, Floats, Measure, ProbeError, as_pair
 from probes._resampling import Labels, labels
 from probes._spatial import UNTURNED, best_grid, channels, is_spatial
@@ -251,7 +251,11 @@ def decide(there: Ladder, back: Ladder, lost: Collapse, margin: float) -> Relati
         if name == "flipped" and not axes:
             return replace(base, reason="no axis keeps its sign in 95% of the resamples")
     if name == "matched":  # an axis of little variance can be negated all the same
-        axes = tuple(int(j) for j in np.flatnonzero(there.always_negated))
+        signs = there.shifted[SHIFTED.index("signs")].map
+        stability = there.shifted_sign_stability
+        axes = tuple(
+            j for j, sign in enumerate((signs and signs.signs) or ()) if sign < 0 and stability[j] == 1
+        )
     base = replace(base, rung=step, shifted=shifted, axes=axes)
     if agreement < AGREEMENT:
         others = [str(n or "no relation") for n in map(names.__getitem__, resampled) if n != name]

@@ -6,6 +6,8 @@ block. Even blocks fit what odd blocks score, and the other way round; blocks ar
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -21,7 +23,6 @@ from probes._maps import RUNGS, Map, fitted
 from probes._measure import (
     CONSTANT_BASE,
     ArrayLike,
-    Bools,
     Floats,
     Measure,
     ProbeError,
@@ -138,11 +139,7 @@ class Stream:
     @property
     def moments(self) -> Moments:
         """The sums of all rows."""
-        blocks = [block for _, block in self._filled()]
-        total = blocks[0]
-        for block in blocks[1:]:
-            total = total + block
-        return total
+        return _sum(self._filled())
 
     def _scored(self, score: Score, low: float = 0.0, cubic: bool = True) -> Measure:
         blocks = [block for _, block in self._filled()]
@@ -209,15 +206,11 @@ class Stream:
         return decide(self._climb(filled), self._climb(back), self.collapse(), margin)
 
     def _climb(self, filled: list[tuple[int, Moments]]) -> Ladder:
-        total = filled[0][1]
-        for _, block in filled[1:]:
-            total = total + block
+        total = _sum(filled)
         weights = self._weights(len(filled))
         spread = _spreads(filled, total)
-        halves: list[Moments | None] = [None, None]
-        for number, block in filled:
-            known = halves[number % 2]
-            halves[number % 2] = block if known is None else known + block
+        parted = [[pair for pair in filled if pair[0] % 2 == side] for side in (0, 1)]
+        halves = [_sum(half) if half else None for half in parted]
         one_sided = halves[0] is None or halves[1] is None
         rows = 0 if one_sided else int(total.n)
         steps, draws = [], np.full((len(weights), len(CANDIDATES)), np.nan)
@@ -244,7 +237,6 @@ class Stream:
             len(filled),
             (len(total.x), len(total.y)),
             int(total.n),
-            _always_negated(filled, weights, total),
         )
 
     def _weights(self, count: int) -> Floats:
@@ -285,6 +277,11 @@ def _mixed(label: NDArray[np.generic]) -> NDArray[np.uint64]:
     return row_keys(label.astype(np.float64)[:, None])
 
 
+def _sum(blocks: list[tuple[int, Moments]]) -> Moments:
+    """The sums of numbered blocks, at least one, taken together."""
+    return functools.reduce(operator.add, (block for _, block in blocks))
+
+
 def _spreads(filled: list[tuple[int, Moments]], total: Moments) -> Floats:
     """(blocks,) Σ ‖y − ȳ‖² of each block about the mean of all."""
     mean = total.y / total.n
@@ -320,12 +317,6 @@ def _products(filled: list[tuple[int, Moments]], total: Moments, centred: bool) 
     else:
         x_at, y_at = -x_frame.origin / x_frame.unit, -y_frame.origin / y_frame.unit
     return np.array([np.diag(b.xy) - x_at * b.y - y_at * b.x + b.n * x_at * y_at for _, b in filled])
-
-
-def _always_negated(filled: list[tuple[int, Moments]], weights: Floats, total: Moments) -> Bools:
-    if len(total.x) != len(total.y):
-        return np.empty(0, np.bool_)
-    return np.asarray((weights @ _products(filled, total, centred=True) < 0).all(0))
 
 
 def _sign_stability(

@@ -44,10 +44,9 @@ def open_arrays(path: str) -> Subject:
     try:
         if file.suffix == ".npy" and file.stat().st_size >= MAPPED_BYTES:
             return _mapped(path)
-        content = file.read_bytes()
-    except OSError as error:
-        raise SubjectError(path, (error.strerror or str(error)).lower(), "an array file") from None
-    arrays = _read(path, io.BytesIO(content), content[:8])
+    except OSError:
+        pass  # read_members says what is wrong
+    arrays, content = read_members(path)
     keys = list(arrays)
     if KEY not in arrays and len(set(keys) - {EPISODES}) != 1:
         raise SubjectError(path, f"arrays {', '.join(keys) or '(none)'}", f"one array, or one named {KEY!r}")
@@ -58,29 +57,35 @@ def open_arrays(path: str) -> Subject:
 def read_labels(path: str) -> NDArray[Any]:
     """The labels (n,) in a ``.npy`` file, whole numbers or words: each row's episode. Raises SubjectError."""
     expected = "whole numbers or words of shape (n,), one a row"
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise SubjectError(path, (error.strerror or str(error)).lower(), "an array file") from None
-    arrays = list(_read(path, io.BytesIO(content), content[:8]).values())
+    arrays = list(read_members(path)[0].values())
     if len(arrays) != 1 or arrays[0].ndim != 1 or arrays[0].dtype.kind not in "iubU":
         shapes = ", ".join(f"{a.dtype} {a.shape}" for a in arrays) or "no array"
         raise SubjectError(path, shapes, expected)
     return arrays[0]
 
 
-def _read(path: str, file: io.BytesIO, begins: bytes) -> dict[str, NDArray[Any]]:
-    """Every array of a numpy file by name; that of an ``.npy`` is the embeddings."""
+def read_members(
+    path: str, file: str = "an array file", expected: str = EXPECTED, whole: str = "numpy file"
+) -> tuple[dict[str, NDArray[Any]], bytes]:
+    """Every array of a numpy file by name, that of an ``.npy`` as :data:`KEY`, and the file's bytes.
+
+    Raises SubjectError, with ``file`` as what was expected where nothing can be read, and ``expected``
+    where it holds something other than a ``whole``.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise SubjectError(path, (error.strerror or str(error)).lower(), file) from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old headers: what cannot be read is an error all the same
-            loaded = np.load(file, allow_pickle=False)
+            loaded = np.load(io.BytesIO(content), allow_pickle=False)
             arrays = {KEY: loaded} if isinstance(loaded, np.ndarray) else {k: loaded[k] for k in loaded}
     except Exception as error:  # numpy, zipfile, zlib and tokenize each raise their own for damaged files
-        raise _damaged(path, error, begins) from None
+        raise _damaged(path, error, content[:8], expected, whole) from None
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-        raise SubjectError(path, "a member that is no array", EXPECTED)
-    return arrays
+        raise SubjectError(path, "a member that is no array", expected)
+    return arrays, content
 
 
 def _mapped(path: str) -> Subject:
@@ -95,10 +100,12 @@ def _mapped(path: str) -> Subject:
     return _subject(array, path, sha256)
 
 
-def _damaged(path: str, error: Exception, begins: bytes) -> SubjectError:
+def _damaged(
+    path: str, error: Exception, begins: bytes, expected: str = EXPECTED, whole: str = "numpy file"
+) -> SubjectError:
     pickled = "ickle" in str(error) and begins.startswith((MAGIC, b"PK", b"\x80"))
-    found = "pickled objects, which are never loaded" if pickled else "no whole numpy file"
-    return SubjectError(path, found, EXPECTED)
+    found = "pickled objects, which are never loaded" if pickled else f"no whole {whole}"
+    return SubjectError(path, found, expected)
 
 
 def _subject(array: NDArray[Any], path: str, sha256: str, episodes: NDArray[Any] | None = None) -> Subject:
