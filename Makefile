@@ -11,7 +11,7 @@ demo: $(READY)  ## train, transfer, diagnose; writes demo/index.html
 	$(BIN)/diag demo
 
 test: $(READY) lint  ## lint, types, layers, doctests and tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not long"
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not long"
 
 lint: $(READY)
 	$(BIN)/ruff check .
