@@ -17,8 +17,9 @@ from trainers.settings import Settings, preset
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def _one_thread() -> None:
+    """As in training; with more, matrix products round by how the work is parted (and tests wait)."""
     torch.set_num_threads(1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 import probes
@@ -382,6 +383,13 @@ def test_one_dimension_and_constants() -> None:
     for method in ("pca", "umap"):
         assert probes.project(np.ones((9, 3)), method).reason == "the embedding is constant"
     assert probes.project(np.eye(4), "umap").reason == "4 rows, UMAP needs 5"
+
+
+def test_umap_leaves_the_number_of_threads_as_it_was(rng: np.random.Generator) -> None:
+    """Its compiler raises it for the whole process, and training is bit-identical with one thread only."""
+    before = torch.get_num_threads()
+    assert probes.project(rng.normal(size=(40, 3)), "umap").points is not None
+    assert torch.get_num_threads() == before == 1
 
 
 # All of them

@@ -2,8 +2,9 @@
 
 Every tensor carries a leading stack axis S: one network per seed while training, one alone for a loaded
 checkpoint. All matrix products are batched over S, so a network's numbers do not depend on which others
-stand beside it: bit for bit on the CPU for the shipped presets and for all six loss terms (tested), to
-rounding for other layer widths, where kernels may still choose by memory alignment.
+stand beside it: bit for bit on the CPU, with one thread (:func:`trainers.run.train_members` sets it), for
+the shipped presets and for all six loss terms (tested); to rounding for other layer widths, where kernels
+may still choose by memory alignment.
 """
 
 from __future__ import annotations
