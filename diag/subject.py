@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from diag.landscapes.symmetry import Units
 
 Parameters: TypeAlias = Mapping[str, "Tensor"]
 """Named parameters, ``component/parameter``, as a checkpoint holds them."""
@@ -49,7 +51,7 @@ class Sampled:
 
 
 class Objective(Protocol):
-    """The losses that training descends."""
+    """The losses that training descends; differentiable in the parameters where gradients are enabled."""
 
     terms: Mapping[str, float]
     """Each term's weight in the total."""
@@ -62,6 +64,45 @@ class Objective(Protocol):
 
     def losses_at(self, parameters: Parameters, embeddings: Tensor, batch: Any) -> dict[str, Tensor]:
         """The same from given embeddings of the batch's observations."""
+        ...
+
+
+@runtime_checkable
+class StackedObjective(Protocol):
+    """An objective that takes many parameters at once faster than one after another."""
+
+    def losses_many(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
+        """Per-sample losses {term: (k, n)} of parameters that each have a leading axis of k."""
+        ...
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """Networks whose hidden units can be told apart, and exchanged without changing what they compute."""
+
+    units: tuple[Units, ...]
+    """The layers of hidden units, and where each stands in the parameters."""
+
+    def activations(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
+        """What each layer of units gives for a batch: {units.name: (n, size, ...)}."""
+        ...
+
+
+@runtime_checkable
+class Steps(Protocol):
+    """The optimiser that training used: what it would do next."""
+
+    def displacements(self, parameters: Parameters, task: Task, seed: int) -> dict[str, Tensor]:
+        """What one update adds to each trained parameter from here, for m independent batches: (m, *shape)."""
+        ...
+
+
+@runtime_checkable
+class Actor(Protocol):
+    """A system that can act."""
+
+    def returns(self, parameters: Parameters, task: Task, episodes: int, seed: int) -> NDArray[np.float64]:
+        """The return of each of so many episodes on a task: (episodes,)."""
         ...
 
 
@@ -103,6 +144,7 @@ class Subject:
     parameters: Parameters | None = None
     encoder: Encoder | None = None
     objective: Objective | None = None
+    """Its losses; also StackedObjective, Layered, Steps or Actor where it can."""
     tasks: TaskPair | None = None
     embeddings: NDArray[Any] | None = None
     """Ready embeddings (n, ...), for sources without an encoder."""
@@ -114,6 +156,8 @@ class Subject:
     """A hash of the parameters."""
     made_from: str | None = None
     """The identity of the base that it was made from; None for a base."""
+    base_path: str | None = None
+    """Where that base was read from at the time."""
     success_states: int | None = None
     """How many states must have their own base state nearest for a transfer to succeed."""
     label: str = ""

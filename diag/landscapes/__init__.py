@@ -1,0 +1,1 @@
+"""What lies between checkpoints: slices, heights, planes, symmetries, curves and curvature of losses."""

@@ -1,0 +1,117 @@
+"""The parameters that move, as one vector; and the paths from one such vector to another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from diag.subject import Parameters
+
+
+@dataclass(frozen=True)
+class Space:
+    """Moving parameters side by side in one vector of P numbers; the others keep the values of ``fixed``."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    """Of the moving parameters, in the vector's order."""
+    fixed: Parameters
+
+    @classmethod
+    def of(cls, parameters: Parameters, moving: Sequence[str]) -> Space:
+        """The space of the parameters named ``moving``, the rest held at their values in ``parameters``."""
+        chosen = set(moving)
+        shapes = {name: tuple(t.shape) for name, t in parameters.items() if name in chosen}
+        return cls(shapes, {name: t for name, t in parameters.items() if name not in chosen})
+
+    @property
+    def size(self) -> int:
+        """P."""
+        return sum(self._sizes())
+
+    def _sizes(self) -> list[int]:
+        return [_count(shape) for shape in self.shapes.values()]
+
+    def pack(self, parameters: Parameters) -> Tensor:
+        """The vector (P,) of the moving parameters."""
+        return torch.cat([parameters[name].reshape(-1) for name in self.shapes])
+
+    def one(self, vector: Tensor) -> dict[str, Tensor]:
+        """All parameters at a vector (P,); gradients reach the vector."""
+        parts = vector.split(self._sizes())
+        moving = {n: p.reshape(shape) for (n, shape), p in zip(self.shapes.items(), parts, strict=True)}
+        return {**self.fixed, **moving}
+
+    def many(self, vectors: Tensor) -> dict[str, Tensor]:
+        """All parameters at vectors (k, P), each with a leading axis of k."""
+        k = len(vectors)
+        parts = vectors.split(self._sizes(), dim=1)
+        moving = {n: p.reshape(k, *shape) for (n, shape), p in zip(self.shapes.items(), parts, strict=True)}
+        return {**{n: t.expand(k, *t.shape) for n, t in self.fixed.items()}, **moving}
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    count = 1
+    for side in shape:
+        count *= side
+    return count
+
+
+@dataclass(frozen=True)
+class Straight:
+    """(1 − t)·a + t·b, exactly a at 0 and b at 1, and beyond both."""
+
+    a: Tensor
+    b: Tensor
+
+    def __call__(self, t: Tensor) -> Tensor:
+        """The vectors (k, P) at t (k,)."""
+        return torch.lerp(self.a, self.b, t.to(self.a)[:, None])
+
+
+@dataclass(frozen=True)
+class Bezier:
+    """The quadratic Bézier curve (1 − t)²·a + 2t(1 − t)·control + t²·b (Garipov et al., arXiv 1802.10026)."""
+
+    a: Tensor
+    control: Tensor
+    b: Tensor
+
+    def __call__(self, t: Tensor) -> Tensor:
+        """The vectors (k, P) at t (k,); exactly a at 0 and b at 1."""
+        t = t.to(self.a)[:, None]
+        return (1 - t) ** 2 * self.a + 2 * t * (1 - t) * self.control + t**2 * self.b
+
+
+@dataclass(frozen=True)
+class Flat:
+    """origin + α·u + β·v: a plane, its coordinates (k, 2)."""
+
+    origin: Tensor
+    u: Tensor
+    v: Tensor
+
+    def __call__(self, at: Tensor) -> Tensor:
+        """The vectors (k, P) at coordinates (k, 2)."""
+        at = at.to(self.origin)
+        return self.origin + at[:, :1] * self.u + at[:, 1:] * self.v
+
+
+@dataclass(frozen=True)
+class Through:
+    """(1 − α − β)·a + α·b + β·c: a plane, exactly a, b and c at its corners."""
+
+    a: Tensor
+    b: Tensor
+    c: Tensor
+
+    def __call__(self, at: Tensor) -> Tensor:
+        """The vectors (k, P) at coordinates (k, 2)."""
+        at = at.to(self.a)
+        alpha, beta = at[:, :1], at[:, 1:]
+        return (1 - alpha - beta) * self.a + alpha * self.b + beta * self.c
