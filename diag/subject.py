@@ -62,8 +62,17 @@ class Objective(Protocol):
         """Per-sample losses {term: (n,)}."""
         ...
 
+
+@runtime_checkable
+class LatentObjective(Protocol):
+    """An objective that sees observations only through their embeddings."""
+
+    def embeddings(self, parameters: Parameters, batch: Any) -> Tensor:
+        """The embeddings (n, *shape) that the losses of a batch are taken from."""
+        ...
+
     def losses_at(self, parameters: Parameters, embeddings: Tensor, batch: Any) -> dict[str, Tensor]:
-        """The same from given embeddings of the batch's observations."""
+        """Per-sample losses {term: (n,)} from given embeddings instead."""
         ...
 
 
@@ -93,7 +102,7 @@ class Steps(Protocol):
     """The optimiser that training used: what it would do next."""
 
     def displacements(self, parameters: Parameters, task: Task, seed: int) -> dict[str, Tensor]:
-        """What one update adds to each trained parameter from here, for m independent batches: (m, *shape)."""
+        """What one update adds to each trained parameter here, for m independent batches: (m, *shape)."""
         ...
 
 
@@ -144,7 +153,7 @@ class Subject:
     parameters: Parameters | None = None
     encoder: Encoder | None = None
     objective: Objective | None = None
-    """Its losses; also StackedObjective, Layered, Steps or Actor where it can."""
+    """Its losses; also LatentObjective, StackedObjective, Layered, Steps or Actor where it can."""
     tasks: TaskPair | None = None
     embeddings: NDArray[Any] | None = None
     """Ready embeddings (n, ...), for sources without an encoder."""

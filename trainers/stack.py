@@ -51,7 +51,12 @@ class TanhNet:
 
     def __call__(self, parameters: Parameters, component: str, x: Tensor) -> Tensor:
         """Outputs (S, n, out) for inputs (S, n, in), or (n, in) shared by the whole stack."""
+        return self.outputs(parameters, component, x)[-1]
+
+    def outputs(self, parameters: Parameters, component: str, x: Tensor) -> list[Tensor]:
+        """What each layer gives (S, n, size), the hidden ones after their tanh, for the same inputs."""
         last, rows = len(self.sizes) - 2, x.shape[-2]
+        found: list[Tensor] = []
         if rows % ALIGNMENT:
             x = torch.nn.functional.pad(x, (0, 0, 0, _aligned(rows) - rows))
         for layer in range(last + 1):
@@ -66,7 +71,8 @@ class TanhNet:
                 x = torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
             if layer < last:
                 x = torch.tanh(x)
-        return x[:, :rows]
+            found.append(x[:, :rows])
+        return found
 
 
 class Stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -33,26 +34,31 @@ class CrarSystem:
         self.terms: Mapping[str, float] = {t: agent.weight_of(t) for t in agent.settings.loss.terms}
 
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return self.agent.embed(_stacked(parameters), observations)[0]
+        return self.agent.embed(_stacked(parameters), observations)[0]
 
     def predict(self, parameters: Parameters, embeddings: Tensor) -> Tensor:
         """Where the transition model expects each action to lead from embeddings (n, d): (n, A, d)."""
         actions = torch.eye(self.agent.world.actions)
-        with torch.inference_mode():
-            reached = [
-                self.agent.predict(_stacked(parameters), embeddings[None], a.expand(len(embeddings), -1))[0]
-                for a in actions
-            ]
+        reached = [
+            self.agent.predict(_stacked(parameters), embeddings[None], a.expand(len(embeddings), -1))[0]
+            for a in actions
+        ]
         return torch.stack(reached, 1)
 
+    def embeddings(self, parameters: Parameters, batch: TaskBatch) -> Tensor:
+        """Of the table of observations that the batch indexes."""
+        return self.embed(parameters, batch.observations)
+
     def losses(self, parameters: Parameters, batch: TaskBatch) -> dict[str, Tensor]:
-        return self.losses_at(parameters, self.embed(parameters, batch.observations), batch)
+        return self.losses_at(parameters, self.embeddings(parameters, batch), batch)
 
     def losses_at(self, parameters: Parameters, embeddings: Tensor, batch: TaskBatch) -> dict[str, Tensor]:
-        with torch.inference_mode():
-            found = self.agent.losses_at(_stacked(parameters), embeddings[None], batch.samples, self.terms)
+        found = self.agent.losses_at(_stacked(parameters), embeddings[None], batch.samples, self.terms)
         return {term: values[0] for term, values in found.items()}
+
+    def losses_many(self, parameters: Parameters, batch: TaskBatch) -> dict[str, Tensor]:
+        embedded = self.agent.embed(parameters, batch.observations)
+        return self.agent.losses_at(parameters, embedded, batch.samples, self.terms)
 
 
 class TaskBatch:
@@ -60,6 +66,11 @@ class TaskBatch:
 
     def __init__(self, observations: Tensor, samples: Batch) -> None:
         self.observations, self.samples = observations, samples
+
+    def to(self, device: str) -> TaskBatch:
+        """The same on another device."""
+        moved = {f.name: getattr(self.samples, f.name).to(device) for f in fields(self.samples)}
+        return TaskBatch(self.observations.to(device), Batch(**moved))
 
 
 class FiniteTasks:
@@ -149,6 +160,7 @@ def open_native(path: str) -> Subject:
         frozen=frozen,
         identity=checkpoint.identity,
         made_from=None if header.base is None else header.base["identity"],
+        base_path=None if header.base is None else header.base["path"],
         success_states=agent.world.success_states,
         label=f"{role}, {agent.world.name}, {header.task} task, seed {header.seed}, {header.step} updates",
     )
