@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from diag.landscapes.space import Space, Straight
-from diag.landscapes.symmetry import units_of
+from diag.landscapes.symmetry import Units
 from diag.sources.module import ROWS, ModuleObjective, from_module
 from diag.subject import Layered, StackedObjective, Subject, SubjectError
 
@@ -292,7 +292,7 @@ def test_names_components_pinned_parts_and_buffers() -> None:
     }
     assert isinstance(subject.objective, ModuleObjective)
     assert subject.objective.terms == {"td": 1.0, "size": 0.1}
-    assert subject.objective.pinned == ("target/weight", "target/bias")
+    assert subject.objective.pinned == ("target/weight, target/bias: held at the values in model",)
     assert subject.label == "Agent of 45 numbers, target held"
     assert subject.tasks is not None
     sampled = subject.tasks.batch("source", 7, 0)
@@ -353,21 +353,24 @@ def test_tied_parameters_stay_tied() -> None:
 
 
 def test_hidden_units_and_what_they_give() -> None:
-    for name, prefix in (("dense", "model/"), ("conv", "model/")):
+    for name, sizes in (("dense", {"0": 20, "3": 10}), ("conv", {"0": 4, "4": 8})):
         modules, batch = pair(name)
-        assert isinstance(modules[0], nn.Sequential)
-        layers = [m for m in modules[0] if not isinstance(m, nn.BatchNorm2d)]
-        plain = nn.Sequential(*layers)
-        units = units_of(plain, prefix)
-        subject = from_module(plain, squared, batch, units=units)
+        units = tuple(Units(f"model/{layer}", size, False, ()) for layer, size in sizes.items())
+        subject = from_module(modules[0], squared, batch, units=units)
         assert isinstance(subject.objective, Layered)
         assert subject.objective.units == units
         assert subject.parameters is not None
         found = subject.objective.activations(subject.parameters, batch)
-        assert [u.name for u in units] == list(found)
+        assert {n: v.shape[:2] for n, v in found.items()} == {u.name: (N, u.size) for u in units}
         with torch.inference_mode():
-            assert torch.equal(found["model/0"], plain.eval()[0](batch[0]))
-    assert not isinstance(from_module(modules[0], squared, batch).objective, Layered)
+            assert torch.equal(found["model/0"], modules[0].get_submodule("0")(batch[0]))
+        assert not isinstance(from_module(modules[0], squared, batch).objective, Layered)
+        wrong = from_module(modules[0], squared, batch, units=[Units("model/1", 3, False, ())])
+        assert isinstance(wrong.objective, Layered)
+        with pytest.raises(
+            SubjectError, match="found units 'model/1'; expected a dense layer or convolution"
+        ):
+            wrong.objective.activations(subject.parameters, batch)
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def from_module(
         pinned: Prefixes, as the module names its parameters (``target`` or ``target.0``), of what does not
             move, such as a target network: held at its values here, and recorded.
         pairs_rows: Whether a sample's loss reads other rows of the batch, which then is never parted.
-        units: The hidden units of layers, for matching them (:func:`diag.landscapes.symmetry.units_of`).
+        units: The hidden units of layers, for matching them; ``units_of`` knows those of sequences.
         task: What the batch is called, ``source`` or ``target``.
         device: Where to evaluate; where the module's first parameter is if None.
 
@@ -177,12 +177,14 @@ class ModuleObjective:
         self, evaluation: _Evaluation, losses: Losses, pinned: tuple[str, ...], parted: bool
     ) -> None:
         self.terms: Mapping[str, float] = evaluation.terms
-        self.pinned = pinned
-        """Parameters held at this module's values."""
+        self.pinned = (f"{', '.join(pinned)}: held at the values in {evaluation.path}",) if pinned else ()
+        """What is held, in words."""
         self.constants: Mapping[str, Any] = {"losses": _word(losses), "pinned": list(pinned)}
         self._evaluation, self._parted = evaluation, parted
         self._convolves = any(isinstance(part, CONVOLUTIONS) for part in evaluation.module.modules())
-        self._ways = self._quick_ways(evaluation.module)
+        self._ways: tuple[Callable[[Stacked, Any], dict[str, Tensor]], ...] = (
+            (self._channels_last, self._in_turn) if self._convolves else (self._side_by_side,)
+        )
         self._agreed = False
 
     @property
@@ -197,7 +199,8 @@ class ModuleObjective:
 
     def losses_many(self, parameters: Stacked, batch: Any) -> dict[str, Tensor]:
         """The same {term: (k, n)} of k points by the quickest way that is open, equal to rounding."""
-        while self._ways:
+        # Elsewhere than on a CPU convolutions have caches, and kernels, of their own.
+        while self._ways and not (self._convolves and _device(parameters).type != "cpu"):
             try:
                 if self._agreed:
                     return self._quickly(parameters, batch)
@@ -210,13 +213,6 @@ class ModuleObjective:
                 self._agreed = False
             self._ways = self._ways[1:]
         return _stacked([self.losses(one, batch) for one in _unstacked(parameters)])
-
-    def _quick_ways(self, module: nn.Module) -> tuple[Callable[[Stacked, Any], dict[str, Tensor]], ...]:
-        if not self._convolves:
-            return (self._side_by_side,)
-        if any(t.device.type != "cpu" for t in _tensors_of(module).values()):
-            return ()
-        return self._channels_last, self._in_turn
 
     def _quickly(self, parameters: Stacked, batch: Any) -> dict[str, Tensor]:
         with nullcontext() if torch.is_grad_enabled() else torch.inference_mode():
@@ -324,12 +320,17 @@ class _Evaluation(nn.Module):
         self._names = {n: f"module.{full}" for n, full in names.items()}
         own = _tensors_of(module)
         self._types = {n: own[full].dtype for n, full in names.items()}
-        self._own_buffers = {f"module.{full}": b for full, b in module.named_buffers()}
+        self._settle(next(iter(own.values())).device)
         twice = (
             *module.named_parameters(remove_duplicate=False),
             *module.named_buffers(remove_duplicate=False),
         )
         self._tied = len(twice) > len(own)
+
+    def _settle(self, device: torch.device) -> None:
+        self.module.to(device)
+        self._device = device
+        self._own_buffers = {f"module.{full}": b for full, b in self.module.named_buffers()}
 
     def forward(self, batch: Any) -> Any:
         return self._losses[0](self.module, batch)
@@ -337,6 +338,8 @@ class _Evaluation(nn.Module):
     def at(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
         """Per-sample losses {term: (n,)} with these parameters in place of the module's."""
         rows = _rows(batch, self.path)
+        if _device(parameters) != self._device:  # what is held follows
+            self._settle(_device(parameters))
         given = dict(self._own_buffers)
         for name, full in self._names.items():
             tensor = parameters[name]
@@ -494,6 +497,10 @@ def _some_rows(batch: Any, rows: slice) -> Any:
 
 
 # --- Stacks -----------------------------------------------------------------------------------------------
+
+
+def _device(parameters: Parameters) -> torch.device:
+    return next(iter(parameters.values())).device
 
 
 def _count(parameters: Stacked) -> int:
