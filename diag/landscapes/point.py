@@ -1,0 +1,156 @@
+"""One point of a loss: its value and gradient, products with its Hessian, and what moves from it do.
+
+The gradient is taken once with its graph; every Hessian-vector product is one more backward pass through
+that graph. Nothing here imports torch before it is called, so that what shows a result can do without.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from diag.result import finite
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Loss: TypeAlias = Callable[[Tensor], Tensor]
+    """From a vector (P,) to a scalar tensor."""
+
+HALVINGS = 6
+"""How often a step is halved to see whether a shorter one lowers the loss: down to 1/32 of its length."""
+
+ROUNDING = 8
+"""Units in the last place of the loss that a change must exceed to be more than rounding."""
+
+
+class SharpnessError(ValueError):
+    """A vector, a walk or a size that no sharpness can be taken with."""
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The loss along one line through the point."""
+
+    distance: float
+    """How far away the other vector is."""
+    slope: float | None
+    """gᵀu, loss per unit of length, u towards it; None at distance 0."""
+    curvature: float | None
+    """uᵀHu."""
+
+    def to_tree(self) -> dict[str, Any]:
+        return {
+            "distance": finite(self.distance),
+            "slope": finite(self.slope),
+            "curvature": finite(self.curvature),
+        }
+
+
+@dataclass(frozen=True)
+class Fall:
+    """What a move promises by gradient and curvature, and what the loss then does."""
+
+    predicted: float
+    """By how much gradient and curvature say that the loss falls."""
+    found: float
+    """By how much it falls, at the best of HALVINGS lengths; negative where it rises at all of them."""
+    length: float
+    """The length at which it was found."""
+
+    def to_tree(self) -> dict[str, Any]:
+        return {
+            "predicted": finite(self.predicted),
+            "found": finite(self.found),
+            "length": finite(self.length),
+        }
+
+
+def dot(a: Tensor, b: Tensor) -> float:
+    """aᵀb, summed in float64."""
+    return float((a.double() @ b.double()).item())
+
+
+def norm(a: Tensor) -> float:
+    """‖a‖, summed in float64."""
+    return math.sqrt(dot(a, a))
+
+
+@dataclass(frozen=True)
+class Point:
+    """The loss at one vector, its gradient, and the gradient's graph for products with the Hessian."""
+
+    loss: Loss
+    x: Tensor
+    """(P,)."""
+    g: Tensor
+    graph: Tensor
+    leaf: Tensor
+    value: float
+    rounding: float
+    """Below this a change of the loss is rounding."""
+
+    @classmethod
+    def of(cls, loss: Loss, at: Tensor) -> Point:
+        """Raises SharpnessError for what is no vector of floats (P,), and for a loss that is no scalar."""
+        import torch
+
+        if at.ndim != 1 or at.numel() == 0 or not at.is_floating_point():
+            raise SharpnessError(f"the vector is {at.dtype} {tuple(at.shape)}, expected floats (P,), P ≥ 1")
+        leaf = at.detach().clone().requires_grad_(True)
+        with torch.enable_grad():
+            value = loss(leaf)
+            if value.numel() != 1:
+                raise SharpnessError(f"the loss has shape {tuple(value.shape)}, expected a scalar")
+            value = value.reshape(())
+            graph = torch.zeros_like(leaf)
+            if value.requires_grad:
+                (graph,) = torch.autograd.grad(value, leaf, create_graph=True, materialize_grads=True)
+        here = float(value.detach())
+        last = ROUNDING * float(torch.finfo(value.dtype).eps) * abs(here)
+        return cls(loss, leaf.detach(), graph.detach(), graph, leaf, here, last)
+
+    def product(self, v: Tensor) -> Tensor:
+        """The Hessian times v (P,)."""
+        import torch
+
+        if not self.graph.requires_grad:
+            return torch.zeros_like(self.x)
+        (hv,) = torch.autograd.grad(self.graph, self.leaf, v, retain_graph=True, materialize_grads=True)
+        return hv
+
+    def at(self, delta: Tensor) -> float:
+        """The loss at x + δ."""
+        import torch
+
+        with torch.no_grad():
+            return float(self.loss(self.x + delta))
+
+    def step(self, curvature: float, reach: float) -> Fall:
+        """Cauchy's step: to the lowest point of the quadratic along −g ≠ 0, within the reach."""
+        gradient = norm(self.g)
+        unit = self.g / gradient
+        length = min(gradient / curvature, reach) if curvature > 0 else reach
+        predicted = gradient * length - curvature * length**2 / 2
+        return self._fall(lambda s: self.at(-s * unit), length, predicted)
+
+    def both_ways(self, v: Tensor, curvature: float, reach: float) -> Fall:
+        """Along ±v of length 1, the mean of both, so that the slope has no part in it."""
+        return self._fall(lambda s: (self.at(s * v) + self.at(-s * v)) / 2, reach, -curvature * reach**2 / 2)
+
+    def slope(self, towards: Tensor) -> Slope:
+        """Along the line to another vector (P,)."""
+        way = towards.detach().to(self.x) - self.x
+        distance = norm(way)
+        if not (math.isfinite(distance) and distance > 0):
+            return Slope(distance, None, None)
+        unit = way / distance
+        return Slope(distance, dot(self.g, unit), dot(unit, self.product(unit)))
+
+    def _fall(self, move: Callable[[float], float], length: float, predicted: float) -> Fall:
+        """The best of HALVINGS lengths of a move, which gives the loss at a length."""
+        tried = [(self.value - move(length / 2**k), length / 2**k) for k in range(HALVINGS)]
+        best, where = max(((f, at) for f, at in tried if not math.isnan(f)), default=(-math.inf, length))
+        return Fall(predicted, best, where)
