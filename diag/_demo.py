@@ -18,9 +18,10 @@ import pandas as pd
 
 from diag._compare import compare
 from diag._landscape import landscape
-from diag.outputs import html
+from diag.landscapes.result import Landscape
+from diag.outputs import html, landscape_html
 from diag.outputs.text import WIDTH, number
-from diag.result import Comparison, Landscape
+from diag.result import Comparison
 from reports import Figure, Page, Section, charts, render
 from trainers.checkpoint import write_atomically
 from trainers.plan import named_plan
@@ -248,7 +249,7 @@ def _landscape_sections(wall: Landscape, failed: bool, landed: bool) -> list[Sec
     b = "which landed" if landed else "the nearest to the base, though none landed"
     ends = f"{a}; B is {wall.transfer.path}, {b}."
     lead = Section(f"The losses {_path_in_words(failed, landed)}", [ends, wall.verdict.summary])
-    first, *rest = html.landscape_sections(wall)
+    first, *rest = landscape_html.sections(wall)
     return [replace(lead, words=[*lead.words, *first.words], figure=first.figure, table=first.table), *rest]
 
 

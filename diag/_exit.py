@@ -18,7 +18,7 @@ from diag._answer import write_line
 _BAD_INPUT = {
     "diag._answer": ("UsageError",),
     "diag.subject": ("SubjectError",),
-    "diag._landscape": ("LandscapeError",),
+    "diag.landscapes": ("LandscapeError",),
     "probes": ("ProbeError",),
     "trainers.checkpoint": ("CheckpointError",),
     "trainers.settings": ("SettingsError",),

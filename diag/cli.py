@@ -298,43 +298,85 @@ def landscape(
     third: Annotated[
         Path | None, typer.Option("--third", metavar="C", help="Also the plane through A, B and C.")
     ] = None,
+    random_plane: Annotated[
+        bool, typer.Option("--random-plane", help="Also a plane of two random directions through A.")
+    ] = False,
+    trail: Annotated[
+        str | None,
+        typer.Option("--trail", metavar="PATTERN", help="Also the plane of checkpoints along a training."),
+    ] = None,
+    move: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--move", metavar="NAME", help="A component that moves, or all (default: what differs)."
+        ),
+    ] = None,
+    base: Annotated[
+        Path | None, typer.Option("--base", metavar="FILE", help="Whose embedding R² is taken to.")
+    ] = None,
     task: Annotated[str | None, typer.Option("--task", help="source or target (default: both).")] = None,
     points: Annotated[int, typer.Option("--points", min=3, help="Points from A to B.")] = 51,
-    steps: Annotated[int, typer.Option("--steps", min=3, help="Points along each side of the plane.")] = 25,
+    beyond: Annotated[
+        float, typer.Option("--beyond", min=0.0, max=10.0, help="How far to go on past A and B.")
+    ] = 0.2,
+    curve_steps: Annotated[
+        int, typer.Option("--curve-steps", min=0, help="Adam steps for a curve round the wall.")
+    ] = 400,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Straight lines alone: no curve, curvature or gradients.")
+    ] = False,
+    steps: Annotated[int, typer.Option("--steps", min=3, help="Points along each side of a plane.")] = 25,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="DIR", help="Keep the planes' rows here, and go on with them."),
+    ] = None,
     samples: Annotated[int, typer.Option("--samples", min=124, help="Transitions per task.")] = 1240,
+    device: Device = "cpu",
+    jobs: Jobs = None,
     seed: Seed = 0,
     json: Json = False,
     html: Html = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Take the losses between two checkpoints, and say how high the wall between them is.
+    """Take the losses between two checkpoints: how high is the wall, is it real, and who sits where?
+
+    The wall is measured on the straight line between the weights, after B's hidden units are matched to
+    A's, along a curve that was made to avoid it, and between the two embeddings. Then: which loss terms
+    stand against the move, how the embedding changes on the way, and whether A and B sit in a minimum, at
+    a saddle, on a plateau, or are still descending. Only what differs moves: frozen models stay frozen.
 
     \b
     Examples:
       diag landscape examples/mirrored.safetensors examples/matched.safetensors
       diag landscape failed.safetensors good.safetensors --third base.safetensors --html wall.html
+      diag landscape failed.safetensors good.safetensors --move encoder --quick
+      diag landscape failed.safetensors good.safetensors --trail 'runs/t0/seed0.step*.safetensors'
+      diag landscape failed.safetensors good.safetensors --random-plane --steps 101 --save rows
     """
     from diag import landscape as take
 
-    check_writable(html, a, b, *([] if third is None else [third]))
-    total = points + (0 if third is None else steps * steps)
-    with progress_bar("landscape", total, quiet or json, brief=third is None) as advance:
-        seen = 0
-
-        def step(done: int, of: int) -> None:
-            nonlocal seen
-            advance(done - seen)
-            seen = done
-
+    inputs = [p for p in (a, b, third, base) if p is not None]
+    check_writable(html, *inputs)
+    with percent("landscape", quiet or json) as step:
         result = take(
             a,
             b,
             third=third,
+            random_plane=random_plane,
+            trail=trail or (),
+            move=move,
+            base=base,
             task=task,
             points=points,
-            samples=samples,
+            beyond=beyond,
+            curve_steps=curve_steps,
+            quick=quick,
             steps=steps,
+            save=save,
+            samples=samples,
+            device=device,
+            jobs=jobs,
             seed=seed,
             progress=step,
         )

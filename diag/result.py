@@ -117,8 +117,8 @@ class Comparison:
     def to_tree(self) -> dict[str, Any]:
         """The documented JSON."""
         return {
-            **_head(self.diagnosis, self.base, self.transfer, self.verdict),
-            "measures": {name: _measure(m) for name, m in self.measures.items()},
+            **head(self.diagnosis, self.base, self.transfer, self.verdict),
+            "measures": {name: measure_tree(m) for name, m in self.measures.items()},
             "ladder": [_step(s) for s in self.ladder],
             "ladder_shifted": [_step(s) for s in self.shifted],
             "ladder_back": [_step(s) for s in self.back],
@@ -140,138 +140,18 @@ class Comparison:
         }
 
 
-@dataclass(frozen=True)
-class Height:
-    """One height of a wall, where along the path it is reached, and the same for each loss term."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    at: float | None
-    per_loss: Mapping[str, Measure]
-
-    def to_tree(self) -> dict[str, Any]:
-        return {
-            "value": finite(self.value),
-            "low": finite(self.low),
-            "high": finite(self.high),
-            "at": self.at,
-            "per_loss": {term: _measure(m) for term, m in self.per_loss.items()},
-        }
-
-
-@dataclass(frozen=True)
-class TaskSlice:
-    """Losses, heights and the embedding's spread along one path, on one task's data."""
-
-    task: str
-    t: NDArray[np.float64]
-    losses: Mapping[str, NDArray[np.float64]]
-    """``total`` and each term, (points,)."""
-    low: Mapping[str, NDArray[np.float64]]
-    high: Mapping[str, NDArray[np.float64]]
-    barrier: Mapping[str, Height]
-    """``escape``, ``frankle``, ``entezari``."""
-    variance: NDArray[np.float64]
-    effective_rank: NDArray[np.float64]
-
-    def to_tree(self) -> dict[str, Any]:
-        return {
-            "slice": {
-                "t": self.t.tolist(),
-                "losses": {name: _list(v) for name, v in self.losses.items()},
-                "low": {name: _list(v) for name, v in self.low.items()},
-                "high": {name: _list(v) for name, v in self.high.items()},
-            },
-            "barrier": {name: h.to_tree() for name, h in self.barrier.items()},
-            "embedding": {"variance": _list(self.variance), "effective_rank": _list(self.effective_rank)},
-        }
-
-
-@dataclass(frozen=True)
-class Plane:
-    """Losses on the plane through three checkpoints: θ = A + α·(B − A) + β·(C − A)."""
-
-    third: FileRef
-    alpha: NDArray[np.float64]
-    beta: NDArray[np.float64]
-    losses: Mapping[str, Mapping[str, NDArray[np.float64]]]
-    """{task: {``total`` and each term: (beta, alpha)}}."""
-    lengths: tuple[float, float]
-    """‖B − A‖ and ‖C − A‖ in parameter space."""
-    angle: float
-    """Between them, in degrees."""
-
-    def to_tree(self) -> dict[str, Any]:
-        return {
-            "third": {"path": self.third.path, "sha256": self.third.sha256},
-            "alpha": self.alpha.tolist(),
-            "beta": self.beta.tolist(),
-            "losses": {
-                task: {name: [_list(row) for row in values] for name, values in terms.items()}
-                for task, terms in self.losses.items()
-            },
-            "lengths": [finite(length) for length in self.lengths],
-            "angle": finite(self.angle),
-        }
-
-
-@dataclass(frozen=True)
-class Landscape:
-    """The result of ``landscape``."""
-
-    base: FileRef
-    """The checkpoint at t = 0, which the escape height is measured from."""
-    transfer: FileRef
-    """The checkpoint at t = 1."""
-    verdict: Verdict
-    task: str
-    """The task of the headline."""
-    tasks: Mapping[str, TaskSlice]
-    weights: Mapping[str, float]
-    """Each term's weight in the total."""
-    distance: float
-    """Euclidean distance of the two checkpoints' parameters."""
-    samples: int
-    seed: int
-    plane: Plane | None
-    warnings: tuple[str, ...]
-    diagnosis: str = "landscape"
-
-    @property
-    def barrier(self) -> Mapping[str, Height]:
-        """The headline task's heights."""
-        return self.tasks[self.task].barrier
-
-    def to_tree(self) -> dict[str, Any]:
-        """The documented JSON."""
-        headline = self.tasks[self.task].to_tree()
-        return {
-            **_head(self.diagnosis, self.base, self.transfer, self.verdict),
-            "task": self.task,
-            "slice": headline["slice"],
-            "barrier": headline["barrier"],
-            "paths": {"raw": headline["barrier"]},
-            "tasks": {name: s.to_tree() for name, s in self.tasks.items()},
-            "weights": dict(self.weights),
-            "distance": finite(self.distance),
-            "samples": self.samples,
-            "seed": self.seed,
-            "plane": None if self.plane is None else self.plane.to_tree(),
-            "warnings": list(self.warnings),
-        }
-
-
 def finite(value: float | None) -> float | None:
     """``value``, or None where it is not a finite number."""
     return value if value is not None and math.isfinite(value) else None
 
 
-def _list(values: NDArray[np.float64]) -> list[float | None]:
+def numbers(values: NDArray[np.float64]) -> list[float | None]:
+    """A row of numbers for JSON: null where one is not finite."""
     return [finite(float(v)) for v in values]
 
 
-def _measure(measure: Measure) -> dict[str, Any]:
+def measure_tree(measure: Measure) -> dict[str, Any]:
+    """A measure for JSON."""
     tree: dict[str, Any] = {
         "value": finite(measure.value),
         "low": finite(measure.low),
@@ -293,13 +173,14 @@ def _step(step: Step) -> dict[str, Any]:
     parts = {
         "signs": None if fitted.signs is None else list(fitted.signs),
         "order": None if fitted.order is None else list(fitted.order),
-        "matrix": None if fitted.matrix is None else [_list(row) for row in fitted.matrix],
-        "offset": None if fitted.offset is None else _list(fitted.offset),
+        "matrix": None if fitted.matrix is None else [numbers(row) for row in fitted.matrix],
+        "offset": None if fitted.offset is None else numbers(fitted.offset),
     }
     return {**tree, "map": {name: value for name, value in parts.items() if value is not None}}
 
 
-def _head(diagnosis: str, base: FileRef, transfer: FileRef, verdict: Verdict) -> dict[str, Any]:
+def head(diagnosis: str, base: FileRef, transfer: FileRef, verdict: Verdict) -> dict[str, Any]:
+    """What every diagnosis of two checkpoints begins with."""
     return {
         "schema_version": SCHEMA_VERSION,
         "diagnosis": diagnosis,

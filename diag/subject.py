@@ -80,6 +80,11 @@ class LatentObjective(Protocol):
 class StackedObjective(Protocol):
     """An objective that takes many parameters at once faster than one after another."""
 
+    @property
+    def at_once(self) -> int:
+        """So many it had best be given: more gain nothing, and memory stays flat."""
+        ...
+
     def losses_many(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
         """Per-sample losses {term: (k, n)} of parameters that each have a leading axis of k."""
         ...
@@ -99,10 +104,16 @@ class Layered(Protocol):
 
 @runtime_checkable
 class Steps(Protocol):
-    """The optimiser that training used: what it would do next."""
+    """The optimiser that training used: where it would go on to."""
 
-    def displacements(self, parameters: Parameters, task: Task, seed: int) -> dict[str, Tensor]:
-        """What one update adds to each trained parameter here, for m independent batches: (m, *shape)."""
+    def walk(
+        self, parameters: Parameters, task: Task, seed: int
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], int]:
+        """Train on from here m times, each with batches of its own.
+
+        Each trained parameter's mean position (m, *shape) early and late on the way, and how many updates
+        lie between the two.
+        """
         ...
 
 

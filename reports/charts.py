@@ -110,68 +110,6 @@ def ladder(rungs: pd.DataFrame) -> Any:
     return finish(alt.layer(bars, spans).properties(width=WIDE - 120, height=150))
 
 
-def slices(curves: pd.DataFrame) -> Any:
-    """Losses along a path by term and task; ``curves`` has t, loss, low, high, term and task."""
-    terms = list(dict.fromkeys(curves["term"]))
-    tasks = list(dict.fromkeys(curves["task"]))
-    rows = []
-    for term in terms:
-        colour = alt.Color("task:N", title="data of task", scale=alt.Scale(domain=tasks, range=PALETTE))
-        base = alt.Chart(curves[curves["term"] == term]).encode(x=alt.X("t:Q", title="t (A at 0, B at 1)"))
-        y = alt.Y("loss:Q", title=None)
-        band = base.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title=None), y2="high:Q", color=colour)
-        line = base.mark_line(strokeWidth=2).encode(
-            y=y,
-            color=colour,
-            strokeDash=alt.StrokeDash("task:N", legend=None, sort=tasks),
-            tooltip=["task", "term", alt.Tooltip("t:Q", format=".2f"), alt.Tooltip("loss:Q", format=".4f")],
-        )
-        rows.append(alt.layer(band, line).properties(title=term, width=270, height=120))
-    return finish(alt.concat(*rows, columns=2))
-
-
-def spread(values: pd.DataFrame) -> Any:
-    """Variance and effective rank of the embedding along a path; t, value, quantity and task."""
-    tasks = list(dict.fromkeys(values["task"]))
-    panels = [
-        alt.Chart(values[values["quantity"] == quantity])
-        .mark_line(strokeWidth=2)
-        .encode(
-            x=alt.X("t:Q", title="t (A at 0, B at 1)"),
-            y=alt.Y("value:Q", title=None),
-            color=alt.Color("task:N", title="data of task", scale=alt.Scale(domain=tasks, range=PALETTE)),
-            strokeDash=alt.StrokeDash("task:N", legend=None, sort=tasks),
-            tooltip=["task", alt.Tooltip("t:Q", format=".2f"), alt.Tooltip("value:Q", format=".3f")],
-        )
-        .properties(title=quantity, width=270, height=120)
-        for quantity in dict.fromkeys(values["quantity"])
-    ]
-    return finish(alt.concat(*panels, columns=2))
-
-
-def plane(cells: pd.DataFrame, corners: pd.DataFrame) -> Any:
-    """The total loss on a plane: alpha, beta, loss and task; ``corners`` has alpha, beta and name."""
-    panels = []
-    for task in dict.fromkeys(cells["task"]):
-        heat = (
-            alt.Chart(cells[cells["task"] == task])
-            .mark_rect()
-            .encode(
-                x=alt.X("alpha:O", title="α (towards B)", axis=alt.Axis(values=[0, 1], format=".2g")),
-                y=alt.Y("beta:O", title="β (towards C)", sort="descending", axis=alt.Axis(values=[0, 1])),
-                color=alt.Color("loss:Q", title="total loss", scale=alt.Scale(type="log", scheme="viridis")),
-                tooltip=["alpha", "beta", alt.Tooltip("loss:Q", format=".4f")],
-            )
-        )
-        names = (
-            alt.Chart(corners)
-            .mark_text(fontWeight="bold", fontSize=14, color="white", stroke="black", strokeWidth=0.4)
-            .encode(x="alpha:O", y=alt.Y("beta:O", sort="descending"), text="name:N")
-        )
-        panels.append(alt.layer(heat, names).properties(title=f"{task} task", width=260, height=260))
-    return finish(alt.concat(*panels, columns=2))
-
-
 def distances(rows: pd.DataFrame) -> Any:
     """Mean L2 distance to the base per transfer; ``rows`` has name, l2, low, high, relation and status."""
     order = list(rows["name"])

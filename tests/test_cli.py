@@ -115,16 +115,17 @@ def test_landscape(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         BASE,
         "--steps",
         "5",
+        "--quick",
         "--html",
         str(page),
     )
     assert status == 0
     assert "escape" in out
-    assert "plane: B and C are" in out
+    assert "5 × 5 points through A, B and C" in out
     assert f"report: {page}" in out
     assert page.read_text().startswith("<!doctype html>")
     status, out, _ = diag(
-        capsys, "landscape", MIRRORED, MATCHED, "--points", "5", "--task", "source", "--json"
+        capsys, "landscape", MIRRORED, MATCHED, "--points", "5", "--task", "source", "--quick", "--json"
     )
     assert list(json.loads(out)["tasks"]) == ["source"]
 

@@ -14,7 +14,7 @@ import torch
 import diag
 from diag.outputs import text
 from diag.outputs.json import render
-from diag.sources.native import CrarSystem, agent_of
+from diag.sources.native import agent_of
 from diag.subject import SubjectError
 from probes import ProbeError
 from trainers import checkpoint as files
@@ -34,16 +34,23 @@ def test_the_examples_are_what_they_are_called(examples: Path) -> None:
     assert mirrored.frozen == ("transition",)
 
 
+def embedded(path: Path, observations: torch.Tensor) -> torch.Tensor:
+    subject = diag.open_subject(path)
+    assert subject.encoder is not None
+    assert subject.parameters is not None
+    return subject.encoder.embed(subject.parameters, observations)
+
+
 def test_a_loaded_checkpoint_embeds_bit_for_bit(trained: Path, tmp_path: Path) -> None:
     """The same numbers after saving and loading, and alone as in any stack."""
-    loaded = files.read(trained / "base" / "seed0.safetensors")
+    path = trained / "base" / "seed0.safetensors"
+    loaded = files.read(path)
     agent = agent_of(loaded)
     seen = torch.from_numpy(agent.world.observations["source"])
     stacked = {n: t.unsqueeze(0) for n, t in loaded.tensors.items()}
-    first = CrarSystem(agent).embed(loaded.tensors, seen)
+    first = embedded(path, seen)
     files.save(tmp_path / "copy", loaded.header, loaded.tensors)
-    again = files.read(tmp_path / "copy")
-    assert torch.equal(CrarSystem(agent_of(again)).embed(again.tensors, seen), first)
+    assert torch.equal(embedded(tmp_path / "copy", seen), first)
     many = {n: t.repeat(5, *[1] * (t.dim() - 1)) for n, t in stacked.items()}
     assert all(torch.equal(row, first) for row in agent.embed(many, seen))
 

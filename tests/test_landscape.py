@@ -17,9 +17,17 @@ from torch import Tensor
 import diag
 from diag.outputs import html, text
 from diag.outputs.json import render
+from diag.sources import crar
 from diag.subject import Pairs, Parameters, Sampled, Subject, SubjectError
 from tests.conftest import short, train
 from trainers import checkpoint as files
+
+
+@pytest.fixture(autouse=True)
+def _short_walks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a training would go on to is judged by a few updates here: its own tests are elsewhere."""
+    monkeypatch.setattr(crar, "EARLY", range(2, 4))
+    monkeypatch.setattr(crar, "LATE", range(6, 8))
 
 
 class Toy:
@@ -66,7 +74,7 @@ def toy(w: float, system: Toy) -> Subject:
 
 def between(a: float, b: float, noise: float = 0.0, **losses: Any) -> Any:
     system = Toy(losses, noise)
-    return diag.landscape(toy(a, system), toy(b, system), samples=200)
+    return diag.landscape(toy(a, system), toy(b, system), samples=200, quick=True)
 
 
 def test_a_double_well_has_its_known_wall() -> None:
@@ -102,16 +110,19 @@ def test_heights_per_term() -> None:
 
 def test_the_slice_begins_and_ends_exactly_at_the_checkpoints(examples: Path) -> None:
     a, b = (diag.open_subject(examples / f"{n}.safetensors") for n in ("mirrored", "matched"))
-    found = diag.landscape(a, b, points=5)
-    assert found.tasks["target"].t.tolist() == [0, 0.25, 0.5, 0.75, 1]
-    for task, taken in found.tasks.items():
-        for subject, index in ((a, 0), (b, -1)):
+    found = diag.landscape(a, b, points=5, beyond=0.25, quick=True, per_sample=True)
+    assert found.routes["raw"].t.tolist() == [-0.25, 0, 0.25, 0.5, 0.75, 1, 1.25]
+    for task in found.tasks:
+        taken = found.tasks[task].raw
+        assert taken.per_sample is not None
+        for subject, index in ((a, 1), (b, -2)):
             assert subject.objective is not None
             assert subject.tasks is not None
             assert subject.parameters is not None
             batch = subject.tasks.batch(task, found.samples, found.seed).batch
             direct = subject.objective.losses(subject.parameters, batch)
             for term, values in direct.items():
+                assert (taken.per_sample[term][index] == values.double().numpy()).all()
                 assert taken.losses[term][index] == values.double().numpy().mean()
 
 
@@ -120,14 +131,16 @@ def test_parameters_are_computed_afresh_and_models_stay_as_they_were(examples: P
     a, b = (diag.open_subject(examples / f"{n}.safetensors") for n in ("mirrored", "matched"))
     assert a.parameters is not None
     before = files.identity_of(a.parameters)
-    coarse, fine = diag.landscape(a, b, points=3), diag.landscape(a, b, points=51)
+    coarse, fine = (diag.landscape(a, b, points=points, beyond=0, quick=True) for points in (3, 51))
     assert files.identity_of(a.parameters) == before
-    assert coarse.tasks["target"].losses["total"][1] == fine.tasks["target"].losses["total"][25]
+    middle = coarse.routes["raw"].losses["total"][1]
+    assert middle == pytest.approx(fine.routes["raw"].losses["total"][25], rel=1e-6)
 
 
 def test_the_total_is_the_weighted_sum_of_the_terms(examples: Path) -> None:
-    found = diag.landscape(examples / "mirrored.safetensors", examples / "matched.safetensors", points=7)
-    taken = found.tasks["source"].losses
+    ends = examples / "mirrored.safetensors", examples / "matched.safetensors"
+    found = diag.landscape(*ends, points=7, quick=True)
+    taken = found.tasks["source"].raw.losses
     total = sum(weight * taken[term] for term, weight in found.weights.items())
     np.testing.assert_allclose(taken["total"], total)
     assert found.weights["entropy_successive"] == pytest.approx(0.2)
@@ -136,25 +149,26 @@ def test_the_total_is_the_weighted_sum_of_the_terms(examples: Path) -> None:
 def test_a_plane_holds_the_three_checkpoints_and_the_slice(examples: Path) -> None:
     names = ("mirrored", "matched", "base")
     a, b, c = (examples / f"{n}.safetensors" for n in names)
-    found = diag.landscape(a, b, third=c, points=5, steps=13)
-    plane = found.plane
-    assert plane is not None
+    found = diag.landscape(a, b, third=c, points=5, steps=13, beyond=0, quick=True)
+    (plane,) = found.planes
     zero, one = (int(np.flatnonzero(plane.alpha == v)[0]) for v in (0.0, 1.0))
     total = plane.losses["target"]["total"]
-    line = found.tasks["target"].losses["total"]
-    assert total[zero, zero] == pytest.approx(line[0], rel=1e-12)
-    assert total[zero, one] == pytest.approx(line[-1], rel=1e-12)
-    ends = diag.landscape(a, c, points=3).tasks["target"].losses["total"]
-    assert total[one, zero] == pytest.approx(ends[-1], rel=1e-12)
+    line = found.routes["raw"].losses["total"]
+    assert total[zero, zero] == pytest.approx(line[0], rel=1e-5)
+    assert total[zero, one] == pytest.approx(line[-1], rel=1e-5)
+    ends = diag.landscape(a, c, points=3, beyond=0, quick=True).tasks["target"].raw.losses["total"]
+    assert total[one, zero] == pytest.approx(ends[-1], rel=1e-5)
 
 
 def test_equal_seeds_give_equal_results(examples: Path) -> None:
     a, b = examples / "mirrored.safetensors", examples / "matched.safetensors"
-    assert render(diag.landscape(a, b, points=5)) == render(diag.landscape(a, b, points=5))
+    once, again = (diag.landscape(a, b, points=5, curve_steps=5) for _ in range(2))
+    assert render(once) == render(again)
 
 
 def test_a_wall_stands_between_the_examples(examples: Path) -> None:
-    found = diag.landscape(examples / "mirrored.safetensors", examples / "matched.safetensors")
+    ends = examples / "mirrored.safetensors", examples / "matched.safetensors"
+    found = diag.landscape(*ends, quick=True)
     assert found.task == "target"
     escape = found.barrier["escape"]
     assert escape.low is not None
@@ -182,7 +196,7 @@ def test_noise_is_in_the_interval_and_the_supremums_bias_is_taken_out() -> None:
             return {"flat": torch.from_numpy(1 + 0.5 * rng.normal(size=len(batch)))}
 
     noisy = Independent(system._losses)
-    found = diag.landscape(toy(0.0, noisy), toy(1.0, noisy), samples=400)
+    found = diag.landscape(toy(0.0, noisy), toy(1.0, noisy), samples=400, quick=True)
     assert found.verdict.status == "inconclusive"
     escape = found.barrier["escape"]
     assert escape.low is not None
@@ -213,7 +227,7 @@ def test_the_same_file_and_the_same_weights(examples: Path, tmp_path: Path) -> N
     with pytest.raises(SubjectError, match="different files"):
         diag.landscape(base, base)
     shutil.copy(base, tmp_path / "copy.safetensors")
-    found = diag.landscape(base, tmp_path / "copy.safetensors", points=3)
+    found = diag.landscape(base, tmp_path / "copy.safetensors", points=3, quick=True)
     assert "the slice is a point" in found.warnings[0]
     assert found.barrier["escape"].value == 0
 
@@ -232,16 +246,21 @@ def test_numbers_that_make_no_sense(examples: Path, options: dict[str, Any], wor
 
 
 def test_the_json_has_the_documented_shape(examples: Path) -> None:
-    found = diag.landscape(examples / "mirrored.safetensors", examples / "matched.safetensors", points=5)
+    ends = examples / "mirrored.safetensors", examples / "matched.safetensors"
+    found = diag.landscape(*ends, points=5, beyond=0, curve_steps=5)
     tree = json.loads(render(found))
     assert tree["slice"]["t"] == [0, 0.25, 0.5, 0.75, 1]
     assert set(tree["slice"]["losses"]) == {"total", *found.weights}
     for kind in ("escape", "frankle", "entezari"):
-        assert {"value", "low", "high", "at", "per_loss"} == set(tree["barrier"][kind])
+        assert {"value", "low", "high", "at", "bias", "per_loss"} == set(tree["barrier"][kind])
+    assert set(tree["paths"]) == {"raw", "aligned", "nearest", "curve", "embedding"}
+    assert tree["paths"]["raw"]["escape"] == tree["barrier"]["escape"]
+    assert set(tree["sharpness"]) == {"A", "B"}
     assert set(tree["tasks"]) == {"source", "target"}
 
 
 def test_the_text_fits(examples: Path) -> None:
-    found = diag.landscape(examples / "mirrored.safetensors", examples / "matched.safetensors", points=5)
+    ends = examples / "mirrored.safetensors", examples / "matched.safetensors"
+    found = diag.landscape(*ends, points=5, curve_steps=5)
     found = replace(found, base=replace(found.base, path="x" * 300))
     assert max(map(len, text.landscape(found, verbose=True).splitlines())) <= text.WIDTH

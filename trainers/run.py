@@ -22,9 +22,6 @@ from trainers.envs.world import FiniteWorld, collect, world
 from trainers.plan import TransferPlan
 from trainers.settings import Phase, Settings
 
-# The base's streams and its transfers' never meet: the same seed walks another walk in another phase.
-_PHASE_STREAM = {"train": 0, "transfer": 1}
-
 MOST_NUMBERS = 100_000
 """In one range: more is a slip of the keyboard."""
 
@@ -191,11 +188,16 @@ def check_shapes(base: files.Checkpoint, agent: CRAR) -> None:
             raise files.CheckpointError(base.path, f"a tensor {name}", "only " + ", ".join(agent.nets))
 
 
+def stream_of(base: bool) -> int:
+    """The random stream of a base, or of a transfer: the same seed walks another walk in another phase."""
+    return 0 if base else 1
+
+
 def _initial(run: Run, agent: CRAR, base: files.Checkpoint | None, seed: int) -> dict[str, Tensor]:
     if base is None:
-        return agent.fresh(seed, _PHASE_STREAM["train"])
+        return agent.fresh(seed, stream_of(base=True))
     assert run.plan is not None
-    stream = _PHASE_STREAM["transfer"]
+    stream = stream_of(base=False)
     rng = np.random.default_rng([seed, stream])
     return run.plan.initialise(base.tensors, agent.fresh(seed, stream), rng)
 
@@ -271,7 +273,7 @@ def train_members(
     the_world: FiniteWorld = world(run.settings.world)
     agent = CRAR(run.settings, the_world)
     base = _base(run, agent)
-    stream = _PHASE_STREAM["train" if run.plan is None else "transfer"]
+    stream = stream_of(run.plan is None)
     data = run.settings.data
     trainer = Trainer(
         agent,

@@ -17,6 +17,10 @@ COUNTS = 0.01
 """Share of the loss that a change must exceed to count: 1%, less than the standard error of a loss over a
 thousand samples that spread as far as their mean (3%), so that no smaller change could be told from luck."""
 
+FALLS = 0.05
+"""Share of the loss by which 1,000 updates must lower it for a training to be still descending. Eight
+continuations of 400 updates tell about 3% from nothing; a training that gains less is near its end."""
+
 NEGATIVE = 0.01
 """Share of the largest curvature that negative curvature must exceed to be a saddle's. Minima of trained
 nets keep a tail of small negative eigenvalues (Sagun et al., arXiv 1706.04454), here some 0.2% of it."""
@@ -61,7 +65,7 @@ def place(found: Sharpness) -> Place:
     may_fall = False
     if moving is not None:
         low, high = moving.change.low, moving.change.high
-        fall = -counts / found.scale if moving.relative else -counts
+        fall = -FALLS if moving.relative else -counts
         if high is not None and high < fall:
             return Place("descending", f"Still descending: {_onwards(moving)}.")
         may_fall = low is None or low < fall

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -43,14 +44,14 @@ class Space:
 
     def one(self, vector: Tensor) -> dict[str, Tensor]:
         """All parameters at a vector (P,); gradients reach the vector."""
-        parts = vector.split(self._sizes())
+        parts = torch.split(vector, self._sizes())
         moving = {n: p.reshape(shape) for (n, shape), p in zip(self.shapes.items(), parts, strict=True)}
         return {**self.fixed, **moving}
 
     def many(self, vectors: Tensor) -> dict[str, Tensor]:
         """All parameters at vectors (k, P), each with a leading axis of k."""
         k = len(vectors)
-        parts = vectors.split(self._sizes(), dim=1)
+        parts = torch.split(vectors, self._sizes(), dim=1)
         moving = {n: p.reshape(k, *shape) for (n, shape), p in zip(self.shapes.items(), parts, strict=True)}
         return {**{n: t.expand(k, *t.shape) for n, t in self.fixed.items()}, **moving}
 
@@ -90,7 +91,7 @@ class Bezier:
 
 @dataclass(frozen=True)
 class Flat:
-    """origin + α·u + β·v: a plane, its coordinates (k, 2)."""
+    """origin + α·u + β·v: a plane, its coordinates (k, 2); exactly the origin at (0, 0)."""
 
     origin: Tensor
     u: Tensor
@@ -99,7 +100,11 @@ class Flat:
     def __call__(self, at: Tensor) -> Tensor:
         """The vectors (k, P) at coordinates (k, 2)."""
         at = at.to(self.origin)
-        return self.origin + at[:, :1] * self.u + at[:, 1:] * self.v
+        return torch.cat([torch.ones_like(at[:, :1]), at], 1) @ self._rows
+
+    @cached_property
+    def _rows(self) -> Tensor:
+        return torch.stack([self.origin, self.u, self.v])
 
 
 @dataclass(frozen=True)
@@ -113,5 +118,9 @@ class Through:
     def __call__(self, at: Tensor) -> Tensor:
         """The vectors (k, P) at coordinates (k, 2)."""
         at = at.to(self.a)
-        alpha, beta = at[:, :1], at[:, 1:]
-        return (1 - alpha - beta) * self.a + alpha * self.b + beta * self.c
+        # One product, which is one pass over memory: term by term this took longer than a small net's losses.
+        return torch.cat([1 - at.sum(1, keepdim=True), at], 1) @ self._rows
+
+    @cached_property
+    def _rows(self) -> Tensor:
+        return torch.stack([self.a, self.b, self.c])

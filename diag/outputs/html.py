@@ -11,11 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from diag.outputs.text import MEASURES, counted, number, p_value
-from diag.result import Comparison, Landscape, Picture
+from diag.result import Comparison, Picture
 from probes import Measure
 from reports import Figure, Page, Section, charts, render
 
 if TYPE_CHECKING:
+    from diag.landscapes.result import Landscape
     from diag.probed import Probed
 
 MOST_POINTS = 2000
@@ -65,68 +66,9 @@ def probe(result: Probed) -> str:
 
 def landscape(result: Landscape) -> str:
     """The page of a landscape."""
-    facts = [
-        ("A (t = 0)", f"{result.base.path} ({result.base.label})"),
-        ("B (t = 1)", f"{result.transfer.path} ({result.transfer.label})"),
-        ("distance", f"{result.distance:.3g} between the parameters (L2)"),
-        ("data", f"{result.samples} transitions a task, the same at every point; seed {result.seed}"),
-    ]
-    sections = landscape_sections(result)
-    if result.warnings:
-        sections.append(Section("Warnings", warning_words(result.warnings)))
-    return render(Page("landscape", result.verdict.status, result.verdict.summary, facts, sections, footer()))
+    from diag.outputs.landscape_html import page
 
-
-def landscape_sections(result: Landscape) -> list[Section]:
-    """Slices, heights, spread and plane of a landscape, for its own page and for others."""
-    total = " + ".join(name if w == 1 else f"{w:g}·{name}" for name, w in result.weights.items())
-    sections = [
-        Section(
-            "Losses along the straight line",
-            (
-                f"The total is {total}. Bands are 95% bootstrap intervals over states.",
-                "Heights of the highest point of a curve: escape, above A; Frankle, above the mean of A and "
-                "B; Entezari, above the straight line between their losses.",
-                "A wall on the straight line does not prove that optimisation could not pass it: training "
-                "need not follow that line (arXiv 2106.16004).",
-            ),
-            Figure(
-                charts.slices(curves(result)), "Loss against t for the total and each term, on both tasks."
-            ),
-            heights(result),
-        ),
-        Section(
-            "The embedding along the way",
-            ("Variance and effective rank of the embedding of all states at each t.",),
-            Figure(charts.spread(spreads(result)), "Variance and effective rank of the embedding against t."),
-        ),
-    ]
-    if result.plane is not None:
-        plane = result.plane
-        cells = pd.DataFrame(
-            [
-                {"task": task, "alpha": float(a), "beta": float(b), "loss": float(terms["total"][i, j])}
-                for task, terms in plane.losses.items()
-                for i, b in enumerate(plane.beta)
-                for j, a in enumerate(plane.alpha)
-            ]
-        )
-        corners = pd.DataFrame({"alpha": [0.0, 1.0, 0.0], "beta": [0.0, 0.0, 1.0], "name": ["A", "B", "C"]})
-        drawn = cells[np.isfinite(cells["loss"]) & (cells["loss"] > 0)]
-        words = [
-            f"C is {plane.third.path}. Parameters are A + α·(B − A) + β·(C − A); seen from A, B and C are "
-            f"{plane.angle:.0f}° apart, at {plane.lengths[0]:.3g} and {plane.lengths[1]:.3g}."
-        ]
-        if len(drawn) < len(cells):
-            words.append(f"{len(cells) - len(drawn)} points have no finite loss and are left blank.")
-        sections.append(
-            Section(
-                "The plane through three checkpoints",
-                words,
-                Figure(charts.plane(drawn, corners), "Total loss on the plane through A, B and C, by task."),
-            )
-        )
-    return sections
+    return page(result)
 
 
 def panels(picture: Picture, base_name: str, transfer_name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -269,48 +211,6 @@ def label(name: str) -> str:
     """A measure's name where no line above completes it."""
     alone = {"l2_relative": "L2 relative to the base's spread", "cka_debiased": "CKA without its bias"}
     return alone.get(name, MEASURES[name].strip())
-
-
-def curves(result: Landscape) -> pd.DataFrame:
-    """The losses of all tasks as rows; points that are not finite are left out (the text counts them)."""
-    rows = [
-        {"task": name, "term": term, "t": t, "loss": v, "low": lo, "high": hi}
-        for name, task in result.tasks.items()
-        for term in task.losses
-        for t, v, lo, hi in zip(task.t, task.losses[term], task.low[term], task.high[term], strict=True)
-    ]
-    frame = pd.DataFrame(rows)
-    return frame.replace([np.inf, -np.inf], np.nan).dropna(subset=["loss", "low", "high"])
-
-
-def spreads(result: Landscape) -> pd.DataFrame:
-    """Variance and effective rank of all tasks as rows."""
-    frame = pd.DataFrame(
-        [
-            {"task": name, "quantity": quantity, "t": t, "value": v}
-            for name, task in result.tasks.items()
-            for quantity, values in (("variance", task.variance), ("effective rank", task.effective_rank))
-            for t, v in zip(task.t, values, strict=True)
-        ]
-    )
-    return frame.replace([np.inf, -np.inf], np.nan).dropna(subset=["value"])
-
-
-def heights(result: Landscape) -> pd.DataFrame:
-    """Escape, Frankle and Entezari heights of all tasks."""
-    return pd.DataFrame(
-        [
-            {
-                "task": name,
-                "height": kind,
-                "value": number(height.value, 4),
-                "95% interval": span(Measure(height.value, height.low, height.high), 4),
-                "highest at t": number(height.at),
-            }
-            for name, task in result.tasks.items()
-            for kind, height in task.barrier.items()
-        ]
-    )
 
 
 def span(measure: Measure, digits: int = 2) -> str:

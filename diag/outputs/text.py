@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.result import Comparison, Landscape, TaskSlice, Verdict
+from diag.result import Comparison, Verdict
 from probes import Measure, Step
 
 if TYPE_CHECKING:
     from diag._show import Description
+    from diag.landscapes.result import Landscape
     from diag.probed import Probed
 
 WIDTH = 80
 BAR = 24
-ABOVE = {"escape": "above A", "frankle": "above the ends' mean", "entezari": "above the line of the ends"}
-"""What each height is measured from."""
 ZERO = 1e-12
 """What rounding leaves of zero is shown as zero."""
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -161,44 +160,9 @@ def warning_lines(warnings: Iterable[str]) -> list[str]:
 
 def landscape(result: Landscape, verbose: bool = False) -> str:
     """The whole text of a landscape."""
-    lines = [headline(result.verdict), *warning_lines(result.warnings), ""]
-    lines += [f"  A (t=0)  {short(result.base.path)}", f"  B (t=1)  {short(result.transfer.path)}"]
-    if result.plane is not None:
-        lines.append(f"  C        {short(result.plane.third.path)}")
-    lines.append(
-        f"  {result.samples} transitions a task; the parameters are {result.distance:.3g} apart (L2)"
-    )
-    for task in result.tasks.values():
-        lines += ["", *_slice(task, verbose)]
-    if result.plane is not None:
-        plane = result.plane
-        lines += ["", f"  plane: B and C are {plane.angle:.0f}° apart as seen from A; see --html or --json"]
-    return "\n".join(lines)
+    from diag.outputs.landscape_text import render
 
-
-def _slice(task: TaskSlice, verbose: bool) -> list[str]:
-    lines = [f"  {task.task} task             A   t: 0 {'·' * 33} 1   B"]
-    for name, values in task.losses.items():
-        lines.append(f"  {name:20} {values[0]:7.3f} {sparkline(values)} {values[-1]:7.3f}")
-    lines.append(
-        f"  {'variance':20} {task.variance[0]:7.3f} {sparkline(task.variance)} {task.variance[-1]:7.3f}"
-    )
-    rank = task.effective_rank
-    lines.append(f"  {'effective rank':20} {rank[0]:7.3f} {sparkline(rank)} {rank[-1]:7.3f}")
-    lines.append("")
-    for name, height in task.barrier.items():
-        total = Measure(height.value, height.low, height.high)
-        if height.value is None:
-            lines.append(f"  {name:9} – a loss on the path is not finite")
-            continue
-        lines.append(f"  {name:9} {height.value:.4f} {span(total, 4)} at t = {height.at:.2f}, {ABOVE[name]}")
-        if verbose:
-            lines += [
-                f"    {term:20} {m.value:.4f} {span(m, 4)}"
-                for term, m in height.per_loss.items()
-                if m.value is not None
-            ]
-    return lines
+    return render(result, verbose)
 
 
 def sparkline(values: Sequence[float] | NDArray[np.float64], width: int = 40) -> str:

@@ -3,74 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from diag.subject import Pairs, Parameters, Sampled, Subject, Task
+from diag.sources.crar import CrarSystem, Origin, TaskBatch
+from diag.subject import Pairs, Sampled, Subject, Task
 from trainers.checkpoint import Checkpoint, CheckpointError, read
 from trainers.crar import CRAR, Batch
 from trainers.envs import FiniteWorld, UnknownWorldError, world
 from trainers.envs.world import EVALUATION_STREAM
 from trainers.plan import PlanError, TransferPlan
-from trainers.run import check_shapes
+from trainers.run import BASE_PLAN, check_shapes
 from trainers.settings import Settings, SettingsError
-
-
-def _stacked(parameters: Parameters) -> dict[str, Tensor]:
-    return {name: tensor.unsqueeze(0) for name, tensor in parameters.items()}
-
-
-class CrarSystem:
-    """A CRAR agent as Encoder and Objective."""
-
-    def __init__(self, agent: CRAR) -> None:
-        self.agent = agent
-        self.constants: Mapping[str, Any] = agent.settings.loss.model_dump(mode="json")
-        self.terms: Mapping[str, float] = {t: agent.weight_of(t) for t in agent.settings.loss.terms}
-
-    def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
-        return self.agent.embed(_stacked(parameters), observations)[0]
-
-    def predict(self, parameters: Parameters, embeddings: Tensor) -> Tensor:
-        """Where the transition model expects each action to lead from embeddings (n, d): (n, A, d)."""
-        actions = torch.eye(self.agent.world.actions)
-        reached = [
-            self.agent.predict(_stacked(parameters), embeddings[None], a.expand(len(embeddings), -1))[0]
-            for a in actions
-        ]
-        return torch.stack(reached, 1)
-
-    def embeddings(self, parameters: Parameters, batch: TaskBatch) -> Tensor:
-        """Of the table of observations that the batch indexes."""
-        return self.embed(parameters, batch.observations)
-
-    def losses(self, parameters: Parameters, batch: TaskBatch) -> dict[str, Tensor]:
-        return self.losses_at(parameters, self.embeddings(parameters, batch), batch)
-
-    def losses_at(self, parameters: Parameters, embeddings: Tensor, batch: TaskBatch) -> dict[str, Tensor]:
-        found = self.agent.losses_at(_stacked(parameters), embeddings[None], batch.samples, self.terms)
-        return {term: values[0] for term, values in found.items()}
-
-    def losses_many(self, parameters: Parameters, batch: TaskBatch) -> dict[str, Tensor]:
-        embedded = self.agent.embed(parameters, batch.observations)
-        return self.agent.losses_at(parameters, embedded, batch.samples, self.terms)
-
-
-class TaskBatch:
-    """Transitions of one task and the table of observations that they index."""
-
-    def __init__(self, observations: Tensor, samples: Batch) -> None:
-        self.observations, self.samples = observations, samples
-
-    def to(self, device: str) -> TaskBatch:
-        """The same on another device."""
-        moved = {f.name: getattr(self.samples, f.name).to(device) for f in fields(self.samples)}
-        return TaskBatch(self.observations.to(device), Batch(**moved))
 
 
 class FiniteTasks:
@@ -144,7 +91,8 @@ def open_native(path: str) -> Subject:
     checkpoint = read(path)
     agent = agent_of(checkpoint)
     plan = plan_of(checkpoint)
-    system, header = CrarSystem(agent), checkpoint.header
+    header = checkpoint.header
+    system = CrarSystem(agent, Origin(plan or BASE_PLAN, header.task, header.seed, header.step))
     frozen = (
         () if plan is None else tuple(c for c in plan.frozen_components(checkpoint.tensors) if c != "encoder")
     )

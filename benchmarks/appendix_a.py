@@ -1,0 +1,265 @@
+"""The first paper's appendix A, put to the test: what keeps a failed transfer where it is?
+
+The appendix argues, informally, (1) that a wall stands between the mirrored embedding and the base's,
+highest halfway, where all states cross 0 and the entropy losses peak; and (2) that freezing the dynamics
+takes away the freedom to get out. Here failed transfers of bases that were chosen before looking (seeds
+0 to 3) are led to a successful transfer of the same base and to their own mended copy (the best orthogonal
+map folded into the encoder's last layer, then trained on), with the dynamics frozen and free; and training
+is taken up again from each of them, frozen and free.
+
+    python benchmarks/appendix_a.py --out runs/appendix          # about an hour on two cores; can be stopped
+    python benchmarks/appendix_a.py --out runs/appendix --bases 0-1 --transfers 0-3 --set train.updates=20000
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import torch
+from scipy import stats
+
+import diag
+import probes
+from diag._progress import progress_bar
+from diag.outputs.json import render
+from diag.subject import Subject
+from trainers import checkpoint as files
+from trainers.plan import named_plan
+from trainers.processes import execute
+from trainers.run import Run, prepare, seeds_from
+from trainers.settings import Settings, preset
+
+FAILED_PER_BASE = 2
+"""Failed transfers looked at from each base: the first by their seeds."""
+
+CONTINUED, MENDED = 10_000, 2_000
+"""Updates for which training is taken up again; updates after mending."""
+
+CONTINUATIONS = (0, 1, 2, 3)
+"""Seeds of the trainings that are taken up again."""
+
+MIDDLE = (0.35, 0.65)
+"""Where a peak counts as halfway."""
+
+WALL = 0.05
+"""Share of the failed end's loss that a height must exceed, with its whole interval, to count as a wall."""
+
+
+def train(run: Run, what: str, jobs: int) -> None:
+    members = prepare(run, resume=True, overwrite=False)
+    if members:
+        todo = sum(run.phase.updates - m.step for m in members)
+        with progress_bar(what, todo, quiet=False) as advance:
+            if not execute(run, members, min(jobs, len(members)), advance):
+                raise KeyboardInterrupt
+
+
+def continued(settings: Settings, updates: int) -> Settings:
+    return settings.with_overrides([f"transfer.updates={updates}"])
+
+
+def mend(failed: Path, base: Path, out: Path) -> None:
+    """Fold the orthogonal map that leads the failed embedding back to the base's into the last layer."""
+    there, here = diag.open_subject(base), diag.open_subject(failed)
+    found = probes.fit("orthogonal", embedding(here), embedding(there))
+    assert found.matrix is not None
+    assert found.offset is not None
+    matrix, offset = (torch.from_numpy(a).float() for a in (found.matrix, found.offset))
+    saved = files.read(failed)
+    tensors = dict(saved.tensors)
+    last = max(int(n.split("/")[1].split(".")[0]) for n in tensors if n.startswith("encoder/"))
+    weight, bias = (f"encoder/{last}.{part}" for part in ("weight", "bias"))
+    tensors[weight] = matrix.T @ tensors[weight]
+    tensors[bias] = tensors[bias] @ matrix + offset
+    files.save(out, replace(saved.header, metrics={}), tensors)
+
+
+def embedding(subject: Subject) -> Any:
+    """Every state, as the task that the subject was trained on shows it."""
+    assert subject.tasks is not None
+    assert subject.encoder is not None
+    assert subject.parameters is not None
+    assert subject.task is not None
+    seen = subject.tasks.paired_observations(None, 0).observations[subject.task]
+    return subject.encoder.embed(subject.parameters, seen).double().numpy()
+
+
+def work(task: dict[str, Any]) -> None:
+    """One landscape, kept as its JSON."""
+    torch.set_num_threads(1)
+    out = Path(task["out"])
+    if out.exists():
+        return
+    found = diag.landscape(task["a"], task["b"], task="target", base=task["base"], move=task["move"], jobs=1)
+    files.write_atomically(out, render(found).encode())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/appendix"))
+    parser.add_argument("--preset", default="simple-maze")
+    parser.add_argument("--bases", default="0-3")
+    parser.add_argument("--transfers", default="0-7")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    began = monotonic()
+    short = ["train.updates=80000", "transfer.updates=40000"] if options.preset == "simple-maze" else []
+    settings = preset(options.preset).with_overrides([*short, *options.set])
+    bases, seeds = seeds_from(options.bases), seeds_from(options.transfers)
+    train(Run(settings, bases, str(options.out / "base")), "bases", options.jobs)
+    cases: list[dict[str, Any]] = []
+    for number in bases:
+        cases += cases_of(number, options.out, settings, seeds, options.jobs)
+    todo = [task for case in cases for task in case["landscapes"].values()]
+    with ProcessPoolExecutor(options.jobs) as pool, progress_bar("landscapes", len(todo), False) as advance:
+        for _ in pool.map(work, todo):
+            advance(1)
+    report(cases, options.out, monotonic() - began)
+
+
+def cases_of(
+    number: int, out: Path, settings: Settings, seeds: tuple[int, ...], jobs: int
+) -> list[dict[str, Any]]:
+    """The failed transfers of one base, what came of them, and the landscapes to be taken."""
+    base = out / "base" / f"seed{number}.safetensors"
+    folder = out / f"transfers-of-base{number}"
+    frozen, free = named_plan("freeze-dynamics"), named_plan("fine-tune")
+    run = Run(settings, seeds, str(folder), frozen, str(base))
+    train(run, f"transfers of base {number}", jobs)
+    results = {seed: diag.compare(base, run.path(seed)) for seed in seeds}
+    names = [r.relation or "undecided" for r in results.values()]
+    kinds = ", ".join(f"{names.count(n)} {n}" for n in sorted(set(names)))
+    sys.stdout.write(f"base {number}: {kinds}; {sum(bool(r.success) for r in results.values())} succeed\n")
+    failed = [s for s, r in results.items() if r.verdict.status == "fail"][:FAILED_PER_BASE]
+    landed = [s for s, r in results.items() if r.relation == "matched"]
+    best = max(landed, key=lambda s: results[s].own_states or 0) if landed else None
+    cases = []
+    for seed in failed:
+        start = run.path(seed)
+        home = folder / f"from-seed{seed}"
+        home.mkdir(exist_ok=True)
+        if not (home / "folded.safetensors").exists():
+            mend(start, base, home / "folded.safetensors")
+        after = {}
+        for name, plan, origin, updates, which in (
+            ("mended", frozen, home / "folded.safetensors", MENDED, (0,)),
+            ("frozen", frozen, start, CONTINUED, CONTINUATIONS),
+            ("free", free, start, CONTINUED, CONTINUATIONS),
+        ):
+            again = Run(continued(settings, updates), which, str(home / name), plan, str(origin))
+            train(again, f"base {number}, transfer {seed}, {name}", jobs)
+            after[name] = [diag.compare(base, again.path(s)) for s in which]
+        ends = {"mended": home / "mended" / "seed0.safetensors"}
+        if best is not None:
+            ends["successful"] = run.path(best)
+        landscapes = {
+            f"{end} {how}": {
+                "a": str(start),
+                "b": str(path),
+                "base": str(base),
+                "move": move,
+                "out": str(home / f"{end}-{how}.json"),
+            }
+            for end, path in ends.items()
+            for how, move in (("frozen", ["encoder"]), ("free", ["all"]))
+        }
+        cases.append(
+            {"base": number, "seed": seed, "from": results[seed], "after": after, "landscapes": landscapes}
+        )
+    return cases
+
+
+def report(cases: list[dict[str, Any]], out: Path, seconds: float) -> None:
+    """The tables for docs/results.md."""
+    lines = [
+        "| base, transfer | relation | to | dynamics | loss at A | raw | units matched | curve | embeddings "
+        "| entropy_random highest at | A sits |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    tallies = {"walls": {}, "peaks": []}  # type: dict[str, Any]
+    for case in cases:
+        for name, task in case["landscapes"].items():
+            tree = json.loads(Path(task["out"]).read_text())
+            end, how = name.split()
+            start = tree["slice"]["losses"]["total"][tree["slice"]["t"].index(0.0)]
+            cells = []
+            for way in ("raw", "aligned", "curve", "embedding"):
+                height = tree["paths"].get(way, {}).get("escape")
+                cells.append("–" if height is None else shown(height))
+                if height is not None and height["low"] is not None:
+                    counts = tallies["walls"].setdefault((end, how, way), [])
+                    counts.append(height["low"] > WALL * start)
+            line = tree["paths"]["embedding"]["slice"]
+            peak = line["t"][max(range(len(line["t"])), key=line["losses"]["entropy_random"].__getitem__)]
+            if how == "frozen":
+                tallies["peaks"].append(MIDDLE[0] <= peak <= MIDDLE[1])
+            relation = case["from"].relation or "undecided"
+            lines.append(
+                f"| {case['base']}, {case['seed']} | {relation} | {end} | {how} | {start:.3f} | "
+                f"{' | '.join(cells)} | {peak:.2f} | {tree['sharpness']['A']['place']} |"
+            )
+    lines += ["", "Walls (whole interval above 5% of the loss at A):", ""]
+    for (end, how, way), found in tallies["walls"].items():
+        lines.append(f"- to the {end} end, dynamics {how}, {way}: {share(sum(found), len(found))}")
+    lines.append(
+        "- entropy_random on the line between the embeddings is highest halfway: "
+        f"{share(sum(tallies['peaks']), len(tallies['peaks']))}"
+    )
+    lines += ["", *continuations(cases)]
+    words = "\n".join(lines) + f"\n\n{seconds:.0f} s\n"
+    files.write_atomically(out / "report.md", words.encode())
+    sys.stdout.write(words)
+
+
+def continuations(cases: list[dict[str, Any]]) -> list[str]:
+    """What came of training on: frozen, free, and after mending."""
+    counts = {}
+    lines = ["| training taken up from the failed transfer | matched | success | states in place, median |"]
+    lines.append("|---|---|---|---|")
+    for name in ("frozen", "free", "mended"):
+        results = [r for case in cases for r in case["after"][name]]
+        if not results:
+            continue
+        matched = sum(r.relation == "matched" for r in results)
+        success = sum(bool(r.success) for r in results)
+        places = sorted(r.own_states or 0 for r in results)
+        counts[name] = matched, len(results)
+        total = len(results)
+        lines.append(
+            f"| {name} | {share(matched, total)} | {share(success, total)} | {places[len(places) // 2]} |"
+        )
+    if {"frozen", "free"} <= set(counts):
+        (a, n), (b, m) = counts["frozen"], counts["free"]
+        p = stats.boschloo_exact([[a, n - a], [b, m - b]]).pvalue
+        lines += [
+            "",
+            f"Matched, frozen against free: Boschloo's exact test, p = {p:.3f} (continuations of one",
+        ]
+        lines[-1] += " failed transfer are not independent: read it as a lower bound)."
+    return lines
+
+
+def shown(height: dict[str, Any]) -> str:
+    if height["value"] is None:
+        return "–"
+    return f"{height['value']:.3f} [{height['low']:.3f}, {height['high']:.3f}] at {height['at']:.2f}"
+
+
+def share(count: int, of: int) -> str:
+    if not of:
+        return "–"
+    interval = stats.binomtest(count, of).proportion_ci(method="wilson")
+    return f"{count} of {of} [{interval.low:.0%}, {interval.high:.0%}]"
+
+
+if __name__ == "__main__":
+    main()

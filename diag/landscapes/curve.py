@@ -1,0 +1,82 @@
+"""A curved way round a wall: a quadratic Bézier curve between two fixed ends, its control point optimised.
+
+Garipov et al. (arXiv 1802.10026) minimise the mean loss along the curve. The wall is its highest point,
+so here the mean is followed by a soft maximum. What is found is an upper bound on the lowest wall
+between the ends: where no low curve is found, there may still be one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from diag.landscapes.space import Bezier
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+STEPS = 400
+"""Adam steps: on the maze's encoder, more of them bring the highest point no lower."""
+
+POINTS = 8
+"""Points of the curve in each step, one in each eighth of it."""
+
+RATE = 0.02
+"""Adam's first step, as a share of the root mean square of B − A; it falls to nothing along a cosine."""
+
+SHARE_OF_MEAN = 0.5
+"""Of the steps go to the mean; the others to the soft maximum."""
+
+
+def bent(
+    losses: Callable[[Tensor], Tensor],
+    a: Tensor,
+    b: Tensor,
+    *,
+    steps: int = STEPS,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Bezier:
+    """The curve from a to b (P,) with the lowest wall that was found.
+
+    ``losses`` takes vectors (k, P) to losses (k,), differentiably. The control point starts halfway; of
+    all that are tried, the one with the lowest highest point is kept (on a fixed set of points, looked at
+    ten times), the straight line among them. Steps whose loss is not finite are left out.
+    """
+    rng = np.random.default_rng(seed)
+    middle = (a + b) / 2
+    scale = float((b - a).double().square().mean().sqrt())
+    if scale == 0 or steps == 0:
+        return Bezier(a, middle, b)
+    control = middle.clone().requires_grad_()
+    optimiser = torch.optim.Adam([control], lr=RATE * scale)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    looks = torch.linspace(0, 1, 4 * POINTS + 1)[1:-1]
+
+    def highest(at: Tensor) -> float:
+        with torch.no_grad():
+            return max(float(losses(Bezier(a, at, b)(part)).max()) for part in torch.split(looks, POINTS))
+
+    best, lowest = middle, highest(middle)
+    with torch.enable_grad():
+        for step in range(steps):
+            t = torch.from_numpy((np.arange(POINTS) + rng.random(POINTS)) / POINTS)
+            found = losses(Bezier(a, control, b)(t))
+            if step < SHARE_OF_MEAN * steps:
+                loss = found.mean()
+            else:
+                width = 0.1 * found.detach().std() + torch.finfo(found.dtype).tiny
+                loss = width * torch.logsumexp(found / width, 0)
+            if bool(torch.isfinite(loss)):
+                (control.grad,) = torch.autograd.grad(loss, control)
+                optimiser.step()
+            schedule.step()
+            if (step + 1) % max(1, steps // 10) == 0:
+                height = highest(control.detach())
+                if height < lowest or not np.isfinite(lowest):
+                    best, lowest = control.detach().clone(), height
+            progress(1)
+    return Bezier(a, best, b)

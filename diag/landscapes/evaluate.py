@@ -1,0 +1,212 @@
+"""Losses at many points of parameter space, a few points at a time, reduced to sums over groups at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from diag.landscapes.heights import Draws, barrier
+from diag.landscapes.result import TOTAL, Floats, Route
+from diag.landscapes.space import Space
+from diag.subject import LatentObjective, Objective, Sampled, StackedObjective
+from probes import make_groups
+from probes._resampling import Groups, expanded_tail
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Coordinates (k, …) on a route or a plane -> per-sample losses {term: (k, n)}."""
+
+    losses: Callable[[Tensor], Mapping[str, Tensor]]
+    at_once: int = 1
+    """Coordinates that it is best given at once."""
+
+    def __call__(self, at: Tensor) -> Mapping[str, Tensor]:
+        """The losses at coordinates (k, …)."""
+        return self.losses(at)
+
+
+Vectors: TypeAlias = Callable[["Tensor"], "Tensor"]
+"""Coordinates (k, …) -> vectors (k, P) of a space."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """A batch that stays the same at every point, and how it is resampled."""
+
+    batch: Any
+    groups: Groups
+    half: NDArray[np.bool_]
+    """(groups,) which of two halves each group is in."""
+    n: int
+
+    @classmethod
+    def of(cls, sampled: Sampled, seed: int, device: str = "cpu") -> Data:
+        """Sampled data, moved to the device."""
+        groups = make_groups(sampled.groups, seed)
+        half = np.random.default_rng([seed, 2]).permutation(groups.count) % 2 == 0
+        return cls(to_device(sampled.batch, device), groups, half, len(sampled.groups))
+
+    def draws(self, sums: Mapping[str, Floats], weights: Mapping[str, float]) -> Draws:
+        """Resampled means of the total and each term from sums over groups {term: (k, groups)}."""
+        sizes = self.groups.sums(np.ones((self.n, 1)))
+        parts = []
+        for part in (np.ones_like(self.half), self.half, ~self.half):
+            often = self.groups.weights[:, part]
+            with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+                curves = {t: often @ sums[t][:, part].T / (often @ sizes[part]) for t in weights}
+                total = sum((w * curves[t] for t, w in weights.items()), np.zeros(()))
+            parts.append({TOTAL: np.asarray(total), **curves})
+        halves = {curve: np.stack([parts[1][curve], parts[2][curve]]) for curve in parts[0]}
+        return Draws(parts[0], halves, self.groups.count)
+
+
+def to_device(batch: Any, device: str) -> Any:
+    """A tensor, or tuples, lists and mappings of what has ``.to``, on a device."""
+    if isinstance(batch, Mapping):
+        return {name: to_device(part, device) for name, part in batch.items()}
+    if isinstance(batch, tuple | list):
+        return type(batch)(to_device(part, device) for part in batch)
+    return batch.to(device) if hasattr(batch, "to") else batch
+
+
+def on_route(objective: Objective, space: Space, path: Vectors, batch: Any) -> Evaluate:
+    """The losses of a batch at coordinates of ``path``; one coordinate alone is evaluated as it stands."""
+
+    def losses(at: Tensor) -> Mapping[str, Tensor]:
+        vectors = path(at)
+        if len(vectors) > 1 and isinstance(objective, StackedObjective):
+            return objective.losses_many(space.many(vectors), batch)
+        each = [objective.losses(space.one(vector), batch) for vector in vectors]
+        return {term: torch.stack([found[term] for found in each]) for term in each[0]}
+
+    return Evaluate(losses, objective.at_once if isinstance(objective, StackedObjective) else 1)
+
+
+def between_embeddings(
+    objective: LatentObjective, space: Space, path: Vectors, batch: Any
+) -> tuple[Evaluate, float]:
+    """The losses along the straight line between what the path's two ends make of a batch; its length.
+
+    Parameters other than the encoder's go along ``path``; where they are frozen they stay as they are.
+    """
+    ends = [space.one(v) for v in path(torch.tensor([0.0, 1.0]))]
+    a, b = (objective.embeddings(parameters, batch) for parameters in ends)
+
+    def losses(at: Tensor) -> Mapping[str, Tensor]:
+        each = [
+            objective.losses_at(space.one(vector), torch.lerp(a, b, float(t)), batch)
+            for t, vector in zip(at, path(at), strict=True)
+        ]
+        return {term: torch.stack([found[term] for found in each]) for term in each[0]}
+
+    return Evaluate(losses), float((a.double() - b.double()).norm())
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Losses at k points: their means {term: (k,)} and their sums over groups {term: (k, groups)}."""
+
+    means: Mapping[str, Floats]
+    sums: Mapping[str, Floats]
+    per_sample: Mapping[str, Floats] | None
+    """{term: (k, n)}, where they were asked for."""
+
+
+def take(
+    evaluate: Evaluate,
+    at: Floats,
+    data: Data,
+    *,
+    keep: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Taken:
+    """Losses at coordinates ``at`` (k, …), ends of a route alone so that they are exact.
+
+    ``progress`` is told how many points were done since it was last called.
+    """
+    means: dict[str, list[Floats]] = {}
+    sums: dict[str, list[Floats]] = {}
+    kept: dict[str, list[Floats]] = {}
+    for start, stop in _chunks(at, evaluate.at_once):
+        with torch.inference_mode():
+            found = evaluate(torch.from_numpy(at[start:stop]))
+        for term, values in found.items():
+            rows = values.double().cpu().numpy()
+            means.setdefault(term, []).append(rows.mean(1))
+            sums.setdefault(term, []).append(data.groups.sums(np.ascontiguousarray(rows.T)).T)
+            if keep:
+                kept.setdefault(term, []).append(rows)
+        progress(stop - start)
+    return Taken(
+        {term: np.concatenate(parts) for term, parts in means.items()},
+        {term: np.concatenate(parts) for term, parts in sums.items()},
+        {term: np.concatenate(parts) for term, parts in kept.items()} if keep else None,
+    )
+
+
+def _chunks(at: Floats, most: int) -> list[tuple[int, int]]:
+    """Ranges of at most so many coordinates; 0 and 1 of a route stand alone."""
+    alone = at.ndim == 1
+    chunks, start = [], 0
+    while start < len(at):
+        stop = start + 1
+        if not (alone and at[start] in (0.0, 1.0)):
+            while stop < len(at) and stop - start < most and not (alone and at[stop] in (0.0, 1.0)):
+                stop += 1
+        chunks.append((start, stop))
+        start = stop
+    return chunks
+
+
+def means_of(taken: Taken, weights: Mapping[str, float]) -> dict[str, Floats]:
+    """``total`` and each term at the points, (k,)."""
+    total = sum((w * taken.means[term] for term, w in weights.items()), np.zeros(()))
+    return {TOTAL: np.asarray(total), **{term: taken.means[term] for term in weights}}
+
+
+def route(t: Floats, taken: Taken, weights: Mapping[str, float], data: Data, length: float) -> Route:
+    """Curves, bands and heights of what was taken at t (k,)."""
+    values = means_of(taken, weights)
+    draws = data.draws(taken.sums, weights)
+    tail = expanded_tail(data.groups.count)
+    with np.errstate(invalid="ignore"):
+        ends = {curve: np.quantile(d, [tail, 1 - tail], axis=0) for curve, d in draws.whole.items()}
+    return Route(
+        t=t,
+        losses=values,
+        low={curve: e[0] for curve, e in ends.items()},
+        high={curve: e[1] for curve, e in ends.items()},
+        barrier=barrier(t, values, draws),
+        length=length,
+        gaps=int((~np.isfinite(values[TOTAL])).sum()),
+        per_sample=taken.per_sample,
+    )
+
+
+def total_of(objective: Objective, space: Space, batch: Any) -> Callable[[Tensor], Tensor]:
+    """The weighted total, averaged over the batch, as a differentiable function of a vector (P,)."""
+
+    def loss(vector: Tensor) -> Tensor:
+        found = objective.losses(space.one(vector), batch)
+        return torch.stack([w * found[term].mean() for term, w in objective.terms.items()]).sum()
+
+    return loss
+
+
+def totals_of(objective: Objective, space: Space, batch: Any) -> Callable[[Tensor], Tensor]:
+    """The same of vectors (k, P) at once: (k,)."""
+
+    def losses(vectors: Tensor) -> Tensor:
+        found = on_route(objective, space, lambda v: v, batch)(vectors)
+        return torch.stack([w * found[term].mean(1) for term, w in objective.terms.items()]).sum(0)
+
+    return losses

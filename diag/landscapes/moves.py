@@ -1,0 +1,124 @@
+"""What moves along the straight line: the embedding, returns, and how the loss terms pull."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+import probes
+from diag.landscapes.evaluate import on_route
+from diag.landscapes.result import Conflict, Floats, Moves, Returns
+from diag.landscapes.space import Space, Straight
+from diag.subject import Actor, Encoder, Objective
+from probes import make_groups
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RUNGS = ("identity", "signs", "orthogonal", "affine")
+"""The rungs of the ladder that are shown along the way."""
+
+SPLITS = 4
+"""Random halves behind each R²: a point of a curve needs less than a verdict."""
+
+RETURN_POINTS = 11
+EPISODES = 20
+"""Where along the line a system that can act is let act, and for how many episodes."""
+
+CONFLICT_POINTS = 26
+"""Points of the line where the terms' gradients are taken."""
+
+
+def embedding_along(
+    encoder: Encoder,
+    space: Space,
+    path: Straight,
+    observations: Tensor,
+    t: Floats,
+    reference: tuple[str, Floats] | None,
+    groups: Any,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Moves:
+    """Spread of the embedding at t (points,), and R² to the reference's (n, d), by name."""
+    variance, rank = [], []
+    r2: dict[str, list[float]] = {rung: [] for rung in RUNGS}
+    for at in t:
+        with torch.inference_mode():
+            points = encoder.embed(space.one(path(torch.tensor([at]))[0]), observations)
+        matrix = points.flatten(1).double().cpu().numpy()
+        usable = bool(np.isfinite(matrix).all())
+        variance.append(float(matrix.var(0).sum()) if usable else np.nan)
+        rank.append(probes.effective_rank(matrix) if usable else np.nan)
+        if reference is not None:
+            steps = {}
+            if usable:
+                ladder = probes.ladder(matrix, reference[1], groups=groups, splits=SPLITS)
+                steps = {step.transform: step.r2.value for step in ladder.steps}
+            for rung in RUNGS:
+                value = steps.get(rung)  # type: ignore[call-overload]
+                r2[rung].append(np.nan if value is None else value)
+        progress(1)
+    known = reference is not None
+    return Moves(
+        t,
+        np.array(variance),
+        np.array(rank),
+        {rung: np.array(v) for rung, v in r2.items()} if known else {},
+        reference[0] if reference is not None else None,
+    )
+
+
+def returns_along(actor: Actor, space: Space, path: Straight, task: str, seed: int) -> Returns:
+    """Mean returns at points of the line, with bootstrap intervals over episodes; the same seeds at each."""
+    t = np.linspace(0, 1, RETURN_POINTS)
+    rows = []
+    for at in t:
+        parameters = space.one(path(torch.tensor([at]))[0])
+        found = np.asarray(actor.returns(parameters, task, EPISODES, seed), np.float64)
+        groups = make_groups(np.arange(len(found)), seed)
+        draws = groups.resampled(found[:, None])[:, 0] / len(found)
+        measure = probes.interval(float(found.mean()), draws, len(found))
+        rows.append([np.nan if v is None else v for v in (measure.value, measure.low, measure.high)])
+    value, low, high = np.array(rows).T
+    return Returns(t, value, low, high, EPISODES)
+
+
+def conflict_along(objective: Objective, space: Space, path: Straight, batch: Any) -> Conflict:
+    """How the terms' gradients lie to each other, and to the way, at points from A to B."""
+    t = np.linspace(0, 1, CONFLICT_POINTS)
+    gradients: dict[str, list[Tensor]] = {term: [] for term in objective.terms}
+    for part in np.array_split(t, -(-len(t) // 8)):
+        vectors = path(torch.from_numpy(part)).detach().requires_grad_()
+        with torch.enable_grad():
+            found = on_route(objective, space, lambda v: v, batch)(vectors)
+            for term, weight in objective.terms.items():
+                loss = (weight * found[term].mean(1)).sum()
+                (gradient,) = (
+                    torch.autograd.grad(loss, vectors, retain_graph=True, materialize_grads=True)
+                    if (loss.requires_grad)
+                    else (torch.zeros_like(vectors),)
+                )
+                gradients[term].append(gradient.double())
+    whole = {term: torch.cat(parts) for term, parts in gradients.items()}
+    way = (path.b - path.a).double()
+    return Conflict(
+        t,
+        {pair: _cosines(whole[pair[0]], whole[pair[1]]) for pair in combinations(whole, 2)},
+        {term: (g @ way).cpu().numpy() for term, g in whole.items()},
+    )
+
+
+def _cosines(one: Tensor, two: Tensor) -> Floats:
+    lengths = one.norm(dim=1) * two.norm(dim=1)
+    products = (one * two).sum(1)
+    found = torch.where(lengths > 0, products / lengths.clamp_min(torch.finfo(lengths.dtype).tiny), torch.nan)
+    return np.asarray(found.cpu().numpy(), np.float64)
+
+
+def slopes(conflict: Conflict) -> Mapping[str, float]:
+    """Each term's slope at A."""
+    return {term: float(values[0]) for term, values in conflict.slope.items()}

@@ -1,0 +1,193 @@
+"""Losses on a plane: row by row, over processes, saved and resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from diag.landscapes import LandscapeError
+from diag.landscapes.evaluate import Data, means_of, on_route, take
+from diag.landscapes.result import TOTAL, Floats, Plane
+from diag.landscapes.sheets import Sheet
+from diag.landscapes.space import Space
+from diag.subject import Objective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WORTH_PROCESSES = 2.0
+"""Seconds of work below which rows are not spread over processes."""
+
+
+Row = Mapping[str, Mapping[str, Floats]]
+"""{task: {curve: (alpha,)}}."""
+
+
+def losses_on(
+    sheet: Sheet,
+    objective: Objective,
+    space: Space,
+    data: Mapping[str, Data],
+    *,
+    jobs: int = 1,
+    save: Path | None = None,
+    about: Mapping[str, Any] | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Plane:
+    """The losses on the whole grid, rows over ``jobs`` processes (forked; one where that cannot be).
+
+    With ``save``, each row is written there once it is done, and rows that lie there are not taken again;
+    ``about`` says what they are rows of. Raises LandscapeError where the folder holds something else.
+    """
+
+    def row(index: int) -> Row:
+        beta = np.full(len(sheet.alpha), sheet.beta[index])
+        at = np.stack([sheet.alpha, beta], 1)
+        found: dict[str, dict[str, Floats]] = {}
+        for name, one in data.items():
+            evaluate = on_route(objective, space, sheet.vectors, one.batch)
+            found[name] = means_of(take(evaluate, at, one), objective.terms)
+        return found
+
+    store = None if save is None else _Store(save, sheet, about or {})
+    rows: dict[int, Row] = {} if store is None else store.rows()
+    for _ in rows:
+        progress(len(sheet.alpha))
+    missing = [index for index in range(len(sheet.beta)) if index not in rows]
+    for index, found in _taken(row, missing, jobs):
+        rows[index] = found
+        if store is not None:
+            store.write(index, found)
+        progress(len(sheet.alpha))
+    curves = [TOTAL, *objective.terms]
+    count = range(len(sheet.beta))
+    losses = {name: {c: np.stack([rows[i][name][c] for i in count]) for c in curves} for name in data}
+    return Plane(
+        sheet.kind,
+        sheet.alpha,
+        sheet.beta,
+        losses,
+        sheet.marks,
+        sheet.axes,
+        sheet.lengths,
+        sheet.angle,
+        sheet.explained,
+        sheet.third,
+    )
+
+
+_work: Callable[[int], Row] | None = None
+
+
+def _begin(row: Callable[[int], Row]) -> None:
+    global _work
+    _work = row
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the work
+    torch.set_num_threads(1)
+
+
+def _do(index: int) -> tuple[int, Row]:
+    assert _work is not None
+    return index, _work(index)
+
+
+def _taken(row: Callable[[int], Row], missing: Sequence[int], jobs: int) -> Iterator[tuple[int, Row]]:
+    """Rows as they are done: the first here, the others over processes if that is worth their start."""
+    if not missing:
+        return
+    began = time.perf_counter()
+    yield missing[0], row(missing[0])
+    rest, spent = missing[1:], time.perf_counter() - began
+    if jobs < 2 or spent * len(rest) < WORTH_PROCESSES or sys.platform != "linux":
+        yield from ((index, row(index)) for index in rest)
+        return
+    with _forked(row, min(jobs, len(rest))) as pool:
+        yield from pool.imap_unordered(_do, rest)
+
+
+@contextmanager
+def _forked(row: Callable[[int], Row], jobs: int) -> Iterator[Any]:
+    """Processes that share what ``row`` holds: nothing of a model is pickled."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads; these only evaluate
+        pool = multiprocessing.get_context("fork").Pool(jobs, _begin, (row,))
+    with pool:
+        yield pool
+
+
+class _Store:
+    """A folder with one file a row, and what they are rows of."""
+
+    def __init__(self, folder: Path, sheet: Sheet, about: Mapping[str, Any]) -> None:
+        self.folder, self.length = folder, len(sheet.alpha)
+        tree = {
+            "kind": sheet.kind,
+            "alpha": sheet.alpha.tolist(),
+            "beta": sheet.beta.tolist(),
+            "vectors": [_digest(getattr(sheet.vectors, f.name)) for f in fields(sheet.vectors)],
+            **about,
+        }
+        words = json.dumps(tree, indent=1, sort_keys=True)
+        note = folder / "plane.json"
+        if note.exists():
+            if note.read_text() != words:
+                raise LandscapeError(f"{folder}: found rows of another plane, expected an empty folder")
+        elif folder.exists() and any(folder.iterdir()):
+            raise LandscapeError(f"{folder}: found other files, expected an empty folder")
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            _replace(note, words.encode())
+
+    def _file(self, index: int) -> Path:
+        return self.folder / f"row-{index:04}.npz"
+
+    def rows(self) -> dict[int, Row]:
+        """The rows that are whole."""
+        found: dict[int, Row] = {}
+        for path in sorted(self.folder.glob("row-*.npz")):
+            try:
+                with np.load(path) as saved:
+                    row: dict[str, dict[str, Floats]] = {}
+                    for key in saved.files:
+                        task, _, curve = key.partition("/")
+                        row.setdefault(task, {})[curve] = saved[key]
+            except (OSError, ValueError, zipfile.BadZipFile):
+                continue  # taken again
+            found[int(path.stem.removeprefix("row-"))] = row
+        return found
+
+    def write(self, index: int, row: Row) -> None:
+        """Write a row, whole or not at all."""
+        import io
+
+        held = io.BytesIO()
+        np.savez(held, **{f"{t}/{c}": v for t, curves in row.items() for c, v in curves.items()})  # type: ignore[arg-type]
+        _replace(self._file(index), held.getvalue())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_suffix(".part")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _digest(vector: Tensor) -> str:
+    return hashlib.sha256(vector.detach().cpu().numpy().tobytes()).hexdigest()

@@ -1,0 +1,313 @@
+"""What ``landscape`` returns: routes between two checkpoints, with their heights, and where the ends sit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diag.result import FileRef, Verdict, finite, head, measure_tree, numbers
+from probes import Measure
+
+if TYPE_CHECKING:
+    from diag.landscapes.place import Place
+    from diag.landscapes.sharpness import Sharpness
+
+Floats = NDArray[np.float64]
+
+RouteName = Literal["raw", "aligned", "nearest", "curve", "embedding"]
+
+ROUTES: Mapping[RouteName, str] = {
+    "raw": "straight line between the weights",
+    "aligned": "straight line to B with its hidden units matched to A's by what they compute",
+    "nearest": "straight line to the nearest copy of B that computes the same",
+    "curve": "optimised Bézier curve: an upper bound on the lowest wall",
+    "embedding": "straight line between the two embeddings, read by the models on it",
+}
+"""The ways from A to B, in words, in the order they are shown."""
+
+TOTAL = "total"
+
+HEIGHT_KINDS = ("escape", "frankle", "entezari")
+
+
+@dataclass(frozen=True)
+class Height:
+    """One height of a wall, where along the route it is reached, and the same for each loss term."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    at: float | None
+    bias: float | None
+    """By how much the supremum of noisy losses is expected to be too high; the interval is corrected for
+    it, the value is not."""
+    per_loss: Mapping[str, Measure]
+    per_loss_at: Mapping[str, float | None]
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        return {
+            "value": finite(self.value),
+            "low": finite(self.low),
+            "high": finite(self.high),
+            "at": self.at,
+            "bias": finite(self.bias),
+            "per_loss": {
+                term: {**measure_tree(m), "at": self.per_loss_at[term]} for term, m in self.per_loss.items()
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Route:
+    """Losses along one way from A (t = 0) to B (t = 1), and the heights of the wall on it."""
+
+    t: Floats
+    losses: Mapping[str, Floats]
+    """``total`` and each term, (points,)."""
+    low: Mapping[str, Floats]
+    high: Mapping[str, Floats]
+    barrier: Mapping[str, Height]
+    """``escape``, ``frankle``, ``entezari``, over t from 0 to 1."""
+    length: float
+    """From A to B along the route, in parameter space (in embedding space for ``embedding``)."""
+    gaps: int
+    """Points where a loss is not finite."""
+    per_sample: Mapping[str, Floats] | None = None
+    """Each term's losses (points, n), where they were asked for."""
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        return {
+            "slice": self.slice_tree(),
+            **{kind: height.to_tree() for kind, height in self.barrier.items()},
+            "length": finite(self.length),
+            "gaps": self.gaps,
+        }
+
+    def slice_tree(self) -> dict[str, Any]:
+        """The curves alone."""
+        return {
+            "t": self.t.tolist(),
+            "losses": {name: numbers(v) for name, v in self.losses.items()},
+            "low": {name: numbers(v) for name, v in self.low.items()},
+            "high": {name: numbers(v) for name, v in self.high.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Returns:
+    """Mean returns at some points of the straight line."""
+
+    t: Floats
+    value: Floats
+    low: Floats
+    high: Floats
+    episodes: int
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What the embedding does along the straight line; every array is (points,)."""
+
+    t: Floats
+    variance: Floats
+    effective_rank: Floats
+    r2: Mapping[str, Floats]
+    """Held-out R² to the reference's embedding, by rung: identity, signs, orthogonal, affine."""
+    reference: str | None
+    """The checkpoint that R² is taken to; None where there is none."""
+    returns: Returns | None = None
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        tree: dict[str, Any] = {
+            "t": self.t.tolist(),
+            "variance": numbers(self.variance),
+            "effective_rank": numbers(self.effective_rank),
+            "reference": self.reference,
+            "r2": {rung: numbers(v) for rung, v in self.r2.items()},
+            "returns": None,
+        }
+        if self.returns is not None:
+            found = self.returns
+            columns = {n: numbers(getattr(found, n)) for n in ("value", "low", "high")}
+            tree["returns"] = {"t": found.t.tolist(), **columns, "episodes": found.episodes}
+        return tree
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """How the loss terms pull on the moving parameters along the straight line; arrays are (points,)."""
+
+    t: Floats
+    cosine: Mapping[tuple[str, str], Floats]
+    """Cosine of the gradients of two terms: −1 where they pull against each other; NaN where one is 0."""
+    slope: Mapping[str, Floats]
+    """Each weighted term's derivative in t: positive where moving on raises it."""
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        return {
+            "t": self.t.tolist(),
+            "cosine": [{"terms": list(pair), "values": numbers(v)} for pair, v in self.cosine.items()],
+            "slope": {term: numbers(v) for term, v in self.slope.items()},
+        }
+
+
+@dataclass(frozen=True)
+class TaskSlice:
+    """All routes on one task's data."""
+
+    task: str
+    routes: Mapping[RouteName, Route]
+    moves: Moves | None
+    conflict: Conflict | None
+
+    @property
+    def raw(self) -> Route:
+        """The straight line."""
+        return self.routes["raw"]
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        return {
+            "slice": self.raw.slice_tree(),
+            "barrier": {kind: height.to_tree() for kind, height in self.raw.barrier.items()},
+            "paths": {name: route.to_tree() for name, route in self.routes.items()},
+            "embedding": None if self.moves is None else self.moves.to_tree(),
+            "conflict": None if self.conflict is None else self.conflict.to_tree(),
+        }
+
+
+@dataclass(frozen=True)
+class Seat:
+    """How a checkpoint sits in the loss of the headline task."""
+
+    name: str
+    """``A``, ``B`` or ``C``."""
+    sharpness: Sharpness
+    place: Place
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        return {"place": self.place.kind, "summary": self.place.summary, **self.sharpness.to_tree()}
+
+
+PlaneKind = Literal["three", "random", "trail"]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A checkpoint drawn on a plane, at its own coordinates or at those of its foot."""
+
+    name: str
+    alpha: float
+    beta: float
+    off: float
+    """Its distance from the plane, in parameter space."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Losses on a plane through parameter space."""
+
+    kind: PlaneKind
+    alpha: Floats
+    beta: Floats
+    losses: Mapping[str, Mapping[str, Floats]]
+    """{task: {``total`` and each term: (beta, alpha)}}."""
+    marks: tuple[Mark, ...]
+    axes: tuple[str, str]
+    """What one unit of α and of β is, in words."""
+    lengths: tuple[float, float]
+    """The same in parameter space."""
+    angle: float
+    """Between them, in degrees."""
+    explained: tuple[float, float] | None = None
+    """For a trail: the share of its variance along each axis."""
+    third: FileRef | None = None
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        third = self.third
+        return {
+            "kind": self.kind,
+            "third": None if third is None else {"path": third.path, "sha256": third.sha256},
+            "alpha": self.alpha.tolist(),
+            "beta": self.beta.tolist(),
+            "losses": {
+                task: {name: [numbers(row) for row in values] for name, values in terms.items()}
+                for task, terms in self.losses.items()
+            },
+            "marks": [
+                {"name": m.name, "alpha": m.alpha, "beta": m.beta, "off": finite(m.off)} for m in self.marks
+            ],
+            "axes": list(self.axes),
+            "lengths": [finite(length) for length in self.lengths],
+            "angle": finite(self.angle),
+            "explained": None if self.explained is None else list(self.explained),
+        }
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """The result of ``landscape``."""
+
+    base: FileRef
+    """The checkpoint A at t = 0, which the escape height is measured from."""
+    transfer: FileRef
+    """The checkpoint B at t = 1."""
+    verdict: Verdict
+    task: str
+    """The task of the headline."""
+    tasks: Mapping[str, TaskSlice]
+    weights: Mapping[str, float]
+    """Each term's weight in the total."""
+    distance: float
+    """Euclidean distance of the two checkpoints' moving parameters."""
+    moved: tuple[str, ...]
+    """The components that move from A to B."""
+    pinned: tuple[str, ...]
+    """What was held, and how, in words."""
+    seats: tuple[Seat, ...]
+    samples: int
+    seed: int
+    planes: tuple[Plane, ...]
+    warnings: tuple[str, ...]
+    diagnosis: str = "landscape"
+
+    @property
+    def routes(self) -> Mapping[RouteName, Route]:
+        """The headline task's routes."""
+        return self.tasks[self.task].routes
+
+    @property
+    def barrier(self) -> Mapping[str, Height]:
+        """The heights on the headline task's straight line."""
+        return self.routes["raw"].barrier
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        headline = self.tasks[self.task].to_tree()
+        return {
+            **head(self.diagnosis, self.base, self.transfer, self.verdict),
+            "task": self.task,
+            "slice": headline["slice"],
+            "barrier": headline["barrier"],
+            "paths": headline["paths"],
+            "sharpness": {seat.name: seat.to_tree() for seat in self.seats},
+            "tasks": {name: s.to_tree() for name, s in self.tasks.items()},
+            "weights": dict(self.weights),
+            "distance": finite(self.distance),
+            "moved": list(self.moved),
+            "pinned": list(self.pinned),
+            "samples": self.samples,
+            "seed": self.seed,
+            "planes": [plane.to_tree() for plane in self.planes],
+            "warnings": list(self.warnings),
+        }

@@ -1,0 +1,240 @@
+"""Checkpoints -> the space that they span and the data that they are judged on; or what stands against it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+import probes
+from diag.landscapes import LandscapeError
+from diag.landscapes.evaluate import Data, to_device
+from diag.landscapes.result import Floats
+from diag.landscapes.space import Space
+from diag.sources import opened, same_file
+from diag.subject import Encoder, Objective, Parameters, Subject, SubjectError, TaskPair, require
+from trainers.checkpoint import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EVERYTHING = "all"
+"""``move`` every parameter, equal ones too."""
+
+
+@dataclass(frozen=True)
+class System:
+    """Checkpoints of one system: what moves between them, their losses, and the data for those."""
+
+    subjects: tuple[Subject, ...]
+    sets: tuple[Parameters, ...]
+    objective: Objective
+    pair: TaskPair
+    encoder: Encoder | None
+    space: Space
+    vectors: tuple[Tensor, ...]
+    """Each checkpoint's moving parameters (P,)."""
+    names: tuple[str, ...]
+    """The tasks whose data losses are taken on."""
+    headline: str
+    moved: tuple[str, ...]
+    pinned: tuple[str, ...]
+    warnings: tuple[str, ...]
+    device: str
+
+    def data(self, task: str, samples: int, seed: int) -> Data:
+        """So many samples of a task."""
+        return Data.of(self.pair.batch(task, samples, seed), seed, self.device)
+
+    def paired(self) -> tuple[dict[str, Tensor], Any]:
+        """Observations of the same states, {task: (n, *shape)}, and their groups."""
+        pairs = self.pair.paired_observations(None, 0)
+        return {n: to_device(o, self.device) for n, o in pairs.observations.items()}, pairs.groups
+
+
+def system_of(what: Sequence[Any], move: Sequence[str] | None, task: str | None, device: str) -> System:
+    """Open checkpoints A, B and any others; raises SubjectError, CheckpointError or LandscapeError."""
+    subjects = tuple(opened(one, "array") for one in what)
+    first, second = subjects[:2]
+    for index, subject in enumerate(subjects):
+        for earlier in subjects[:index]:
+            if subject is earlier or same_file(subject.path, earlier.path):
+                raise SubjectError(subject.path, f"{earlier.path} itself", "different files")
+    sets = tuple(require(s, "parameters", s.parameters) for s in subjects)
+    objective = require(first, "objective", first.objective)
+    pair = require(first, "tasks", first.tasks)
+    for subject, parameters in zip(subjects[1:], sets[1:], strict=True):
+        _same_system(first, sets[0], subject, parameters, pair, objective)
+    moving, words = _moving(sets, move)
+    if device != "cpu":
+        sets = tuple({n: t.to(_checked(device)) for n, t in s.items()} for s in sets)
+    space = Space.of(sets[0], moving)
+    known = list(pair.paired_observations(None, 0).observations) or [t for t in [first.task] if t]
+    if task is not None and task not in known:
+        raise LandscapeError(f"task is {task!r}, expected {' or '.join(known)}")
+    names = tuple(known) if task is None else (task,)
+    headline = second.task if second.task in names else names[0]
+    assert headline is not None
+    return System(
+        subjects,
+        sets,
+        objective,
+        pair,
+        first.encoder,
+        space,
+        tuple(space.pack(s) for s in sets),
+        names,
+        headline,
+        tuple(dict.fromkeys(_component(name) for name in moving)),
+        tuple(words + _held(objective)),
+        tuple(_warnings(subjects, sets)),
+        device,
+    )
+
+
+def reference_of(system: System, base: Any) -> tuple[str, Floats]:
+    """The embedding that the others are held against, and whose it is, in words.
+
+    The base's own, of the states as its own task shows them: the base given, or A or B where it is one,
+    or the file that the checkpoint says it was made from. B's where there is none.
+    """
+    chosen, words = _base_of(system, base), "the base's"
+    if chosen is None:
+        chosen, words = system.subjects[1], "B's"
+    observations, _ = system.paired()
+    encoder = require(chosen, "encoder", chosen.encoder)
+    parameters = require(chosen, "parameters", chosen.parameters)
+    task = require(chosen, "task", chosen.task)
+    with torch.inference_mode():
+        points = encoder.embed(parameters, observations[task].cpu())
+    name = f"{words}, {chosen.path}"
+    return name, probes.as_matrix(points.flatten(1), f"{chosen.path}: the embedding")
+
+
+def _base_of(system: System, base: Any) -> Subject | None:
+    first = system.subjects[0]
+    if base is not None:
+        given = opened(base, "base")
+        parameters = require(given, "parameters", given.parameters)
+        _same_system(first, system.sets[0], given, parameters, system.pair, system.objective)
+        return given
+    for subject in system.subjects[:2]:
+        if subject.made_from is None and subject.identity is not None:
+            return subject
+    for subject in system.subjects[:2]:
+        if subject.base_path is None or not os.path.exists(subject.base_path):  # noqa: PTH110
+            continue
+        try:
+            found = opened(subject.base_path, "base")
+        except (SubjectError, CheckpointError):
+            continue
+        if found.identity == subject.made_from:
+            return found
+    return None
+
+
+def distance(one: Tensor, two: Tensor) -> float:
+    """Euclidean, in double precision."""
+    return float((one.double() - two.double()).norm())
+
+
+def _component(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _moving(sets: Sequence[Parameters], move: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """The names of the moving parameters, and in words what is held."""
+    first = sets[0]
+    floating = [n for n, t in first.items() if t.is_floating_point()]
+    if not floating:
+        raise LandscapeError("found no parameters of floating point, expected some that can move")
+    differ = [n for n in floating if any(not torch.equal(first[n], s[n]) for s in sets[1:])]
+    if move is None:
+        chosen = differ or floating
+        equal = dict.fromkeys(_component(n) for n in floating if n not in chosen)
+        return chosen, [f"{', '.join(equal)}: equal in all checkpoints"] if equal else []
+    chosen = []
+    for wanted in move:
+        some = [n for n in floating if wanted in (EVERYTHING, _component(n), n) or n.startswith(f"{wanted}/")]
+        if not some:
+            known = ", ".join(dict.fromkeys(_component(n) for n in floating))
+            raise LandscapeError(f"found no component {wanted!r} to move, expected {EVERYTHING}, {known}")
+        chosen += [n for n in some if n not in chosen]
+    held = dict.fromkeys(_component(n) for n in differ if n not in chosen)
+    words = [f"{', '.join(held)}: held at A's values, though the others' differ"] if held else []
+    return [n for n in floating if n in chosen], words
+
+
+def _held(objective: Objective) -> list[str]:
+    """What the objective itself says that it holds."""
+    return list(getattr(objective, "pinned", ()))
+
+
+def _checked(device: str) -> torch.device:
+    try:
+        torch.empty(0, device=device)
+        return torch.device(device)
+    except (RuntimeError, AssertionError):
+        raise LandscapeError(f"device is {device!r}, expected one that this torch can use") from None
+
+
+def _same_system(
+    first: Subject, one: Parameters, other: Subject, two: Parameters, pair: TaskPair, objective: Objective
+) -> None:
+    """Raise SubjectError at the first difference that makes a straight line between two meaningless."""
+    for name, tensor in one.items():
+        if name not in two:
+            raise SubjectError(other.path, f"no tensor {name}", f"the components of {first.path}")
+        if two[name].shape != tensor.shape:
+            found, expected = tuple(two[name].shape), tuple(tensor.shape)
+            raise SubjectError(other.path, f"{name} of shape {found}", f"{expected}, as in {first.path}")
+    for name in two:
+        if name not in one:
+            raise SubjectError(other.path, f"a tensor {name}", f"only the components of {first.path}")
+    if require(other, "tasks", other.tasks).name != pair.name:
+        raise SubjectError(other.path, f"another world than {pair.name!r}", f"the world of {first.path}")
+    theirs = require(other, "objective", other.objective)
+    if (dict(theirs.terms), dict(theirs.constants)) != (dict(objective.terms), dict(objective.constants)):
+        raise SubjectError(other.path, "other loss terms or constants", f"those of {first.path}")
+
+
+def _warnings(subjects: Sequence[Subject], sets: Sequence[Parameters]) -> list[str]:
+    first = subjects[0]
+    words = [
+        f"{first.path} and {other.path} hold the same weights: the slice is a point"
+        for other, parameters in zip(subjects[1:], sets[1:], strict=True)
+        if all(torch.equal(tensor, parameters[name]) for name, tensor in sets[0].items())
+    ]
+    for subject, parameters in zip(subjects, sets, strict=True):
+        if not all(math.isfinite(float(t.double().sum())) for t in parameters.values()):
+            words.append(f"{subject.path} holds weights that are not finite")
+    return words
+
+
+def gaps(counts: Mapping[str, tuple[int, int]]) -> list[str]:
+    """Warnings of points, by task, whose loss is not finite: (how many, of how many)."""
+    return [
+        f"{bad} of {of} points have a loss that is not finite on the {name} task"
+        for name, (bad, of) in counts.items()
+        if bad
+    ]
+
+
+def natural(path: str) -> tuple[Any, ...]:
+    """A key that sorts step1000 after step200."""
+    import re
+
+    return tuple(int(p) if p.isdigit() else p for p in re.split(r"(\d+)", path))
+
+
+def spaced(points: int, beyond: float) -> Floats:
+    """``points`` values of t from 0 to 1, and on at the same step as far as ``beyond`` on both sides."""
+    inside = np.linspace(0.0, 1.0, points)
+    step = inside[1]
+    count = int(np.floor(beyond / step + 1e-9))
+    return np.concatenate([-step * np.arange(count, 0, -1), inside, 1 + step * np.arange(1, count + 1)])

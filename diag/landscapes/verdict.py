@@ -1,0 +1,69 @@
+"""From heights to one sentence: is there a wall, and is it more than a symmetry of the weights?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from diag.landscapes.result import TOTAL, Height, Route, RouteName
+from diag.result import Verdict
+
+WALL = 0.05
+"""Share of A's loss that an escape height must exceed, with its whole interval, to be called a wall."""
+
+
+def is_wall(height: Height, threshold: float) -> bool | None:
+    """Whether the whole interval is above the threshold, or below; None where it is neither."""
+    if height.low is None or height.high is None:
+        return None
+    return True if height.low > threshold else False if height.high <= threshold else None
+
+
+def verdict_of(routes: Mapping[RouteName, Route], task: str) -> Verdict:
+    """The verdict on the routes of the headline task."""
+    raw = routes["raw"]
+    escape = raw.barrier["escape"]
+    if escape.value is None or escape.at is None:
+        return Verdict("inconclusive", "Cannot tell: a loss on the path is not finite.")
+    start, end = (float(raw.losses[TOTAL][abs(raw.t - at).argmin()]) for at in (0.0, 1.0))
+    threshold = WALL * abs(start)
+    where = f"on the {task} task"
+    wall = is_wall(escape, threshold)
+    if wall is None:
+        words = f"Cannot tell: the escape height is {measured(escape)} {where}; take more --samples."
+        return Verdict("inconclusive", words)
+    if not wall:
+        words = (
+            f"No wall: from A ({start:.3g}) to B ({end:.3g}) the loss climbs by {measured(escape)} {where}."
+        )
+        return Verdict("pass", words)
+    if escape.at == 1.0:
+        return Verdict("warn", f"Uphill: the loss rises by {measured(escape)} {where}, highest at B itself.")
+    copies: tuple[RouteName, ...] = ("aligned", "nearest")
+    for name in copies:
+        copy = routes.get(name)
+        if copy is not None and is_wall(copy.barrier["escape"], threshold) is False:
+            words = (
+                f"The wall of {measured(escape)} {where} is only a symmetry of the weights: with B's hidden "
+                f"units matched to A's it is {measured(copy.barrier['escape'])}."
+            )
+            return Verdict("pass", words)
+    terms = {t: m.value for t, m in escape.per_loss.items() if m.value is not None}
+    most = max(terms, key=lambda t: terms[t])
+    words = (
+        f"A wall of {measured(escape)} stands on the straight line from A to B {where}, highest at "
+        f"t = {escape.at:.2f}; '{most}' rises most (total at A {start:.3g}, at B {end:.3g})."
+    )
+    curve = routes.get("curve")
+    if curve is None or (height := curve.barrier["escape"]).value is None:
+        return Verdict("warn", words)
+    around = is_wall(height, threshold)
+    if around is False:
+        return Verdict("warn", f"{words} A curve leads round it: {measured(height)}.")
+    if around is None:
+        return Verdict("warn", f"{words} A curve may lead round it: {measured(height)}.")
+    return Verdict("warn", f"{words} No curve round it was found: at most {measured(height)} is left.")
+
+
+def measured(height: Height) -> str:
+    """``1.41 [1.1, 1.74]``."""
+    return f"{height.value:.3g} [{height.low:.3g}, {height.high:.3g}]"

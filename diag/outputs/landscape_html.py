@@ -1,0 +1,254 @@
+"""A landscape as a page: the walls by way, losses and embedding on the straight line, seats and planes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from diag.landscapes.result import ROUTES, Height, Landscape, Plane
+from diag.outputs.html import footer, span, warning_words
+from diag.outputs.landscape_text import moves_in_words, plane_in_words, seat_in_words
+from diag.outputs.text import number
+from probes import Measure
+from reports import Figure, Page, Section, landscapes, render
+
+
+def page(result: Landscape) -> str:
+    """The page of a landscape."""
+    facts = [
+        ("A (t = 0)", f"{result.base.path} ({result.base.label})"),
+        ("B (t = 1)", f"{result.transfer.path} ({result.transfer.label})"),
+        ("between", moves_in_words(result)),
+        *(("held", words) for words in result.pinned),
+        ("seed", str(result.seed)),
+    ]
+    parts = sections(result)
+    if result.warnings:
+        parts.append(Section("Warnings", warning_words(result.warnings)))
+    return render(Page("landscape", result.verdict.status, result.verdict.summary, facts, parts, footer()))
+
+
+def sections(result: Landscape) -> list[Section]:
+    """What a landscape shows, for its own page and for others."""
+    found = [_ways(result), _slices(result)]
+    found += [_seats(result)] if result.seats else []
+    found += _moves(result) + _conflict(result)
+    return found + [_plane(plane) for plane in result.planes]
+
+
+def _ways(result: Landscape) -> Section:
+    words = [
+        "The wall on the way from A to B, by the way taken. Escape height: how far the loss climbs above "
+        "its value at A.",
+        *(f"{_capital(WAY_NAMES[name])}: {ROUTES[name]}." for name in result.routes if name != "raw"),
+        "A wall on one way does not prove that optimisation could not pass: training need not follow it "
+        "(arXiv 2106.16004). Nor does a curve that was not found prove that there is none.",
+    ]
+    curves = pd.DataFrame(
+        [
+            {"way": WAY_NAMES[name], "t": t, "loss": v, "low": low, "high": high}
+            for name, route in result.routes.items()
+            for t, v, low, high in zip(
+                route.t, route.losses["total"], route.low["total"], route.high["total"], strict=True
+            )
+            if 0 <= t <= 1
+        ]
+    )
+    table = pd.DataFrame(
+        [
+            {
+                "way": WAY_NAMES[name],
+                "escape height": number(height.value, 4),
+                "95% interval": _interval(height),
+                "highest at t": number(height.at),
+                "length": number(route.length),
+            }
+            for name, route in result.routes.items()
+            for height in [route.barrier["escape"]]
+        ]
+    )
+    figure = Figure(
+        landscapes.ways(_finite(curves)), "Total loss against t, a line for each way from A to B."
+    )
+    return Section(f"Ways from A to B, on the {result.task} task", words, figure, table)
+
+
+WAY_NAMES = {
+    "raw": "straight",
+    "aligned": "hidden units matched",
+    "nearest": "nearest equal copy",
+    "curve": "curve",
+    "embedding": "between the embeddings",
+}
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _slices(result: Landscape) -> Section:
+    total = " + ".join(name if w == 1 else f"{w:g}·{name}" for name, w in result.weights.items())
+    rows = [
+        {"task": name, "term": term, "t": t, "loss": v, "low": low, "high": high}
+        for name, task in result.tasks.items()
+        for term in task.raw.losses
+        for t, v, low, high in zip(
+            task.raw.t, task.raw.losses[term], task.raw.low[term], task.raw.high[term], strict=True
+        )
+    ]
+    table = pd.DataFrame(
+        [
+            {
+                "task": name,
+                "height": kind,
+                "value": number(height.value, 4),
+                "95% interval": _interval(height),
+                "highest at t": number(height.at),
+                "rises most": _most(height),
+            }
+            for name, task in result.tasks.items()
+            for kind, height in task.raw.barrier.items()
+        ]
+    )
+    words = [
+        f"The total is {total}. Bands are 95% bootstrap intervals over states.",
+        "Heights of the highest point of a curve from A to B: escape, above A; Frankle, above the mean of A "
+        "and B; Entezari, above the straight line between their losses. The highest of noisy values is "
+        "too high on average: intervals are corrected for that, values are not.",
+    ]
+    figure = Figure(
+        landscapes.slices(_finite(pd.DataFrame(rows))),
+        "Loss against t for the total and each term, on each task.",
+    )
+    return Section("Losses along the straight line", words, figure, table)
+
+
+def _most(height: Height) -> str:
+    known = {t: m.value for t, m in height.per_loss.items() if m.value is not None}
+    if not known:
+        return ""
+    most = max(known, key=lambda t: known[t])
+    at = height.per_loss_at[most]
+    return f"{most}, by {number(known[most], 3)}" + ("" if at is None else f" at {at:.2f}")
+
+
+def _seats(result: Landscape) -> Section:
+    words = [f"{seat.name}: {seat.place.summary}" for seat in result.seats]
+    numbers = {seat.name: seat_in_words(seat) for seat in result.seats}
+    names = list(dict.fromkeys(name for found in numbers.values() for name in found))
+    table = pd.DataFrame([{"": name, **{s: numbers[s].get(name, "–") for s in numbers}} for name in names])
+    return Section(f"Where they sit, on the {result.task} task", words, table=table)
+
+
+def _moves(result: Landscape) -> list[Section]:
+    rows = []
+    words = ["Variance and effective rank of the embedding of all states at each t."]
+    for name, task in result.tasks.items():
+        if task.moves is None:
+            continue
+        moves = task.moves
+        quantities = {"variance": moves.variance, "effective rank": moves.effective_rank}
+        quantities |= {f"R² by {rung}": values for rung, values in moves.r2.items()}
+        for quantity, values in quantities.items():
+            rows += [
+                {"quantity": quantity, "name": name, "t": t, "value": max(v, -1.0) if "R²" in quantity else v}
+                for t, v in zip(moves.t, values, strict=True)
+            ]
+        if moves.returns is not None:
+            found = moves.returns
+            rows += [
+                {"quantity": "return", "name": name, "t": t, "value": v, "low": low, "high": high}
+                for t, v, low, high in zip(found.t, found.value, found.low, found.high, strict=True)
+            ]
+        if moves.reference is not None and len(words) == 1:
+            words.append(
+                f"R² says how much of the embedding of {moves.reference}, is recovered, by the map that is "
+                "named; cut at −1."
+            )
+    if not rows:
+        return []
+    chart = landscapes.small_lines(_finite(pd.DataFrame(rows), ["value"]), "data of task")
+    figure = Figure(chart, "Spread of the embedding, and R² to the reference's, against t.")
+    return [Section("The embedding along the straight line", words, figure)]
+
+
+def _conflict(result: Landscape) -> list[Section]:
+    conflict = result.tasks[result.task].conflict
+    if conflict is None:
+        return []
+    rows = [
+        {"quantity": "weighted slope towards B", "name": term, "t": t, "value": v}
+        for term, values in conflict.slope.items()
+        for t, v in zip(conflict.t, values, strict=True)
+    ]
+    rows += [
+        {"quantity": "cosine of gradients", "name": f"{one}, {two}", "t": t, "value": v}
+        for (one, two), values in conflict.cosine.items()
+        for t, v in zip(conflict.t, values, strict=True)
+    ]
+    words = [
+        f"On the {result.task} task. Where a term's slope is positive, it stands against moving on; where "
+        "the cosine of two terms' gradients is negative, they pull against each other.",
+    ]
+    frame = _finite(pd.DataFrame(rows), ["value"])
+    figure = Figure(
+        landscapes.small_lines(frame, None), "Each term's slope, and cosines between the terms' gradients."
+    )
+    return [Section("How the terms pull", words, figure)]
+
+
+def _plane(plane: Plane) -> Section:
+    a, b = (_edges(axis) for axis in (plane.alpha, plane.beta))
+    cells = pd.DataFrame(
+        [
+            {
+                "task": task,
+                "alpha": a[j],
+                "alpha2": a[j + 1],
+                "beta": b[i],
+                "beta2": b[i + 1],
+                "at_alpha": plane.alpha[j],
+                "at_beta": plane.beta[i],
+                "loss": terms["total"][i, j],
+            }
+            for task, terms in plane.losses.items()
+            for i in range(len(plane.beta))
+            for j in range(len(plane.alpha))
+        ]
+    )
+    drawn = _finite(cells, ["loss"])
+    order = [index if mark.name not in "ABC" else -1 for index, mark in enumerate(plane.marks)]
+    marks = pd.DataFrame(
+        [
+            {"alpha": m.alpha, "beta": m.beta, "name": m.name, "order": o}
+            for m, o in zip(plane.marks, order, strict=True)
+        ]
+    )
+    words = [_capital(plane_in_words(plane))]
+    if plane.third is not None:
+        words.append(f"C is {plane.third.path}.")
+    if len(drawn) < len(cells):
+        words.append(f"{len(cells) - len(drawn)} points have no finite loss and are left blank.")
+    title = {
+        "three": "The plane through three checkpoints",
+        "random": "A random plane through A",
+        "trail": "The plane of the training path",
+    }[plane.kind]
+    if drawn.empty:
+        return Section(title, words)
+    chart = landscapes.plane(drawn, marks, plane.axes, logarithmic=bool((drawn["loss"] > 0).all()))
+    return Section(title, words, Figure(chart, f"{title}: total loss, by task."))
+
+
+def _edges(centres: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[float]:
+    half = (centres[1] - centres[0]) / 2
+    return [float(c) for c in [*(centres - half), centres[-1] + half]]
+
+
+def _interval(height: Height) -> str:
+    return span(Measure(height.value, height.low, height.high), 4)
+
+
+def _finite(frame: pd.DataFrame, needed: list[str] | None = None) -> pd.DataFrame:
+    """Rows without points that are not finite (the text counts them)."""
+    return frame.replace([np.inf, -np.inf], np.nan).dropna(subset=needed or ["loss", "low", "high"])
