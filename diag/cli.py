@@ -6,13 +6,28 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from diag import _exit
-from diag._answer import UsageError, answer, check_writable, note, percent, say, write_line
+from diag._answer import answer, check_writable, note, percent, say, write_line
+from diag._options import (
+    Device,
+    DropNonfinite,
+    Episodes,
+    Html,
+    Jobs,
+    Json,
+    Overwrite,
+    Quiet,
+    Rollout,
+    Seed,
+    Set,
+    Verbose,
+)
 from diag._progress import progress_bar
+from diag._training import train_app, transfer
 
 app = typer.Typer(
     name="diag",
@@ -33,9 +48,6 @@ app = typer.Typer(
       diag probe checkpoint.safetensors
     """,
 )
-train_app = typer.Typer(
-    no_args_is_help=True, help="Train base models.", rich_markup_mode=None, add_completion=False
-)
 app.add_typer(train_app, name="train")
 
 
@@ -54,34 +66,6 @@ def about(
     ] = False,
 ) -> None:
     """Did a transferred network land where it should, and if not, why not?"""
-
-
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what was asked for, on one line.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, and show tracebacks of faults.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of text.")]
-Html = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Also write a self-contained HTML report.")
-]
-Seeds = Annotated[str, typer.Option("--seeds", help="Seeds: 0-3, or 0,2,5.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap and of sampled data.")]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for seed<N>.safetensors.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Override a setting, such as train.updates=300."),
-]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, …")]
-Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes (default: one a core).")]
-Keep = Annotated[
-    str | None, typer.Option("--keep", metavar="UPDATES", help="Also keep checkpoints of these: 1000,5000.")
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is in DIR.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Begin anew over what is in DIR.")]
-
-Episodes = Annotated[
-    Path | None, typer.Option("--episodes", metavar="FILE", help="A .npy naming each row's episode.")
-]
-Rollout = Annotated[bool, typer.Option("--rollout", help="The rows are the steps of one rollout, in order.")]
-DropNonfinite = Annotated[bool, typer.Option("--drop-nonfinite", help="Leave out rows with NaN or infinity.")]
 
 
 @app.command(short_help="Train, transfer, diagnose: the whole road, on a page.")
@@ -122,113 +106,7 @@ def demo(
         write_line(str(out / "index.html"))
 
 
-@train_app.command("crar", short_help="Train CRAR base models.")
-def train_crar(
-    out: Out,
-    seeds: Seeds = "0",
-    preset: Annotated[
-        str, typer.Option("--preset", help="simple-maze, simple-maze-demo or simple-maze-summed.")
-    ] = "simple-maze",
-    settings: Set = None,
-    device: Device = "cpu",
-    jobs: Jobs = None,
-    keep: Keep = None,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Train CRAR base models, one per seed, on the source task.
-
-    Seeds are trained side by side; a seed's result does not depend on the others. Ctrl-C stops after
-    saving; the same command with --resume goes on.
-
-    \b
-    Examples:
-      diag train crar --seeds 0-3 --out runs/base
-      diag train crar --preset simple-maze-summed --out runs/summed
-      diag train crar --out runs/short --set train.updates=40000 --set train.algorithm=shared
-    """
-    from trainers.run import Run, numbers_from, seeds_from
-    from trainers.settings import preset as read_preset
-
-    tree = read_preset(preset).with_overrides(settings or [])
-    run = Run(tree, seeds_from(seeds), str(out), device=device, keep=numbers_from(keep, "--keep"))
-    _train(run, jobs, resume, overwrite, quiet)
-
-
-@app.command(short_help="Transfer a base model to the target task.")
-def transfer(
-    base: Annotated[Path, typer.Argument(metavar="BASE", help="A base checkpoint.")],
-    out: Out,
-    seeds: Seeds = "0",
-    preset: Annotated[
-        str | None, typer.Option("--preset", help="A recipe's name (default: the base's own settings).")
-    ] = None,
-    plan: Annotated[
-        str,
-        typer.Option(
-            "--plan",
-            help="freeze-dynamics, reset-encoder, fine-tune, no-random-entropy, delayed-structure, "
-            "from-scratch, or a TOML file (see trainers/recipes/plans).",
-        ),
-    ] = "freeze-dynamics",
-    settings: Set = None,
-    device: Device = "cpu",
-    jobs: Jobs = None,
-    keep: Keep = None,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Transfer a base model to the target task, once per seed.
-
-    The plan says what becomes of each component; by default all but the encoder are frozen.
-
-    \b
-    Examples:
-      diag transfer runs/base/seed0.safetensors --seeds 0-7 --out runs/t0
-      diag transfer runs/base/seed0.safetensors --plan fine-tune --out runs/fine
-      diag transfer runs/base/seed0.safetensors --out runs/t1 --set transfer.updates=20000
-    """
-    from diag.sources.native import agent_of
-    from trainers.checkpoint import read
-    from trainers.plan import read_plan
-    from trainers.run import Run, numbers_from, seeds_from
-    from trainers.settings import preset as read_preset
-
-    own = agent_of(read(base)).settings
-    tree = own if preset is None else read_preset(preset)
-    tree = tree.with_overrides(settings or [])
-    kept = numbers_from(keep, "--keep")
-    run = Run(tree, seeds_from(seeds), str(out), read_plan(plan), str(base), device, kept)
-    _train(run, jobs, resume, overwrite, quiet)
-
-
-def _train(run: Any, jobs: int | None, resume: bool, overwrite: bool, quiet: bool) -> None:
-    from trainers.processes import execute
-    from trainers.run import prepare
-
-    if resume and overwrite:
-        raise UsageError("--resume and --overwrite contradict each other")
-    members = prepare(run, resume, overwrite)
-    todo = sum(run.phase.updates - m.step for m in members)
-    if not members:
-        say(quiet, f"{run.out}: all {len(run.seeds)} seeds are trained already")
-        return
-    count = jobs or (1 if run.device != "cpu" else min(os.cpu_count() or 1, len(members)))
-    words = f"{len(members)} seed{'s' if len(members) > 1 else ''} × {run.phase.updates} updates"
-    with progress_bar(f"{words}, {run.phase.algorithm}", todo, quiet) as advance:
-        finished = execute(run, members, count, advance)
-    if not finished:
-        sys.stderr.write(f"stopped; {run.out} holds usable checkpoints, and --resume goes on from them\n")
-        raise KeyboardInterrupt
-    lost = [m.seed for m in members if not run.is_finite(m.seed)]
-    if lost:
-        words = f"seed{'s' if len(lost) > 1 else ''} {', '.join(map(str, lost))} diverged: weights not finite"
-        sys.stderr.write(f"warning: {words}; try a smaller learning rate\n")
-    say(quiet, f"wrote {len(members)} checkpoint{'s' if len(members) > 1 else ''} to {run.out}")
+app.command(short_help="Transfer a base model to the target task.")(transfer)
 
 
 @app.command("compare-embeddings", short_help="Did the transfer land, and if not, how does it lie?")

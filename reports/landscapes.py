@@ -129,5 +129,5 @@ def _colour(field: str, title: str | None, names: list[str], columns: int = 0) -
         title=title,
         sort=names,
         scale=alt.Scale(domain=names, range=PALETTE[: max(1, len(names))]),
-        legend=alt.Legend(columns=columns, labelLimit=500),
+        legend=alt.Legend(columns=columns, labelLimit=500, symbolType="stroke", symbolOpacity=1),
     )

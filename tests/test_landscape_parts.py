@@ -91,7 +91,7 @@ def test_chunks_change_nothing() -> None:
 def test_heights_leave_out_what_lies_beyond_the_ends() -> None:
     t = spaced(5, 0.5)
     total = np.where((t < 0) | (t > 1), 100.0, 1 - np.abs(2 * t - 1))
-    draws = Draws({"total": np.tile(total, (9, 1))}, {"total": np.tile(total, (2, 9, 1))}, 9)
+    draws = Draws({"total": np.tile(total, (9, 1))}, {"total": np.tile(total, (1, 2, 9, 1))}, 9)
     found = barrier(t, {"total": total}, draws)
     assert found["escape"].value == 1
     assert found["escape"].at == 0.5

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+SPLITS = 4
+"""Splits of the groups into halves, one choosing where a wall is highest and the other saying how high."""
+
+
 @dataclass(frozen=True)
 class Evaluate:
     """Coordinates (k, …) on a route or a plane -> per-sample losses {term: (k, n)}."""
@@ -44,29 +48,36 @@ class Data:
 
     batch: Any
     groups: Groups
-    half: NDArray[np.bool_]
-    """(groups,) which of two halves each group is in."""
+    parts: NDArray[np.bool_]
+    """(SPLITS, groups) which groups are in the first half of each split."""
     n: int
 
     @classmethod
     def of(cls, sampled: Sampled, seed: int, device: str = "cpu") -> Data:
         """Sampled data, moved to the device."""
         groups = make_groups(sampled.groups, seed)
-        half = np.random.default_rng([seed, 2]).permutation(groups.count) % 2 == 0
-        return cls(to_device(sampled.batch, device), groups, half, len(sampled.groups))
+        rng = np.random.default_rng([seed, 2])
+        parts = np.stack([rng.permutation(groups.count) % 2 == 0 for _ in range(SPLITS)])
+        return cls(to_device(sampled.batch, device), groups, parts, len(sampled.groups))
 
     def draws(self, sums: Mapping[str, Floats], weights: Mapping[str, float]) -> Draws:
         """Resampled means of the total and each term from sums over groups {term: (k, groups)}."""
         sizes = self.groups.sums(np.ones((self.n, 1)))
-        parts = []
-        for part in (np.ones_like(self.half), self.half, ~self.half):
+
+        def resampled(part: NDArray[np.bool_]) -> dict[str, Floats]:
             often = self.groups.weights[:, part]
             with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
                 curves = {t: often @ sums[t][:, part].T / (often @ sizes[part]) for t in weights}
                 total = sum((w * curves[t] for t, w in weights.items()), np.zeros(()))
-            parts.append({TOTAL: np.asarray(total), **curves})
-        halves = {curve: np.stack([parts[1][curve], parts[2][curve]]) for curve in parts[0]}
-        return Draws(parts[0], halves, self.groups.count)
+            return {TOTAL: np.asarray(total), **curves}
+
+        whole = resampled(np.ones(self.groups.count, bool))
+        halves = [(resampled(part), resampled(~part)) for part in self.parts]
+        return Draws(
+            whole,
+            {c: np.stack([[one[c], other[c]] for one, other in halves]) for c in whole},
+            self.groups.count,
+        )
 
 
 def to_device(batch: Any, device: str) -> Any:

@@ -52,7 +52,7 @@ class Draws:
     whole: Mapping[str, Floats]
     """(draws, points)."""
     halves: Mapping[str, Floats]
-    """(2, draws, points): the same resamples, from the groups of either half of them alone."""
+    """(splits, 2, draws, points): the same resamples, from the groups of either half of them alone."""
     groups: int
 
 
@@ -63,8 +63,8 @@ def barrier(t: Floats, values: Mapping[str, Floats], draws: Draws) -> dict[str, 
     >>> import numpy as np
     >>> t = np.linspace(0, 1, 5)
     >>> wall = {"total": 1 - np.abs(2 * t - 1)}
-    >>> same = {"total": np.tile(wall["total"], (2, 9, 1))}
-    >>> barrier(t, wall, Draws({"total": same["total"][0]}, same, 9))["escape"].value
+    >>> same = {"total": np.tile(wall["total"], (1, 2, 9, 1))}
+    >>> barrier(t, wall, Draws({"total": same["total"][0, 0]}, same, 9))["escape"].value
     1.0
     """
     inside = (t >= 0) & (t <= 1)
@@ -104,8 +104,8 @@ def _supremum(rise: Floats, draws: Floats, halves: Floats, groups: int) -> tuple
     bias = max(0.0, float(suprema.mean()) - value)
     tail = expanded_tail(groups)
     high = float(np.quantile(suprema, 1 - tail)) - bias
-    chosen = np.nanargmax(np.where(np.isfinite(halves), halves, -np.inf), axis=2)
-    crossed = np.take_along_axis(halves[::-1], chosen[..., None], axis=2)[..., 0].mean(0)
+    chosen = np.argmax(np.where(np.isfinite(halves), halves, -np.inf), axis=-1)
+    crossed = np.take_along_axis(halves[:, ::-1], chosen[..., None], axis=-1)[..., 0].mean((0, 1))
     crossed = crossed[np.isfinite(crossed)]
     low = float(np.quantile(crossed, tail)) if len(crossed) else -np.inf
     floor = float(np.quantile(np.maximum(draws[:, 0], draws[:, -1]), tail))

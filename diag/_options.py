@@ -1,0 +1,35 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what was asked for, on one line.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, and show tracebacks of faults.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of text.")]
+Html = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Also write a self-contained HTML report.")
+]
+Seeds = Annotated[str, typer.Option("--seeds", help="Seeds: 0-3, or 0,2,5.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap and of sampled data.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for seed<N>.safetensors.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Override a setting, such as train.updates=300."),
+]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, …")]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes (default: one a core).")]
+Keep = Annotated[
+    str | None, typer.Option("--keep", metavar="UPDATES", help="Also keep checkpoints of these: 1000,5000.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is in DIR.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Begin anew over what is in DIR.")]
+
+Episodes = Annotated[
+    Path | None, typer.Option("--episodes", metavar="FILE", help="A .npy naming each row's episode.")
+]
+Rollout = Annotated[bool, typer.Option("--rollout", help="The rows are the steps of one rollout, in order.")]
+DropNonfinite = Annotated[bool, typer.Option("--drop-nonfinite", help="Leave out rows with NaN or infinity.")]
