@@ -46,12 +46,12 @@ def test_the_words_have_the_numbers() -> None:
     assert said.kind == "plateau"  # at the origin, there is no length to reach by but that of θ itself
     loss, at, _ = quadratic([-2.0, 1.0, 3.0], start=torch.tensor([1.0, 0.0, 0.0]), level=0.5)
     assert place(sharpness(loss, at)).summary == (
-        "A saddle: curvature runs from -2 to 3; moving along its low end lowers the loss of 0.5 by 2.0% "
+        "Saddle: curvature runs from -2 to 3; moving along its low end lowers the loss of 0.5 by 2.0% "
         "over 0.1 of the parameters' length."
     )
     loss, at, _ = quadratic([1.0, 3.0], start=torch.tensor([1.0, 0.0]), level=0.1)
     assert place(sharpness(loss, at)).summary == (
-        "A minimum: curvature runs from 1 to 3; no step down the gradient lowers the loss."
+        "Minimum: curvature runs from 1 to 3; no step down the gradient lowers the loss."
     )
 
 

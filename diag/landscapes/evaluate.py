@@ -92,14 +92,16 @@ def to_device(batch: Any, device: str) -> Any:
 def on_route(objective: Objective, space: Space, path: Vectors, batch: Any) -> Evaluate:
     """The losses of a batch at coordinates of ``path``; one coordinate alone is evaluated as it stands."""
 
+    stacked = objective if isinstance(objective, StackedObjective) else None
+
     def losses(at: Tensor) -> Mapping[str, Tensor]:
         vectors = path(at)
-        if len(vectors) > 1 and isinstance(objective, StackedObjective):
-            return objective.losses_many(space.many(vectors), batch)
+        if len(vectors) > 1 and stacked is not None:
+            return stacked.losses_many(space.many(vectors), batch)
         each = [objective.losses(space.one(vector), batch) for vector in vectors]
         return {term: torch.stack([found[term] for found in each]) for term in each[0]}
 
-    return Evaluate(losses, objective.at_once if isinstance(objective, StackedObjective) else 1)
+    return Evaluate(losses, 1 if stacked is None else stacked.at_once)
 
 
 def between_embeddings(

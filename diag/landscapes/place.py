@@ -77,7 +77,7 @@ def place(found: Sharpness) -> Place:
     if most <= counts and ends.converged:
         return Place(
             "plateau",
-            f"A plateau: over {_part(found.reach, found)}, gradient and curvature change the loss "
+            f"Plateau: over {_part(found.reach, found)}, gradient and curvature change the loss "
             f"of {found.loss:.3g} by {_share(most, found)} at most.",
         )
     if moving is not None and may_fall and stepped:
@@ -88,7 +88,7 @@ def place(found: Sharpness) -> Place:
     span = f"curvature runs from {least:.3g} to {largest:.3g}"
     negative = ends.low.value + ends.low.residual * ends.size < -NEGATIVE * ends.size
     if negative and found.escape is not None and found.escape.found > counts:
-        return Place("saddle", f"A saddle: {span}; moving along its low end {_lowers(found.escape, found)}.")
+        return Place("saddle", f"Saddle: {span}; moving along its low end {_lowers(found.escape, found)}.")
     if not ends.converged:
         worst = max(ends.high.residual, ends.low.residual)
         return Place(
@@ -96,7 +96,7 @@ def place(found: Sharpness) -> Place:
             f"Unclear: after {ends.products} products the ends of the curvature have a residual of "
             f"{worst:.2g}, above {RESIDUAL:g}.",
         )
-    parts = [f"A minimum: {span}" + (", not negative enough to leave by" if least < 0 else "")]
+    parts = [f"Minimum: {span}" + (", not negative enough to leave by" if least < 0 else "")]
     if step is None or step.found <= found.rounding:
         parts.append("no step down the gradient lowers the loss")
     else:

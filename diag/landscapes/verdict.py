@@ -56,12 +56,13 @@ def verdict_of(routes: Mapping[RouteName, Route], task: str) -> Verdict:
     curve = routes.get("curve")
     if curve is None or (height := curve.barrier["escape"]).value is None:
         return Verdict("warn", words)
-    around = is_wall(height, threshold)
-    if around is False:
-        return Verdict("warn", f"{words} A curve leads round it: {measured(height)}.")
-    if around is None:
-        return Verdict("warn", f"{words} A curve may lead round it: {measured(height)}.")
-    return Verdict("warn", f"{words} No curve round it was found: at most {measured(height)} is left.")
+    if is_wall(height, threshold) is False:
+        return Verdict("warn", f"{words} A curve leads round it: {measured(height)} is left.")
+    assert escape.low is not None
+    assert height.high is not None
+    if height.high < escape.low:
+        return Verdict("warn", f"{words} A curve lowers it to {measured(height)}.")
+    return Verdict("warn", f"{words} No curve was found that lowers it.")
 
 
 def measured(height: Height) -> str:
