@@ -17,9 +17,9 @@ class UsageError(ValueError):
 
 
 @contextmanager
-def percent(words: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal for work that says how much of how much is done."""
-    with progress_bar(words, 100, quiet, brief=True) as advance:
+def percent(words: str, quiet: bool, brief: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal for work that says how much of how much is done; lines elsewhere if not brief."""
+    with progress_bar(words, 100, quiet, brief=brief) as advance:
         seen = 0
 
         def step(done: int, of: int) -> None:
@@ -28,6 +28,21 @@ def percent(words: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
             seen = 100 * done // of
 
         yield step
+
+
+@contextmanager
+def kept(folder: Path | None, used: bool) -> Iterator[None]:
+    """Say on Ctrl-C what was kept in a folder, and how to go on with it."""
+    if folder is not None and not used:
+        raise UsageError(
+            f"--save {folder}: found no plane to save, expected --third, --random-plane or --trail"
+        )
+    try:
+        yield
+    except KeyboardInterrupt:
+        if folder is not None:
+            note(f"stopped; {folder} holds the rows that are done, and the same command goes on with them")
+        raise
 
 
 def answer(result: Any, kind: str, json: bool, html: Path | None, quiet: bool, verbose: bool) -> None:

@@ -19,6 +19,8 @@ _BAD_INPUT = {
     "diag._answer": ("UsageError",),
     "diag.subject": ("SubjectError",),
     "diag.landscapes": ("LandscapeError",),
+    "diag.landscapes.symmetry": ("SymmetryError",),
+    "diag.landscapes.point": ("SharpnessError",),
     "probes": ("ProbeError",),
     "trainers.checkpoint": ("CheckpointError",),
     "trainers.settings": ("SettingsError",),

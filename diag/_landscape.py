@@ -22,6 +22,7 @@ from diag.landscapes.drift import Walk
 from diag.landscapes.evaluate import (
     Data,
     between_embeddings,
+    differentiable,
     on_route,
     route,
     take,
@@ -43,11 +44,11 @@ from diag.landscapes.result import (
 )
 from diag.landscapes.sharpness import sharpness
 from diag.landscapes.space import Bezier, Space, Straight
-from diag.landscapes.symmetry import apply
-from diag.landscapes.system import System, distance, gaps, natural, reference_of, spaced, system_of
-from diag.landscapes.verdict import verdict_of
+from diag.landscapes.symmetry import SymmetryError, apply
+from diag.landscapes.system import System, distance, gaps, natural, reference_of, spaced, system_of, trail_of
+from diag.landscapes.verdict import NOTHING, verdict_of
 from diag.result import FileRef
-from diag.subject import Actor, LatentObjective, Layered, Parameters, Steps, Subject, SubjectError
+from diag.subject import Actor, LatentObjective, Layered, Parameters, Steps, Subject
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,6 +123,16 @@ def landscape(
     along = _trail(trail)
     system = system_of((a, b, *(() if third is None else (third,))), move, task, device)
     t = spaced(points, beyond)
+    data = {name: system.data(name, samples, seed) for name in system.names}
+    refs = [FileRef(s.path, s.sha256, s.label) for s in system.subjects]
+    # All that can be refused is, before any work is done for it.
+    planned = _sheets(system, random_plane, along, refs, steps, seed)
+    if save is not None and not planned:
+        raise LandscapeError("found a folder to save rows in, expected a plane to take them of")
+    stores = [None if save is None else _store(Path(save), sheet, system, samples, seed) for sheet in planned]
+    reference = None if system.encoder is None else reference_of(system, base)
+    if base is not None and reference is None:
+        raise LandscapeError("found a base, expected checkpoints with an encoder to hold against it")
     done, of = 0, _work(system, len(t), points, curve_steps, quick, third, random_plane, along, steps)
 
     def step(count: int) -> None:
@@ -129,43 +140,34 @@ def landscape(
         done += count
         progress(min(done, of), of)
 
-    data = {name: system.data(name, samples, seed) for name in system.names}
-    paths, warnings = _paths(system, data[system.headline], curve_steps, quick, samples, seed, step)
+    with differentiable(device):
+        paths, warnings = _paths(system, data[system.headline], curve_steps, quick, samples, seed, step)
     routes = {name: _routes(system, name, data[name], paths, t, points, per_sample, step) for name in data}
-    reference = None
-    if system.encoder is not None:
-        reference = reference_of(system, base)
     tasks = {}
     for name in data:
         conflict = None
         if not quick and name == system.headline:
-            conflict = moves.conflict_along(system.objective, system.space, paths["raw"], data[name].batch)
+            with differentiable(device):
+                conflict = moves.conflict_along(
+                    system.objective, system.space, paths["raw"], data[name].batch
+                )
         moved = _moves(system, name, paths["raw"], t, reference, quick, seed, step)
         tasks[name] = TaskSlice(name, routes[name], moved, conflict)
-    seats = () if quick else tuple(_seats(system, data[system.headline], seed, step))
-    refs = [FileRef(s.path, s.sha256, s.label) for s in system.subjects]
-    planes = []
-    for sheet in _sheets(system, random_plane, along, refs, steps, seed):
-        folder = None if save is None else Path(save) / sheet.kind
-        about = {"samples": samples, "seed": seed, "tasks": list(system.names)}
-        planes.append(
-            plane.losses_on(
-                sheet,
-                system.objective,
-                system.space,
-                data,
-                jobs=1 if device != "cpu" else jobs or os.cpu_count() or 1,
-                save=folder,
-                about={**about, "files": [r.sha256 for r in refs]},
-                progress=step,
-            )
+    with differentiable(device):
+        seats = () if quick else tuple(_seats(system, data[system.headline], seed, step))
+    processes = 1 if device != "cpu" else jobs or os.cpu_count() or 1
+    planes = tuple(
+        plane.losses_on(
+            sheet, system.objective, system.space, data, jobs=processes, store=store, progress=step
         )
+        for sheet, store in zip(planned, stores, strict=True)
+    )
     progress(of, of)
     warnings += gaps({name: (r["raw"].gaps, len(t)) for name, r in routes.items()})
     return Landscape(
         base=refs[0],
         transfer=refs[1],
-        verdict=verdict_of(routes[system.headline], system.headline),
+        verdict=verdict_of(routes[system.headline], system.headline, system.objective.terms),
         task=system.headline,
         tasks=tasks,
         weights=dict(system.objective.terms),
@@ -175,7 +177,7 @@ def landscape(
         seats=seats,
         samples=data[system.headline].n,
         seed=seed,
-        planes=tuple(planes),
+        planes=planes,
         warnings=(*system.warnings, *warnings),
     )
 
@@ -228,13 +230,18 @@ def _paths(
     paths: dict[RouteName, Any] = {"raw": Straight(one, two)}
     warnings: list[str] = []
     if isinstance(objective, Layered):
-        copies = _symmetric_copies(objective, space, system.sets[0], system.sets[1], data.batch)
+        try:
+            copies = _symmetric_copies(objective, space, system.sets[0], system.sets[1], data.batch)
+        except SymmetryError as error:
+            copies = {}
+            warnings.append(f"hidden units were not matched: {error}")
         for name, copy in copies.items():
             vector = space.pack(copy)
             loss = total_of(objective, space, data.batch)
             with torch.no_grad():
-                own, others = float(loss(two)), float(loss(vector))
-            if abs(own - others) > SAME_FUNCTION * max(abs(own), 1e-12):
+                own, others, middle = (float(loss(v)) for v in (two, vector, (one + two) / 2))
+            # A loss of nearly nothing is known to the rounding of larger ones.
+            if not abs(own - others) <= SAME_FUNCTION * abs(own) + NOTHING * abs(middle):
                 warnings.append(
                     f"the {name} copy of B has a loss of {others:.4g}, B itself {own:.4g}: the description "
                     "of its hidden units is wrong"
@@ -244,6 +251,8 @@ def _paths(
     if not quick and curve_steps > 0:
         # Other samples than those that the curve is judged on.
         fresh = system.data(system.headline, samples, seed + 1)
+        if fresh.batch is data.batch:
+            warnings.append("the curve was made on the samples that it is judged on: there are no others")
         losses = totals_of(objective, space, fresh.batch)
         paths["curve"] = curve.bent(losses, one, two, steps=curve_steps, seed=seed, progress=step)
     return paths, warnings
@@ -259,9 +268,13 @@ def _symmetric_copies(
     held = {**b, **space.fixed}
     with torch.inference_mode():
         seen = [objective.activations(parameters, batch) for parameters in (a, held)]
-    by_activation = match_activations(units, seen[0], seen[1], a, held)
+    acting = tuple(u for u in units if u.name in seen[0])
+    by_activation = match_activations(acting, seen[0], seen[1], a, held) if acting else {}
     by_weight = match_weights(units, a, held, start=by_activation)
-    return {"aligned": apply(units, held, by_activation), "nearest": apply(units, held, by_weight)}
+    copies: dict[RouteName, dict[str, Tensor]] = {"nearest": apply(units, held, by_weight)}
+    if acting == units:  # else some could be matched by their weights alone
+        copies = {"aligned": apply(units, held, by_activation), **copies}
+    return copies
 
 
 def _routes(
@@ -329,7 +342,8 @@ def _seats(system: System, data: Data, seed: int, step: Callable[[int], None]) -
         walk = None
         if isinstance(subject.objective, Steps) and subject.task == system.headline:
             # Where the optimiser goes that was at work: it may follow no total loss at all.
-            early, late, updates = subject.objective.walk(system.sets[index], system.headline, seed)
+            here = system.space.one(vector)  # with what is held, as the loss has it
+            early, late, updates = subject.objective.walk(here, system.headline, seed)
             walk = Walk(_walked(early, vector, system), _walked(late, vector, system), updates)
         towards = system.vectors[0 if index == 1 else 1]
         found = sharpness(loss, vector, towards=towards, walk=walk, seed=seed)
@@ -339,10 +353,28 @@ def _seats(system: System, data: Data, seed: int, step: Callable[[int], None]) -
 
 
 def _walked(positions: Mapping[str, Tensor], start: Tensor, system: System) -> Tensor:
-    """Positions (m, P) from those of each parameter (m, *shape); what is not trained stays at the start."""
+    """Positions (m, P) from those of each parameter (m, *shape); what is not trained stays at the start.
+
+    What is trained beside the moving parameters is left where it was: its part in the walk does not count.
+    """
     still, count = system.space.one(start), len(next(iter(positions.values())))
     rows = [{**still, **{name: p[row] for name, p in positions.items()}} for row in range(count)]
     return torch.stack([system.space.pack(row) for row in rows])
+
+
+def _store(save: Path, sheet: sheets.Sheet, system: System, samples: int, seed: int) -> plane.Store:
+    """The folder of one plane's rows; what else their numbers depend on stands beside them."""
+    about = {
+        "system": system.pair.name,
+        "tasks": list(system.names),
+        "samples": samples,
+        "seed": seed,
+        "weights": dict(system.objective.terms),
+        "constants": {name: repr(value) for name, value in system.objective.constants.items()},
+        "moving": list(system.space.shapes),
+        "held": {name: plane.digest(tensor) for name, tensor in system.space.fixed.items()},
+    }
+    return plane.Store(save / sheet.kind, sheet, about)
 
 
 def _sheets(
@@ -360,16 +392,9 @@ def _sheets(
     if random_plane:
         found.append(sheets.at_random(system.space, system.vectors[0], seed, steps))
     if trail:
-        if len(trail) < 3:
-            raise LandscapeError(f"a trail of {len(trail)} checkpoints, expected at least 3")
-        walked = system_of(tuple(trail), list(system.moved), None, system.device)
-        if walked.space.shapes != system.space.shapes:
-            raise SubjectError(
-                walked.subjects[0].path, "other tensors", f"those of {system.subjects[0].path}"
-            )
-        names = [str(index + 1) for index in range(len(trail))]
+        vectors, files = trail_of(system, trail)
         ends = dict(zip("AB", system.vectors, strict=False))
-        found.append(sheets.along_trail(names, torch.stack(list(walked.vectors)), ends, steps))
+        found.append(sheets.along_trail(vectors, files, ends, steps))
     return found
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import os
 import sys
+from glob import glob
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from diag import _exit
-from diag._answer import answer, check_writable, note, percent, say, write_line
+from diag._answer import answer, check_writable, kept, note, percent, say, write_line
 from diag._options import (
     Device,
     DropNonfinite,
@@ -235,8 +236,10 @@ def landscape(
     from diag import landscape as take
 
     inputs = [p for p in (a, b, third, base) if p is not None]
+    inputs += [Path(p) for p in glob(trail or "")]  # noqa: PTH207 (a pattern may be absolute)
     check_writable(html, *inputs)
-    with percent("landscape", quiet or json) as step:
+    planes = third is not None or random_plane or trail is not None
+    with kept(save, planes), percent("landscape", quiet or json, brief=not planes) as step:
         result = take(
             a,
             b,

@@ -176,6 +176,10 @@ def sheet(steps: int = 7) -> sheets.Sheet:
     return sheets.through_three(a, b, torch.tensor([0.0, 2.0]), None, steps)  # type: ignore[arg-type]
 
 
+def store(folder: Path) -> plane.Store:
+    return plane.Store(folder, sheet(), {})
+
+
 def test_a_plane_is_what_a_formula_says() -> None:
     found = plane.losses_on(sheet(), BOWL, SPACE, {"target": DATA})
     alpha, beta = np.meshgrid(found.alpha, found.beta)
@@ -196,9 +200,11 @@ def test_a_plane_stopped_midway_goes_on_and_is_the_same(tmp_path: Path) -> None:
     whole = plane.losses_on(sheet(), BOWL, SPACE, {"target": DATA})
     folder = tmp_path / "rows"
     with pytest.raises(KeyboardInterrupt):
-        plane.losses_on(sheet(), BOWL, SPACE, {"target": DATA}, save=folder, progress=stop)
+        plane.losses_on(sheet(), BOWL, SPACE, {"target": DATA}, store=store(folder), progress=stop)
     assert len(list(folder.glob("row-*.npz"))) == 3
     (folder / "row-0001.npz").write_bytes(b"torn")
+    (folder / "row-0002.npz").write_bytes(b"")
+    (folder / "row-two.npz").write_bytes(b"")
     taken: list[float] = []
 
     class Counting(Bowl):
@@ -206,19 +212,20 @@ def test_a_plane_stopped_midway_goes_on_and_is_the_same(tmp_path: Path) -> None:
             taken.append(float(parameters["m/w"][1]))
             return super().losses(parameters, batch)
 
-    again = plane.losses_on(sheet(), Counting(), SPACE, {"target": DATA}, save=folder)
-    assert len(taken) == 5 * 7
+    again = plane.losses_on(sheet(), Counting(), SPACE, {"target": DATA}, store=store(folder))
+    assert len(taken) == 6 * 7
     np.testing.assert_array_equal(again.losses["target"]["total"], whole.losses["target"]["total"])
 
 
 def test_rows_of_another_plane_are_refused(tmp_path: Path) -> None:
-    plane.losses_on(sheet(), BOWL, SPACE, {"target": DATA}, save=tmp_path / "rows")
-    with pytest.raises(LandscapeError, match="rows of another plane"):
-        plane.losses_on(sheet(9), BOWL, SPACE, {"target": DATA}, save=tmp_path / "rows")
+    plane.losses_on(sheet(), BOWL, SPACE, {"target": DATA}, store=store(tmp_path / "rows"))
+    for other, about in ((sheet(9), {}), (sheet(), {"weights": {"one": 2.0}})):
+        with pytest.raises(LandscapeError, match="rows of another plane"):
+            plane.Store(tmp_path / "rows", other, about)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
     with pytest.raises(LandscapeError, match="other files"):
-        plane.losses_on(sheet(), BOWL, SPACE, {"target": DATA}, save=tmp_path / "other")
+        store(tmp_path / "other")
 
 
 def test_rows_over_processes_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +263,7 @@ def test_the_plane_of_a_trail_holds_what_lies_in_it() -> None:
     places = [(5.0, 0.0), (3.0, 2.0), (1.0, 1.5), (0.5, 0.2), (0.0, 0.0)]
     trail = torch.stack([x * u + y * v for x, y in places])
     off = torch.randn(50, generator=generator)
-    found = sheets.along_trail(["1", "2", "3", "4", "5"], trail, {"A": trail[0] + 3 * off})
+    found = sheets.along_trail(trail, (), {"A": trail[0] + 3 * off})
     vectors = found.vectors
     for mark, vector in zip(found.marks[:5], trail, strict=True):
         there = vectors(torch.tensor([[mark.alpha, mark.beta]]))[0]
@@ -267,7 +274,7 @@ def test_the_plane_of_a_trail_holds_what_lies_in_it() -> None:
     assert found.marks[5].off > 1
     line = torch.stack([x * u for x in (3.0, 2.0, 0.0)])
     with pytest.raises(LandscapeError, match="a point or a line"):
-        sheets.along_trail(["1", "2", "3"], line, {})
+        sheets.along_trail(line, (), {})
 
 
 def test_steps_of_a_trail_sort_by_number() -> None:

@@ -49,7 +49,7 @@ def bent(
     rng = np.random.default_rng(seed)
     middle = (a + b) / 2
     scale = float((b - a).double().square().mean().sqrt())
-    if scale == 0 or steps == 0:
+    if not (0 < scale < float("inf")) or steps == 0:
         return Bezier(a, middle, b)
     control = middle.clone().requires_grad_()
     optimiser = torch.optim.Adam([control], lr=RATE * scale)
@@ -73,7 +73,7 @@ def bent(
             if bool(torch.isfinite(loss)):
                 (control.grad,) = torch.autograd.grad(loss, control)
                 optimiser.step()
-            schedule.step()
+                schedule.step()
             if (step + 1) % max(1, steps // 10) == 0:
                 height = highest(control.detach())
                 if height < lowest or not np.isfinite(lowest):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -87,6 +88,16 @@ def to_device(batch: Any, device: str) -> Any:
     if isinstance(batch, tuple | list):
         return type(batch)(to_device(part, device) for part in batch)
     return batch.to(device) if hasattr(batch, "to") else batch
+
+
+@contextmanager
+def differentiable(device: str) -> Iterator[None]:
+    """On CUDA, without the kernels for recurrent layers that know no gradients in evaluation mode."""
+    if torch.device(device).type != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=False):
+        yield
 
 
 def on_route(objective: Objective, space: Space, path: Vectors, batch: Any) -> Evaluate:

@@ -45,6 +45,10 @@ HEIGHTS: Mapping[str, Callable[[Floats, Floats], Floats]] = {
 """Each height is the supremum over t of one of these."""
 
 
+FEWEST = 4
+"""Groups below which a height has no interval: two of a half would choose and two say how high."""
+
+
 @dataclass(frozen=True)
 class Draws:
     """Resamples of the curves of one route, {``total`` and each term: …}."""
@@ -100,6 +104,8 @@ def _supremum(rise: Floats, draws: Floats, halves: Floats, groups: int) -> tuple
     if not np.isfinite(rise).all():
         return Measure.undefined("a loss on the route is not finite"), None
     value = float(rise.max())
+    if groups < FEWEST:
+        return Measure(value, reason=f"{groups} states or episodes, an interval needs {FEWEST}"), None
     suprema = draws.max(1)
     bias = max(0.0, float(suprema.mean()) - value)
     tail = expanded_tail(groups)
@@ -108,5 +114,5 @@ def _supremum(rise: Floats, draws: Floats, halves: Floats, groups: int) -> tuple
     crossed = np.take_along_axis(halves[:, ::-1], chosen[..., None], axis=-1)[..., 0].mean((0, 1))
     crossed = crossed[np.isfinite(crossed)]
     low = float(np.quantile(crossed, tail)) if len(crossed) else -np.inf
-    floor = float(np.quantile(np.maximum(draws[:, 0], draws[:, -1]), tail))
+    floor = max(float(np.quantile(end, tail)) for end in (draws[:, 0], draws[:, -1]))
     return Measure(value, min(value, max(low, floor)), max(value, high)), bias

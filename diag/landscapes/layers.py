@@ -19,7 +19,10 @@ from diag.landscapes.symmetry import Spot, SymmetryError, Units
 
 @dataclass(frozen=True)
 class Dense:
-    """A fully connected layer: ``name.weight`` (out, in) and, if there is one, ``name.bias``."""
+    """A fully connected layer: ``name.weight`` (out, in) and, if there is one, ``name.bias``.
+
+    A name that ends in ``/`` is that of a component: ``head/`` has ``head/weight``. So for all layers.
+    """
 
     name: str
     odd: bool = False
@@ -91,8 +94,13 @@ def chain(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> tup
     return tuple(made[:-1])
 
 
+def _under(name: str, part: str) -> str:
+    """A parameter of a layer; a component that is one layer is named ``gru/``: ``gru/weight_ih_l0``."""
+    return f"{name}{part}" if name.endswith("/") else f"{name}.{part}"
+
+
 def _pair(name: str) -> tuple[str, str]:
-    return f"{name}.weight", f"{name}.bias"
+    return _under(name, "weight"), _under(name, "bias")
 
 
 def _shape(name: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
@@ -112,14 +120,14 @@ def _rows(layer: Dense | Conv, shapes: Mapping[str, tuple[int, ...]]) -> Units:
 
 def _gru_rows(layer: Gru, shapes: Mapping[str, tuple[int, ...]]) -> Units:
     kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    inputs, state, *biases = (f"{layer.name}.{kind}_l{layer.layer}" for kind in kinds)
+    inputs, state, *biases = (_under(layer.name, f"{kind}_l{layer.layer}") for kind in kinds)
     shape = _shape(state, shapes)
     if len(shape) != 2 or shape[0] != 3 * shape[1]:
         raise SymmetryError(state, f"shape {shape}", "(3·size, size)")
     _shape(inputs, shapes)
     names = [inputs, state, *(name for name in biases if name in shapes)]
     rows = [Spot(name, 0, signed=(False, False, True)) for name in names]
-    return Units(f"{layer.name}.l{layer.layer}", shape[1], True, (*rows, Spot(state, 1)))
+    return Units(_under(layer.name, f"l{layer.layer}"), shape[1], True, (*rows, Spot(state, 1)))
 
 
 def _seen(

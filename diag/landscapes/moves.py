@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -117,8 +117,3 @@ def _cosines(one: Tensor, two: Tensor) -> Floats:
     products = (one * two).sum(1)
     found = torch.where(lengths > 0, products / lengths.clamp_min(torch.finfo(lengths.dtype).tiny), torch.nan)
     return np.asarray(found.cpu().numpy(), np.float64)
-
-
-def slopes(conflict: Conflict) -> Mapping[str, float]:
-    """Each term's slope at A."""
-    return {term: float(values[0]) for term, values in conflict.slope.items()}

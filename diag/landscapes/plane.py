@@ -11,6 +11,7 @@ import sys
 import time
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -45,14 +46,12 @@ def losses_on(
     data: Mapping[str, Data],
     *,
     jobs: int = 1,
-    save: Path | None = None,
-    about: Mapping[str, Any] | None = None,
+    store: Store | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Plane:
     """The losses on the whole grid, rows over ``jobs`` processes (forked; one where that cannot be).
 
-    With ``save``, each row is written there once it is done, and rows that lie there are not taken again;
-    ``about`` says what they are rows of. Raises LandscapeError where the folder holds something else.
+    With a ``store``, each row is written there once it is done, and those that lie there are not taken again.
     """
 
     def row(index: int) -> Row:
@@ -64,7 +63,6 @@ def losses_on(
             found[name] = means_of(take(evaluate, at, one), objective.terms)
         return found
 
-    store = None if save is None else _Store(save, sheet, about or {})
     rows: dict[int, Row] = {} if store is None else store.rows()
     for _ in rows:
         progress(len(sheet.alpha))
@@ -88,6 +86,7 @@ def losses_on(
         sheet.angle,
         sheet.explained,
         sheet.third,
+        sheet.trail,
     )
 
 
@@ -130,8 +129,11 @@ def _forked(row: Callable[[int], Row], jobs: int) -> Iterator[Any]:
         yield pool
 
 
-class _Store:
-    """A folder with one file a row, and what they are rows of."""
+class Store:
+    """A folder with one file a row, and what they are rows of.
+
+    Raises LandscapeError where it holds something else, OSError where it cannot be written.
+    """
 
     def __init__(self, folder: Path, sheet: Sheet, about: Mapping[str, Any]) -> None:
         self.folder, self.length = folder, len(sheet.alpha)
@@ -139,7 +141,7 @@ class _Store:
             "kind": sheet.kind,
             "alpha": sheet.alpha.tolist(),
             "beta": sheet.beta.tolist(),
-            "vectors": [_digest(getattr(sheet.vectors, f.name)) for f in fields(sheet.vectors)],
+            "vectors": [digest(getattr(sheet.vectors, f.name)) for f in fields(sheet.vectors)],
             **about,
         }
         words = json.dumps(tree, indent=1, sort_keys=True)
@@ -166,9 +168,9 @@ class _Store:
                     for key in saved.files:
                         task, _, curve = key.partition("/")
                         row.setdefault(task, {})[curve] = saved[key]
-            except (OSError, ValueError, zipfile.BadZipFile):
+                found[int(path.stem.removeprefix("row-"))] = row
+            except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
                 continue  # taken again
-            found[int(path.stem.removeprefix("row-"))] = row
         return found
 
     def write(self, index: int, row: Row) -> None:
@@ -189,5 +191,6 @@ def _replace(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def _digest(vector: Tensor) -> str:
+def digest(vector: Tensor) -> str:
+    """A hash of its numbers."""
     return hashlib.sha256(vector.detach().cpu().numpy().tobytes()).hexdigest()

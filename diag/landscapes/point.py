@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 HALVINGS = 6
 """How often a step is halved to see whether a shorter one lowers the loss: down to 1/32 of its length."""
 
+LEAST = 0.01
+"""Share of the loss that the shortest move along negative curvature should change: what counts at all."""
+
 ROUNDING = 8
 """Units in the last place of the loss that a change must exceed to be more than rounding."""
 
@@ -56,7 +59,7 @@ class Fall:
     predicted: float
     """By how much gradient and curvature say that the loss falls."""
     found: float
-    """By how much it falls, at the best of HALVINGS lengths; negative where it rises at all of them."""
+    """By how much it falls, at the best of several lengths; negative where it rises at all of them."""
     length: float
     """The length at which it was found."""
 
@@ -137,8 +140,15 @@ class Point:
         return self._fall(lambda s: self.at(-s * unit), length, predicted)
 
     def both_ways(self, v: Tensor, curvature: float, reach: float) -> Fall:
-        """Along ±v of length 1, the mean of both, so that the slope has no part in it."""
-        return self._fall(lambda s: (self.at(s * v) + self.at(-s * v)) / 2, reach, -curvature * reach**2 / 2)
+        """Along ±v of length 1, the mean of both, so that the slope has no part in it.
+
+        Lengths go down to where the curvature itself promises a change of LEAST of the loss.
+        """
+        counts = max(LEAST * abs(self.value), self.rounding)
+        shortest = math.sqrt(2 * counts / abs(curvature)) if curvature else reach
+        halvings = HALVINGS if shortest <= 0 else HALVINGS + math.ceil(math.log2(max(reach / shortest, 1.0)))
+        predicted = -curvature * reach**2 / 2
+        return self._fall(lambda s: (self.at(s * v) + self.at(-s * v)) / 2, reach, predicted, halvings)
 
     def slope(self, towards: Tensor) -> Slope:
         """Along the line to another vector (P,)."""
@@ -149,8 +159,10 @@ class Point:
         unit = way / distance
         return Slope(distance, dot(self.g, unit), dot(unit, self.product(unit)))
 
-    def _fall(self, move: Callable[[float], float], length: float, predicted: float) -> Fall:
-        """The best of HALVINGS lengths of a move, which gives the loss at a length."""
-        tried = [(self.value - move(length / 2**k), length / 2**k) for k in range(HALVINGS)]
+    def _fall(
+        self, move: Callable[[float], float], length: float, predicted: float, halvings: int = HALVINGS
+    ) -> Fall:
+        """The best of so many lengths of a move, which gives the loss at a length."""
+        tried = [(self.value - move(length / 2**k), length / 2**k) for k in range(halvings)]
         best, where = max(((f, at) for f, at in tried if not math.isnan(f)), default=(-math.inf, length))
         return Fall(predicted, best, where)

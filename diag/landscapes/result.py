@@ -31,8 +31,6 @@ ROUTES: Mapping[RouteName, str] = {
 
 TOTAL = "total"
 
-HEIGHT_KINDS = ("escape", "frankle", "entezari")
-
 
 @dataclass(frozen=True)
 class Height:
@@ -231,6 +229,8 @@ class Plane:
     explained: tuple[float, float] | None = None
     """For a trail: the share of its variance along each axis."""
     third: FileRef | None = None
+    trail: tuple[FileRef, ...] = ()
+    """The files of the marks 1, 2, …"""
 
     def to_tree(self) -> dict[str, Any]:
         """The documented JSON."""
@@ -238,6 +238,7 @@ class Plane:
         return {
             "kind": self.kind,
             "third": None if third is None else {"path": third.path, "sha256": third.sha256},
+            "trail": [{"path": file.path, "sha256": file.sha256} for file in self.trail],
             "alpha": self.alpha.tolist(),
             "beta": self.beta.tolist(),
             "losses": {

@@ -42,6 +42,7 @@ class Sheet:
     angle: float
     explained: tuple[float, float] | None = None
     third: FileRef | None = None
+    trail: tuple[FileRef, ...] = ()
 
 
 def through_three(a: Tensor, b: Tensor, c: Tensor, third: FileRef, steps: int = STEPS) -> Sheet:
@@ -85,10 +86,12 @@ def random_direction(space: Space, at: Tensor, seed: Sequence[int]) -> Tensor:
     return torch.cat([p.reshape(-1) for p in parts])
 
 
-def along_trail(names: Sequence[str], trail: Tensor, ends: Mapping[str, Tensor], steps: int = STEPS) -> Sheet:
+def along_trail(
+    trail: Tensor, files: tuple[FileRef, ...], ends: Mapping[str, Tensor], steps: int = STEPS
+) -> Sheet:
     """The plane of the first two principal components of a training path (m, P), seen from its end.
 
-    ``ends`` are marked at their feet, beside the checkpoints of the trail. One unit of α or β is one unit
+    Its checkpoints are marked 1 to m, and ``ends`` beside them, at their feet. One unit of α or β is one unit
     of distance in parameter space.
     """
     origin = trail[-1]
@@ -98,7 +101,7 @@ def along_trail(names: Sequence[str], trail: Tensor, ends: Mapping[str, Tensor],
     if len(values) < 2 or float(values[1]) <= 1e-6 * float(values[0]):
         raise LandscapeError("the trail is a point or a line, expected checkpoints that span a plane")
     u, v = (row.to(origin) for row in rows[:2])
-    marks = [_foot(name, vector, origin, u, v) for name, vector in zip(names, trail, strict=True)]
+    marks = [_foot(str(number), vector, origin, u, v) for number, vector in enumerate(trail, 1)]
     marks += [_foot(name, vector, origin, u, v) for name, vector in ends.items()]
     grids = []
     for places in ([m.alpha for m in marks], [m.beta for m in marks]):
@@ -108,7 +111,16 @@ def along_trail(names: Sequence[str], trail: Tensor, ends: Mapping[str, Tensor],
     axes = ("first principal component", "second principal component")
     explained = float(share[0]), float(share[1])
     return Sheet(
-        "trail", Flat(origin, u, v), grids[0], grids[1], tuple(marks), axes, (1.0, 1.0), 90.0, explained
+        "trail",
+        Flat(origin, u, v),
+        grids[0],
+        grids[1],
+        tuple(marks),
+        axes,
+        (1.0, 1.0),
+        90.0,
+        explained,
+        trail=files,
     )
 
 

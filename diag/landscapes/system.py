@@ -16,12 +16,15 @@ from diag.landscapes import LandscapeError
 from diag.landscapes.evaluate import Data, to_device
 from diag.landscapes.result import Floats
 from diag.landscapes.space import Space
+from diag.result import FileRef
 from diag.sources import opened, same_file
 from diag.subject import Encoder, Objective, Parameters, Subject, SubjectError, TaskPair, require
 from trainers.checkpoint import CheckpointError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+HELD = "held at A's values, though the others' differ"
 
 EVERYTHING = "all"
 """``move`` every parameter, equal ones too."""
@@ -71,8 +74,8 @@ def system_of(what: Sequence[Any], move: Sequence[str] | None, task: str | None,
     for subject, parameters in zip(subjects[1:], sets[1:], strict=True):
         _same_system(first, sets[0], subject, parameters, pair, objective)
     moving, words = _moving(sets, move)
-    if device != "cpu":
-        sets = tuple({n: t.to(_checked(device)) for n, t in s.items()} for s in sets)
+    place = _checked(device)
+    sets = tuple({n: t.to(place) for n, t in s.items()} for s in sets)
     space = Space.of(sets[0], moving)
     known = list(pair.paired_observations(None, 0).observations) or [t for t in [first.task] if t]
     if task is not None and task not in known:
@@ -92,7 +95,9 @@ def system_of(what: Sequence[Any], move: Sequence[str] | None, task: str | None,
         headline,
         tuple(dict.fromkeys(_component(name) for name in moving)),
         tuple(words + _held(objective)),
-        tuple(_warnings(subjects, sets)),
+        tuple(
+            _warnings(subjects, sets) + [f"{one}: B's losses are not its own" for one in words if HELD in one]
+        ),
         device,
     )
 
@@ -138,6 +143,29 @@ def _base_of(system: System, base: Any) -> Subject | None:
     return None
 
 
+def trail_of(system: System, trail: Sequence[Any]) -> tuple[Tensor, tuple[FileRef, ...]]:
+    """The moving parameters (m, P) of the checkpoints of a trail, and their files.
+
+    Raises LandscapeError for fewer than three, and where what is held differs in them: their own losses
+    would be others than those that are drawn.
+    """
+    if len(trail) < 3:
+        raise LandscapeError(f"a trail of {len(trail)} checkpoints, expected at least 3")
+    first, vectors, files = system.subjects[0], [], []
+    for one in trail:
+        subject = opened(one, "trail")
+        parameters = require(subject, "parameters", subject.parameters)
+        _same_system(first, system.sets[0], subject, parameters, system.pair, system.objective)
+        placed = {name: t.to(system.device) for name, t in parameters.items()}
+        for name, held in system.space.fixed.items():
+            if not torch.equal(held, placed[name]):
+                expected = f"that of {first.path}, which is held (move it too)"
+                raise SubjectError(subject.path, f"another {name}", expected)
+        vectors.append(system.space.pack(placed))
+        files.append(FileRef(subject.path, subject.sha256, subject.label))
+    return torch.stack(vectors), tuple(files)
+
+
 def distance(one: Tensor, two: Tensor) -> float:
     """Euclidean, in double precision."""
     return float((one.double() - two.double()).norm())
@@ -166,7 +194,7 @@ def _moving(sets: Sequence[Parameters], move: Sequence[str] | None) -> tuple[lis
             raise LandscapeError(f"found no component {wanted!r} to move, expected {EVERYTHING}, {known}")
         chosen += [n for n in some if n not in chosen]
     held = dict.fromkeys(_component(n) for n in differ if n not in chosen)
-    words = [f"{', '.join(held)}: held at A's values, though the others' differ"] if held else []
+    words = [f"{', '.join(held)}: {HELD}"] if held else []
     return [n for n in floating if n in chosen], words
 
 
@@ -177,9 +205,10 @@ def _held(objective: Objective) -> list[str]:
 
 def _checked(device: str) -> torch.device:
     try:
-        torch.empty(0, device=device)
+        # What can be computed and read back, which the device "meta" cannot.
+        torch.zeros(1, device=device).sum().item()
         return torch.device(device)
-    except (RuntimeError, AssertionError):
+    except (RuntimeError, AssertionError, NotImplementedError):
         raise LandscapeError(f"device is {device!r}, expected one that this torch can use") from None
 
 
@@ -204,12 +233,12 @@ def _same_system(
 
 
 def _warnings(subjects: Sequence[Subject], sets: Sequence[Parameters]) -> list[str]:
-    first = subjects[0]
-    words = [
-        f"{first.path} and {other.path} hold the same weights: the slice is a point"
-        for other, parameters in zip(subjects[1:], sets[1:], strict=True)
-        if all(torch.equal(tensor, parameters[name]) for name, tensor in sets[0].items())
-    ]
+    words = []
+    for index, (subject, own) in enumerate(zip(subjects, sets, strict=True)):
+        for earlier, theirs in zip(subjects[:index], sets, strict=False):
+            if all(torch.equal(tensor, theirs[name]) for name, tensor in own.items()):
+                what = "the slice is a point" if index == 1 else "the plane is a line"
+                words.append(f"{earlier.path} and {subject.path} hold the same weights: {what}")
     for subject, parameters in zip(subjects, sets, strict=True):
         if not all(math.isfinite(float(t.double().sum())) for t in parameters.values()):
             words.append(f"{subject.path} holds weights that are not finite")

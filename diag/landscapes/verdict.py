@@ -11,6 +11,10 @@ WALL = 0.05
 """Share of A's loss that an escape height must exceed, with its whole interval, to be called a wall."""
 
 
+NOTHING = 1e-6
+"""Share of the highest loss on the way below which a height is rounding, however small the loss at A."""
+
+
 def is_wall(height: Height, threshold: float) -> bool | None:
     """Whether the whole interval is above the threshold, or below; None where it is neither."""
     if height.low is None or height.high is None:
@@ -18,16 +22,19 @@ def is_wall(height: Height, threshold: float) -> bool | None:
     return True if height.low > threshold else False if height.high <= threshold else None
 
 
-def verdict_of(routes: Mapping[RouteName, Route], task: str) -> Verdict:
-    """The verdict on the routes of the headline task."""
+def verdict_of(routes: Mapping[RouteName, Route], task: str, weights: Mapping[str, float]) -> Verdict:
+    """The verdict on the routes of the headline task; ``weights`` are the terms' in the total."""
     raw = routes["raw"]
     escape = raw.barrier["escape"]
     if escape.value is None or escape.at is None:
         return Verdict("inconclusive", "Cannot tell: a loss on the path is not finite.")
     start, end = (float(raw.losses[TOTAL][abs(raw.t - at).argmin()]) for at in (0.0, 1.0))
-    threshold = WALL * abs(start)
+    threshold = max(WALL * abs(start), NOTHING * float(abs(raw.losses[TOTAL]).max()))
     where = f"on the {task} task"
     wall = is_wall(escape, threshold)
+    if escape.low is None:
+        words = f"Cannot tell: the escape height is {escape.value:.3g} {where}, of too few groups."
+        return Verdict("inconclusive", words)
     if wall is None:
         words = f"Cannot tell: the escape height is {measured(escape)} {where}; take more --samples."
         return Verdict("inconclusive", words)
@@ -47,8 +54,7 @@ def verdict_of(routes: Mapping[RouteName, Route], task: str) -> Verdict:
                 f"units matched to A's it is {measured(copy.barrier['escape'])}."
             )
             return Verdict("pass", words)
-    terms = {t: m.value for t, m in escape.per_loss.items() if m.value is not None}
-    most = max(terms, key=lambda t: terms[t])
+    most = rises_most(raw, weights, escape.at)
     words = (
         f"A wall of {measured(escape)} stands on the straight line from A to B {where}, highest at "
         f"t = {escape.at:.2f}; '{most}' rises most (total at A {start:.3g}, at B {end:.3g})."
@@ -60,9 +66,18 @@ def verdict_of(routes: Mapping[RouteName, Route], task: str) -> Verdict:
         return Verdict("warn", f"{words} A curve leads round it: {measured(height)} is left.")
     assert escape.low is not None
     assert height.high is not None
-    if height.high < escape.low:
-        return Verdict("warn", f"{words} A curve lowers it to {measured(height)}.")
-    return Verdict("warn", f"{words} No curve was found that lowers it.")
+    if height.value >= escape.value:
+        return Verdict("warn", f"{words} No curve was found that lowers it.")
+    verb = "lowers it" if height.high < escape.low else "may lower it"
+    return Verdict("warn", f"{words} A curve {verb} to {measured(height)}.")
+
+
+def rises_most(route: Route, weights: Mapping[str, float], at: float) -> str:
+    """The term that adds most to the total at t above its share at A."""
+    start, there = (int(abs(route.t - t).argmin()) for t in (0.0, at))
+    return max(
+        weights, key=lambda term: weights[term] * (route.losses[term][there] - route.losses[term][start])
+    )
 
 
 def measured(height: Height) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
-from diag.landscapes.result import ROUTES, Height, Landscape, Plane
+from diag.landscapes.result import ROUTES, Height, Landscape, Plane, TaskSlice
+from diag.landscapes.verdict import rises_most
 from diag.outputs.html import footer, span, warning_words
-from diag.outputs.landscape_text import moves_in_words, plane_in_words, seat_in_words
+from diag.outputs.landscape_text import WAYS, moves_in_words, plane_in_words, seat_in_words
 from diag.outputs.text import number
 from probes import Measure
 from reports import Figure, Page, Section, landscapes, render
@@ -40,13 +43,13 @@ def _ways(result: Landscape) -> Section:
     words = [
         "The wall on the way from A to B, by the way taken. Escape height: how far the loss climbs above "
         "its value at A.",
-        *(f"{_capital(WAY_NAMES[name])}: {ROUTES[name]}." for name in result.routes if name != "raw"),
+        *(f"{_capital(WAYS[name])}: {ROUTES[name]}." for name in result.routes if name != "raw"),
         "A wall on one way does not prove that optimisation could not pass: training need not follow it "
         "(arXiv 2106.16004). Nor does a curve that was not found prove that there is none.",
     ]
     curves = pd.DataFrame(
         [
-            {"way": WAY_NAMES[name], "t": t, "loss": v, "low": low, "high": high}
+            {"way": WAYS[name], "t": t, "loss": v, "low": low, "high": high}
             for name, route in result.routes.items()
             for t, v, low, high in zip(
                 route.t, route.losses["total"], route.low["total"], route.high["total"], strict=True
@@ -57,7 +60,7 @@ def _ways(result: Landscape) -> Section:
     table = pd.DataFrame(
         [
             {
-                "way": WAY_NAMES[name],
+                "way": WAYS[name],
                 "escape height": number(height.value, 4),
                 "95% interval": _interval(height),
                 "highest at t": number(height.at),
@@ -71,15 +74,6 @@ def _ways(result: Landscape) -> Section:
         landscapes.ways(_finite(curves)), "Total loss against t, a line for each way from A to B."
     )
     return Section(f"Ways from A to B, on the {result.task} task", words, figure, table)
-
-
-WAY_NAMES = {
-    "raw": "straight",
-    "aligned": "hidden units matched",
-    "nearest": "nearest equal copy",
-    "curve": "curve",
-    "embedding": "between the embeddings",
-}
 
 
 def _capital(words: str) -> str:
@@ -104,7 +98,7 @@ def _slices(result: Landscape) -> Section:
                 "value": number(height.value, 4),
                 "95% interval": _interval(height),
                 "highest at t": number(height.at),
-                "rises most": _most(height),
+                "rises most": _most(task, height, result.weights),
             }
             for name, task in result.tasks.items()
             for kind, height in task.raw.barrier.items()
@@ -123,13 +117,8 @@ def _slices(result: Landscape) -> Section:
     return Section("Losses along the straight line", words, figure, table)
 
 
-def _most(height: Height) -> str:
-    known = {t: m.value for t, m in height.per_loss.items() if m.value is not None}
-    if not known:
-        return ""
-    most = max(known, key=lambda t: known[t])
-    at = height.per_loss_at[most]
-    return f"{most}, by {number(known[most], 3)}" + ("" if at is None else f" at {at:.2f}")
+def _most(task: TaskSlice, height: Height, weights: Mapping[str, float]) -> str:
+    return "" if height.at is None else rises_most(task.raw, weights, height.at)
 
 
 def _seats(result: Landscape) -> Section:

@@ -51,7 +51,7 @@ def moves_in_words(result: Landscape) -> str:
     """What moves, how far, and on how many samples losses are taken."""
     verb = "moves" if len(result.moved) == 1 else "move"
     return (
-        f"{', '.join(result.moved)} {verb} by {result.distance:.3g} (L2); {result.samples} transitions a "
+        f"{', '.join(result.moved)} {verb} by {result.distance:.3g} (L2); {result.samples} samples a "
         "task, the same at every point"
     )
 
@@ -122,17 +122,24 @@ def _slice(task: TaskSlice, verbose: bool) -> Iterator[str]:
             if rung in task.moves.r2:
                 rows[words] = task.moves.r2[rung][inside]
     for name, values in rows.items():
-        yield f"  {name:20} {number(values[0], 3):>7} {sparkline(values)} {number(values[-1], 3):>7}"
+        yield f"  {name:20} {_cell(values[0]):>7} {sparkline(values)} {_cell(values[-1]):>7}"
     if task.moves is not None and task.moves.reference is not None:
         yield from _filled(f"R² is of the embedding to {task.moves.reference}.")
     yield ""
     for name, height in raw.barrier.items():
-        yield f"  {name:9} {_height(height)}, {ABOVE[name]}"
+        above = "" if height.value is None else f", {ABOVE[name]}"
+        yield f"  {name:9} {_height(height)}{above}"
         if verbose:
             yield from _per_loss(height)
     if verbose:
         yield from _elsewhere(task)
         yield from _conflict(task)
+
+
+def _cell(value: float) -> str:
+    """At most seven characters."""
+    words = number(value, 3)
+    return words if len(words) <= 7 else f"{value:.1e}"
 
 
 def _elsewhere(task: TaskSlice) -> Iterator[str]:

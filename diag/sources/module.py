@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.overrides import TorchFunctionMode
 
+from diag.landscapes.symmetry import SymmetryError, check
 from diag.subject import Pairs, Parameters, Sampled, Subject, SubjectError, Task
 from trainers.checkpoint import identity_of
 
@@ -129,6 +130,11 @@ def from_module(
         if term not in found:
             raise SubjectError(name, f"a weight of {term!r}", f"one of the losses {', '.join(found)}")
     evaluation.terms = {term: float(weights.get(term, 1.0)) for term in found}
+    if units is not None:
+        try:
+            check(units, parameters)
+        except SymmetryError as error:
+            raise SubjectError(name, f"units of {error.where} with {error.found}", error.expected) from None
     objective = (
         ModuleObjective(evaluation, losses, held, parted=not pairs_rows)
         if units is None
@@ -281,12 +287,14 @@ class LayeredModule(ModuleObjective):
     def activations(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
         """What each layer of units gives for a batch, before what follows it: {units.name: (n, size, ...)}.
 
-        Where a layer runs several times in the losses, the first counts. Raises SubjectError for units that
-        are not named by a dense layer or a convolution of the module, or by one that its losses do not use.
+        Where a layer runs several times in the losses, the first counts. Recurrent layers are left out: they
+        can be matched by their weights alone. Raises SubjectError for units that are not named by a dense
+        layer or a convolution of the module, or by one that its losses do not use.
         """
         path, seen, hooks = self._evaluation.path, dict[str, Tensor](), []
+        units = [u for u in self.units if not self._evaluation.is_recurrent(u.name)]
         try:
-            for u in self.units:
+            for u in units:
                 part = self._evaluation.part(u.name)
                 if not isinstance(part, (nn.Linear, *CONVOLUTIONS)):
                     raise SubjectError(path, f"units {u.name!r}", "a dense layer or convolution of that name")
@@ -296,7 +304,7 @@ class LayeredModule(ModuleObjective):
         finally:
             for hook in hooks:
                 hook.remove()
-        for u in self.units:
+        for u in units:
             if u.name not in seen:
                 raise SubjectError(path, f"units {u.name!r}", "units of layers that its losses use")
         return seen
@@ -354,9 +362,14 @@ class _Evaluation(nn.Module):
     def part(self, name: str) -> nn.Module | None:
         """The part of the module whose parameters are named ``name``.something."""
         for parameter, full in self._names.items():
-            if parameter.rpartition(".")[0] == name:
+            if name in (parameter.rpartition(".")[0], parameter.rpartition("/")[0] + "/"):
                 return self.get_submodule(full.rpartition(".")[0])
         return None
+
+    def is_recurrent(self, units: str) -> bool:
+        """Whether units are those of a recurrent layer: ``gru.l0``, or ``gru/l0`` of a component."""
+        stem, layer = units[: units.rfind("l")], units[units.rfind("l") :]
+        return any(name.startswith(stem) and name.endswith(f"weight_hh_{layer}") for name in self._names)
 
     def _checked(self, found: Any, rows: int) -> dict[str, Tensor]:
         expected = f"losses {{term: ({rows},)}}, one for each sample"
