@@ -183,8 +183,8 @@ ENTROPIES = ("entropy_random", "entropy_successive")
 def report(cases: list[dict[str, Any]], out: Path, seconds: float) -> None:
     """The tables for docs/results.md."""
     lines = [
-        "| base, transfer | relation | to | loss at A | straight | units matched | curve, frozen | curve, free | "
-        "between embeddings | entropies highest at | A sits |",
+        "| base, transfer | relation | to | loss at A | straight | units matched | curve, frozen "
+        "| curve, free | between embeddings | entropies highest at | A sits |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     walls: dict[tuple[str, str], list[bool]] = {}
@@ -229,8 +229,8 @@ def report(cases: list[dict[str, Any]], out: Path, seconds: float) -> None:
     lines += [f"- {term}, to the {end} end: {share(sum(v), len(v))}" for (end, term), v in peaks.items()]
     lines += ["", *continuations(cases), ""]
     lines.append(
-        "Two failed transfers of a base, two ends of a transfer and four continuations of it are not independent: "
-        "read intervals and p as lower bounds."
+        "Two failed transfers of a base, two ends of a transfer and four continuations of it are not "
+        "independent: read intervals and p as lower bounds."
     )
     words = "\n".join(lines) + f"\n\n{seconds:.0f} s, of which training only what was not there\n"
     files.write_atomically(out / "report.md", words.encode())

@@ -251,7 +251,7 @@ def _paths(
     if not quick and curve_steps > 0:
         # Other samples than those that the curve is judged on.
         fresh = system.data(system.headline, samples, seed + 1)
-        if fresh.batch is data.batch:
+        if system.is_all_there_is(samples, seed):
             warnings.append("the curve was made on the samples that it is judged on: there are no others")
         losses = totals_of(objective, space, fresh.batch)
         paths["curve"] = curve.bent(losses, one, two, steps=curve_steps, seed=seed, progress=step)

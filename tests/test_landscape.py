@@ -108,6 +108,19 @@ def test_heights_per_term() -> None:
     assert "'well' rises most" in found.verdict.summary
 
 
+def test_the_term_that_rises_most_is_weighed() -> None:
+    """A hundredth of the other's height, and ten thousand times its weight."""
+
+    def well(w: Tensor) -> Tensor:
+        return (w**2 - 1) ** 2
+
+    system = Toy({"large": well, "small": lambda w: well(w) / 100})
+    system.terms = {"large": 1.0, "small": 1e4}
+    found = diag.landscape(toy(-1.0, system), toy(1.0, system), samples=200, quick=True)
+    assert found.barrier["escape"].value == pytest.approx(101)
+    assert "'small' rises most" in found.verdict.summary
+
+
 def test_the_slice_begins_and_ends_exactly_at_the_checkpoints(examples: Path) -> None:
     a, b = (diag.open_subject(examples / f"{n}.safetensors") for n in ("mirrored", "matched"))
     found = diag.landscape(a, b, points=5, beyond=0.25, quick=True, per_sample=True)

@@ -54,6 +54,11 @@ class System:
         """So many samples of a task."""
         return Data.of(self.pair.batch(task, samples, seed), seed, self.device)
 
+    def is_all_there_is(self, samples: int, seed: int) -> bool:
+        """Whether another seed gives the same samples."""
+        one, other = (self.pair.batch(self.headline, samples, s) for s in (seed, seed + 1))
+        return one.batch is other.batch
+
     def paired(self) -> tuple[dict[str, Tensor], Any]:
         """Observations of the same states, {task: (n, *shape)}, and their groups."""
         pairs = self.pair.paired_observations(None, 0)
