@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -240,8 +241,12 @@ def report(cases: list[dict[str, Any]], out: Path, seconds: float) -> None:
 def continuations(cases: list[dict[str, Any]]) -> list[str]:
     """What came of training on: frozen, free, and after mending."""
     counts = {}
-    lines = ["| training taken up from the failed transfer | matched | success | states in place, median |"]
-    lines.append("|---|---|---|---|")
+    lines = [
+        "| training taken up from the failed transfer | matched | success | states in place, median | loss |"
+    ]
+    lines.append("|---|---|---|---|---|")
+    starts = [total_loss(case["from"].transfer.path) for case in cases]
+    lines.append(f"| not at all | | | | {statistics.median(starts):.3f} |")
     for name in ("frozen", "free", "mended"):
         results = [r for case in cases for r in case["after"][name]]
         if not results:
@@ -252,7 +257,8 @@ def continuations(cases: list[dict[str, Any]]) -> list[str]:
         counts[name] = matched, len(results)
         total = len(results)
         lines.append(
-            f"| {name} | {share(matched, total)} | {share(success, total)} | {places[len(places) // 2]} |"
+            f"| {name} | {share(matched, total)} | {share(success, total)} | {places[len(places) // 2]} | "
+            f"{statistics.median(total_loss(r.transfer.path) for r in results):.3f} |"
         )
     if {"frozen", "free"} <= set(counts):
         (a, n), (b, m) = counts["frozen"], counts["free"]
@@ -263,6 +269,17 @@ def continuations(cases: list[dict[str, Any]]) -> list[str]:
         ]
         lines[-1] += " failed transfer are not independent: read it as a lower bound)."
     return lines
+
+
+def total_loss(path: str) -> float:
+    """On the target task, over all states and actions alike."""
+    subject = diag.open_subject(path)
+    assert subject.tasks is not None
+    assert subject.objective is not None
+    assert subject.parameters is not None
+    batch = subject.tasks.batch("target", 1240, 0).batch
+    found = subject.objective.losses(subject.parameters, batch)
+    return sum(weight * float(found[term].mean()) for term, weight in subject.objective.terms.items())
 
 
 def shown(height: dict[str, Any]) -> str:
