@@ -10,7 +10,7 @@ import pandas as pd
 from diag.landscapes.result import ROUTES, Height, Landscape, Plane, TaskSlice
 from diag.landscapes.verdict import rises_most
 from diag.outputs.html import footer, span, warning_words
-from diag.outputs.landscape_text import WAYS, moves_in_words, plane_in_words, seat_in_words
+from diag.outputs.landscape_text import WAYS, is_straight, moves_in_words, plane_in_words, seat_in_words
 from diag.outputs.text import number
 from probes import Measure
 from reports import Figure, Page, Section, landscapes, render
@@ -54,7 +54,7 @@ def _ways(result: Landscape) -> Section:
             for t, v, low, high in zip(
                 route.t, route.losses["total"], route.low["total"], route.high["total"], strict=True
             )
-            if 0 <= t <= 1
+            if 0 <= t <= 1 and not is_straight(result, name)
         ]
     )
     table = pd.DataFrame(

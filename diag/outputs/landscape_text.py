@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from diag.landscapes.result import Height, Landscape, Plane, Route, Seat, TaskSlice
+from diag.landscapes.result import Height, Landscape, Plane, Route, RouteName, Seat, TaskSlice
 from diag.outputs.text import WIDTH, headline, number, short, span, sparkline, warning_lines
 from probes import Measure
 
@@ -88,9 +88,18 @@ def _ways(result: Landscape, verbose: bool) -> Iterator[str]:
     yield f"  escape height on the {result.task} task, by the way from A to B"
     for name, route in result.routes.items():
         height = route.barrier["escape"]
+        if is_straight(result, name):
+            yield f"  {WAYS[name]:36} the same: it is B itself"
+            continue
         yield f"  {WAYS[name]:36} {_height(height)}"
         if verbose:
             yield from _per_loss(height)
+
+
+def is_straight(result: Landscape, name: RouteName) -> bool:
+    """Whether a way to a copy of B is the straight line itself, because B is that copy."""
+    raw, route = result.routes["raw"], result.routes[name]
+    return name in ("aligned", "nearest") and route.barrier == raw.barrier
 
 
 def _height(height: Height) -> str:
