@@ -93,7 +93,7 @@ def landscape(
     per_sample: bool = False,
     save: str | os.PathLike[str] | None = None,
     jobs: int | None = None,
-    device: str = "cpu",
+    device: str | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Landscape:
@@ -109,7 +109,8 @@ def landscape(
     The same ``samples`` transitions (at least 124) serve every point. ``quick`` leaves out the curve
     (``curve_steps`` of Adam), the curvature at the ends, the terms' conflict and returns. ``per_sample``
     keeps every sample's loss. ``base`` is the checkpoint whose embedding R² is taken to (default: see
-    :func:`diag.landscapes.system.reference_of`). ``progress`` is told points done and points in all.
+    :func:`diag.landscapes.system.reference_of`). ``device`` is where losses are taken (default: where the
+    parameters are). ``progress`` is told points done and points in all.
     Raises SubjectError or CheckpointError for bad input, LandscapeError for bad numbers.
     """
     if points < 3:
@@ -133,29 +134,29 @@ def landscape(
     reference = None if system.encoder is None else reference_of(system, base)
     if base is not None and reference is None:
         raise LandscapeError("found a base, expected checkpoints with an encoder to hold against it")
-    done, of = 0, _work(system, len(t), points, curve_steps, quick, third, random_plane, along, steps)
+    done, of = 0, _work(system, len(t), points, 0 if quick else curve_steps, quick) + len(planned) * steps**2
 
     def step(count: int) -> None:
         nonlocal done
         done += count
         progress(min(done, of), of)
 
-    with differentiable(device):
+    with differentiable(system.device):
         paths, warnings = _paths(system, data[system.headline], curve_steps, quick, samples, seed, step)
     routes = {name: _routes(system, name, data[name], paths, t, points, per_sample, step) for name in data}
     tasks = {}
     for name in data:
         conflict = None
         if not quick and name == system.headline:
-            with differentiable(device):
+            with differentiable(system.device):
                 conflict = moves.conflict_along(
                     system.objective, system.space, paths["raw"], data[name].batch
                 )
         moved = _moves(system, name, paths["raw"], t, reference, quick, seed, step)
         tasks[name] = TaskSlice(name, routes[name], moved, conflict)
-    with differentiable(device):
+    with differentiable(system.device):
         seats = () if quick else tuple(_seats(system, data[system.headline], seed, step))
-    processes = 1 if device != "cpu" else jobs or os.cpu_count() or 1
+    processes = jobs or os.cpu_count() or 1 if system.device == "cpu" else 1
     planes = tuple(
         plane.losses_on(
             sheet, system.objective, system.space, data, jobs=processes, store=store, progress=step
@@ -192,24 +193,13 @@ def _trail(trail: str | Sequence[Source]) -> list[Source]:
     return list(found)
 
 
-def _work(
-    system: System,
-    length: int,
-    points: int,
-    curve_steps: int,
-    quick: bool,
-    third: Source | None,
-    random_plane: bool,
-    trail: Sequence[Source],
-    steps: int,
-) -> int:
-    """How many points there are to take, other work counted as the points that take as long."""
+def _work(system: System, length: int, points: int, curve_steps: int, quick: bool) -> int:
+    """Points to take beside those of planes, other work counted as the points that take as long."""
     routes = length + 2 * points * isinstance(system.objective, Layered)
     routes += points * isinstance(system.objective, LatentObjective)
     one_task = routes + (0 if system.encoder is None else length)
-    planes = sum((third is not None, random_plane, bool(trail)))
-    slow = 0 if quick else (curve_steps + points) + SEAT_WORK * len(system.subjects)
-    return one_task * len(system.names) + slow + planes * steps**2
+    slow = 0 if quick else points + SEAT_WORK * len(system.subjects)
+    return one_task * len(system.names) + curve_steps + slow
 
 
 Paths: TypeAlias = "dict[RouteName, Straight | Bezier]"

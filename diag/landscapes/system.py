@@ -65,7 +65,9 @@ class System:
         return {n: to_device(o, self.device) for n, o in pairs.observations.items()}, pairs.groups
 
 
-def system_of(what: Sequence[Any], move: Sequence[str] | None, task: str | None, device: str) -> System:
+def system_of(
+    what: Sequence[Any], move: Sequence[str] | None, task: str | None, device: str | None
+) -> System:
     """Open checkpoints A, B and any others; raises SubjectError, CheckpointError or LandscapeError."""
     subjects = tuple(opened(one, "array") for one in what)
     first, second = subjects[:2]
@@ -79,7 +81,7 @@ def system_of(what: Sequence[Any], move: Sequence[str] | None, task: str | None,
     for subject, parameters in zip(subjects[1:], sets[1:], strict=True):
         _same_system(first, sets[0], subject, parameters, pair, objective)
     moving, words = _moving(sets, move)
-    place = _checked(device)
+    place = _checked(device or str(next(iter(sets[0].values())).device))
     sets = tuple({n: t.to(place) for n, t in s.items()} for s in sets)
     space = Space.of(sets[0], moving)
     known = list(pair.paired_observations(None, 0).observations) or [t for t in [first.task] if t]
@@ -103,7 +105,7 @@ def system_of(what: Sequence[Any], move: Sequence[str] | None, task: str | None,
         tuple(
             _warnings(subjects, sets) + [f"{one}: B's losses are not its own" for one in words if HELD in one]
         ),
-        device,
+        str(place),
     )
 
 
