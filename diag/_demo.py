@@ -69,12 +69,12 @@ def run_demo(
             failed, landed = _split(results)
             say(f"  base {seed}: {_counts(results)}")
             if failed and landed:
-                return _finish(out, settings, tried, say, began)
+                return _finish(out, settings, tried, say, progress, began)
             missing = " and ".join(
                 words for words, there in (("none failed", failed), ("none landed", landed)) if not there
             )
             say(f"  {missing} from base {seed}; going on to another base")
-    return _finish(out, settings, tried, say, began)
+    return _finish(out, settings, tried, say, progress, began)
 
 
 def _train(run: Run, jobs: int, overwrite: bool, progress: Progress, what: str) -> None:
@@ -126,6 +126,7 @@ def _finish(
     settings: Settings,
     tried: Sequence[tuple[int, list[Comparison]]],
     say: Say,
+    progress: Progress,
     began: float,
 ) -> Path:
     # The base with both outcomes if there is one (it is the last), else the one with the most failures.
@@ -135,7 +136,7 @@ def _finish(
     start = (failed or results)[0]
     # Without a success the path leads to the transfer nearest to the base, and the page says so.
     end = landed[0] if landed else min(others, key=lambda r: r.measures["l2"].value or 0.0)
-    wall = landscape(start.transfer.path, end.transfer.path)
+    wall = _wall(start.transfer.path, end.transfer.path, progress)
     page = out / "index.html"
     write_atomically(page, _page(seed, results, tried, wall, settings).encode())
     say("")
@@ -151,6 +152,19 @@ def _finish(
     say(f"  diag landscape {start.transfer.path} {end.transfer.path}")
     say(f"{monotonic() - began:.0f} s in all.")
     return page
+
+
+def _wall(a: str, b: str, progress: Progress) -> Landscape:
+    """The landscape between two transfers, its progress shown in percent."""
+    with progress("the losses between two of them", 100) as advance:
+        shown = 0
+
+        def step(done: int, of: int) -> None:
+            nonlocal shown
+            advance(100 * done // of - shown)
+            shown = 100 * done // of
+
+        return landscape(a, b, progress=step)
 
 
 def _headline(seed: int, results: Sequence[Comparison]) -> str:
