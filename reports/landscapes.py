@@ -97,8 +97,8 @@ def plane(cells: pd.DataFrame, marks: pd.DataFrame, axes: tuple[str, str], logar
                 y2="beta2:Q",
                 color=alt.Color("loss:Q", title="total loss", scale=scale),
                 tooltip=[
-                    alt.Tooltip("at_alpha:Q", title="α", format=".3f"),
-                    alt.Tooltip("at_beta:Q", title="β", format=".3f"),
+                    alt.Tooltip("alpha:Q", title="α from", format=".3f"),
+                    alt.Tooltip("beta:Q", title="β from", format=".3f"),
                     alt.Tooltip("loss:Q", format=".4f"),
                 ],
             )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import altair as alt
 import pandas as pd
 import vl_convert
 
@@ -84,6 +85,13 @@ for (const figure of document.querySelectorAll("figure[data-spec]")) {
 """
 
 
+def _spec(chart: Any) -> dict[str, Any]:
+    """The chart with all its rows: Altair's own limit of 5,000 is against slips, and callers thin."""
+    with alt.data_transformers.enable("default", max_rows=None):
+        found: dict[str, Any] = chart.to_dict()
+    return found
+
+
 def render(page: Page) -> str:
     """The page's text."""
     figures = [s.figure for s in page.sections if s.figure is not None]
@@ -91,7 +99,7 @@ def render(page: Page) -> str:
     body = "".join(_section(s, None if s.figure is None else numbers[id(s.figure)]) for s in page.sections)
     facts = "".join(f"<dt>{html.escape(n)}</dt><dd>{html.escape(v)}</dd>" for n, v in page.facts)
     specs = "".join(
-        f'<script type="application/json" id="spec-{number}">{_escaped(figure.chart.to_dict())}</script>\n'
+        f'<script type="application/json" id="spec-{number}">{_escaped(_spec(figure.chart))}</script>\n'
         for number, figure in enumerate(figures)
     )
     script = f"<script>{_bundle()}</script>" if figures else ""
@@ -113,7 +121,7 @@ def _section(section: Section, number: int | None) -> str:
     parts = [f"<section>\n<h2>{html.escape(section.title)}</h2>\n"]
     parts += [f"<p>{html.escape(words)}</p>\n" for words in section.words]
     if section.figure is not None:
-        svg = vl_convert.vegalite_to_svg(section.figure.chart.to_dict(), vl_version=VEGA_LITE)
+        svg = vl_convert.vegalite_to_svg(_spec(section.figure.chart), vl_version=VEGA_LITE)
         label = html.escape(section.figure.description, quote=True)
         parts.append(f'<figure role="img" aria-label="{label}" data-spec="spec-{number}">{svg}</figure>\n')
     if section.table is not None:

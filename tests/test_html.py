@@ -9,6 +9,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -159,3 +160,16 @@ def test_the_page_looks_almost_alike_without_scripts(page: str, tmp_path: Path) 
         sizes.append(picture.stat().st_size)
     assert min(sizes) > 30_000
     assert sizes[1] == pytest.approx(sizes[0], rel=0.25)
+
+
+def test_a_fine_plane_is_thinned_and_its_page_written(examples: Path) -> None:
+    """Altair refuses 5,000 rows; a page draws a fine plane in as many cells as can be seen."""
+    ends = examples / "mirrored.safetensors", examples / "matched.safetensors"
+    found = diag.landscape(*ends, points=3, quick=True, random_plane=True, steps=3, task="target")
+    (plane,) = found.planes
+    axis = np.linspace(-1, 1, 201)
+    total = np.add.outer(axis**2, axis**2) + 0.1
+    fine = replace(plane, alpha=axis, beta=axis, losses={"target": {"total": total}})
+    page = html.landscape(replace(found, planes=(fine,)))
+    assert "101 × 101 of them are drawn" in page
+    assert "201 × 201 points" in page

@@ -21,11 +21,11 @@ Floats = NDArray[np.float64]
 RouteName = Literal["raw", "aligned", "nearest", "curve", "embedding"]
 
 ROUTES: Mapping[RouteName, str] = {
-    "raw": "straight line between the weights",
-    "aligned": "straight line to B with its hidden units matched to A's by what they compute",
-    "nearest": "straight line to the nearest copy of B that computes the same",
-    "curve": "optimised Bézier curve: an upper bound on the lowest wall",
-    "embedding": "straight line between the two embeddings, read by the models on it",
+    "raw": "nothing is taken out",
+    "aligned": "B's hidden units are put in the order, and given the signs, of those of A that act alike",
+    "nearest": "towards that copy of B, computing the same, whose weights lie nearest to A's",
+    "curve": "a Bézier curve made to keep its highest point low: an upper bound on the lowest wall",
+    "embedding": "between what A and B make of the same observations, read by the models on the embedding",
 }
 """The ways from A to B, in words, in the order they are shown."""
 

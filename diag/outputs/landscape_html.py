@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from diag.landscapes.result import ROUTES, Height, Landscape, Plane, TaskSlice
 from diag.landscapes.verdict import rises_most
@@ -14,6 +15,9 @@ from diag.outputs.landscape_text import WAYS, is_straight, moves_in_words, plane
 from diag.outputs.text import number
 from probes import Measure
 from reports import Figure, Page, Section, landscapes, render
+
+MOST_DRAWN = 101
+"""Rows and columns of a plane that a page draws: more are finer than its pixels, and megabytes."""
 
 
 def page(result: Landscape) -> str:
@@ -187,7 +191,8 @@ def _conflict(result: Landscape) -> list[Section]:
 
 
 def _plane(plane: Plane) -> Section:
-    a, b = (_edges(axis) for axis in (plane.alpha, plane.beta))
+    columns, rows = (_thinned(len(axis)) for axis in (plane.alpha, plane.beta))
+    a, b = _edges(plane.alpha[columns]), _edges(plane.beta[rows])
     cells = pd.DataFrame(
         [
             {
@@ -196,13 +201,11 @@ def _plane(plane: Plane) -> Section:
                 "alpha2": a[j + 1],
                 "beta": b[i],
                 "beta2": b[i + 1],
-                "at_alpha": plane.alpha[j],
-                "at_beta": plane.beta[i],
-                "loss": terms["total"][i, j],
+                "loss": float(f"{terms['total'][row, column]:.5g}"),
             }
             for task, terms in plane.losses.items()
-            for i in range(len(plane.beta))
-            for j in range(len(plane.alpha))
+            for i, row in enumerate(rows)
+            for j, column in enumerate(columns)
         ]
     )
     drawn = _finite(cells, ["loss"])
@@ -216,6 +219,8 @@ def _plane(plane: Plane) -> Section:
     words = [_capital(plane_in_words(plane))]
     if plane.third is not None:
         words.append(f"C is {plane.third.path}.")
+    if len(columns) < len(plane.alpha):
+        words.append(f"{len(columns)} × {len(rows)} of them are drawn.")
     if len(drawn) < len(cells):
         words.append(f"{len(cells) - len(drawn)} points have no finite loss and are left blank.")
     title = {
@@ -229,9 +234,15 @@ def _plane(plane: Plane) -> Section:
     return Section(title, words, Figure(chart, f"{title}: total loss, by task."))
 
 
+def _thinned(count: int) -> NDArray[np.int64]:
+    """Evenly spread rows or columns of a plane, at most MOST_DRAWN."""
+    return np.unique(np.round(np.linspace(0, count - 1, min(count, MOST_DRAWN))).astype(np.int64))
+
+
 def _edges(centres: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[float]:
-    half = (centres[1] - centres[0]) / 2
-    return [float(c) for c in [*(centres - half), centres[-1] + half]]
+    between = (centres[1:] + centres[:-1]) / 2
+    first, last = 2 * centres[0] - between[0], 2 * centres[-1] - between[-1]
+    return [float(f"{c:.6g}") for c in (first, *between, last)]
 
 
 def _interval(height: Height) -> str:
