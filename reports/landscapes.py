@@ -89,7 +89,7 @@ def plane(cells: pd.DataFrame, marks: pd.DataFrame, axes: tuple[str, str], logar
         scale = alt.Scale(type="log" if logarithmic else "linear", scheme="viridis")
         heat = (
             alt.Chart(cells[cells["task"] == task])
-            .mark_rect()
+            .mark_rect(x2Offset=0.6, y2Offset=-0.6)  # over the seams that smoothed edges would leave
             .encode(
                 x=alt.X("alpha:Q", title=f"α: {axes[0]}", scale=alt.Scale(nice=False)),
                 x2="alpha2:Q",
