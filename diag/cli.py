@@ -230,7 +230,7 @@ def landscape(
       diag landscape examples/mirrored.safetensors examples/matched.safetensors
       diag landscape failed.safetensors good.safetensors --third base.safetensors --html wall.html
       diag landscape failed.safetensors good.safetensors --move encoder --quick
-      diag landscape failed.safetensors good.safetensors --trail 'runs/t0/seed0.step*.safetensors'
+      diag landscape runs/t0/seed0.safetensors good.safetensors --trail 'runs/t0/seed0.step*.safetensors'
       diag landscape failed.safetensors good.safetensors --random-plane --steps 101 --save rows
     """
     from diag import landscape as take

@@ -226,3 +226,31 @@ def test_equal_checkpoints_are_told_apart_in_words(tmp_path: Path) -> None:
     found = diag.landscape(MIRRORED, MATCHED, third=copy, quick=True, points=3, steps=3)
     assert any("the plane is a line" in words for words in found.warnings)
     assert not any("the slice is a point" in words for words in found.warnings)
+
+
+def test_losses_that_no_parameter_changes_are_refused() -> None:
+    """The commonest slip: the loss of a model outside, and not of the one that is given."""
+    outside = dense(0)
+    with pytest.raises(SubjectError, match="losses that no parameter changes"):
+        from_module(outside, lambda model, batch: regression(outside, batch), (X, torch.zeros(60, 2)))
+
+
+def test_modules_are_wrapped_and_names_may_stand_alone() -> None:
+    batch = X, torch.zeros(60, 2)
+    with pytest.raises(LandscapeError, match="found a torch module, expected"):
+        diag.landscape(dense(0), dense(1))  # type: ignore[arg-type]
+    a, b = (from_module(dense(seed), regression, batch, name=str(seed)) for seed in (0, 1))
+    assert diag.landscape(a, b, quick=True, points=3, move="model").moved == ("model",)
+    other = from_module(dense(1), regression, batch, name="1", groups=np.arange(60) // 2)
+    with pytest.raises(SubjectError, match="other data"):
+        diag.landscape(a, other, quick=True, points=3)
+
+
+def test_a_step_that_overshoots_is_shortened_until_it_does_not() -> None:
+    """A slope of 1 into a wall of curvature: the first steps tried land beyond the bottom."""
+
+    def loss(w: Tensor) -> Tensor:
+        return 1 - w[0] + 1e6 * w[0].clamp(min=0) ** 4 + w[1].square()
+
+    point = Point.of(loss, torch.zeros(2, dtype=torch.float64))
+    assert point.step(0.0, 10.0).found > 0.004

@@ -96,7 +96,10 @@ def place(found: Sharpness) -> Place:
             f"Unclear: after {ends.products} products the ends of the curvature have a residual of "
             f"{worst:.2g}, above {RESIDUAL:g}.",
         )
-    parts = [f"Minimum: {span}" + (", not negative enough to leave by" if least < 0 else "")]
+    parts = [
+        f"Minimum: {span}"
+        + (", and going along its low end does not lower the loss by 1%" if least < 0 else "")
+    ]
     if step is None or step.found <= found.rounding:
         parts.append("no step down the gradient lowers the loss")
     else:

@@ -137,7 +137,8 @@ class Point:
         unit = self.g / gradient
         length = min(gradient / curvature, reach) if curvature > 0 else reach
         predicted = gradient * length - curvature * length**2 / 2
-        return self._fall(lambda s: self.at(-s * unit), length, predicted)
+        shortest = max(LEAST * abs(self.value), self.rounding) / gradient
+        return self._fall(lambda s: self.at(-s * unit), length, predicted, _halvings(length, shortest))
 
     def both_ways(self, v: Tensor, curvature: float, reach: float) -> Fall:
         """Along ±v of length 1, the mean of both, so that the slope has no part in it.
@@ -146,9 +147,10 @@ class Point:
         """
         counts = max(LEAST * abs(self.value), self.rounding)
         shortest = math.sqrt(2 * counts / abs(curvature)) if curvature else reach
-        halvings = HALVINGS if shortest <= 0 else HALVINGS + math.ceil(math.log2(max(reach / shortest, 1.0)))
         predicted = -curvature * reach**2 / 2
-        return self._fall(lambda s: (self.at(s * v) + self.at(-s * v)) / 2, reach, predicted, halvings)
+        return self._fall(
+            lambda s: (self.at(s * v) + self.at(-s * v)) / 2, reach, predicted, _halvings(reach, shortest)
+        )
 
     def slope(self, towards: Tensor) -> Slope:
         """Along the line to another vector (P,)."""
@@ -159,10 +161,15 @@ class Point:
         unit = way / distance
         return Slope(distance, dot(self.g, unit), dot(unit, self.product(unit)))
 
-    def _fall(
-        self, move: Callable[[float], float], length: float, predicted: float, halvings: int = HALVINGS
-    ) -> Fall:
+    def _fall(self, move: Callable[[float], float], length: float, predicted: float, halvings: int) -> Fall:
         """The best of so many lengths of a move, which gives the loss at a length."""
         tried = [(self.value - move(length / 2**k), length / 2**k) for k in range(halvings)]
         best, where = max(((f, at) for f, at in tried if not math.isnan(f)), default=(-math.inf, length))
         return Fall(predicted, best, where)
+
+
+def _halvings(length: float, shortest: float) -> int:
+    """Lengths to try so that the last lie below the shortest that should count."""
+    if not (0 < shortest < math.inf and length < math.inf):
+        return HALVINGS
+    return HALVINGS + max(0, math.ceil(math.log2(max(length / shortest, 1.0))))

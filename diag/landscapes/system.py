@@ -69,6 +69,11 @@ def system_of(
     what: Sequence[Any], move: Sequence[str] | None, task: str | None, device: str | None
 ) -> System:
     """Open checkpoints A, B and any others; raises SubjectError, CheckpointError or LandscapeError."""
+    for one in what:
+        if hasattr(one, "state_dict"):
+            raise LandscapeError("found a torch module, expected diag.sources.module.from_module(module, …)")
+    if isinstance(move, str):
+        move = [move]
     subjects = tuple(opened(one, "array") for one in what)
     first, second = subjects[:2]
     for index, subject in enumerate(subjects):
@@ -166,7 +171,7 @@ def trail_of(system: System, trail: Sequence[Any]) -> tuple[Tensor, tuple[FileRe
         placed = {name: t.to(system.device) for name, t in parameters.items()}
         for name, held in system.space.fixed.items():
             if not torch.equal(held, placed[name]):
-                expected = f"that of {first.path}, which is held (move it too)"
+                expected = f"that of {first.path}, which is held: a trail of the same base, or --move"
                 raise SubjectError(subject.path, f"another {name}", expected)
         vectors.append(system.space.pack(placed))
         files.append(FileRef(subject.path, subject.sha256, subject.label))
@@ -233,7 +238,10 @@ def _same_system(
         if name not in one:
             raise SubjectError(other.path, f"a tensor {name}", f"only the components of {first.path}")
     if require(other, "tasks", other.tasks).name != pair.name:
-        raise SubjectError(other.path, f"another world than {pair.name!r}", f"the world of {first.path}")
+        name = require(other, "tasks", other.tasks).name
+        raise SubjectError(
+            other.path, f"other data or another world: {name}", f"those of {first.path}: {pair.name}"
+        )
     theirs = require(other, "objective", other.objective)
     if (dict(theirs.terms), dict(theirs.constants)) != (dict(objective.terms), dict(objective.constants)):
         raise SubjectError(other.path, "other loss terms or constants", f"those of {first.path}")

@@ -68,6 +68,8 @@ def verdict_of(routes: Mapping[RouteName, Route], task: str, weights: Mapping[st
     assert height.high is not None
     if height.value >= escape.value:
         return Verdict("warn", f"{words} No curve was found that lowers it.")
+    if height.at == 1.0:
+        return Verdict("warn", f"{words} On a curve the loss is highest at B itself: {measured(height)}.")
     verb = "lowers it" if height.high < escape.low else "may lower it"
     return Verdict("warn", f"{words} A curve {verb} to {measured(height)}.")
 

@@ -65,7 +65,7 @@ def _ways(result: Landscape) -> Section:
         [
             {
                 "way": WAYS[name],
-                "escape height": number(height.value, 4),
+                "escape height": "B itself" if is_straight(result, name) else number(height.value, 4),
                 "95% interval": _interval(height),
                 "highest at t": number(height.at),
                 "length": number(route.length),
@@ -122,11 +122,16 @@ def _slices(result: Landscape) -> Section:
 
 
 def _most(task: TaskSlice, height: Height, weights: Mapping[str, float]) -> str:
-    return "" if height.at is None else rises_most(task.raw, weights, height.at)
+    return "" if height.at is None or not height.value else rises_most(task.raw, weights, height.at)
 
 
 def _seats(result: Landscape) -> Section:
     words = [f"{seat.name}: {seat.place.summary}" for seat in result.seats]
+    words.append(
+        "Lengths are L2 norms. λ are the ends of the Hessian's spectrum, the residual how far they may be "
+        "off as a share of the largest. The climb is the highest rise of the loss that was found within 1% "
+        "of the parameters' length; scale-free, each parameter moves by about 1% of itself."
+    )
     numbers = {seat.name: seat_in_words(seat) for seat in result.seats}
     names = list(dict.fromkeys(name for found in numbers.values() for name in found))
     table = pd.DataFrame([{"": name, **{s: numbers[s].get(name, "–") for s in numbers}} for name in names])

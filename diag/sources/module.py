@@ -63,6 +63,10 @@ WHOLE = "model"
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
+NUDGE = 0.1
+"""How far every parameter is moved, beside its mean size and 1, to see that the losses depend on any."""
+
+
 def from_module(
     model: nn.Module,
     losses: Losses,
@@ -125,6 +129,11 @@ def from_module(
     evaluation = _Evaluation(name, module, losses, moving)
     with torch.inference_mode():
         found = evaluation.at(parameters, batch if pairs_rows else _parts(batch)[0])
+        nudged = {n: t + NUDGE * (t.abs().mean() + 1) for n, t in parameters.items()}
+        other = evaluation.at(nudged, batch if pairs_rows else _parts(batch)[0])
+    if all(torch.equal(found[term], other[term]) for term in found):
+        expected = "losses of the module that they are given, whose parameters change"
+        raise SubjectError(name, "losses that no parameter changes", expected)
     weights = terms or {}
     for term in weights:
         if term not in found:
@@ -134,7 +143,8 @@ def from_module(
         try:
             check(units, parameters)
         except SymmetryError as error:
-            raise SubjectError(name, f"units of {error.where} with {error.found}", error.expected) from None
+            expected = f"units of parameters such as {next(iter(parameters))!r}: mind the prefix"
+            raise SubjectError(name, f"units of {error.where} with {error.found}", expected) from None
     objective = (
         ModuleObjective(evaluation, losses, held, parted=not pairs_rows)
         if units is None
@@ -159,7 +169,7 @@ class Given:
     """One batch as a TaskPair: it is all the data there is, whatever number of samples is asked for."""
 
     def __init__(self, task: Task, batch: Any, groups: NDArray[np.int64]) -> None:
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(groups.tobytes())
         for tensor in _tensors_in(batch):
             digest.update(identity_of({"": tensor}).encode())
         self.name = f"{len(groups)} given samples {digest.hexdigest()[:8]}"
