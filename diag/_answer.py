@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from diag._progress import progress_bar
+from diag._progress import in_percent, progress_bar
 
 
 class UsageError(ValueError):
@@ -20,14 +20,7 @@ class UsageError(ValueError):
 def percent(words: str, quiet: bool, brief: bool = True) -> Iterator[Callable[[int, int], None]]:
     """A bar on a terminal for work that says how much of how much is done; lines elsewhere if not brief."""
     with progress_bar(words, 100, quiet, brief=brief) as advance:
-        seen = 0
-
-        def step(done: int, of: int) -> None:
-            nonlocal seen
-            advance(100 * done // of - seen)
-            seen = 100 * done // of
-
-        yield step
+        yield in_percent(advance)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import pandas as pd
 
 from diag._compare import compare
 from diag._landscape import landscape
+from diag._progress import in_percent
 from diag.landscapes.result import Landscape
 from diag.outputs import html, landscape_html
 from diag.outputs.text import WIDTH, number
@@ -157,14 +158,7 @@ def _finish(
 def _wall(a: str, b: str, progress: Progress) -> Landscape:
     """The landscape between two transfers, its progress shown in percent."""
     with progress("the losses between two of them", 100) as advance:
-        shown = 0
-
-        def step(done: int, of: int) -> None:
-            nonlocal shown
-            advance(100 * done // of - shown)
-            shown = 100 * done // of
-
-        return landscape(a, b, progress=step)
+        return landscape(a, b, progress=in_percent(advance))
 
 
 def _headline(seed: int, results: Sequence[Comparison]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -32,11 +33,9 @@ from diag.landscapes.evaluate import (
 from diag.landscapes.matching import match_activations, match_weights
 from diag.landscapes.place import place
 from diag.landscapes.result import (
-    TOTAL,
     Floats,
     Landscape,
     Moves,
-    Plane,
     Route,
     RouteName,
     Seat,
@@ -225,11 +224,13 @@ def _paths(
         except SymmetryError as error:
             copies = {}
             warnings.append(f"hidden units were not matched: {error}")
+        loss = total_of(objective, space, data.batch)
+        with torch.no_grad():
+            own, middle = float(loss(two)), float(loss((one + two) / 2))
         for name, copy in copies.items():
             vector = space.pack(copy)
-            loss = total_of(objective, space, data.batch)
             with torch.no_grad():
-                own, others, middle = (float(loss(v)) for v in (two, vector, (one + two) / 2))
+                others = float(loss(vector))
             # A loss of nearly nothing is known to the rounding of larger ones.
             if not abs(own - others) <= SAME_FUNCTION * abs(own) + NOTHING * abs(middle):
                 warnings.append(
@@ -313,14 +314,14 @@ def _moves(
 ) -> Moves | None:
     if system.encoder is None:
         return None
-    observations, groups = system.paired()
+    observations, groups = system.paired
     found = moves.embedding_along(
         system.encoder, system.space, path, observations[task], t, reference, groups, step
     )
     if quick or not isinstance(system.objective, Actor):
         return found
     returns = moves.returns_along(system.objective, system.space, path, task, seed)
-    return Moves(found.t, found.variance, found.effective_rank, found.r2, found.reference, returns)
+    return replace(found, returns=returns)
 
 
 def _seats(system: System, data: Data, seed: int, step: Callable[[int], None]) -> list[Seat]:
@@ -386,6 +387,3 @@ def _sheets(
         ends = dict(zip("AB", system.vectors, strict=False))
         found.append(sheets.along_trail(vectors, files, ends, steps))
     return found
-
-
-__all__ = ["POINTS", "TOTAL", "LandscapeError", "Plane", "landscape"]

@@ -40,6 +40,18 @@ def progress_bar(words: str, total: int, quiet: bool, brief: bool = False) -> It
         yield advance
 
 
+def in_percent(advance: Callable[[int], None]) -> Callable[[int, int], None]:
+    """A function of how much of how much is done, for a bar of 100."""
+    seen = 0
+
+    def step(done: int, of: int) -> None:
+        nonlocal seen
+        advance(100 * done // of - seen)
+        seen = 100 * done // of
+
+    return step
+
+
 @contextmanager
 def _milestones(words: str, total: int) -> Iterator[Callable[[int], None]]:
     """Where there is no terminal: a line at every tenth, with rate and time left."""

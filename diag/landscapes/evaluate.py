@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -69,8 +69,7 @@ class Data:
             often = self.groups.weights[:, part]
             with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
                 curves = {t: often @ sums[t][:, part].T / (often @ sizes[part]) for t in weights}
-                total = sum((w * curves[t] for t, w in weights.items()), np.zeros(()))
-            return {TOTAL: np.asarray(total), **curves}
+                return with_total(curves, weights)
 
         whole = resampled(np.ones(self.groups.count, bool))
         halves = [(resampled(part), resampled(~part)) for part in self.parts]
@@ -109,10 +108,13 @@ def on_route(objective: Objective, space: Space, path: Vectors, batch: Any) -> E
         vectors = path(at)
         if len(vectors) > 1 and stacked is not None:
             return stacked.losses_many(space.many(vectors), batch)
-        each = [objective.losses(space.one(vector), batch) for vector in vectors]
-        return {term: torch.stack([found[term] for found in each]) for term in each[0]}
+        return _stacked([objective.losses(space.one(vector), batch) for vector in vectors])
 
     return Evaluate(losses, 1 if stacked is None else stacked.at_once)
+
+
+def _stacked(each: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {term: torch.stack([found[term] for found in each]) for term in each[0]}
 
 
 def between_embeddings(
@@ -126,11 +128,12 @@ def between_embeddings(
     a, b = (objective.embeddings(parameters, batch) for parameters in ends)
 
     def losses(at: Tensor) -> Mapping[str, Tensor]:
-        each = [
-            objective.losses_at(space.one(vector), torch.lerp(a, b, float(t)), batch)
-            for t, vector in zip(at, path(at), strict=True)
-        ]
-        return {term: torch.stack([found[term] for found in each]) for term in each[0]}
+        return _stacked(
+            [
+                objective.losses_at(space.one(vector), torch.lerp(a, b, float(t)), batch)
+                for t, vector in zip(at, path(at), strict=True)
+            ]
+        )
 
     return Evaluate(losses), float((a.double() - b.double()).norm())
 
@@ -191,15 +194,15 @@ def _chunks(at: Floats, most: int) -> list[tuple[int, int]]:
     return chunks
 
 
-def means_of(taken: Taken, weights: Mapping[str, float]) -> dict[str, Floats]:
-    """``total`` and each term at the points, (k,)."""
-    total = sum((w * taken.means[term] for term, w in weights.items()), np.zeros(()))
-    return {TOTAL: np.asarray(total), **{term: taken.means[term] for term in weights}}
+def with_total(curves: Mapping[str, Floats], weights: Mapping[str, float]) -> dict[str, Floats]:
+    """The weighted ``total`` of the terms, and each of them."""
+    total = sum((w * curves[term] for term, w in weights.items()), np.zeros(()))
+    return {TOTAL: np.asarray(total), **{term: curves[term] for term in weights}}
 
 
 def route(t: Floats, taken: Taken, weights: Mapping[str, float], data: Data, length: float) -> Route:
     """Curves, bands and heights of what was taken at t (k,)."""
-    values = means_of(taken, weights)
+    values = with_total(taken.means, weights)
     draws = data.draws(taken.sums, weights)
     tail = expanded_tail(data.groups.count)
     with np.errstate(invalid="ignore"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -54,22 +55,18 @@ def embedding_along(
         variance.append(float(matrix.var(0).sum()) if usable else np.nan)
         rank.append(probes.effective_rank(matrix) if usable else np.nan)
         if reference is not None:
-            steps = {}
+            steps: dict[str, float | None] = {}
             if usable:
                 ladder = probes.ladder(matrix, reference[1], groups=groups, splits=SPLITS)
                 steps = {step.transform: step.r2.value for step in ladder.steps}
             for rung in RUNGS:
-                value = steps.get(rung)  # type: ignore[call-overload]
+                value = steps.get(rung)
                 r2[rung].append(np.nan if value is None else value)
         progress(1)
-    known = reference is not None
-    return Moves(
-        t,
-        np.array(variance),
-        np.array(rank),
-        {rung: np.array(v) for rung, v in r2.items()} if known else {},
-        reference[0] if reference is not None else None,
-    )
+    moved = Moves(t, np.array(variance), np.array(rank), {}, None)
+    if reference is None:
+        return moved
+    return replace(moved, r2={rung: np.array(v) for rung, v in r2.items()}, reference=reference[0])
 
 
 def returns_along(actor: Actor, space: Space, path: Straight, task: str, seed: int) -> Returns:
@@ -97,11 +94,11 @@ def conflict_along(objective: Objective, space: Space, path: Straight, batch: An
             found = on_route(objective, space, lambda v: v, batch)(vectors)
             for term, weight in objective.terms.items():
                 loss = (weight * found[term].mean(1)).sum()
-                (gradient,) = (
-                    torch.autograd.grad(loss, vectors, retain_graph=True, materialize_grads=True)
-                    if (loss.requires_grad)
-                    else (torch.zeros_like(vectors),)
-                )
+                gradient = torch.zeros_like(vectors)  # of a term that reads no moving parameter
+                if loss.requires_grad:
+                    (gradient,) = torch.autograd.grad(
+                        loss, vectors, retain_graph=True, materialize_grads=True
+                    )
                 gradients[term].append(gradient.double())
     whole = {term: torch.cat(parts) for term, parts in gradients.items()}
     way = (path.b - path.a).double()

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from diag.landscapes import LandscapeError
-from diag.landscapes.evaluate import Data, means_of, on_route, take
-from diag.landscapes.result import TOTAL, Floats, Plane
+from diag.landscapes.evaluate import Data, on_route, take, with_total
+from diag.landscapes.result import TOTAL, Floats, Outline, Plane
 from diag.landscapes.sheets import Sheet
 from diag.landscapes.space import Space
 from diag.subject import Objective
@@ -60,7 +60,7 @@ def losses_on(
         found: dict[str, dict[str, Floats]] = {}
         for name, one in data.items():
             evaluate = on_route(objective, space, sheet.vectors, one.batch)
-            found[name] = means_of(take(evaluate, at, one), objective.terms)
+            found[name] = with_total(take(evaluate, at, one).means, objective.terms)
         return found
 
     rows: dict[int, Row] = {} if store is None else store.rows()
@@ -75,19 +75,7 @@ def losses_on(
     curves = [TOTAL, *objective.terms]
     count = range(len(sheet.beta))
     losses = {name: {c: np.stack([rows[i][name][c] for i in count]) for c in curves} for name in data}
-    return Plane(
-        sheet.kind,
-        sheet.alpha,
-        sheet.beta,
-        losses,
-        sheet.marks,
-        sheet.axes,
-        sheet.lengths,
-        sheet.angle,
-        sheet.explained,
-        sheet.third,
-        sheet.trail,
-    )
+    return Plane(**{f.name: getattr(sheet, f.name) for f in fields(Outline)}, losses=losses)
 
 
 _work: Callable[[int], Row] | None = None

@@ -211,14 +211,12 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Plane:
-    """Losses on a plane through parameter space."""
+class Outline:
+    """Which plane through parameter space: its grid, and what is drawn on it."""
 
     kind: PlaneKind
     alpha: Floats
     beta: Floats
-    losses: Mapping[str, Mapping[str, Floats]]
-    """{task: {``total`` and each term: (beta, alpha)}}."""
     marks: tuple[Mark, ...]
     axes: tuple[str, str]
     """What one unit of α and of β is, in words."""
@@ -231,6 +229,14 @@ class Plane:
     third: FileRef | None = None
     trail: tuple[FileRef, ...] = ()
     """The files of the marks 1, 2, …"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plane(Outline):
+    """Losses on a plane through parameter space."""
+
+    losses: Mapping[str, Mapping[str, Floats]]
+    """{task: {``total`` and each term: (beta, alpha)}}."""
 
     def to_tree(self) -> dict[str, Any]:
         """The documented JSON."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from diag.landscapes import LandscapeError
-from diag.landscapes.result import Floats, Mark, PlaneKind
+from diag.landscapes.result import Mark, Outline
 from diag.landscapes.space import Flat, Space, Through
 
 if TYPE_CHECKING:
@@ -28,21 +28,11 @@ TRAIL_BEYOND = 0.15
 """How much of its extent a trail's plane goes beyond the trail."""
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """A plane to be taken: its vectors, its grid and what is drawn on it."""
+@dataclass(frozen=True, kw_only=True)
+class Sheet(Outline):
+    """A plane to be taken."""
 
-    kind: PlaneKind
     vectors: Flat | Through
-    alpha: Floats
-    beta: Floats
-    marks: tuple[Mark, ...]
-    axes: tuple[str, str]
-    lengths: tuple[float, float]
-    angle: float
-    explained: tuple[float, float] | None = None
-    third: FileRef | None = None
-    trail: tuple[FileRef, ...] = ()
 
 
 def through_three(a: Tensor, b: Tensor, c: Tensor, third: FileRef, steps: int = STEPS) -> Sheet:
@@ -50,10 +40,8 @@ def through_three(a: Tensor, b: Tensor, c: Tensor, third: FileRef, steps: int = 
     grid = np.linspace(THREE_FROM, THREE_TO, steps)
     marks = (Mark("A", 0.0, 0.0, 0.0), Mark("B", 1.0, 0.0, 0.0), Mark("C", 0.0, 1.0, 0.0))
     lengths = _norm(b - a), _norm(c - a)
-    vectors = Through(a, b, c)
-    return Sheet(
-        "three", vectors, grid, grid, marks, ("B − A", "C − A"), lengths, _angle(b - a, c - a), third=third
-    )
+    axes, angle = ("B − A", "C − A"), _angle(b - a, c - a)
+    return Sheet("three", grid, grid, marks, axes, lengths, angle, third=third, vectors=Through(a, b, c))
 
 
 def at_random(space: Space, a: Tensor, seed: int, steps: int = STEPS) -> Sheet:
@@ -63,7 +51,7 @@ def at_random(space: Space, a: Tensor, seed: int, steps: int = STEPS) -> Sheet:
     marks = (Mark("A", 0.0, 0.0, 0.0),)
     axes = ("a random direction", "another random direction")
     lengths = _norm(u), _norm(v)
-    return Sheet("random", Flat(a, u, v), grid, grid, marks, axes, lengths, _angle(u, v))
+    return Sheet("random", grid, grid, marks, axes, lengths, _angle(u, v), vectors=Flat(a, u, v))
 
 
 def random_direction(space: Space, at: Tensor, seed: Sequence[int]) -> Tensor:
@@ -110,17 +98,18 @@ def along_trail(
     share = power / power.sum()
     axes = ("first principal component", "second principal component")
     explained = float(share[0]), float(share[1])
+    vectors, lengths = Flat(origin, u, v), (1.0, 1.0)
     return Sheet(
         "trail",
-        Flat(origin, u, v),
         grids[0],
         grids[1],
         tuple(marks),
         axes,
-        (1.0, 1.0),
+        lengths,
         90.0,
         explained,
         trail=files,
+        vectors=vectors,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,7 +37,7 @@ class Space:
         return sum(self._sizes())
 
     def _sizes(self) -> list[int]:
-        return [_count(shape) for shape in self.shapes.values()]
+        return [math.prod(shape) for shape in self.shapes.values()]
 
     def pack(self, parameters: Parameters) -> Tensor:
         """The vector (P,) of the moving parameters."""
@@ -54,13 +55,6 @@ class Space:
         parts = torch.split(vectors, self._sizes(), dim=1)
         moving = {n: p.reshape(k, *shape) for (n, shape), p in zip(self.shapes.items(), parts, strict=True)}
         return {**{n: t.expand(k, *t.shape) for n, t in self.fixed.items()}, **moving}
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    count = 1
-    for side in shape:
-        count *= side
-    return count
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,8 +24,6 @@ from trainers.checkpoint import CheckpointError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-HELD = "held at A's values, though the others' differ"
 
 EVERYTHING = "all"
 """``move`` every parameter, equal ones too."""
@@ -59,6 +58,7 @@ class System:
         one, other = (self.pair.batch(self.headline, samples, s) for s in (seed, seed + 1))
         return one.batch is other.batch
 
+    @cached_property
     def paired(self) -> tuple[dict[str, Tensor], Any]:
         """Observations of the same states, {task: (n, *shape)}, and their groups."""
         pairs = self.pair.paired_observations(None, 0)
@@ -85,7 +85,7 @@ def system_of(
     pair = require(first, "tasks", first.tasks)
     for subject, parameters in zip(subjects[1:], sets[1:], strict=True):
         _same_system(first, sets[0], subject, parameters, pair, objective)
-    moving, words = _moving(sets, move)
+    moving, equal, held = _moving(sets, move)
     place = _checked(device or str(next(iter(sets[0].values())).device))
     sets = tuple({n: t.to(place) for n, t in s.items()} for s in sets)
     space = Space.of(sets[0], moving)
@@ -106,10 +106,8 @@ def system_of(
         names,
         headline,
         tuple(dict.fromkeys(_component(name) for name in moving)),
-        tuple(words + _held(objective)),
-        tuple(
-            _warnings(subjects, sets) + [f"{one}: B's losses are not its own" for one in words if HELD in one]
-        ),
+        tuple(equal + held + list(getattr(objective, "pinned", ()))),
+        tuple(_warnings(subjects, sets) + [f"{words}: B's losses are not its own" for words in held]),
         str(place),
     )
 
@@ -123,7 +121,7 @@ def reference_of(system: System, base: Any) -> tuple[str, Floats]:
     chosen, words = _base_of(system, base), "the base's"
     if chosen is None:
         chosen, words = system.subjects[1], "B's"
-    observations, _ = system.paired()
+    observations, _ = system.paired
     encoder = require(chosen, "encoder", chosen.encoder)
     parameters = require(chosen, "parameters", chosen.parameters)
     task = require(chosen, "task", chosen.task)
@@ -144,7 +142,7 @@ def _base_of(system: System, base: Any) -> Subject | None:
         if subject.made_from is None and subject.identity is not None:
             return subject
     for subject in system.subjects[:2]:
-        if subject.base_path is None or not os.path.exists(subject.base_path):  # noqa: PTH110
+        if subject.base_path is None or not Path(subject.base_path).exists():
             continue
         try:
             found = opened(subject.base_path, "base")
@@ -187,8 +185,8 @@ def _component(name: str) -> str:
     return name.partition("/")[0]
 
 
-def _moving(sets: Sequence[Parameters], move: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """The names of the moving parameters, and in words what is held."""
+def _moving(sets: Sequence[Parameters], move: Sequence[str] | None) -> tuple[list[str], list[str], list[str]]:
+    """The names of the moving parameters; in words what is equal, and what is held though it differs."""
     first = sets[0]
     floating = [n for n, t in first.items() if t.is_floating_point()]
     if not floating:
@@ -197,7 +195,7 @@ def _moving(sets: Sequence[Parameters], move: Sequence[str] | None) -> tuple[lis
     if move is None:
         chosen = differ or floating
         equal = dict.fromkeys(_component(n) for n in floating if n not in chosen)
-        return chosen, [f"{', '.join(equal)}: equal in all checkpoints"] if equal else []
+        return chosen, [f"{', '.join(equal)}: equal in all checkpoints"] if equal else [], []
     chosen = []
     for wanted in move:
         some = [n for n in floating if wanted in (EVERYTHING, _component(n), n) or n.startswith(f"{wanted}/")]
@@ -206,13 +204,8 @@ def _moving(sets: Sequence[Parameters], move: Sequence[str] | None) -> tuple[lis
             raise LandscapeError(f"found no component {wanted!r} to move, expected {EVERYTHING}, {known}")
         chosen += [n for n in some if n not in chosen]
     held = dict.fromkeys(_component(n) for n in differ if n not in chosen)
-    words = [f"{', '.join(held)}: {HELD}"] if held else []
-    return [n for n in floating if n in chosen], words
-
-
-def _held(objective: Objective) -> list[str]:
-    """What the objective itself says that it holds."""
-    return list(getattr(objective, "pinned", ()))
+    words = [f"{', '.join(held)}: held at A's values, though the others' differ"] if held else []
+    return [n for n in floating if n in chosen], [], words
 
 
 def _checked(device: str) -> torch.device:
@@ -237,8 +230,8 @@ def _same_system(
     for name in two:
         if name not in one:
             raise SubjectError(other.path, f"a tensor {name}", f"only the components of {first.path}")
-    if require(other, "tasks", other.tasks).name != pair.name:
-        name = require(other, "tasks", other.tasks).name
+    name = require(other, "tasks", other.tasks).name
+    if name != pair.name:
         raise SubjectError(
             other.path, f"other data or another world: {name}", f"those of {first.path}: {pair.name}"
         )
