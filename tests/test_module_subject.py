@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import diag
 from diag.landscapes.space import Space, Straight
 from diag.landscapes.symmetry import Units
 from diag.sources.module import ROWS, ModuleObjective, from_module
@@ -425,3 +426,19 @@ def test_other_data_are_another_task() -> None:
     given = [from_module(modules[0], squared, (batch[0], batch[1] + i)).tasks for i in (0, 1, 0)]
     first, second, third = (tasks.name for tasks in given if tasks is not None)
     assert first == third != second
+
+
+class Named(NamedTuple):
+    x: Tensor
+    y: Tensor
+
+
+def test_a_named_tuple_stays_one_all_the_way() -> None:
+    """The landscape moves the batch to its device by the same code that the subject read it with."""
+    batch = Named(torch.randn(30, 3), torch.zeros(30, 2))
+
+    def losses(model: Any, given: Named) -> dict[str, Tensor]:
+        return {"error": (model(given.x) - given.y).square().mean(1)}
+
+    a, b = (from_module(nn.Linear(3, 2), losses, batch, name=name) for name in "ab")
+    assert diag.landscape(a, b, points=3, quick=True).samples == 30

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from diag.batches import stacked, to_device
 from diag.landscapes.heights import Draws, barrier
 from diag.landscapes.result import TOTAL, Floats, Route
 from diag.landscapes.space import Space
@@ -80,15 +81,6 @@ class Data:
         )
 
 
-def to_device(batch: Any, device: str) -> Any:
-    """A tensor, or tuples, lists and mappings of what has ``.to``, on a device."""
-    if isinstance(batch, Mapping):
-        return {name: to_device(part, device) for name, part in batch.items()}
-    if isinstance(batch, tuple | list):
-        return type(batch)(to_device(part, device) for part in batch)
-    return batch.to(device) if hasattr(batch, "to") else batch
-
-
 @contextmanager
 def differentiable(device: str) -> Iterator[None]:
     """On CUDA, without the kernels for recurrent layers that know no gradients in evaluation mode."""
@@ -102,19 +94,15 @@ def differentiable(device: str) -> Iterator[None]:
 def on_route(objective: Objective, space: Space, path: Vectors, batch: Any) -> Evaluate:
     """The losses of a batch at coordinates of ``path``; one coordinate alone is evaluated as it stands."""
 
-    stacked = objective if isinstance(objective, StackedObjective) else None
+    many = objective if isinstance(objective, StackedObjective) else None
 
     def losses(at: Tensor) -> Mapping[str, Tensor]:
         vectors = path(at)
-        if len(vectors) > 1 and stacked is not None:
-            return stacked.losses_many(space.many(vectors), batch)
-        return _stacked([objective.losses(space.one(vector), batch) for vector in vectors])
+        if len(vectors) > 1 and many is not None:
+            return many.losses_many(space.many(vectors), batch)
+        return stacked([objective.losses(space.one(vector), batch) for vector in vectors])
 
-    return Evaluate(losses, 1 if stacked is None else stacked.at_once)
-
-
-def _stacked(each: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    return {term: torch.stack([found[term] for found in each]) for term in each[0]}
+    return Evaluate(losses, 1 if many is None else many.at_once)
 
 
 def between_embeddings(
@@ -128,7 +116,7 @@ def between_embeddings(
     a, b = (objective.embeddings(parameters, batch) for parameters in ends)
 
     def losses(at: Tensor) -> Mapping[str, Tensor]:
-        return _stacked(
+        return stacked(
             [
                 objective.losses_at(space.one(vector), torch.lerp(a, b, float(t)), batch)
                 for t, vector in zip(at, path(at), strict=True)

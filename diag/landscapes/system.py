@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 import probes
+from diag.batches import to_device
 from diag.landscapes import LandscapeError
-from diag.landscapes.evaluate import Data, to_device
+from diag.landscapes.evaluate import Data
 from diag.landscapes.result import Floats
 from diag.landscapes.space import Space
 from diag.result import FileRef

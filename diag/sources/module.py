@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.overrides import TorchFunctionMode
 
+from diag.batches import each_tensor, rows_in, some_rows, stacked, tensors_in
 from diag.landscapes.symmetry import SymmetryError, check
 from diag.subject import Pairs, Parameters, Sampled, Subject, SubjectError, Task
 from trainers.checkpoint import identity_of
@@ -123,8 +124,8 @@ def from_module(
     if not moving:
         raise SubjectError(name, "no floating parameters that move", "a module with some")
     parameters = {n: own[full].clone() for n, full in moving.items()}
-    batch = _each_tensor(batch, lambda t: t.detach().to(device))
-    rows = _rows(batch, name)
+    batch = each_tensor(batch, lambda t: t.detach().to(device))
+    rows = rows_in(batch, name)
     labels = np.arange(rows) if groups is None else _labels(groups, rows, name)
     evaluation = _Evaluation(name, module, losses, moving)
     with torch.inference_mode():
@@ -170,14 +171,14 @@ class Given:
 
     def __init__(self, task: Task, batch: Any, groups: NDArray[np.int64]) -> None:
         digest = hashlib.sha256(groups.tobytes())
-        for tensor in _tensors_in(batch):
+        for tensor in tensors_in(batch):
             digest.update(identity_of({"": tensor}).encode())
         self.name = f"{len(groups)} given samples {digest.hexdigest()[:8]}"
         self._task, self._batch, self._groups = task, batch, groups
 
     def paired_observations(self, n: int | None, seed: int) -> Pairs:
         """The batch's first tensor, of one task alone."""
-        return Pairs({self._task: _tensors_in(self._batch)[0][:n]}, self._groups[:n])
+        return Pairs({self._task: tensors_in(self._batch)[0][:n]}, self._groups[:n])
 
     def batch(self, task: Task, n: int, seed: int) -> Sampled:
         return Sampled(self._batch, self._groups)
@@ -228,7 +229,7 @@ class ModuleObjective:
             except UNABLE:
                 self._agreed = False
             self._ways = self._ways[1:]
-        return _stacked([self.losses(one, batch) for one in _unstacked(parameters)])
+        return stacked([self.losses(one, batch) for one in _unstacked(parameters)])
 
     def _quickly(self, parameters: Stacked, batch: Any) -> dict[str, Tensor]:
         with nullcontext() if torch.is_grad_enabled() else torch.inference_mode():
@@ -236,10 +237,10 @@ class ModuleObjective:
 
     def _side_by_side(self, parameters: Stacked, batch: Any) -> dict[str, Tensor]:
         """Several points in one call, their matrix products batched."""
-        points = min(POINTS, ROWS // _rows(batch, self._evaluation.path))
+        points = min(POINTS, ROWS // rows_in(batch, self._evaluation.path))
         if points < LEAST_POINTS:
             with _quick_tanh():
-                return _stacked([self._evaluation.at(one, batch) for one in _unstacked(parameters)])
+                return stacked([self._evaluation.at(one, batch) for one in _unstacked(parameters)])
         together = vmap(lambda one: self._evaluation.at(one, batch))
         starts = range(0, _count(parameters), points)
         with _quick_tanh():
@@ -265,7 +266,7 @@ class ModuleObjective:
         parts = _parts(batch) if self._parted else [batch]
         with _quick_tanh():
             found = [[self._evaluation.at(one, part) for part in parts] for one in points]
-        return _stacked([{t: torch.cat([part[t] for part in one]) for t in one[0]} for one in found])
+        return stacked([{t: torch.cat([part[t] for part in one]) for t in one[0]} for one in found])
 
     def _agrees(self, found: Mapping[str, Tensor], parameters: Stacked, batch: Any) -> bool:
         """Whether the first point's losses are the plain way's, to rounding.
@@ -273,10 +274,10 @@ class ModuleObjective:
         Where the batch was parted, for rows across two parts: losses that read other rows show there.
         """
         size = _part_rows(batch)
-        parted = self._parted and self._convolves and size < _rows(batch, self._evaluation.path)
+        parted = self._parted and self._convolves and size < rows_in(batch, self._evaluation.path)
         rows = slice(size // 2, size // 2 + size) if parted else slice(None)
         with torch.no_grad():
-            plain = self.losses(next(_unstacked(parameters)), _some_rows(batch, rows))
+            plain = self.losses(next(_unstacked(parameters)), some_rows(batch, rows))
             return all(_near(found[term][0, rows], plain[term]) for term in plain)
 
 
@@ -355,7 +356,7 @@ class _Evaluation(nn.Module):
 
     def at(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
         """Per-sample losses {term: (n,)} with these parameters in place of the module's."""
-        rows = _rows(batch, self.path)
+        rows = rows_in(batch, self.path)
         if _device(parameters) != self._device:  # what is held follows
             self._settle(_device(parameters))
         given = dict(self._own_buffers)
@@ -471,52 +472,15 @@ def _labels(groups: ArrayLike, rows: int, name: str) -> NDArray[np.int64]:
 # --- Batches ----------------------------------------------------------------------------------------------
 
 
-def _each_tensor(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The batch with every tensor in it changed."""
-    if isinstance(batch, Tensor):
-        return change(batch)
-    if isinstance(batch, Mapping):
-        return {key: _each_tensor(part, change) for key, part in batch.items()}
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(_each_tensor(part, change) for part in batch))
-    if isinstance(batch, tuple | list):
-        return type(batch)(_each_tensor(part, change) for part in batch)
-    return batch
-
-
-def _tensors_in(batch: Any) -> list[Tensor]:
-    found: list[Tensor] = []
-
-    def keep(tensor: Tensor) -> Tensor:
-        found.append(tensor)
-        return tensor
-
-    _each_tensor(batch, keep)
-    return found
-
-
-def _rows(batch: Any, name: str) -> int:
-    """n, which all tensors of a batch share."""
-    lengths = [len(t) if t.ndim else 0 for t in _tensors_in(batch)]
-    if not lengths or min(lengths) != max(lengths) or lengths[0] == 0:
-        found = f"a batch of {lengths} rows" if lengths else f"no tensor in a batch of {type(batch).__name__}"
-        raise SubjectError(name, found, "tensors with the same n samples in each")
-    return lengths[0]
-
-
 def _part_rows(batch: Any) -> int:
     """So many rows that they stay in cache."""
-    tensors = _tensors_in(batch)
+    tensors = tensors_in(batch)
     return max(LEAST_ROWS, PART_BYTES * len(tensors[0]) // max(1, *(t.nbytes for t in tensors)))
 
 
 def _parts(batch: Any) -> list[Any]:
-    size, rows = _part_rows(batch), len(_tensors_in(batch)[0])
-    return [_some_rows(batch, slice(start, start + size)) for start in range(0, rows, size)]
-
-
-def _some_rows(batch: Any, rows: slice) -> Any:
-    return _each_tensor(batch, lambda t: t[rows])
+    size, rows = _part_rows(batch), len(tensors_in(batch)[0])
+    return [some_rows(batch, slice(start, start + size)) for start in range(0, rows, size)]
 
 
 # --- Stacks -----------------------------------------------------------------------------------------------
@@ -533,10 +497,6 @@ def _count(parameters: Stacked) -> int:
 def _unstacked(parameters: Stacked) -> Iterator[dict[str, Tensor]]:
     for index in range(_count(parameters)):
         yield {name: tensor[index] for name, tensor in parameters.items()}
-
-
-def _stacked(points: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    return {term: torch.stack([point[term] for point in points]) for term in points[0]}
 
 
 def _near(one: Tensor, other: Tensor) -> bool:

@@ -1,0 +1,58 @@
+"""Batches of whatever shape: tensors in tuples, lists and mappings, handled alike by all that touch them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diag.subject import SubjectError
+
+
+def each_part(batch: Any, change: Callable[[Any], Any]) -> Any:
+    """The batch with everything in its tuples, lists and mappings changed."""
+    if isinstance(batch, Mapping):
+        return {key: each_part(part, change) for key, part in batch.items()}
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(each_part(part, change) for part in batch))
+    if isinstance(batch, tuple | list):
+        return type(batch)(each_part(part, change) for part in batch)
+    return change(batch)
+
+
+def each_tensor(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The batch with every tensor in it changed, and all else as it is."""
+    return each_part(batch, lambda part: change(part) if isinstance(part, Tensor) else part)
+
+
+def to_device(batch: Any, device: str) -> Any:
+    """The batch with all that has ``.to`` on a device."""
+    return each_part(batch, lambda part: part.to(device) if hasattr(part, "to") else part)
+
+
+def tensors_in(batch: Any) -> list[Tensor]:
+    """Its tensors, in order."""
+    found: list[Tensor] = []
+    each_part(batch, lambda part: found.append(part) if isinstance(part, Tensor) else None)
+    return found
+
+
+def rows_in(batch: Any, name: str) -> int:
+    """n, which all tensors of a batch share; raises SubjectError, about ``name``, where they do not."""
+    lengths = [len(t) if t.ndim else 0 for t in tensors_in(batch)]
+    if not lengths or min(lengths) != max(lengths) or lengths[0] == 0:
+        found = f"a batch of {lengths} rows" if lengths else f"no tensor in a batch of {type(batch).__name__}"
+        raise SubjectError(name, found, "tensors with the same n samples in each")
+    return lengths[0]
+
+
+def some_rows(batch: Any, rows: slice) -> Any:
+    """The same rows of every tensor."""
+    return each_tensor(batch, lambda t: t[rows])
+
+
+def stacked(points: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Losses {term: (n,)} of k points as {term: (k, n)}."""
+    return {term: torch.stack([point[term] for point in points]) for term in points[0]}
