@@ -19,6 +19,7 @@ _BAD_INPUT = {
     "diag._answer": ("UsageError",),
     "diag.subject": ("SubjectError",),
     "diag.landscapes": ("LandscapeError",),
+    "diag.studies": ("StudyError",),
     "diag.landscapes.symmetry": ("SymmetryError",),
     "diag.landscapes.point": ("SharpnessError",),
     "probes": ("ProbeError",),

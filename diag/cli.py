@@ -28,6 +28,7 @@ from diag._options import (
     Verbose,
 )
 from diag._progress import progress_bar
+from diag._studying import study_app
 from diag._training import train_app, transfer
 
 app = typer.Typer(
@@ -50,6 +51,7 @@ app = typer.Typer(
     """,
 )
 app.add_typer(train_app, name="train")
+app.add_typer(study_app, name="study")
 
 
 def _version(asked: bool) -> None:

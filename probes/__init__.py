@@ -12,7 +12,7 @@ from probes._clusters import ClusterEvents, cluster_events
 from probes._collapse import Collapse, collapse, effective_rank
 from probes._distance import Distance, cosine, l2, nearest_own
 from probes._linear import LinearProbe, linear_probe
-from probes._maps import RUNGS, Map, Rung, fit
+from probes._maps import RUNGS, SHIFTED, Map, Rung, fit
 from probes._measure import Measure, ProbeError, as_matrix, drop_nonfinite, finite_rows
 from probes._neighbours import NEIGHBOURS, knn_overlap
 from probes._nulls import Independence, Null, independence
@@ -32,6 +32,7 @@ __all__ = [
     "NEIGHBOURS",
     "ROWS",
     "RUNGS",
+    "SHIFTED",
     "UNTURNED",
     "ClusterEvents",
     "Collapse",

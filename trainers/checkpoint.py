@@ -134,10 +134,15 @@ def _encode(words: dict[str, str], tensors: Mapping[str, Tensor]) -> bytes:
     return bytes(safetensors.torch.save(plain, metadata=words))
 
 
-def read(path: str | os.PathLike[str]) -> Checkpoint:
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes; raises OSError."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def read(path: str | os.PathLike[str], finite: bool = True) -> Checkpoint:
     """Read a checkpoint; raises :class:`CheckpointError` for anything that is not one.
 
-    Weights that are not finite are refused: every number computed from them would be undefined.
+    Weights that are not ``finite`` are refused: every number computed from them would be undefined.
     """
     words, tensors, content = _decode(path)
     if _KEY not in words:
@@ -149,7 +154,7 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
         if tensor.dtype not in DTYPES:
             found = f"{name} of type {str(tensor.dtype).removeprefix('torch.')}"
             raise CheckpointError(path, found, "weights of an ordinary floating-point type")
-    bad = sum(int((~torch.isfinite(t)).sum()) for t in tensors.values())
+    bad = sum(int((~torch.isfinite(t)).sum()) for t in tensors.values()) if finite else 0
     if bad:
         where = next(name for name, t in tensors.items() if not torch.isfinite(t).all())
         raise CheckpointError(path, f"{bad} non-finite weights (first in {where})", "finite weights")

@@ -113,12 +113,9 @@ def run_all(
                             left = {worker.key: items[worker.key], **left}
                         case "lost":
                             failures.append(RunError(f"{worker.key}: its process was lost {value}"))
-                        case "refused":
-                            idle.append(worker)
-                            failures.append(RunError(value))
                         case _:
                             idle.append(worker)
-                            failures.append(RuntimeError(value))
+                            failures.append(failure(kind, value))
                     workers.remove(worker)
         finally:
             for worker in workers + idle:
@@ -128,6 +125,25 @@ def run_all(
     if failures:
         raise failures[0]
     return not stop()
+
+
+def attempt(work: Work, item: Any, tell: Callable[[Any], None], stopped: Stopped) -> tuple[str, Any]:
+    """Do one item where its worker is: ``done``, or what went wrong in words that can travel."""
+    try:
+        work(item, tell, stopped)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return "refused", f"{place}{error.strerror or error}"
+    except ValueError as error:
+        return "refused", str(error)
+    except Exception:
+        return "broken", traceback.format_exc()
+    return "done", None
+
+
+def failure(kind: str, value: Any) -> Exception:
+    """What to raise for a ``refused`` or ``broken`` item."""
+    return RunError(value) if kind == "refused" else RuntimeError(value)
 
 
 def _given(worker: _Worker | None, key: str, work: Work, item: Any) -> _Worker:
@@ -195,14 +211,4 @@ def _serve(pipe: Connection) -> None:
         if message == "stop":
             return
         work, item = message
-        try:
-            work(item, lambda value: say("told", value), stopped)
-        except OSError as error:
-            place = f"{error.filename}: " if error.filename else ""
-            say("refused", f"{place}{error.strerror or error}")
-        except ValueError as error:
-            say("refused", str(error))
-        except Exception:
-            say("broken", traceback.format_exc())
-        else:
-            say("done", None)
+        say(*attempt(work, item, lambda value: say("told", value), stopped))

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,10 @@ class Run:
     def path(self, seed: int) -> Path:
         """Where a seed's checkpoint goes."""
         return Path(self.out) / f"seed{seed}.safetensors"
+
+    def early_path(self, seed: int, step: int) -> Path:
+        """Where the checkpoint goes that ``keep`` keeps of a seed on its way."""
+        return self.path(seed).with_suffix(f".step{step}.safetensors")
 
     def is_finite(self, seed: int) -> bool:
         """Whether the seed's checkpoint holds weights that can be used."""
@@ -230,7 +236,7 @@ def _resumed(run: Run, seed: int, base: files.Checkpoint | None, agent: CRAR) ->
             found, expected = f"a run with other {field_name}", f"the same {field_name} to resume"
             raise files.CheckpointError(name, found, expected)
     if path.exists():
-        saved = files.read(path)
+        saved = files.read(path, finite=False)
         if saved.identity != state["identity"] and saved.header.step >= state["step"]:
             raise files.CheckpointError(path, "weights changed since its run wrote them", "the run's own")
     curves, counts = state.get("curves"), state.get("counts")
@@ -264,10 +270,12 @@ def train_members(
     members: Sequence[Member],
     progress: Callable[[int], None],
     stopped: Callable[[], bool],
+    save_seconds: float = inf,
 ) -> None:
     """Train ``members`` (all at one step) as one stack until done or ``stopped()``, saving as it goes.
 
-    ``progress`` is told the number of seed-updates done since it was last called.
+    ``progress`` is told the number of seed-updates done since it was last called. Beside every
+    ``save_every`` updates, members are saved when ``save_seconds`` have passed since they last were.
     """
     torch.set_num_threads(1)
     the_world: FiniteWorld = world(run.settings.world)
@@ -288,13 +296,15 @@ def train_members(
     _restore(trainer, members)
 
     def save() -> None:
+        nonlocal saved
+        saved = monotonic()
         if trainer.step == run.phase.updates:
             _log(trainer, members)
         for index, member in enumerate(members):
             _take(trainer, index, member)
             _save(run, member, base)
 
-    phase, told = run.phase, trainer.step
+    phase, told, saved = run.phase, trainer.step, monotonic()
     while trainer.step < phase.updates and not stopped():
         trainer.update()
         if trainer.step % phase.log_every == 0:
@@ -302,13 +312,15 @@ def train_members(
         if trainer.step in run.keep:
             for index, member in enumerate(members):
                 kept = replace(member, parameters=trainer.stack.member(index), step=trainer.step)
-                path = run.path(member.seed).with_suffix(f".step{trainer.step}.safetensors")
+                path = run.early_path(member.seed, trainer.step)
                 files.save(path, _header(run, kept, base), kept.parameters)
         if trainer.step % phase.save_every == 0 and trainer.step < phase.updates:
             save()
         if trainer.step % 20 == 0:
             progress((trainer.step - told) * len(members))
             told = trainer.step
+            if monotonic() - saved > save_seconds:
+                save()
     save()
     progress((trainer.step - told) * len(members))
 

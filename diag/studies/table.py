@@ -20,9 +20,9 @@ column                type      what
 ``path``              str       the checkpoint, relative to the study's folder
 ``sha256``            str       its hash
 ``finite``            bool      whether its weights are; where not, all that follows is missing
-``states``            int64     states of the world
-``success_states``    int64     so many must lie nearest to their own base state
-``own_states``        float64   so many do (missing for bases)
+``states``            float64   states of the world (missing for bases, as all that compares)
+``success_states``    float64    so many must lie nearest to their own base state
+``own_states``        float64   so many do
 ``succeeded``         boolean   whether those are enough
 ``relation``          str|None  the verdict's relation; None: undecided
 ``status``            str|None  the verdict's status
@@ -47,8 +47,84 @@ over the updates since the point before).
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from diag.studies import StudyError
+from probes import RUNGS, SHIFTED
+from trainers.checkpoint import write_atomically
+
 KEY = ("variant", "phase", "plan", "base_seed", "seed", "step")
 """What tells rows of ``results`` apart."""
 
 CELL = ("variant", "plan", "base_seed")
 """What tells the cells of the final table apart: transfers of one base under one plan."""
+
+CURVE_KEY = (*KEY[:-1], "update", "term")
+"""What tells rows of ``curves`` apart."""
+
+COLUMNS = (
+    *KEY,
+    *("updates", "final", "path", "sha256", "finite"),
+    *("states", "success_states", "own_states", "succeeded", "relation", "status", "axes", "agreement"),
+    *("l2", "l2_relative", "flip"),
+    *(f"r2_{rung}" for rung in RUNGS),
+    *(f"r2_shifted_{rung}" for rung in SHIFTED),
+    *("variance_ratio", "loss_total", "gradient_norm", "mended_loss", "mended_escape"),
+)
+"""The columns of ``results``, but for the loss terms, which follow."""
+
+_TEXT = ("variant", "phase", "plan", "path", "sha256", "relation", "status", "axes")
+_WHOLE = ("base_seed", "seed", "step", "updates")
+
+
+def frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of ``results`` as a frame of the documented types, missing columns filled."""
+    table = pd.DataFrame(list(rows))
+    for column in COLUMNS:
+        if column not in table:
+            table[column] = None
+        kind = (
+            "object"
+            if column in _TEXT
+            else "int64"
+            if column in _WHOLE
+            else "bool"
+            if column in ("final", "finite")
+            else "boolean"
+            if column == "succeeded"
+            else "float64"
+        )
+        table[column] = table[column].astype(kind)
+    return table[[*COLUMNS, *sorted(set(table) - set(COLUMNS))]]
+
+
+def write_part(folder: Path, name: str, table: pd.DataFrame) -> None:
+    """One part file, whole or not at all; raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()
+    table.to_parquet(content, index=False)
+    write_atomically(folder / f"{name}.parquet", content.getvalue())
+
+
+def read_parts(folder: Path, key: Sequence[str]) -> pd.DataFrame:
+    """All part files of a folder, the later part's row where a key stands in two; raises StudyError."""
+    parts = sorted(folder.glob("*.parquet"), key=lambda p: (p.stat().st_mtime_ns, p.name))
+    tables = []
+    for part in parts:
+        try:
+            table = pd.read_parquet(part)
+        except (OSError, ValueError) as error:
+            words = " ".join(str(error).split())
+            raise StudyError(f"{part}: found no Parquet file of a study ({words}); delete it") from None
+        missing = [column for column in key if column not in table]
+        if missing:
+            raise StudyError(f"{part}: found no column {missing[0]!r}, expected a part of a study; delete it")
+        tables.append(table)
+    if not tables:
+        return pd.DataFrame(columns=list(key))
+    return pd.concat(tables, ignore_index=True).drop_duplicates(list(key), keep="last", ignore_index=True)

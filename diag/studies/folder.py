@@ -1,0 +1,174 @@
+"""A study's folder: which study it holds, what is done in it, and who is at work there."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from diag.studies import StudyError
+from diag.studies.study import Study
+from diag.studies.table import CURVE_KEY, KEY, read_parts
+from trainers import checkpoint as files
+from trainers.plan import PlanError
+from trainers.settings import SettingsError
+
+FORMAT = 1
+
+STUDY, SESSIONS = "study.json", "sessions.json"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where a study is kept."""
+
+    root: Path
+
+    def study(self) -> Study:
+        """The study that it holds; raises :class:`StudyError`."""
+        path = self.root / STUDY
+        try:
+            tree = json.loads(path.read_text("utf-8"))
+            if tree["format"] != FORMAT:
+                raise StudyError(f"{path}: found format {tree['format']!r}, expected {FORMAT}")
+            return Study.from_tree(tree["study"])
+        except FileNotFoundError:
+            raise StudyError(f"{self.root}: found no {STUDY}, expected a folder of diag study run") from None
+        except OSError as error:
+            raise StudyError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        except StudyError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError, SettingsError, PlanError) as error:
+            words = " ".join(str(error).split())
+            raise StudyError(f"{path}: found no study of this version ({words})") from None
+
+    def claim(self, study: Study) -> Study:
+        """Make it the study's folder, or check that it is; what is kept is the union of all that was run.
+
+        Seeds, plans and variants may be added later, since no cell depends on another; what is the same
+        must stay the same.
+        """
+        path = self.root / STUDY
+        if not path.exists():
+            if self.root.is_dir() and any(p.name != LOCK for p in self.root.iterdir()):
+                found = "other files and no study.json"
+                raise StudyError(f"{self.root}: found {found}, expected an empty folder or a study's own")
+            self._keep(study)
+            return study
+        before = self.study()
+        for key in ("name", "keep"):
+            old, new = before.to_tree()[key], study.to_tree()[key]
+            if old != new:
+                raise StudyError(f"{self.root}: found a study of {key} {_short(old)}, expected {_short(new)}")
+        merged = _merged(self.root, before, study)
+        if merged != before:
+            self._keep(merged)
+        return merged
+
+    def _keep(self, study: Study) -> None:
+        content = json.dumps({"format": FORMAT, "study": study.to_tree()}, indent=1)
+        files.write_atomically(self.root / STUDY, content.encode())
+
+    def results(self) -> pd.DataFrame:
+        """Every row of ``results``; raises :class:`StudyError`."""
+        return read_parts(self.root / "results", KEY)
+
+    def curves(self) -> pd.DataFrame:
+        """Every row of ``curves``; raises :class:`StudyError`."""
+        return read_parts(self.root / "curves", CURVE_KEY)
+
+    def done(self) -> set[tuple[str, str, str, int, int]]:
+        """What is trained, measured and untouched since: (variant, phase, plan, base seed, seed).
+
+        A checkpoint that is gone is done again; one that was changed raises :class:`StudyError`.
+        """
+        results = self.results()
+        if results.empty:
+            return set()
+        found = set()
+        for row in results[results["final"]].to_dict("records"):
+            path = self.root / row["path"]
+            if row["path"] and not path.exists():
+                continue
+            if row["path"] and files.file_sha256(path) != row["sha256"]:
+                raise StudyError(
+                    f"{path}: found a checkpoint that was changed since its study trained it, expected "
+                    f"SHA-256 {row['sha256'][:12]}…; delete it to have it trained again"
+                )
+            found.add((row["variant"], row["phase"], row["plan"], row["base_seed"], row["seed"]))
+        return found
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """What was done here when, one entry a command that ended by itself."""
+        try:
+            found = json.loads((self.root / SESSIONS).read_text("utf-8"))
+        except (OSError, ValueError):
+            return []
+        return found if isinstance(found, list) else []
+
+    def add_session(self, session: Mapping[str, Any]) -> None:
+        content = json.dumps([*self.sessions(), session], indent=1)
+        files.write_atomically(self.root / SESSIONS, content.encode())
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other commands from running a study here meanwhile; raises :class:`StudyError`."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = (self.root / LOCK).open("w")
+        except OSError as error:
+            raise StudyError(f"{self.root}: cannot write there ({error.strerror or error})") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise StudyError(f"{self.root}: another command is running a study there") from None
+            yield
+
+
+LOCK = ".lock"
+
+
+def _merged(root: Path, before: Study, study: Study) -> Study:
+    variants = {v.name: v for v in before.variants}
+    for variant in study.variants:
+        old = variants.get(variant.name)
+        if old is None:
+            variants[variant.name] = variant
+            continue
+        _same(root, f"variant {variant.name!r}", old.to_tree()["settings"], variant.to_tree()["settings"])
+        plans = {p.name: p for p in old.plans}
+        for plan in variant.plans:
+            if plan.name in plans:
+                _same(root, f"plan {plan.name!r}", plans[plan.name].to_tree(), plan.to_tree())
+            plans.setdefault(plan.name, plan)
+        variants[variant.name] = type(variant)(
+            variant.name,
+            variant.settings,
+            tuple(sorted({*old.bases, *variant.bases})),
+            tuple(sorted({*old.transfers, *variant.transfers})),
+            tuple(plans.values()),
+        )
+    return Study(before.name, study.about, before.keep, tuple(variants.values()))
+
+
+def _same(root: Path, what: str, old: Any, new: Any, place: str = "") -> None:
+    """Raise StudyError at the first place where two trees differ; saving and logging may."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(k for k in new if k not in old)]:
+            if key not in ("save_every", "preset"):
+                _same(root, what, old.get(key), new.get(key), f"{place}.{key}" if place else key)
+    elif old != new:
+        here = f"{what} with {place} = {_short(old)}"
+        raise StudyError(f"{root}: found another study, {here}; expected {_short(new)} (take another --out)")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,239 @@
+"""A study in pieces: stacks of seeds that one process trains, measures and writes down.
+
+A piece is done when its part files are written, and they are written last: one that was stopped anywhere
+goes on from its checkpoints. What is in a piece is of no consequence for the numbers, since a seed's weights
+do not depend on the seeds it is stacked with (on CUDA the library may choose its kernels by the size of the
+stack: there the last bits may differ between one way of parting a study and another).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+from platform import node
+from typing import Any
+
+import pandas as pd
+
+from diag.studies import StudyError
+from diag.studies.study import Study, Variant
+from diag.studies.table import frame, write_part
+from trainers import checkpoint as files
+from trainers.pool import Stopped
+from trainers.run import BASE_PLAN, Run, prepare, train_members
+
+STACK = {"separate": 8, "shared": 11, "summed": 11}
+"""Seeds in a stack on a CPU: more no longer fit its cache (benchmarks/training.py)."""
+
+STACK_ELSEWHERE = 64
+"""On an accelerator, where a stack of this many costs little more than one."""
+
+COST = {"separate": 4.0, "shared": 3.0, "summed": 1.0}
+"""What an update costs, in those of ``summed``: for the time that is left."""
+
+SAVE_SECONDS = 45.0
+"""Between saves: what a kill can cost."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stack of one cell's seeds, of bases where the run has no plan."""
+
+    root: str
+    variant: str
+    run: Run
+    """Its folder and its base are relative to ``root``."""
+    base_seed: int | None = None
+
+    @property
+    def key(self) -> str:
+        seeds = f"{self.run.seeds[0]}-{self.run.seeds[-1]}"
+        if self.run.plan is None:
+            return f"{self.variant}.base.seeds{seeds}"
+        return f"{self.variant}.{self.run.plan.name}.base{self.base_seed}.seeds{seeds}"
+
+    @property
+    def cost(self) -> float:
+        """Of one update of one seed."""
+        return COST[self.run.phase.algorithm]
+
+    def placed(self) -> Run:
+        """The run, with its folder and base where they are."""
+        root = Path(self.root)
+        base = None if self.run.base is None else str(root / self.run.base)
+        return replace(self.run, out=str(root / self.run.out), base=base)
+
+
+def base_path(variant: Variant, seed: int) -> str:
+    """A base's checkpoint, relative to the study's folder."""
+    return f"{variant.name}/base/seed{seed}.safetensors"
+
+
+Done = Callable[[str, str, str, int, int], bool]
+"""Of (variant, phase, plan, base seed, seed): whether it is trained and measured."""
+
+
+def pieces_of(
+    study: Study, root: str, done: Done, jobs: int, device: str
+) -> tuple[list[Piece], dict[str, list[str]]]:
+    """What is left to do, in a good order, and by key the pieces that each has to wait for."""
+    bases: list[Piece] = []
+    trained_in: dict[tuple[str, int], str] = {}
+    wanted: defaultdict[str, set[int]] = defaultdict(set)
+    for variant in study.variants:
+        wanted[study.base_of(variant).name].update(variant.bases)
+    owners = [v for v in study.variants if v.name in wanted]
+    for owner in owners:
+        todo = [s for s in sorted(wanted[owner.name]) if not done(owner.name, "base", "", s, s)]
+        settings = owner.settings
+        keep = study.steps(settings.train.updates)
+        run = Run(settings, (), f"{owner.name}/base", device=device, keep=keep)
+        for seeds in _stacks(todo, _size(settings.train.algorithm, device), ceil(jobs / len(owners))):
+            piece = Piece(root, owner.name, replace(run, seeds=seeds))
+            bases.append(piece)
+            trained_in |= {(owner.name, seed): piece.key for seed in seeds}
+    cells = [(v, p, b) for b in _in_turn(study) for v in study.variants if b in v.bases for p in v.plans]
+    transfers, after = [], {}
+    for variant, plan, base in cells:
+        owner = study.base_of(variant)
+        todo = [s for s in variant.transfers if not done(variant.name, "transfer", plan.name, base, s)]
+        settings = variant.settings
+        keep = study.steps(settings.transfer.updates)
+        out = f"{variant.name}/{plan.name}/base{base}"
+        run = Run(settings, (), out, plan, base_path(owner, base), device, keep)
+        for seeds in _stacks(todo, _size(settings.transfer.algorithm, device), ceil(jobs / len(cells))):
+            piece = Piece(root, variant.name, replace(run, seeds=seeds), base)
+            transfers.append(piece)
+            before = trained_in.get((owner.name, base))
+            after[piece.key] = [] if before is None else [before]
+    return [*bases, *transfers], after
+
+
+def _in_turn(study: Study) -> list[int]:
+    return sorted({base for variant in study.variants for base in variant.bases})
+
+
+def _size(algorithm: str, device: str) -> int:
+    return STACK[algorithm] if device == "cpu" else STACK_ELSEWHERE
+
+
+def _stacks(seeds: Sequence[int], size: int, at_least: int) -> Iterator[tuple[int, ...]]:
+    """The seeds in stacks as equal as can be, none over ``size``; ``at_least`` so many if they last."""
+    number = min(len(seeds), max(ceil(len(seeds) / size), at_least))
+    for i in range(number):
+        yield tuple(seeds[len(seeds) * i // number : len(seeds) * (i + 1) // number])
+
+
+def steps_of(run: Run) -> int:
+    """Updates that the run's checkpoints have behind them, over its seeds; unreadable ones have none."""
+    total = 0
+    for seed in run.seeds:
+        try:
+            total += min(files.read(run.path(seed), finite=False).header.step, run.phase.updates)
+        except files.CheckpointError:
+            continue
+    return total
+
+
+def work(piece: Piece, tell: Callable[[int], None], stopped: Stopped) -> None:
+    """Train what is left of a piece, measure it all, write it down; tells how many updates it has in all.
+
+    Returns early, with everything saved, once ``stopped()``; raises OSError or ValueError for what is wrong
+    with its files.
+    """
+    run = piece.placed()
+    if not Path(run.out).is_dir():
+        raise StudyError(
+            f"{run.out}: not seen from {node()}; a study's folder must be where all workers see it"
+        )
+    if run.base is not None and not files.read(run.base, finite=False).header.metrics.get("finite", True):
+        _give_up(piece)
+        return
+    members = prepare(run, resume=True, overwrite=False)
+    behind = len(run.seeds) * run.phase.updates - sum(run.phase.updates - m.step for m in members)
+    tell(behind)
+
+    def progress(done: int) -> None:
+        nonlocal behind
+        behind += done
+        tell(behind)
+
+    by_step = defaultdict(list)
+    for member in members:
+        by_step[member.step].append(member)
+    for group in by_step.values():
+        train_members(run, group, progress, stopped, SAVE_SECONDS)
+    if not stopped():
+        _write_down(piece, run, stopped)
+
+
+def _where(piece: Piece, seed: int) -> dict[str, Any]:
+    """Whose row it is."""
+    plan = piece.run.plan
+    return {
+        "variant": piece.variant,
+        "phase": "base" if plan is None else "transfer",
+        "plan": "" if plan is None else plan.name,
+        "base_seed": seed if piece.base_seed is None else piece.base_seed,
+        "seed": seed,
+    }
+
+
+def _give_up(piece: Piece) -> None:
+    """Transfers of a base that diverged: there is nothing to train."""
+    updates = piece.run.phase.updates
+    blank = {"step": updates, "updates": updates, "final": True, "path": "", "sha256": "", "finite": False}
+    rows = [{**_where(piece, seed), **blank} for seed in piece.run.seeds]
+    write_part(Path(piece.root) / "results", piece.key, frame(rows))
+
+
+def _write_down(piece: Piece, run: Run, stopped: Stopped) -> None:
+    rows: list[dict[str, Any]] = []
+    curves: list[pd.DataFrame] = []
+    base = None
+    if run.base is not None:
+        from diag.sources import opened
+
+        base = opened(run.base, run.base)
+    for seed in run.seeds:
+        where = _where(piece, seed)
+        for step in (*run.keep, run.phase.updates):
+            if stopped():
+                return
+            path = run.path(seed) if step == run.phase.updates else run.early_path(seed, step)
+            rows.append({**where, "step": step, **_row(piece, run, path, step, base)})
+        curves.append(_curve(where, files.read(run.path(seed), finite=False).header.metrics))
+    write_part(Path(piece.root) / "curves", piece.key, pd.concat(curves, ignore_index=True))
+    write_part(Path(piece.root) / "results", piece.key, frame(rows))
+
+
+def _row(piece: Piece, run: Run, path: Path, step: int, base: Any) -> dict[str, Any]:
+    from diag.sources import opened
+    from diag.studies.measure import measured
+
+    saved = files.read(path, finite=False)
+    row = {
+        "updates": run.phase.updates,
+        "final": step == run.phase.updates,
+        "path": path.relative_to(piece.root).as_posix(),
+        "sha256": saved.sha256,
+        "finite": bool(saved.header.metrics.get("finite", True)),
+    }
+    if row["finite"]:
+        row |= measured(opened(path, str(path)), base, run.plan or BASE_PLAN)
+    return row
+
+
+def _curve(where: Mapping[str, Any], metrics: Mapping[str, Any]) -> pd.DataFrame:
+    updates, losses = metrics.get("updates", []), metrics.get("losses", {})
+    return pd.DataFrame(
+        [
+            {**where, "update": update, "term": term, "loss": value}
+            for term, values in losses.items()
+            for update, value in zip(updates, values, strict=True)
+        ],
+        columns=[*where, "update", "term", "loss"],
+    ).astype({"loss": "float64"})

@@ -1,0 +1,127 @@
+"""A study over machines, by Ray: its tasks wait for one another, and are begun again when a node is lost."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from time import monotonic
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from diag.studies import StudyError
+from trainers.pool import StopOnSignal, Work, attempt, failure
+
+ASKED_EVERY = 1.0
+"""Seconds between a worker's questions whether to stop, and between its reports."""
+
+
+class RayEngine:
+    """Work on a Ray cluster; without an ``address`` on a new local one. Raises :class:`StudyError`.
+
+    The study's folder has to be where every node sees it under the same path.
+    """
+
+    def __init__(self, address: str | None, jobs: int | None) -> None:
+        options: dict[str, Any] = {"address": address} if address else {"num_cpus": jobs, "address": "local"}
+        if not ray.is_initialized():
+            try:
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False, **options)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                words = " ".join(str(error).split())
+                raise StudyError(f"--address {address}: found no Ray cluster ({words})") from None
+
+    @property
+    def jobs(self) -> int:
+        """So many tasks can run at once."""
+        return max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+
+    def __call__(
+        self,
+        work: Work,
+        items: Mapping[str, Any],
+        jobs: int,
+        told: Callable[[str, Any], None],
+        after: Mapping[str, Collection[str]] | None = None,
+        attempts: int = 1,
+    ) -> bool:
+        """As :func:`trainers.pool.run_all`; Ray decides how many run at once."""
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        board = ray.remote(num_cpus=0)(_Board).options(scheduling_strategy=here).remote()
+        task = _do.options(max_retries=attempts - 1)
+        tasks: dict[str, Any] = {}
+        for key, item in items.items():  # which Ray holds back until those before them are done
+            before = [tasks[other] for other in (after or {}).get(key, ()) if other in tasks]
+            tasks[key] = task.remote(work, key, item, board, *before)
+        failures: list[Exception] = []
+        left = {ref: key for key, ref in tasks.items()}
+        with StopOnSignal() as stop:
+            while left:
+                if stop() or failures:
+                    ray.get(board.stop.remote())
+                done, _ = ray.wait(list(left), timeout=0.5)
+                for key, value in ray.get(board.heard.remote()).items():
+                    told(key, value)
+                for ref in done:
+                    key = left.pop(ref)
+                    try:
+                        kind, value = ray.get(ref)
+                    except ray.exceptions.RayError as error:
+                        words = str(error).strip().splitlines()[0]
+                        kind, value = "refused", f"{key}: its worker was lost ({words})"
+                    if kind != "done" and not failures:
+                        failures.append(failure(kind, value))
+        if failures:
+            raise failures[0]
+        return not stop()
+
+
+class _Board:
+    """What the workers told last, and whether they are to stop; lives beside the command."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.halt = False
+
+    def tell(self, key: str, value: Any) -> bool:
+        self.values[key] = value
+        return self.halt
+
+    def stopped(self) -> bool:
+        return self.halt
+
+    def heard(self) -> dict[str, Any]:
+        values, self.values = self.values, {}
+        return values
+
+    def stop(self) -> None:
+        self.halt = True
+
+
+@ray.remote(num_cpus=1)
+def _do(work: Work, key: str, item: Any, board: Any, *before: tuple[str, Any]) -> tuple[str, Any]:
+    if any(kind != "done" for kind, _ in before):
+        return "done", None  # what it needs failed, which is being said already
+    asked, halt, waiting = monotonic(), False, None
+
+    def stopped() -> bool:
+        nonlocal asked, halt
+        if not halt and monotonic() - asked > ASKED_EVERY:
+            asked = monotonic()
+            halt = ray.get(board.stopped.remote())
+        return halt
+
+    def tell(value: Any) -> None:
+        nonlocal waiting
+        waiting = value
+        if monotonic() - asked > ASKED_EVERY / 2:
+            board.tell.remote(key, value)
+
+    stopped_already = ray.get(board.stopped.remote())
+    if stopped_already:
+        return "done", None
+    found = attempt(work, item, tell, stopped)
+    if waiting is not None:
+        ray.get(board.tell.remote(key, waiting))
+    return found

@@ -1,0 +1,141 @@
+"""Running a study: what is left of it, on an engine, with progress."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, time
+from typing import Any, Protocol
+
+from diag.studies import StudyError
+from diag.studies.folder import Folder
+from diag.studies.pieces import Piece, pieces_of, steps_of, work
+from diag.studies.study import Study
+from trainers.checkpoint import running_environment
+from trainers.pool import Work, run_all
+from trainers.run import check_device
+
+ATTEMPTS = 3
+"""How often a piece is begun whose worker is lost."""
+
+
+class Engine(Protocol):
+    """Work over processes: :func:`trainers.pool.run_all`, or the same elsewhere."""
+
+    def __call__(
+        self,
+        work: Work,
+        items: Mapping[str, Any],
+        jobs: int,
+        told: Callable[[str, Any], None],
+        after: Mapping[str, Collection[str]] | None = None,
+        attempts: int = 1,
+    ) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is left to do of a study."""
+
+    pieces: list[Piece]
+    after: dict[str, list[str]]
+    seeds: int
+    updates: int
+    behind: Mapping[str, int]
+    """Updates that each piece has behind it."""
+
+    @property
+    def unit(self) -> float:
+        """The cost of the cheapest update, which progress is counted in."""
+        return min((p.cost for p in self.pieces), default=1.0)
+
+    @property
+    def total(self) -> int:
+        """What is left, in updates of the cheapest kind."""
+        left = sum(p.cost * (_updates(p) - self.behind[p.key]) for p in self.pieces)
+        return round(left / self.unit)
+
+
+def _updates(piece: Piece) -> int:
+    return len(piece.run.seeds) * piece.run.phase.updates
+
+
+def engine_of(name: str, address: str | None, jobs: int | None) -> tuple[Engine, int]:
+    """``local`` (processes of this machine) or ``ray``, and so many jobs; raises :class:`StudyError`."""
+    if name == "local":
+        if address is not None:
+            raise StudyError("--address goes with --engine ray")
+        return run_all, jobs or os.cpu_count() or 1
+    try:
+        from diag.studies.ray_engine import RayEngine
+    except ImportError:
+        raise StudyError("--engine ray needs Ray: pip install 'transfer-diag[ray]'") from None
+    engine = RayEngine(address, jobs)
+    return engine, jobs or engine.jobs
+
+
+def planned(study: Study, folder: Folder, jobs: int, device: str) -> Plan:
+    """What is left to do; raises :class:`StudyError` where a checkpoint was changed since."""
+    done = folder.done()
+    root = str(folder.root.resolve())
+    pieces, after = pieces_of(study, root, lambda *which: which in done, jobs, device)
+    return Plan(
+        pieces,
+        after,
+        sum(len(p.run.seeds) for p in pieces),
+        sum(map(_updates, pieces)),
+        {p.key: steps_of(p.placed()) for p in pieces},
+    )
+
+
+def run_study(
+    study: Study,
+    out: Path,
+    *,
+    engine: Engine = run_all,
+    jobs: int,
+    device: str = "cpu",
+    progress: Callable[[int], AbstractContextManager[Callable[[int], None]]],
+) -> bool:
+    """Run what is left of a study into ``out``; False where it was interrupted (all is saved).
+
+    ``progress(total)`` opens a bar. Raises StudyError, RunError or CheckpointError for bad input.
+    """
+    check_device(device)
+    folder = Folder(out)
+    with folder.alone():
+        whole = folder.claim(study)
+        plan = planned(whole, folder, jobs, device)
+        if not plan.pieces:
+            return True
+        began, started, finished = time(), monotonic(), False
+        last, spent = dict(plan.behind), dict.fromkeys(plan.behind, 0)
+        costs = {p.key: p.cost / plan.unit for p in plan.pieces}
+        for piece in plan.pieces:
+            (out / piece.run.out).mkdir(parents=True, exist_ok=True)
+        try:
+            with progress(plan.total) as advance:
+
+                def told(key: str, behind: int) -> None:
+                    done = behind - last[key]
+                    last[key] = behind
+                    spent[key] += max(done, 0)
+                    advance(round(done * costs[key]))
+
+                items = {p.key: p for p in plan.pieces}
+                finished = engine(work, items, jobs, told, plan.after, ATTEMPTS)
+        finally:
+            folder.add_session(
+                {
+                    "began": round(began),
+                    "seconds": round(monotonic() - started, 1),
+                    "updates": sum(spent.values()),
+                    "finished": finished,
+                    "jobs": jobs,
+                    "environment": running_environment(device),
+                }
+            )
+    return finished

@@ -1,0 +1,295 @@
+"""A study's definition: bases × plans × transfer seeds × settings, from a TOML file or a shipped one.
+
+::
+
+    about = "One line about it"
+    preset = "simple-maze"            # whose settings
+    bases = 2                         # so many, seeds 0 and 1; or "0,3-5"
+    transfers = 22                    # of each base under each plan
+    plans = ["freeze-dynamics"]       # shipped ones by name, others by a path ending in .toml
+    keep = [0.1, 0.5]                 # shares of the updates at which checkpoints are kept
+
+    [set]                             # over the preset's settings
+    transfer.updates = 80_000
+
+    [variants.shared]                 # each a column of its own; without any there is one, `main`
+    set.transfer.algorithm = "shared" # over [set]; bases, transfers and plans may be set as well
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic
+
+from diag.studies import StudyError
+from trainers.plan import PlanError, TransferPlan, read_plan
+from trainers.run import RunError, seeds_from
+from trainers.settings import Settings, SettingsError, preset, setting_names, unknown_name
+
+MAIN = "main"
+"""The variant of a study that names none."""
+
+EARLY = (0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 0.75)
+"""Shares of the updates at which checkpoints are kept by default."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What can be the name of a folder anywhere."""
+
+_OWN = ("bases", "transfers", "plans", "keep")
+"""What ``--set`` changes of the study itself."""
+
+Seeds = int | str
+Share = Annotated[float, pydantic.Field(gt=0, lt=1)]
+
+
+class _Tree(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class _VariantFile(_Tree):
+    preset: str | None = None
+    bases: Seeds | None = None
+    transfers: Seeds | None = None
+    plans: Annotated[list[str], pydantic.Field(min_length=1)] | None = None
+    set: dict[str, Any] = {}
+
+
+class _StudyFile(_Tree):
+    about: str = ""
+    preset: str = "simple-maze"
+    bases: Seeds = 2
+    transfers: Seeds = 8
+    plans: Annotated[list[str], pydantic.Field(min_length=1)] = ["freeze-dynamics"]
+    keep: list[Share] = list(EARLY)
+    set: dict[str, Any] = {}
+    variants: dict[str, _VariantFile] = {}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One column of a study: settings, and the bases, plans and transfer seeds that are run with them."""
+
+    name: str
+    settings: Settings
+    bases: tuple[int, ...]
+    transfers: tuple[int, ...]
+    plans: tuple[TransferPlan, ...]
+
+    def to_tree(self) -> dict[str, Any]:
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "bases": list(self.bases),
+            "transfers": list(self.transfers),
+            "plans": {plan.name: plan.to_tree() for plan in self.plans},
+        }
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study is, with nothing left to look up."""
+
+    name: str
+    about: str
+    keep: tuple[float, ...]
+    variants: tuple[Variant, ...]
+
+    def base_of(self, variant: Variant) -> Variant:
+        """The variant whose bases it transfers: the first that trains its bases with the same settings."""
+        mine = variant.settings.model_dump(exclude={"transfer", "preset"})
+        for other in self.variants:
+            if other.settings.model_dump(exclude={"transfer", "preset"}) == mine:
+                return other
+        raise AssertionError
+
+    def steps(self, updates: int) -> tuple[int, ...]:
+        """The updates at which checkpoints are kept on the way to so many."""
+        return tuple(sorted({round(share * updates) for share in self.keep} - {0, updates}))
+
+    def to_tree(self) -> dict[str, Any]:
+        """Plain values: what two runs of the same study have in common."""
+        return {
+            "name": self.name,
+            "about": self.about,
+            "keep": list(self.keep),
+            "variants": {v.name: v.to_tree() for v in self.variants},
+        }
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> Study:
+        """The study that :meth:`to_tree` wrote; raises KeyError, TypeError or ValueError for another tree."""
+        return cls(
+            tree["name"],
+            tree["about"],
+            tuple(tree["keep"]),
+            tuple(
+                Variant(
+                    name,
+                    Settings.from_tree(v["settings"]),
+                    tuple(v["bases"]),
+                    tuple(v["transfers"]),
+                    tuple(TransferPlan.from_tree(p) for p in v["plans"].values()),
+                )
+                for name, v in tree["variants"].items()
+            ),
+        )
+
+
+def study_names() -> list[str]:
+    """The studies that ship with the package."""
+    folder = resources.files("diag.studies").joinpath("presets")
+    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+
+
+def read_study(source: str, overrides: Sequence[str] = ()) -> Study:
+    """A shipped study by its name, or one from a TOML file by its path; raises :class:`StudyError`.
+
+    ``overrides`` are ``name=value``: ``bases``, ``transfers``, ``plans`` and ``keep`` of every variant, or
+    settings such as ``transfer.updates``.
+    """
+    path = Path(source)
+    if source.endswith(".toml"):
+        try:
+            text = path.read_text("utf-8")
+        except OSError as error:
+            raise StudyError(f"{source}: {(error.strerror or str(error)).lower()}") from None
+        except UnicodeDecodeError as error:
+            raise StudyError(f"{source}: not a TOML file: {error}") from None
+    else:
+        if source not in study_names():
+            raise StudyError(unknown_name("study", source, study_names()) + " (a file ends in .toml)")
+        text = resources.files("diag.studies").joinpath("presets", f"{source}.toml").read_text("utf-8")
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{source}: not a TOML file: {error}") from None
+    try:
+        return _resolved(path.stem if source.endswith(".toml") else source, tree, overrides, path.parent)
+    except (StudyError, SettingsError, PlanError, RunError) as error:
+        raise StudyError(f"study {source}: {error}") from None
+
+
+def _resolved(name: str, tree: Mapping[str, Any], overrides: Sequence[str], home: Path) -> Study:
+    own, settings = _parted(overrides)
+    try:
+        file = _StudyFile.model_validate(tree)
+        file = _StudyFile.model_validate({**file.model_dump(), **own})
+    except pydantic.ValidationError as error:
+        raise StudyError(_in_words(error)) from None
+    columns = file.variants or {MAIN: _VariantFile()}
+    variants = tuple(_variant(n, file, column, own, settings, home) for n, column in columns.items())
+    _check_apart(variants)
+    return Study(_named("study", name), file.about, tuple(sorted(set(file.keep))), variants)
+
+
+def _parted(overrides: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+    """Overrides of the study itself, and those of settings."""
+    own: dict[str, Any] = {}
+    settings = []
+    for assignment in overrides:
+        name, equals, text = (part.strip() for part in assignment.partition("="))
+        if name in _OWN and equals:
+            own[name] = _own_value(name, text)
+        elif equals and name not in setting_names():
+            raise StudyError(unknown_name("setting", name, [*_OWN, *setting_names()]))
+        else:
+            settings.append(assignment)
+    return own, settings
+
+
+def _own_value(name: str, text: str) -> Any:
+    if name in ("bases", "transfers"):
+        return int(text) if text.isdecimal() else text
+    listed = [part.strip(" \"'") for part in text.strip("[] ").split(",") if part.strip()]
+    if name == "plans":
+        return listed
+    try:
+        return [float(part) for part in listed]
+    except ValueError:
+        raise StudyError(f"keep: found {text!r}, expected shares such as 0.1,0.5") from None
+
+
+def _in_words(error: pydantic.ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    place = [str(part) for part in first["loc"] if part not in ("int", "str")]
+    if first["type"] == "extra_forbidden":
+        known = _VariantFile.model_fields if place[0] == "variants" else _StudyFile.model_fields
+        return unknown_name("key", place[-1], known)
+    return f"{'.'.join(place)}: {first['msg']} (found {first.get('input')!r})"
+
+
+def _variant(
+    name: str,
+    file: _StudyFile,
+    column: _VariantFile,
+    own: Mapping[str, Any],
+    overrides: Sequence[str],
+    home: Path,
+) -> Variant:
+    tree = preset(column.preset or file.preset).model_dump(mode="json")
+    for changes in (file.set, column.set):
+        tree = _merged(tree, changes)
+    settings = Settings.from_tree(tree).with_overrides(overrides)
+
+    def chosen(key: str) -> Any:
+        mine = getattr(column, key)
+        return getattr(file, key) if mine is None or key in own else mine
+
+    plans = tuple(_plan(source, home) for source in chosen("plans"))
+    names = [plan.name for plan in plans]
+    for plan in plans:
+        _named("plan", plan.name)
+        if names.count(plan.name) > 1:
+            raise StudyError(f"variant {name!r}: found two plans {plan.name!r}, expected each once")
+        for term in plan.terms:
+            if term not in settings.loss.terms:
+                words = unknown_name("loss term", term, settings.loss.terms)
+                raise StudyError(f"variant {name!r}: plan {plan.name!r}: {words}")
+    bases, transfers = (_seeds(key, chosen(key)) for key in ("bases", "transfers"))
+    return Variant(_named("variant", name), settings, bases, transfers, plans)
+
+
+def _plan(source: str, home: Path) -> TransferPlan:
+    return read_plan(str(home / source) if source.endswith(".toml") else source)
+
+
+def _merged(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(tree)
+    for key, value in changes.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
+    return merged
+
+
+def _seeds(what: str, value: Seeds) -> tuple[int, ...]:
+    if isinstance(value, int):
+        if value < 1:
+            raise StudyError(f"{what}: found {value}, expected at least 1")
+        value = f"0-{value - 1}"
+    try:
+        return seeds_from(value)
+    except RunError as error:
+        raise StudyError(f"{what}: {error}") from None
+
+
+def _named(what: str, name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise StudyError(f"{what} {name!r}: expected a name of letters, digits, '.', '_' and '-'")
+    return name
+
+
+def _check_apart(variants: Sequence[Variant]) -> None:
+    """Refuse variants that would do the same work twice and call it two results."""
+    for i, one in enumerate(variants):
+        for other in variants[:i]:
+            if one.settings == other.settings:
+                shared = {p.name for p in one.plans} & {p.name for p in other.plans}
+                if shared:
+                    words = f"variants {other.name!r} and {one.name!r} have the same settings"
+                    raise StudyError(f"{words} under {sorted(shared)[0]!r}: what should tell them apart?")
