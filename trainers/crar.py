@@ -28,7 +28,7 @@ from torch import Tensor
 from trainers.envs.world import BATCH_STREAM, WEIGHT_STREAM, FiniteWorld, Transitions
 from trainers.plan import TransferPlan
 from trainers.settings import Phase, Settings
-from trainers.stack import Parameters, RMSprop, Stack, TanhNet, component_of, gradients
+from trainers.stack import Gradients, Parameters, Pass, RMSprop, Stack, TanhNet, component_of, gradients
 
 COMPONENT_OF_TERM: Mapping[str, str | None] = {
     "transition": "transition",
@@ -193,7 +193,9 @@ class Trainer:
         self._trainable = plan.trainable(self.stack.views)
         self.stack.train_only(self._trainable)
         self._components = list(dict.fromkeys(map(component_of, sorted(self._trainable))))
-        self._pictures = torch.from_numpy(agent.world.observations[task]).to(device)
+        pictures = torch.from_numpy(agent.world.observations[task]).to(device)
+        self._encoder = Pass(agent.nets["encoder"], "encoder", self.stack, pictures.flatten(1))
+        self._rooms: dict[str, Gradients] = {}
         self._data = [_tensors(d, device) for d in data]
         self._seeds = [list(s) for s in batch_seeds]
         self._block: tuple[int, Batch] | None = None
@@ -219,43 +221,59 @@ class Trainer:
         match self.phase.algorithm:
             case "separate":
                 for term in terms:
-                    loss = self._losses(batch, (term,))[term]
-                    self._descend(term, self._gradients(loss.sum(), self._reached(term)), rate)
+                    embeddings, losses = self._losses(batch, (term,))
+                    gradient = self._gradients(losses[term].sum(), embeddings, self._reached(term))
+                    self._descend(term, gradient, rate)
             case "shared":
-                losses = self._losses(batch, terms)
+                embeddings, losses = self._losses(batch, terms)
                 found = {
-                    term: self._gradients(losses[term].sum(), self._reached(term), keep=True)
+                    term: self._gradients(losses[term].sum(), embeddings, self._reached(term), term)
                     for term in terms
                 }
                 for term, gradient in found.items():
                     self._descend(term, gradient, rate)
             case "summed":
-                losses = self._losses(batch, terms)
+                embeddings, losses = self._losses(batch, terms)
                 reached = [c for c in self._components if any(c in self._reached(t) for t in terms)]
                 if terms and reached:
                     total = sum((self.agent.weight_of(t) * losses[t].sum() for t in terms), torch.zeros(()))
                     squares = self.squares.setdefault("summed", {})
-                    self._rmsprop.step(self.stack, self._gradients(total, reached), squares, rate)
+                    self._rmsprop.step(self.stack, self._gradients(total, embeddings, reached), squares, rate)
         self.step += 1
 
-    def _losses(self, batch: Batch, terms: Sequence[str]) -> dict[str, Tensor]:
-        """Batch means (S,) of the terms, remembered for the loss curves."""
-        embeddings = self.agent.embed(self.stack.views, self._pictures)
+    def _losses(self, batch: Batch, terms: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Embeddings (S, K, d), a leaf of the graph, and the terms' batch means (S,), also remembered."""
+        embeddings = self._encoder.outputs().requires_grad_("encoder" in self._components)
         per_sample = self.agent.losses_at(self.stack.views, embeddings, batch, terms)
         losses = {term: values.mean(-1) for term, values in per_sample.items()}
         for term, loss in losses.items():
             seen = self.sums.get(term)
             self.sums[term] = loss.detach() if seen is None else seen + loss.detach()
             self.counts[term] = self.counts.get(term, 0) + 1
-        return losses
+        return embeddings, losses
 
     def _reached(self, term: str) -> list[str]:
         """The trainable components that a term has a gradient for."""
         own = COMPONENT_OF_TERM[term]
         return [c for c in self._components if c in ("encoder", own)]
 
-    def _gradients(self, loss: Tensor, components: list[str], keep: bool = False) -> dict[str, Tensor]:
-        return gradients(loss, self.stack, components, keep) if components else {}
+    def _gradients(
+        self, loss: Tensor, embeddings: Tensor, components: list[str], kept: str = ""
+    ) -> dict[str, Tensor]:
+        """∂loss/∂component, {component: (S, P)}, in memory that the next call with the same ``kept`` uses.
+
+        Autograd goes back to the embeddings and the models on them; from there the encoder does.
+        """
+        if not components:
+            return {}
+        if kept not in self._rooms:
+            self._rooms[kept] = Gradients(self.stack)
+        room = self._rooms[kept]
+        leaves = [embeddings] if "encoder" in components else []
+        models = [c for c in components if c != "encoder"]
+        for slopes in gradients(loss, self.stack, models, room, leaves, keep=bool(kept)):
+            self._encoder.backward(slopes, room)
+        return {component: room.buffers[component] for component in components}
 
     def _descend(self, term: str, gradient: dict[str, Tensor], rate: float) -> None:
         if term == "entropy_successive":

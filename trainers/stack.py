@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -24,6 +24,13 @@ ALIGNMENT = 64 // 4
 
 Parameters = Mapping[str, Tensor]
 """Named parameters, ``component/parameter``, each with a leading stack axis (S, *shape)."""
+
+# Autograd makes a weight's gradient as (in, out) and turns it. From so many units on each side on, MKL gives
+# the same bits for the product made as (out, in) at once; for fewer it adds up in another order.
+DIRECT = 32
+
+# The root of a smaller (denormal) square takes a CPU 30 times as long, and is lost beside ε all the same.
+SMALLEST_SQUARE = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True)
@@ -141,6 +148,75 @@ def component_of(name: str) -> str:
     return name.partition("/")[0]
 
 
+class Gradients:
+    """Room for ∂loss/∂parameter, laid out as a stack's buffers; what is never written to is zero."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.buffers = {component: torch.zeros_like(buffer) for component, buffer in stack.buffers.items()}
+        self.views = {
+            name: self.buffers[component_of(name)][:, stack.span(name)].view(view.shape)
+            for name, view in stack.views.items()
+        }
+
+
+class Pass:
+    """One net of a stack, forwards and backwards on inputs that stay the same, without autograd.
+
+    The numbers are autograd's, bit for bit for the shipped presets (tested). What it saves is the graph, a
+    copy of every gradient, and fresh memory at every step: all results stay where the next call overwrites
+    them.
+    """
+
+    def __init__(self, net: TanhNet, component: str, stack: Stack, x: Tensor) -> None:
+        """For inputs (n, in) that the whole stack shares."""
+        self._stack, self._n = stack, x.shape[0]
+        self._names = [
+            (f"{component}/{i}.weight", f"{component}/{i}.bias") for i in range(len(net.sizes) - 1)
+        ]
+        rows = _aligned(self._n)
+        x = torch.nn.functional.pad(x, (0, 0, 0, rows - self._n)).expand(len(stack), -1, -1)
+        outputs = [x.new_zeros(len(stack), rows, size) for size in net.sizes[1:]]
+        self._x = [x, *outputs]
+        """The input of each layer, and the last one's output: (S, rows, size)."""
+        self._slopes = [torch.zeros_like(y) for y in outputs]
+        """∂loss/∂y of each layer, y before its tanh."""
+
+    def outputs(self) -> Tensor:
+        """The net's outputs (S, n, out) at the stack's parameters."""
+        for layer, names in enumerate(self._names):
+            x, y = self._x[layer], self._x[layer + 1]
+            weight, bias = (self._stack.views[name].detach() for name in names)
+            if weight.shape[1] == 1:  # as in TanhNet
+                torch.add((x * weight).sum(-1, keepdim=True), bias.unsqueeze(1), out=y)
+            else:
+                torch.baddbmm(bias.unsqueeze(1), x, weight.mT, out=y)
+            if layer < len(self._slopes) - 1:
+                y.tanh_()
+        return y[:, : self._n]
+
+    def backward(self, slopes: Tensor, into: Gradients) -> None:
+        """Write the gradients of the trainable parameters, given ∂loss/∂outputs (S, n, out)."""
+        self._slopes[-1][:, : self._n] = slopes
+        trained = [[self._stack.views[name].requires_grad for name in names] for names in self._names]
+        lowest = next(layer for layer, either in enumerate(trained) if any(either))
+        for layer in reversed(range(lowest, len(self._names))):
+            x, slopes = self._x[layer], self._slopes[layer]
+            weight, bias = self._names[layer]
+            if trained[layer][1]:
+                torch.sum(slopes, 1, out=into.views[bias])
+            if trained[layer][0]:
+                found = into.views[weight]
+                if found.shape[1] == 1:  # as in TanhNet
+                    torch.sum(slopes * x, 1, keepdim=True, out=found)
+                elif min(found.shape[1:]) >= DIRECT:
+                    torch.bmm(slopes.mT, x, out=found)
+                else:
+                    found.copy_(torch.bmm(x.mT, slopes).mT)
+            if layer > lowest:
+                below = torch.bmm(slopes, self._stack.views[weight].detach(), out=self._slopes[layer - 1])
+                torch.ops.aten.tanh_backward(below, x, grad_input=below)
+
+
 @dataclass(frozen=True)
 class RMSprop:
     """RMSprop with its ε outside the root and a clipped gradient norm, each stack member for itself.
@@ -152,6 +228,8 @@ class RMSprop:
     rho: float = 0.9
     epsilon: float = 1e-4
     clip: float = 1.0
+    _roots: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """√v + ε of each component, kept because fresh memory at every step costs more than the roots."""
 
     def step(
         self,
@@ -171,21 +249,29 @@ class RMSprop:
                 if square is None:
                     square = squares[component] = torch.zeros_like(gradient)
                 square.mul_(self.rho).addcmul_(gradient, gradient, value=1 - self.rho)
-                root = square.sqrt().add_(self.epsilon)
+                if component not in self._roots:
+                    self._roots[component] = torch.empty_like(square)
+                root = self._roots[component]
+                torch.clamp_min(square, SMALLEST_SQUARE, out=root).sqrt_().add_(self.epsilon)
                 stack.buffers[component].addcdiv_(gradient, root, value=-learning_rate)
 
 
-def gradients(loss: Tensor, stack: Stack, components: Sequence[str], keep: bool = False) -> dict[str, Tensor]:
-    """∂loss/∂component for each component, flattened to (S, P) in the order of its buffer.
+def gradients(
+    loss: Tensor,
+    stack: Stack,
+    components: Sequence[str],
+    into: Gradients,
+    leaves: Sequence[Tensor] = (),
+    keep: bool = False,
+) -> tuple[Tensor, ...]:
+    """Write ∂loss/∂parameter of each component's trainable parameters; gives ∂loss/∂leaf for each leaf.
 
-    ``loss`` is a scalar: the sum over the stack, so that members do not see each other. Parameters of
-    the component that are not trained, or that the loss does not reach, get zeros.
+    ``loss`` is a scalar: the sum over the stack, so that members do not see each other. What the loss does
+    not reach gets zeros.
     """
     names = [n for c in components for n in stack.names(c) if stack.views[n].requires_grad]
-    views = [stack.views[n] for n in names]
-    found = torch.autograd.grad(loss, views, retain_graph=keep, allow_unused=True, materialize_grads=True)
-    flat = {c: torch.zeros_like(stack.buffers[c]) for c in components}
-    for name, gradient in zip(names, found, strict=True):
-        component = component_of(name)
-        flat[component][:, stack.span(name)].copy_(gradient.flatten(1))
-    return flat
+    wanted = [*leaves, *(stack.views[n] for n in names)]
+    found = torch.autograd.grad(loss, wanted, retain_graph=keep, allow_unused=True, materialize_grads=True)
+    for name, gradient in zip(names, found[len(leaves) :], strict=True):
+        into.views[name].copy_(gradient)
+    return found[: len(leaves)]
