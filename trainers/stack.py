@@ -229,7 +229,7 @@ class RMSprop:
     epsilon: float = 1e-4
     clip: float = 1.0
     _roots: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """√v + ε of each component, kept because fresh memory at every step costs more than the roots."""
+    """√v + ε of each component of the one stack that it steps: fresh memory each time would cost more."""
 
     def step(
         self,
