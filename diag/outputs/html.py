@@ -18,6 +18,7 @@ from reports import Figure, Page, Section, charts, render
 if TYPE_CHECKING:
     from diag.landscapes.result import Landscape
     from diag.probed import Probed
+    from diag.studies.reported import StudyReport
 
 MOST_POINTS = 2000
 """States drawn in an embedding's picture; more are thinned evenly, and the text says so."""
@@ -67,6 +68,13 @@ def probe(result: Probed) -> str:
 def landscape(result: Landscape) -> str:
     """The page of a landscape."""
     from diag.outputs.landscape_html import page
+
+    return page(result)
+
+
+def study(result: StudyReport) -> str:
+    """The page of a study's report."""
+    from diag.outputs.study_html import study as page
 
     return page(result)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from diag._show import Description
     from diag.landscapes.result import Landscape
     from diag.probed import Probed
+    from diag.studies.reported import StudyReport
 
 WIDTH = 80
 BAR = 24
@@ -161,6 +162,13 @@ def warning_lines(warnings: Iterable[str]) -> list[str]:
 def landscape(result: Landscape, verbose: bool = False) -> str:
     """The whole text of a landscape."""
     from diag.outputs.landscape_text import render
+
+    return render(result, verbose)
+
+
+def study(result: StudyReport, verbose: bool = False) -> str:
+    """The whole text of a study's report."""
+    from diag.outputs.study_text import study as render
 
     return render(result, verbose)
 

@@ -1,0 +1,379 @@
+"""The report of a study as a page: the sentence, what succeeded, then the evidence as figures and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from diag.outputs.html import footer
+from diag.outputs.study_pictures import multiples_sections, stages_section
+from diag.outputs.study_text import (
+    NOT_ALL_ARE_MEANT_TO,
+    area,
+    both,
+    difference,
+    dip_words,
+    duration,
+    loss_words,
+    rate_words,
+    runs,
+    tested,
+    told_name,
+)
+from diag.outputs.text import number, p_value
+from diag.studies import paper
+from diag.studies.reported import Curve, Group, StudyReport
+from diag.studies.sentence import of, percent, short_name
+from reports import Figure, Page, Section, render, studies
+
+BINS = 24
+"""Bars of a histogram: about as many as there are transfers of a base."""
+
+MOST_DRAWN_GROUPS = 6
+"""Groups whose training curves are drawn: each takes some 50 kB."""
+
+QUANTITIES = {
+    "own_states": "states in place",
+    "l2": "L2 distance to the base",
+    "r2_identity": "R², as it is",
+    "r2_signs": "R², best signs",
+}
+
+
+def study(report: StudyReport) -> str:
+    """The page of a study's report."""
+    facts = report.facts
+    rows = [
+        ("preset", facts.preset),
+        ("success", report.rule),
+        ("bases", f"seeds {runs(facts.base_seeds)}" if facts.base_seeds else "–"),
+        ("transfers", f"seeds {runs(facts.transfer_seeds)} of each" if facts.transfer_seeds else "–"),
+        ("spent", f"{duration(facts.seconds)} on {facts.device}"),
+        ("versions", ", ".join(f"{n} {v}" for n, v in facts.versions.items())),
+        *((name, str(value)) for name, value in facts.settings.items()),
+    ]
+    title = f"Study: {facts.name}"
+    return render(
+        Page(
+            title,
+            report.verdict.status,
+            report.verdict.summary,
+            [r for r in rows if r[1]],
+            sections(report),
+            f"{footer()} Those of shares are Wilson's. p-values are two-sided.",
+        )
+    )
+
+
+def sections(report: StudyReport) -> list[Section]:
+    """What the page shows, in its order; what there is nothing of is left out."""
+    found = [Section("What is missing", list(report.missing))] if report.missing else []
+    first = report.reference
+    if first is None or not any(g.succeeded.n for g in report.groups):
+        return found
+    found += [_success(report)]
+    found += [_plans(report)] if len(report.groups) > 1 else []
+    found += [_beside(report)] if report.beside else []
+    found += [_relations(report)]
+    found += [_outcomes(report)]
+    found += [_told(report)] if 0 < first.succeeded.count < first.succeeded.n else []
+    found += [_margins(report)] if any(g.margins for g in report.groups) else []
+    found += stages_section(report)
+    found += _learning(report)
+    found += [_scores(report)] if len(report.scores) else []
+    return found + multiples_sections(report) + [_pairs(first)] * (len(first.pairs) > 1)
+
+
+def _names(report: StudyReport) -> dict[tuple[str, str], str]:
+    return {(g.variant, g.plan): short_name(g, report.groups) for g in report.groups if g.succeeded.n}
+
+
+def _success(report: StudyReport) -> Section:
+    names = _names(report)
+    rows, table = [], []
+    for group in report.groups:
+        name = names.get((group.variant, group.plan), group.name)
+        for c in group.cells:
+            rate = c.succeeded
+            line = {"plan": name} if len(report.groups) > 1 else {}
+            line |= {
+                "base": str(c.base_seed),
+                "succeeded": of(rate) if rate.n else "none yet",
+                "share": percent(rate),
+                "matched": of(c.matched) if rate.n else "–",
+                "p, the rest": tested(c.against_rest),
+            }
+            if len(report.groups) > 1:
+                line["p, the reference"] = tested(c.against_reference)
+            if report.missing:
+                line["missing"] = str(c.missing or "–")
+            table.append(line)
+            if rate.n:
+                shown = {"panel": name, "base": str(c.base_seed), "share": rate.share}
+                rows.append({**shown, "low": rate.low, "high": rate.high, "said": of(rate)})
+        if group.succeeded.n and len(group.cells) > 1:
+            line = {"plan": name} if len(report.groups) > 1 else {}
+            line |= {"base": "all", "succeeded": of(group.succeeded), "share": percent(group.succeeded)}
+            table.append(line | {"matched": of(group.matched)})
+    first = report.groups[0]
+    words = [
+        f"A transfer succeeds when {report.rule}; it is matched when the ladder of transformations says so, "
+        "which allows states to be displaced a little.",
+        *rate_words(first),
+        "p of each base is Boschloo's exact test against all other bases together"
+        + (", and against the reference plan from the same base" if len(report.groups) > 1 else "")
+        + ", with Holm's correction over bases.",
+    ]
+    published = pd.DataFrame([{"name": f"paper, base {b.base}", "share": b.count / b.n} for b in paper.BASES])
+    chart = studies.rates(pd.DataFrame(rows), published)
+    figure = Figure(chart, "The share of transfers that succeed with its interval, for each base.")
+    return Section("Success by base", words, figure, pd.DataFrame(table).fillna(""))
+
+
+def _plans(report: StudyReport) -> Section:
+    first = report.groups[0]
+    rows = []
+    for group in report.groups:
+        found = group.against_reference
+        low_high = group.over_bases
+        rows.append(
+            {
+                "": short_name(group, report.groups),
+                "succeeded": of(group.succeeded),
+                "share": percent(group.succeeded),
+                "over bases": "–" if low_high is None else f"[{low_high[0]:.0%}, {low_high[1]:.0%}]",
+                "difference": "–" if found is None else difference(found.difference),
+                "p, Holm": "–" if found is None else tested(found.tested),
+                "bases differ, p": "–" if group.bases_differ is None else p_value(group.bases_differ),
+            }
+        )
+    words = [
+        f"Each is held against {short_name(first, report.groups)} base by base: an exact test that the rates "
+        "are equal within every base (Mantel and Haenszel's, by its exact distribution), and the mean "
+        "difference of the shares over bases, whose interval resamples bases.",
+        NOT_ALL_ARE_MEANT_TO,
+    ]
+    return Section("Plans and variants", words, table=pd.DataFrame(rows))
+
+
+def _beside(report: StudyReport) -> Section:
+    notes = list(dict.fromkeys(row.note for row in report.beside if row.note))
+    table = pd.DataFrame(
+        [
+            {
+                "": f"{row.what} [{notes.index(row.note) + 1}]" if row.note else row.what,
+                "here": row.ours,
+                "the paper": row.paper,
+                "p": "" if row.p is None else p_value(row.p),
+                "section": row.section,
+            }
+            for row in report.beside
+        ]
+    )
+    words = ["Of the reference plan. p: Boschloo's test that both have the same rate."]
+    numbered = [f"[{n}] {note[:1].upper()}{note[1:]}." for n, note in enumerate(notes, 1)]
+    return Section("Beside the paper", [*words, " ".join(numbered)], table=table)
+
+
+def _relations(report: StudyReport) -> Section:
+    names = _names(report)
+    rows, table = [], []
+    kinds = list(dict.fromkeys(k for g in report.groups for k in g.relations))
+    for group in report.groups:
+        for c in group.cells:
+            if not c.succeeded.n:
+                continue
+            name = names[group.variant, group.plan]
+            start = {"plan": name} if len(report.groups) > 1 else {}
+            counts = {kind: str(c.relations.get(kind) or "·") for kind in kinds}
+            table.append({**start, "base": str(c.base_seed), **counts})
+            rows += [
+                {"panel": name, "base": str(c.base_seed), "relation": kind, "count": count, "order": place}
+                for place, (kind, count) in enumerate(c.relations.items())
+            ]
+    words = [
+        "How the transfers' embeddings lie to their bases': the smallest map that sends one to the other. "
+        "Undecided: fewer than 90% of the resamples agree."
+    ]
+    chart = studies.relations(pd.DataFrame(rows))
+    figure = Figure(chart, "Bars of how many transfers of each base have each relation.")
+    return Section("Relations", words, figure, pd.DataFrame(table))
+
+
+def _outcomes(report: StudyReport) -> Section:
+    """Distances beside losses: the first tell failures apart, the second do not."""
+    first = next(g for g in report.groups if g.succeeded.n)
+    all_of = report.transfers
+    mine = all_of[(all_of["variant"] == first.variant) & (all_of["plan"] == first.plan)]
+    bars = [*_bars(mine, "l2", "L2 distance to the base"), *_bars(mine, "loss", "total loss")]
+    table = []
+    for group in report.groups:
+        for c in group.cells:
+            if not c.succeeded.n:
+                continue
+            l2, loss = both(c.l2, 2), both(c.loss, 3)
+            start = {"plan": short_name(group, report.groups)} if len(report.groups) > 1 else {}
+            table.append(
+                {
+                    **start,
+                    "base": str(c.base_seed),
+                    "L2, successes": l2[0],
+                    "failures": l2[1],
+                    "loss, successes": loss[0],
+                    "failures ": loss[1],
+                    "the base": number(c.base_loss, 3),
+                    "AUC of the loss": area(c.auc),
+                }
+            )
+    words = [*dip_words(first), loss_words(first)]
+    words.append("In the table: medians by base. AUC: how often a failure's loss is above a success's.")
+    figure = None
+    if bars:
+        chart = studies.outcomes(pd.DataFrame(bars))
+        figure = Figure(chart, "Histograms of the distance to the base and of the loss, by outcome.")
+    return Section("What distances and losses tell", words, figure, pd.DataFrame(table))
+
+
+def _bars(mine: pd.DataFrame, column: str, panel: str) -> list[dict[str, object]]:
+    known = mine[np.isfinite(mine[column].astype(float))]
+    if known.empty:
+        return []
+    edges = np.histogram_bin_edges(known[column], BINS)
+    rows: list[dict[str, object]] = []
+    below = np.zeros(len(edges) - 1, int)
+    for outcome in ("success", "failure"):
+        counts = np.histogram(known.loc[known["outcome"] == outcome, column], edges)[0]
+        rows += [
+            {
+                "panel": panel,
+                "left": float(edges[i]),
+                "right": float(edges[i + 1]),
+                "low": int(below[i]),
+                "high": int(below[i] + counts[i]),
+                "outcome": outcome,
+            }
+            for i in range(len(counts))
+            if counts[i]
+        ]
+        below += counts
+    return rows
+
+
+def _told(report: StudyReport) -> Section:
+    rows = []
+    for told in report.groups[0].told:
+        success, failure = both(told.median, 3)
+        name = told_name(told.name)
+        rows.append(
+            {
+                "": f"loss: {name.strip()}" if name.startswith(" ") else name,
+                "successes": success,
+                "failures": failure,
+                "AUC within bases": area(told.auc),
+            }
+        )
+    words = [
+        "Medians, and how often a failure has the higher value than a success of the same base: 0.5 says "
+        "nothing, 0 and 1 tell the two apart. Losses are on the target task, every state and action alike. "
+        "The mended copy has the best orthogonal map folded into its encoder; the wall is the highest rise "
+        "of the loss on the straight line to it."
+    ]
+    return Section("What tells failures from successes", words, table=pd.DataFrame(rows))
+
+
+def _margins(report: StudyReport) -> Section:
+    rows, table = [], []
+    for group in report.groups:
+        if group.margins:
+            name, n = short_name(group, report.groups), group.succeeded.n
+            rows += [
+                {"name": name, "required": need, "share": count / n, "said": f"{count} of {n}"}
+                for need, count in group.margins
+            ]
+            table.append({"": name, **{str(need): str(count) for need, count in group.margins}})
+    chart = studies.margins(pd.DataFrame(rows), report.success_states)
+    figure = Figure(chart, "Steps: the share of transfers that succeed against the states required.")
+    words = ["How the count moves with the number of states that must be nearest to their own base state."]
+    return Section("How success moves with its margin", words, figure, pd.DataFrame(table))
+
+
+def _learning(report: StudyReport) -> list[Section]:
+    found: list[Section] = []
+    words = (
+        "Interquartile means over runs, and 95% bands from a bootstrap over runs within each base. A quarter "
+        "of the runs is left out at either end."
+    )
+    drawn = [g for g in report.groups if g.curves or g.progress][:MOST_DRAWN_GROUPS]
+    for group in drawn:
+        name = "" if len(report.groups) == 1 else f": {short_name(group, report.groups)}"
+        if group.curves:
+            chart = studies.curves(_lines(group.curves))
+            figure = Figure(chart, "Loss terms over updates for successful and for failed transfers.")
+            said = [*([words] if not found else []), _counts(group.curves)]
+            found.append(Section(f"Losses while transferring{name}", said, figure))
+        if group.progress:
+            chart = studies.curves(_lines(group.progress))
+            figure = Figure(chart, "States in place, distance and R squared over the kept checkpoints.")
+            said = [_counts(group.progress)]
+            found.append(Section(f"On the way, at the kept checkpoints{name}", said, figure))
+    if left := sum(bool(g.curves) for g in report.groups) - sum(bool(g.curves) for g in drawn):
+        found[-1] = _with_words(found[-1], f"Curves of {left} more plans or variants are not drawn.")
+    if report.base_curves:
+        figure = Figure(studies.curves(_lines(report.base_curves)), "Loss terms of the bases over updates.")
+        found.append(Section("Losses while training the bases", [_counts(report.base_curves)], figure))
+    return found
+
+
+def _with_words(section: Section, words: str) -> Section:
+    return Section(section.title, [*section.words, words], section.figure, section.table)
+
+
+def _counts(curves: Sequence[Curve]) -> str:
+    runs_of = {c.outcome: c.runs for c in curves}
+    plural = {"success": "successes", "failure": "failures", "base": "bases"}
+    return "Runs: " + ", ".join(f"{n} {plural[outcome]}" for outcome, n in runs_of.items()) + "."
+
+
+def _lines(curves: Sequence[Curve]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "panel": QUANTITIES.get(c.name, c.name),
+                "outcome": c.outcome,
+                "step": int(step),
+                "value": _short(value),
+                "low": _short(low),
+                "high": _short(high),
+            }
+            for c in curves
+            for step, value, low, high in zip(c.step, c.iqm, c.low, c.high, strict=True)
+        ]
+    )
+
+
+def _short(value: float) -> float:
+    """Five digits: more cannot be seen, and each is bytes in the page."""
+    return float(f"{value:.5g}")
+
+
+def _scores(report: StudyReport) -> Section:
+    figure = Figure(studies.scores(report.scores), "Mean scores over updates, by base, by seed and by plan.")
+    failed, labyrinths = paper.SCORE_FAILURE, paper.LABYRINTHS
+    words = [
+        "Mean and standard error of the transfers' scores, as in the paper's figures 8 (by base and by seed, "
+        "of the reference plan) and 10 (by plan). "
+        f"There a failed transfer scores {failed.value:g} (section {failed.section}), and "
+        f"{labyrinths.value:g} were trained (section {labyrinths.section})."
+    ]
+    return Section("Scores", words, figure)
+
+
+def _pairs(group: Group) -> Section:
+    shown = sorted(group.pairs, key=lambda pair: pair[2].p)
+    table = pd.DataFrame(
+        [{"bases": f"{a}, {b}", "p": p_value(t.p), "p, Holm": p_value(t.corrected)} for a, b, t in shown]
+    )
+    words = ["Boschloo's exact test of every pair of bases, corrected over all pairs."]
+    return Section("Pairs of bases", words, table=table)

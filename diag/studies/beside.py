@@ -1,0 +1,171 @@
+"""Our numbers beside the first paper's, with what may be said of the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from diag.studies import paper
+from diag.studies.reported import Beside, Group, Outcomes, StudyFacts
+from diag.studies.sentence import in_words, of, percent
+from diag.studies.statistics import boschloo, wilson
+
+ALIKE = 0.05
+"""A base's rate counts as one that could be the paper's where Boschloo's p is at least this."""
+
+
+def beside(
+    groups: Sequence[Group], facts: StudyFacts, last: pd.DataFrame, bases: pd.DataFrame
+) -> tuple[Beside, ...]:
+    """The paper's numbers of the simple maze, and of the labyrinths where only a ratio compares."""
+    if not groups or not groups[0].succeeded.n:
+        return ()
+    group = groups[0]
+    mine = last[(last["variant"] == group.variant) & (last["plan"] == group.plan)]
+    return (
+        *_budgets(facts, mine, bases),
+        *_rates(group),
+        *_failures(mine),
+        *_distances(group),
+        *_losses(group),
+    )
+
+
+def _budgets(facts: StudyFacts, mine: pd.DataFrame, bases: pd.DataFrame) -> list[Beside]:
+    rows = []
+    for what, table, theirs in (
+        ("updates of a base", bases, paper.BASE_UPDATES),
+        ("updates of a transfer", mine, paper.TRANSFER_UPDATES),
+    ):
+        found = sorted({int(n) for n in table["updates"]})
+        if found:
+            ours = ", ".join(f"{n:,}" for n in found)
+            rows.append(Beside(what, ours, f"{theirs.value:,.0f}", theirs.section))
+    for what, key, theirs in (
+        ("learning rate of a base", "train.learning_rate", paper.BASE_RATE),
+        ("learning rate of a transfer", "transfer.learning_rate", paper.TRANSFER_RATE),
+    ):
+        if key in facts.settings:
+            rows.append(Beside(what, str(facts.settings[key]), f"{theirs.value:g}", theirs.section))
+    return rows
+
+
+def _rates(group: Group) -> list[Beside]:
+    done = [c for c in group.cells if c.succeeded.n]
+    rows = []
+    for theirs in paper.BASES:
+        alike = [
+            c for c in done if boschloo(c.succeeded.count, c.succeeded.n, theirs.count, theirs.n) >= ALIKE
+        ]
+        seeds = [c.base_seed for c in alike]
+        rows.append(
+            Beside(
+                f"bases like its base {theirs.base}",
+                f"{len(alike)} of {len(done)} bases",
+                f"{theirs.count} of {theirs.n} transfers",
+                theirs.section,
+                f"not told from it (Boschloo's p at least {ALIKE:g}): bases {_listed(seeds)}",
+            )
+        )
+    k, n = sum(b.count for b in paper.BASES), sum(b.n for b in paper.BASES)
+    ours = group.succeeded
+    rows.append(
+        Beside(
+            "success, all bases together",
+            f"{percent(ours)}",
+            f"{percent(wilson(k, n))}",
+            paper.BASES[0].section,
+            f"{of(ours)} and {k} of {n}; p and intervals take all transfers for independent",
+            boschloo(ours.count, ours.n, k, n),
+        )
+    )
+    first, second = paper.BASES
+    again = boschloo(first.count, first.n, second.count, second.n)
+    differ = "one base only" if group.bases_differ is None else f"p {in_words(group.bases_differ)}"
+    rows.append(
+        Beside(
+            "success differs between bases",
+            differ,
+            "p < 0.0001",
+            paper.BASES_DIFFER.section,
+            f"from its counts Boschloo's test gives p = {again:.0e}",
+        )
+    )
+    return rows
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds)) or "none"
+
+
+def _failures(mine: pd.DataFrame) -> list[Beside]:
+    failed = mine[~mine["success"]]
+    if failed.empty:
+        return []
+    flipped = wilson(int((failed["name"] == "flipped").sum()), len(failed))
+    return [
+        Beside(
+            "failed transfers that are flipped",
+            percent(flipped),
+            "most",
+            paper.MOST_FAILURES_FLIPPED.section,
+            f"{of(flipped)}, where the verdict is sure of it; theirs by eye",
+        )
+    ]
+
+
+def _distances(group: Group) -> list[Beside]:
+    l2 = next((t for t in group.told if t.name == "l2"), None)
+    if l2 is None:
+        return []
+    theirs = Outcomes(paper.L2_SUCCESS.value, paper.L2_FAILURE.value)
+    return [
+        Beside(
+            "L2 of successes, of failures",
+            f"{_number(l2.median.success)}, {_number(l2.median.failure)}",
+            f"about {theirs.success:g}, {theirs.failure:g}",
+            paper.L2_SUCCESS.section,
+            "medians; theirs are of the labyrinths, in 192 dimensions: the ratio compares, with care",
+        ),
+        Beside(
+            "L2, failures over successes",
+            _ratio(l2.median),
+            _ratio(theirs),
+            paper.L2_SUCCESS.section,
+        ),
+        Beside(
+            "the distances have two modes",
+            "–" if group.dip.p is None else f"dip {group.dip.value:.3f}, p {in_words(group.dip.p)}",
+            "bimodal",
+            paper.L2_SUCCESS.section,
+            "p of a single mode; the paper names no test",
+        ),
+    ]
+
+
+def _losses(group: Group) -> list[Beside]:
+    rows = []
+    for name, words in (("loss_total", "total"), ("loss_transition", "transition")):
+        told = next((t for t in group.told if t.name == name), None)
+        if told is not None and None not in (told.median.success, told.median.failure):
+            rows.append(
+                Beside(
+                    f"{words} loss, failures over successes",
+                    _ratio(told.median),
+                    "similar" if words == "total" else "slightly bigger",
+                    paper.LOSSES_SECTION,
+                    "theirs: a failed transfer beside its base",
+                )
+            )
+    return rows
+
+
+def _ratio(found: Outcomes) -> str:
+    if found.success is None or found.failure is None or not found.success:
+        return "–"
+    return f"{found.failure / found.success:.1f}×"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

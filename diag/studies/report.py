@@ -1,0 +1,342 @@
+"""The report of a study: from its tables and pictures to rates, tests, curves and one sentence.
+
+A transfer whose weights are not finite counts as failed. A study that is not finished is reported from what
+there is, and the report says what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from diag.studies import StudyError
+from diag.studies.beside import beside
+from diag.studies.curves import base_curves, loss_curves, progress_curves, score_curves
+from diag.studies.reported import (
+    Beside,
+    Cell,
+    Compared,
+    Curve,
+    EmbeddingPicture,
+    Group,
+    Outcomes,
+    PlannedCell,
+    StudyFacts,
+    StudyReport,
+    Tested,
+    Told,
+)
+from diag.studies.sentence import missing_lines, verdict
+from diag.studies.stages import labelled, stages
+from diag.studies.statistics import (
+    auc,
+    auc_within,
+    boschloo,
+    dip,
+    each_against_rest,
+    holm,
+    mean_over_bases,
+    over_bases,
+    same_rate,
+    stratified,
+    wilson,
+)
+from diag.studies.table import KEY
+
+__all__ = [
+    "Beside",
+    "Cell",
+    "Compared",
+    "Curve",
+    "EmbeddingPicture",
+    "Group",
+    "PlannedCell",
+    "StudyFacts",
+    "StudyReport",
+    "report",
+]
+
+REFERENCE_VARIANT, REFERENCE_PLAN = "main", "freeze-dynamics"
+"""The paper's own way, which others are held against; without it, the first that was planned or found."""
+
+MOST_PAIRED_BASES = 12
+"""Bases up to which every pair is tested: 66 pairs already need p < 0.0008 for the first."""
+
+MARGINS_BELOW = 11
+"""States fewer than all down to which the margin of success is moved."""
+
+RELATIONS = ("matched", "flipped", "permuted", "rotated", "rescaled", "affine", "collapsed", "unrelated")
+UNDECIDED, BROKEN = "undecided", "not finite"
+
+_TOLD = ("l2", "loss_total", "gradient_norm", "mended_loss", "mended_escape")
+
+
+def report(
+    results: pd.DataFrame,
+    curves: pd.DataFrame,
+    facts: StudyFacts,
+    pictures: Sequence[EmbeddingPicture] = (),
+) -> StudyReport:
+    """The report of a study from its two tables (:mod:`diag.studies.table`) and pictures.
+
+    ``curves`` and ``pictures`` may be empty, and ``results`` may have a column ``score``. Raises StudyError
+    for tables without the columns that name a row.
+    """
+    for name, table in (("results", results), ("curves", curves)):
+        if absent := [column for column in KEY[:-1] if len(table) and column not in table]:
+            raise StudyError(f"the table of {name} has no column {absent[0]!r}")
+    table = _typed(results)
+    transfers = table[table["phase"] == "transfer"]
+    last = transfers[transfers["final"]].reset_index(drop=True)
+    by_states = bool(last["succeeded"].notna().any())
+    matched = (last["relation"] == "matched").to_numpy(bool)
+    landed = last["succeeded"].fillna(False).to_numpy(bool) if by_states else matched
+    last = last.assign(success=landed, matched=matched)
+    last["name"] = _relation_names(last)
+    states, needed = _common(last, "states"), _common(last, "success_states")
+    bases = table[(table["phase"] == "base") & table["final"]]
+    names = _group_names(last, facts.planned)
+    groups = _against_first([_group(n, last, bases, facts.planned, transfers, curves) for n in names])
+    shown = labelled(pictures, last)
+    missing = missing_lines(facts, groups, bases, last)
+    return StudyReport(
+        facts,
+        verdict(groups, bool(missing)),
+        _rule(by_states, states, needed),
+        states,
+        needed,
+        tuple(groups),
+        missing,
+        beside(groups, facts, last, bases),
+        _transfers(last),
+        score_curves(_in_order(transfers, names)),
+        base_curves(curves, groups),
+        stages(shown, groups),
+        tuple(p for p in shown if p.final),
+    )
+
+
+def _typed(results: pd.DataFrame) -> pd.DataFrame:
+    """The columns that are read, of the types that are documented; rows in their order, each once."""
+    table = results.copy()
+    for column in ("variant", "phase", "plan"):
+        table[column] = table[column].astype(object) if column in table else ""
+    for column in ("base_seed", "seed", "step", "updates"):
+        table[column] = table[column].astype("int64") if column in table else 0
+    for column in ("states", "success_states", "own_states", *_TOLD):
+        table[column] = pd.to_numeric(table[column]) if column in table else np.nan
+        table[column] = table[column].astype("float64")
+    for column in ("final", "finite"):
+        table[column] = table[column].astype(bool) if column in table else True
+    table["succeeded"] = table["succeeded"].astype("boolean") if "succeeded" in table else pd.NA
+    table["succeeded"] = table["succeeded"].astype("boolean")
+    table["relation"] = table["relation"].astype(object) if "relation" in table else None
+    table = table.drop_duplicates(list(KEY), keep="last")
+    return table.sort_values(["base_seed", "seed", "step"], kind="stable", ignore_index=True)
+
+
+def _relation_names(last: pd.DataFrame) -> list[str]:
+    return [
+        BROKEN if not finite else UNDECIDED if pd.isna(relation) else str(relation)
+        for finite, relation in zip(last["finite"], last["relation"], strict=True)
+    ]
+
+
+def _common(last: pd.DataFrame, column: str) -> int | None:
+    """The one value that all rows have, or None."""
+    found = last[column].dropna().unique()
+    return int(found[0]) if len(found) == 1 else None
+
+
+def _rule(by_states: bool, states: int | None, needed: int | None) -> str:
+    if not by_states:
+        return "the embedding's relation to the base's is matched"
+    if states is None or needed is None:
+        return "enough states are nearest to their own base state"
+    return f"at least {needed} of the {states} states are nearest to their own base state"
+
+
+def _group_names(last: pd.DataFrame, planned: Sequence[PlannedCell]) -> list[tuple[str, str]]:
+    """Variant and plan of every group, the reference first, then as planned, then as found."""
+    found = [(c.variant, c.plan) for c in planned]
+    found += list(zip(last["variant"], last["plan"], strict=True))
+    names = list(dict.fromkeys(found))
+    names.sort(key=lambda n: (n[0] != REFERENCE_VARIANT, n[1] != REFERENCE_PLAN))
+    first, rest = names[:1], set(names[1:])
+    return first + [name for name in dict.fromkeys(found) if name in rest]
+
+
+def _group(
+    name: tuple[str, str],
+    last: pd.DataFrame,
+    bases: pd.DataFrame,
+    planned: Sequence[PlannedCell],
+    transfers: pd.DataFrame,
+    curves: pd.DataFrame,
+) -> Group:
+    mine = last[(last["variant"] == name[0]) & (last["plan"] == name[1])].reset_index(drop=True)
+    wanted = {c.base_seed: c.transfers for c in planned if (c.variant, c.plan) == name}
+    seeds = sorted({*wanted, *(int(s) for s in mine["base_seed"])})
+    cells = [_cell(name, s, mine[mine["base_seed"] == s], wanted.get(s), bases) for s in seeds]
+    done = [c for c in cells if c.succeeded.n]
+    counts, totals = [c.succeeded.count for c in done], [c.succeeded.n for c in done]
+    if len(done) > 1:
+        rest = [boschloo(counts[0], totals[0], counts[1], totals[1])] * 2
+        rest = rest if len(done) == 2 else each_against_rest(counts, totals)
+        corrected = rest if len(done) == 2 else holm(rest)  # two bases are one test
+        tested = {c.base_seed: Tested(p, q) for c, p, q in zip(done, rest, corrected, strict=True)}
+        cells = [replace(c, against_rest=tested.get(c.base_seed)) for c in cells]
+    success, seeds_of = mine["success"].to_numpy(bool), mine["base_seed"].to_numpy(np.int64)
+    kinds = [*_TOLD[:2], *_terms(mine), *_TOLD[2:]]
+    told = [
+        Told(kind, _medians(mine, kind), auc_within(mine[kind], success, seeds_of))
+        for kind in kinds
+        if mine[kind].notna().any()
+    ]
+    return Group(
+        *name,
+        False,
+        tuple(cells),
+        wilson(int(success.sum()), len(mine)),
+        wilson(int(mine["matched"].sum()), len(mine)),
+        over_bases(counts, totals),
+        _relations(mine),
+        same_rate(counts, totals),
+        _pairs(done),
+        dip(mine["l2"]),
+        tuple(told),
+        _margins(mine),
+        None,
+        loss_curves(curves, mine),
+        progress_curves(transfers, mine),
+    )
+
+
+def _terms(mine: pd.DataFrame) -> list[str]:
+    return [c for c in mine.columns if c.startswith("loss_") and c != "loss_total"]
+
+
+def _cell(
+    name: tuple[str, str], seed: int, mine: pd.DataFrame, planned: int | None, bases: pd.DataFrame
+) -> Cell:
+    success = mine["success"].to_numpy(bool)
+    loss = mine["loss_total"].to_numpy(float)
+    own = bases[bases["base_seed"] == seed]
+    same = own[own["variant"] == name[0]]
+    own = own if same.empty else same
+    return Cell(
+        *name,
+        seed,
+        planned,
+        wilson(int(success.sum()), len(mine)),
+        wilson(int(mine["matched"].sum()), len(mine)),
+        _relations(mine),
+        _medians(mine, "l2"),
+        _medians(mine, "loss_total"),
+        _median(own["loss_total"]),
+        auc(loss[success], loss[~success]),
+        None,
+        None,
+    )
+
+
+def _relations(mine: pd.DataFrame) -> dict[str, int]:
+    counts = mine["name"].value_counts()
+    known = [*RELATIONS, UNDECIDED, BROKEN]
+    others = sorted(set(counts.index) - set(known))
+    return {name: int(counts[name]) for name in [*known, *others] if name in counts.index}
+
+
+def _medians(mine: pd.DataFrame, column: str) -> Outcomes:
+    return Outcomes(_median(mine.loc[mine["success"], column]), _median(mine.loc[~mine["success"], column]))
+
+
+def _median(values: Any) -> float | None:
+    known = np.asarray(values, float)
+    known = known[np.isfinite(known)]
+    return float(np.median(known)) if len(known) else None
+
+
+def _pairs(done: Sequence[Cell]) -> tuple[tuple[int, int, Tested], ...]:
+    if len(done) > MOST_PAIRED_BASES:
+        return ()
+    pairs = [(a, b) for i, a in enumerate(done) for b in done[i + 1 :]]
+    p = [_boschloo(a, b) for a, b in pairs]
+    return tuple(
+        (a.base_seed, b.base_seed, Tested(raw, corrected))
+        for (a, b), raw, corrected in zip(pairs, p, holm(p), strict=True)
+    )
+
+
+def _boschloo(a: Cell, b: Cell) -> float:
+    return boschloo(a.succeeded.count, a.succeeded.n, b.succeeded.count, b.succeeded.n)
+
+
+def _margins(mine: pd.DataFrame) -> tuple[tuple[int, int], ...]:
+    states = _common(mine, "states")
+    if states is None or not mine["own_states"].notna().any():
+        return ()
+    required = range(states, max(1, states - MARGINS_BELOW) - 1, -1)
+    return tuple((n, int((mine["own_states"] >= n).sum())) for n in required)
+
+
+def _against_first(groups: Sequence[Group]) -> list[Group]:
+    """The first as the reference, and what tells each of the others from it, base by base."""
+    if not groups:
+        return []
+    first, *others = groups
+    reference = {c.base_seed: c for c in first.cells if c.succeeded.n}
+    found, overall = [], []
+    for group in others:
+        shared = [c for c in group.cells if c.succeeded.n and c.base_seed in reference]
+        p = [_boschloo(c, reference[c.base_seed]) for c in shared]
+        tested = {c.base_seed: Tested(a, b) for c, a, b in zip(shared, p, holm(p), strict=True)}
+        cells = tuple(replace(c, against_reference=tested.get(c.base_seed)) for c in group.cells)
+        ours, theirs = [c.succeeded for c in shared], [reference[c.base_seed].succeeded for c in shared]
+        overall.append(
+            stratified(
+                [r.count for r in ours],
+                [r.n for r in ours],
+                [r.count for r in theirs],
+                [r.n for r in theirs],
+            )
+        )
+        shares = [a.count / a.n - b.count / b.n for a, b in zip(ours, theirs, strict=True)]
+        found.append((replace(group, cells=cells), mean_over_bases(shares), len(shared)))
+    corrected = holm(overall)
+    return [
+        replace(first, reference=True),
+        *(
+            replace(group, against_reference=Compared(Tested(p, q), difference, bases) if bases else None)
+            for (group, difference, bases), p, q in zip(found, overall, corrected, strict=True)
+        ),
+    ]
+
+
+def _transfers(last: pd.DataFrame) -> pd.DataFrame:
+    outcome = np.where(last["success"], "success", "failure")
+    return pd.DataFrame(
+        {
+            "variant": last["variant"],
+            "plan": last["plan"],
+            "base_seed": last["base_seed"],
+            "seed": last["seed"],
+            "outcome": outcome,
+            "relation": last["name"],
+            "own_states": last["own_states"],
+            "l2": last["l2"],
+            "loss": last["loss_total"],
+        }
+    )
+
+
+def _in_order(transfers: pd.DataFrame, names: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """The rows of the groups in the order of the groups."""
+    places = {name: place for place, name in enumerate(names)}
+    keys = zip(transfers["variant"], transfers["plan"], strict=True)
+    order = np.argsort([places.get(key, len(places)) for key in keys], kind="stable")
+    return transfers.iloc[order]

@@ -1,0 +1,334 @@
+"""What the report of a study holds: frozen, serialisable, with its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from diag.result import SCHEMA_VERSION, Verdict, finite, measure_tree, numbers
+from diag.studies.statistics import Rate
+from probes import Measure
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """So many transfers of one base under one plan were asked for."""
+
+    variant: str
+    plan: str
+    base_seed: int
+    transfers: int
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """What the study is, for the head of its report."""
+
+    name: str
+    preset: str
+    settings: Mapping[str, str]
+    """In words or as dotted names; ``train.learning_rate`` and ``transfer.learning_rate`` where known."""
+    base_seeds: tuple[int, ...]
+    transfer_seeds: tuple[int, ...]
+    versions: Mapping[str, str]
+    seconds: float
+    """Spent in all, over the processes."""
+    device: str
+    planned: tuple[PlannedCell, ...] = ()
+    """Every cell that was asked for; without it nothing can be said of what is missing."""
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingPicture:
+    """One embedding of K states in the plane beside its base's, at one step.
+
+    ``plan`` is empty for a base's own training: ``transfer`` is then its embedding at ``step`` and ``base``
+    its last.
+    """
+
+    variant: str
+    plan: str
+    base_seed: int
+    seed: int
+    step: int
+    final: bool
+    base: Floats
+    """(K, 2)."""
+    transfer: Floats
+    """(K, 2)."""
+    groups: NDArray[Any]
+    """(K,) the room of each state, in words."""
+    arrows: Floats | None = None
+    """(K, A, 2) where the transition model expects each action to lead from ``transfer``."""
+    relation: str | None = None
+    succeeded: bool | None = None
+    """Filled in by the report from ``results``."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """A median over the successes and one over the failures; None where there are none."""
+
+    success: float | None
+    failure: float | None
+
+    def to_tree(self) -> dict[str, Any]:
+        return {"success": finite(self.success), "failure": finite(self.failure)}
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A p-value, and the same corrected over its family (Holm)."""
+
+    p: float
+    corrected: float
+
+    def to_tree(self) -> dict[str, Any]:
+        return {"p": self.p, "holm": self.corrected}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The transfers of one base under one plan and variant."""
+
+    variant: str
+    plan: str
+    base_seed: int
+    planned: int | None
+    succeeded: Rate
+    matched: Rate
+    relations: Mapping[str, int]
+    """How many have each relation; ``undecided`` and ``not finite`` are counted too."""
+    l2: Outcomes
+    loss: Outcomes
+    base_loss: float | None
+    auc: Measure
+    """Of the total loss; 0.5: it does not tell failures from successes, 1: a failure's is always higher."""
+    against_rest: Tested | None
+    """Boschloo, this base against all others of the group."""
+    against_reference: Tested | None
+    """Boschloo, this cell against the reference group's of the same base."""
+
+    @property
+    def missing(self) -> int:
+        """Transfers that were planned and have no last checkpoint yet."""
+        return max(0, (self.planned or 0) - self.succeeded.n)
+
+    def to_tree(self) -> dict[str, Any]:
+        return {
+            "variant": self.variant,
+            "plan": self.plan,
+            "base_seed": self.base_seed,
+            "planned": self.planned,
+            "missing": self.missing,
+            "succeeded": self.succeeded.to_tree(),
+            "matched": self.matched.to_tree(),
+            "relations": dict(self.relations),
+            "l2": self.l2.to_tree(),
+            "loss": self.loss.to_tree(),
+            "base_loss": finite(self.base_loss),
+            "auc": measure_tree(self.auc),
+            "against_rest": _tree(self.against_rest),
+            "against_reference": _tree(self.against_reference),
+        }
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A group against the reference, on the bases that both have."""
+
+    tested: Tested
+    """Exact, stratified by base (Mantel and Haenszel's test in its exact form); corrected over groups."""
+    difference: Measure
+    """Mean over bases of the difference of success shares; its interval resamples bases."""
+    bases: int
+
+    def to_tree(self) -> dict[str, Any]:
+        return {
+            **self.tested.to_tree(),
+            "difference": measure_tree(self.difference),
+            "bases": self.bases,
+        }
+
+
+@dataclass(frozen=True)
+class Told:
+    """One number of a transfer: its medians, and whether it tells failures from successes of one base."""
+
+    name: str
+    median: Outcomes
+    auc: Measure
+
+    def to_tree(self) -> dict[str, Any]:
+        return {"name": self.name, "median": self.median.to_tree(), "auc": measure_tree(self.auc)}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The interquartile mean of one number of the runs of one outcome over steps, with its band."""
+
+    phase: str
+    outcome: str
+    """``success``, ``failure`` or, for bases, ``base``."""
+    name: str
+    runs: int
+    step: Floats
+    iqm: Floats
+    low: Floats
+    high: Floats
+
+    def to_tree(self) -> dict[str, Any]:
+        arrays = {"step": self.step, "iqm": self.iqm, "low": self.low, "high": self.high}
+        words = {"phase": self.phase, "outcome": self.outcome, "name": self.name, "runs": self.runs}
+        return {**words, **{name: numbers(values) for name, values in arrays.items()}}
+
+
+@dataclass(frozen=True)
+class Group:
+    """All transfers under one plan and variant."""
+
+    variant: str
+    plan: str
+    reference: bool
+    cells: tuple[Cell, ...]
+    succeeded: Rate
+    matched: Rate
+    over_bases: tuple[float, float] | None
+    """95% interval of the pooled success rate that resamples whole bases."""
+    relations: Mapping[str, int]
+    bases_differ: float | None
+    """p that the success rate is the same from all bases; None for one base."""
+    pairs: tuple[tuple[int, int, Tested], ...]
+    """Boschloo for every pair of bases, corrected over all; empty where there are too many."""
+    dip: Measure
+    told: tuple[Told, ...]
+    margins: tuple[tuple[int, int], ...]
+    """(states required, transfers that succeed): how the count moves with the margin."""
+    against_reference: Compared | None
+    curves: tuple[Curve, ...]
+    """Training losses over updates."""
+    progress: tuple[Curve, ...]
+    """States in place, R² and distance over the kept checkpoints."""
+
+    @property
+    def name(self) -> str:
+        """``main, freeze-dynamics``."""
+        return f"{self.variant}, {self.plan}"
+
+    @property
+    def missing(self) -> int:
+        """Planned transfers without a last checkpoint."""
+        return sum(cell.missing for cell in self.cells)
+
+    def to_tree(self) -> dict[str, Any]:
+        return {
+            "variant": self.variant,
+            "plan": self.plan,
+            "reference": self.reference,
+            "succeeded": self.succeeded.to_tree(),
+            "matched": self.matched.to_tree(),
+            "over_bases": None if self.over_bases is None else list(self.over_bases),
+            "relations": dict(self.relations),
+            "bases_differ": self.bases_differ,
+            "pairs": [{"bases": [a, b], **tested.to_tree()} for a, b, tested in self.pairs],
+            "dip": measure_tree(self.dip),
+            "told": [told.to_tree() for told in self.told],
+            "margins": [{"required": n, "count": count} for n, count in self.margins],
+            "against_reference": _tree(self.against_reference),
+            "cells": [cell.to_tree() for cell in self.cells],
+            "curves": [curve.to_tree() for curve in self.curves],
+            "progress": [curve.to_tree() for curve in self.progress],
+        }
+
+
+@dataclass(frozen=True)
+class Beside:
+    """One of our numbers beside the paper's."""
+
+    what: str
+    ours: str
+    paper: str
+    section: str
+    note: str = ""
+    p: float | None = None
+
+    def to_tree(self) -> dict[str, Any]:
+        words = {"what": self.what, "ours": self.ours, "paper": self.paper, "section": self.section}
+        return {**words, "note": self.note, "p": self.p}
+
+
+@dataclass(frozen=True, eq=False)
+class StudyReport:
+    """The report of a study; the reference group stands first."""
+
+    facts: StudyFacts
+    verdict: Verdict
+    rule: str
+    """What counts as a success, in words."""
+    states: int | None
+    success_states: int | None
+    groups: tuple[Group, ...]
+    missing: tuple[str, ...]
+    """What is missing of an unfinished study, a line each."""
+    beside: tuple[Beside, ...]
+    transfers: pd.DataFrame
+    """Every finished one: variant, plan, base_seed, seed, outcome, relation, own_states, l2 and loss."""
+    scores: pd.DataFrame
+    """Mean scores over steps (:func:`diag.studies.curves.score_curves`); empty for worlds without rewards."""
+    base_curves: tuple[Curve, ...]
+    stages: tuple[Sequence[EmbeddingPicture], ...]
+    """How a base, a successful and a failed transfer of it come to be: pictures at growing steps each."""
+    pictures: tuple[EmbeddingPicture, ...]
+    """The last embedding of bases and transfers."""
+    diagnosis: str = "study"
+
+    @property
+    def reference(self) -> Group | None:
+        """The group that the others are held against; None where nothing was found."""
+        return self.groups[0] if self.groups else None
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        facts = self.facts
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "diagnosis": self.diagnosis,
+            "study": {
+                "name": facts.name,
+                "preset": facts.preset,
+                "settings": dict(facts.settings),
+                "base_seeds": list(facts.base_seeds),
+                "transfer_seeds": list(facts.transfer_seeds),
+                "versions": dict(facts.versions),
+                "seconds": finite(facts.seconds),
+                "device": facts.device,
+            },
+            "verdict": self.verdict.to_tree(),
+            "success": {
+                "rule": self.rule,
+                "states": self.states,
+                "success_states": self.success_states,
+            },
+            "missing": list(self.missing),
+            "groups": [group.to_tree() for group in self.groups],
+            "paper": [row.to_tree() for row in self.beside],
+            "scores": [_plain(row) for row in self.scores.to_dict("records")],
+            "base_curves": [curve.to_tree() for curve in self.base_curves],
+            "transfers": [_plain(row) for row in self.transfers.to_dict("records")],
+        }
+
+
+def _tree(found: Tested | Compared | None) -> dict[str, Any] | None:
+    return None if found is None else found.to_tree()
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row of a table for JSON: null where a number is missing."""
+    return {str(k): finite(v) if isinstance(v, float) else v for k, v in row.items()}

@@ -1,0 +1,308 @@
+"""The charts of studies: rates by base, outcomes, curves with bands, and embeddings as small multiples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from reports.charts import PALETTE, SHAPES, WIDE, finish
+
+OUTCOMES = {"success": "#009E73", "failure": "#D55E00", "base": "#0072B2"}
+"""Green and vermilion of Okabe and Ito's colours; dashes and order repeat what they say."""
+
+RELATIONS = {
+    "matched": "#009E73",
+    "flipped": "#D55E00",
+    "permuted": "#CC79A7",
+    "rotated": "#E69F00",
+    "rescaled": "#56B4E9",
+    "affine": "#0072B2",
+    "collapsed": "#8C6D31",
+    "unrelated": "#6B6B6B",
+    "undecided": "#B5B5B5",
+    "not finite": "#8B1A1A",
+}
+
+_INK = "currentColor"
+SMALL, LOW = 285, 120
+"""Width and height of one of two panels side by side."""
+
+PLAIN_SHAPES = ["square", "cross", "diamond", "triangle-up", "triangle-down", "circle"]
+"""For small marks in great number: a square's outline is half as long as a circle's."""
+
+MOST_ROOMY = 15
+"""Bases that get a row high enough for words."""
+
+STAGE = 175
+"""Side of a panel that shows a stage."""
+
+
+def rates(rows: pd.DataFrame, published: pd.DataFrame) -> Any:
+    """Success by base with intervals; ``rows``: panel, base, share, low, high, said.
+
+    ``published`` (name, share) are rates to hold them against, drawn as dashed lines in every panel.
+    """
+    panels = list(dict.fromkeys(rows["panel"]))
+    charts = []
+    for panel in panels:
+        mine = rows[rows["panel"] == panel]
+        order = list(mine["base"])
+        y = alt.Y("base:N", sort=order, title="base")
+        x = alt.X(
+            "share:Q",
+            title="transfers that succeed",
+            axis=alt.Axis(format="%"),
+            scale=alt.Scale(domain=[0, 1]),
+        )
+        base = alt.Chart(mine).encode(y=y, tooltip=["base:N", "said:N"])
+        spans = base.mark_rule(strokeWidth=2, color=PALETTE[0]).encode(
+            x=alt.X("low:Q", title="transfers that succeed"), x2="high:Q"
+        )
+        points = base.mark_point(filled=True, size=70, opacity=1, color=PALETTE[0]).encode(x=x)
+        words = base.mark_text(align="left", dx=8, dy=-9, fontSize=10, color=_INK).encode(x=x, text="said:N")
+        lines = (
+            alt.Chart(published)
+            .mark_rule(strokeDash=[4, 3], color="#888888")
+            .encode(x="share:Q", tooltip=["name:N"])
+        )
+        names = (
+            alt.Chart(published)
+            .mark_text(align="center", baseline="bottom", dy=-3, fontSize=10, color="#888888")
+            .encode(x="share:Q", y=alt.value(0), text="name:N")
+        )
+        layers = [lines, names, spans, points] if len(published) else [spans, points]
+        layers += [words] if len(panels) == 1 and len(order) <= MOST_ROOMY else []
+        charts.append(
+            alt.layer(*layers).properties(
+                title=alt.Title("" if len(panels) == 1 else panel, offset=16),
+                width=WIDE - 120 if len(panels) == 1 else 270,
+                height=max(40, (28 if len(order) <= MOST_ROOMY else 16) * len(order)),
+            )
+        )
+    return finish(alt.concat(*charts, columns=2))
+
+
+def relations(rows: pd.DataFrame) -> Any:
+    """How many transfers of each base have each relation; ``rows``: panel, base, relation, count, order."""
+    panels = list(dict.fromkeys(rows["panel"]))
+    found = [name for name in RELATIONS if name in set(rows["relation"])]
+    found += sorted(set(rows["relation"]) - set(found))
+    colours = alt.Scale(domain=found, range=[RELATIONS.get(name, "#444444") for name in found])
+    charts = []
+    for panel in panels:
+        mine = rows[rows["panel"] == panel]
+        order = list(dict.fromkeys(mine["base"]))
+        charts.append(
+            alt.Chart(mine)
+            .mark_bar(stroke="#88888888", strokeWidth=0.5)
+            .encode(
+                x=alt.X("count:Q", title="transfers", axis=alt.Axis(tickMinStep=1)),
+                y=alt.Y("base:N", sort=order, title="base"),
+                color=alt.Color("relation:N", title=None, scale=colours, sort=found),
+                order="order:Q",
+                tooltip=["base:N", "relation:N", "count:Q"],
+            )
+            .properties(
+                title="" if len(panels) == 1 else panel,
+                width=WIDE - 120 if len(panels) == 1 else 270,
+                height=max(40, 18 * len(order)),
+            )
+        )
+    return finish(alt.concat(*charts, columns=2))
+
+
+def outcomes(bars: pd.DataFrame) -> Any:
+    """Histograms of successes and failures, stacked; ``bars``: panel, left, right, low, high, outcome."""
+    names = [n for n in OUTCOMES if n in set(bars["outcome"])]
+    colour = _outcome_colour(names)
+    tooltip = ["outcome:N", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("left", "right"))]
+    charts = [
+        alt.Chart(bars[bars["panel"] == panel])
+        .mark_bar(stroke="#88888888", strokeWidth=0.5, aria=False)
+        .encode(
+            x=alt.X("left:Q", title=panel, scale=alt.Scale(zero=False)),
+            x2="right:Q",
+            y=alt.Y("low:Q", title="transfers", axis=alt.Axis(tickMinStep=1)),
+            y2="high:Q",
+            color=colour,
+            tooltip=tooltip,
+        )
+        .properties(width=SMALL - 10, height=LOW + 20)
+        for panel in dict.fromkeys(bars["panel"])
+    ]
+    return finish(alt.concat(*charts, columns=2))
+
+
+def margins(rows: pd.DataFrame, needed: int | None) -> Any:
+    """The share of transfers that succeed against the states required: required, share, name, said."""
+    names = list(dict.fromkeys(rows["name"]))
+    lines = (
+        alt.Chart(rows)
+        .mark_line(interpolate="step", point=True)
+        .encode(
+            x=alt.X(
+                "required:Q",
+                title="states that must be nearest to their own base state",
+                scale=alt.Scale(zero=False, padding=12),
+                axis=alt.Axis(tickMinStep=1),
+            ),
+            y=alt.Y(
+                "share:Q",
+                title="transfers that succeed",
+                axis=alt.Axis(format="%"),
+                scale=alt.Scale(domain=[0, 1]),
+            ),
+            color=_named("name", names),
+            tooltip=["name:N", "required:Q", "said:N"],
+        )
+    )
+    layers = [lines]
+    if needed is not None:
+        rule = alt.Chart(pd.DataFrame({"required": [needed]})).mark_rule(strokeDash=[4, 3], color="#888888")
+        layers.insert(0, rule.encode(x="required:Q"))
+    return finish(alt.layer(*layers).properties(width=WIDE - 120, height=130))
+
+
+def curves(rows: pd.DataFrame, x_title: str = "updates") -> Any:
+    """A panel a quantity, a line and a band an outcome; ``rows``: panel, step, value, low, high, outcome."""
+    names = [n for n in OUTCOMES if n in set(rows["outcome"])]
+    colour = _outcome_colour(names)
+    charts = []
+    for panel in dict.fromkeys(rows["panel"]):
+        mine = rows[rows["panel"] == panel]
+        base = alt.Chart(mine).encode(x=_steps(x_title))
+        y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False))
+        band = base.mark_area(opacity=0.25, aria=False).encode(
+            y=alt.Y("low:Q", title=None), y2="high:Q", color=colour
+        )
+        line = base.mark_line(strokeWidth=2, point=len(mine) < 24, aria=False).encode(
+            y=y,
+            color=colour,
+            strokeDash=alt.StrokeDash("outcome:N", legend=None, sort=names),
+            tooltip=["outcome:N", "step:Q", alt.Tooltip("value:Q", format=".4f")],
+        )
+        charts.append(alt.layer(band, line).properties(title=panel, width=SMALL, height=LOW))
+    return finish(alt.concat(*charts, columns=2))
+
+
+def scores(rows: pd.DataFrame) -> Any:
+    """Mean scores and standard errors; ``rows``: panel, name, step, mean, low, high."""
+    charts = []
+    for panel in dict.fromkeys(rows["panel"]):
+        mine = rows[rows["panel"] == panel]
+        colour = _named("name", list(dict.fromkeys(mine["name"])))
+        base = alt.Chart(mine).encode(x=_steps("updates"))
+        band = base.mark_area(opacity=0.15, aria=False).encode(
+            y=alt.Y("low:Q", title="score"), y2="high:Q", color=colour
+        )
+        line = base.mark_line(strokeWidth=2, point=True, aria=False).encode(
+            y=alt.Y("mean:Q", title="score", scale=alt.Scale(zero=False)),
+            color=colour,
+            tooltip=["name:N", "step:Q", alt.Tooltip("mean:Q", format=".2f")],
+        )
+        charts.append(alt.layer(band, line).properties(title=panel, width=SMALL, height=LOW + 60))
+    return finish(alt.concat(*charts, columns=2).resolve_scale(color="independent"))
+
+
+def stages(points: pd.DataFrame, lines: pd.DataFrame) -> Any:
+    """Embeddings at growing steps, a row a run; ``points``: row, panel, x, y, group; ``lines`` with x2, y2.
+
+    All panels have the same axes.
+    """
+    groups = list(dict.fromkeys(points["group"]))
+    x_scale, y_scale = (
+        alt.Scale(domain=[float(points[c].min()), float(points[c].max())], nice=False, padding=8)
+        for c in "xy"
+    )
+    rows = []
+    for row in dict.fromkeys(points["row"]):
+        panels = []
+        for panel in dict.fromkeys(points.loc[points["row"] == row, "panel"]):
+            x = alt.X("x:Q", title="axis 0", scale=x_scale, axis=alt.Axis(tickCount=3))
+            y = alt.Y("y:Q", title="axis 1", scale=y_scale, axis=alt.Axis(tickCount=3))
+            own = lines[(lines["row"] == row) & (lines["panel"] == panel)]
+            arrows = (
+                alt.Chart(own.drop(columns=["row", "panel"]))
+                .mark_rule(opacity=0.4, strokeWidth=0.7, color="#888888", clip=True, aria=False)
+                .encode(x=x, y=y, x2="x2:Q", y2="y2:Q")
+            )
+            mine = points[(points["row"] == row) & (points["panel"] == panel)]
+            states = (
+                alt.Chart(mine.drop(columns=["row", "panel"]))
+                .mark_point(filled=True, size=38, opacity=0.95, aria=False)
+                .encode(x=x, y=y, **_rooms(groups))
+            )
+            title = alt.Title(panel, fontWeight="normal", fontSize=11)
+            panels.append(alt.layer(arrows, states) if len(own) else alt.layer(states))
+            panels[-1] = panels[-1].properties(title=title, width=STAGE, height=STAGE)
+        rows.append(alt.hconcat(*panels, title=row))
+    return finish(alt.vconcat(*rows))
+
+
+def multiples(points: pd.DataFrame, frames: pd.DataFrame, titles: pd.DataFrame) -> Any:
+    """Many small scatter plots in one picture, everything placed in pixels from its top left corner.
+
+    ``points``: x, y, group; ``frames``: x, y, x2, y2 and label, one a panel; ``titles``: x, y, words, one a
+    block of panels. A chart of facets would take half as much again in the page.
+    """
+    groups = list(dict.fromkeys(points["group"]))
+    x, y = alt.X("x:Q", scale=None, axis=None), alt.Y("y:Q", scale=None, axis=None)
+    boxes = (
+        alt.Chart(frames)
+        .mark_rect(fill=None, stroke="#88888855", aria=False)
+        .encode(x=x, y=y, x2="x2:Q", y2="y2:Q")
+    )
+    labels = (
+        alt.Chart(frames)
+        .mark_text(align="left", dy=-4, fontSize=10, color=_INK, aria=False)
+        .encode(x=x, y=y, text="label:N")
+    )
+    heads = (
+        alt.Chart(titles)
+        .mark_text(align="left", fontSize=12, fontWeight="bold", color=_INK, aria=False)
+        .encode(x=x, y=y, text="words:N")
+    )
+    marks = (
+        alt.Chart(points)
+        .mark_point(filled=True, size=16, opacity=1, strokeWidth=0, aria=False)
+        .encode(x=x, y=y, **_rooms(groups, PLAIN_SHAPES))
+    )
+    width, height = float(frames["x2"].max()) + 1, float(frames["y2"].max()) + 1
+    drawn = alt.layer(boxes, labels, heads, marks, view=alt.ViewBackground(stroke=None))
+    return finish(drawn.properties(width=max(width, WIDE), height=height))
+
+
+def _steps(title: str) -> Any:
+    return alt.X("step:Q", title=title, axis=alt.Axis(format="~s", tickCount=5))
+
+
+def _rooms(groups: list[str], shapes_of: list[str] = SHAPES) -> dict[str, Any]:
+    colours, shapes = (alt.Scale(domain=groups, range=found) for found in (PALETTE, shapes_of))
+    return {
+        "color": alt.Color("group:N", title="room", sort=groups, scale=colours),
+        "shape": alt.Shape("group:N", title="room", sort=groups, scale=shapes),
+    }
+
+
+def _outcome_colour(names: list[str]) -> Any:
+    return alt.Color(
+        "outcome:N",
+        title=None,
+        sort=names,
+        scale=alt.Scale(domain=names, range=[OUTCOMES[n] for n in names]),
+        legend=alt.Legend(symbolOpacity=1),
+    )
+
+
+def _named(field: str, names: list[str]) -> Any:
+    """Colours for names; more than the palette has take a longer one."""
+    short = len(names) <= len(PALETTE)
+    scale = (
+        alt.Scale(domain=names, range=PALETTE[: len(names)])
+        if short
+        else alt.Scale(domain=names, scheme="tableau20")
+    )
+    legend = None if len(names) == 1 else alt.Legend(columns=6, labelLimit=300)
+    return alt.Color(f"{field}:N", title=None, sort=names, scale=scale, legend=legend)
