@@ -32,7 +32,7 @@ import probes
 from diag._progress import progress_bar
 from diag.landscapes.verdict import WALL
 from diag.outputs.json import render
-from diag.subject import Subject
+from diag.repairs.system import case_of, mended
 from trainers import checkpoint as files
 from trainers.plan import named_plan
 from trainers.processes import execute
@@ -67,28 +67,10 @@ def continued(settings: Settings, updates: int) -> Settings:
 
 def mend(failed: Path, base: Path, out: Path) -> None:
     """Fold the orthogonal map that leads the failed embedding back to the base's into the last layer."""
-    there, here = diag.open_subject(base), diag.open_subject(failed)
-    found = probes.fit("orthogonal", embedding(here), embedding(there))
-    assert found.matrix is not None
-    assert found.offset is not None
-    matrix, offset = (torch.from_numpy(a).float() for a in (found.matrix, found.offset))
-    saved = files.read(failed)
-    tensors = dict(saved.tensors)
-    last = max(int(n.split("/")[1].split(".")[0]) for n in tensors if n.startswith("encoder/"))
-    weight, bias = (f"encoder/{last}.{part}" for part in ("weight", "bias"))
-    tensors[weight] = matrix.T @ tensors[weight]
-    tensors[bias] = tensors[bias] @ matrix + offset
-    files.save(out, replace(saved.header, metrics={}), tensors)
-
-
-def embedding(subject: Subject) -> Any:
-    """Every state, as the task that the subject was trained on shows it."""
-    assert subject.tasks is not None
-    assert subject.encoder is not None
-    assert subject.parameters is not None
-    assert subject.task is not None
-    seen = subject.tasks.paired_observations(None, 0).observations[subject.task]
-    return subject.encoder.embed(subject.parameters, seen).double().numpy()
+    case = case_of(diag.open_subject(base), diag.open_subject(failed))
+    found = probes.fit("orthogonal", case.embedding(case.transfer), case.embedding(case.base, "source"))
+    header = replace(files.read(failed).header, metrics={})
+    files.save(out, header, mended(case.transfer, case.last, found))
 
 
 def work(task: dict[str, Any]) -> None:

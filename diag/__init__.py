@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from diag._compare import compare as compare
     from diag._landscape import landscape as landscape
     from diag._probe import probe as probe
+    from diag._repair import repair as repair
     from diag._show import show as show
     from diag.sources import open_subject as open_subject
 
-__all__ = ["compare", "landscape", "open_subject", "probe", "show"]
+__all__ = ["compare", "landscape", "open_subject", "probe", "repair", "show"]
 
 _HOME = {
     "compare": "diag._compare",
     "landscape": "diag._landscape",
     "open_subject": "diag.sources",
     "probe": "diag._probe",
+    "repair": "diag._repair",
     "show": "diag._show",
 }
 

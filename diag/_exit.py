@@ -18,6 +18,7 @@ from diag._answer import write_line
 _BAD_INPUT = {
     "diag._answer": ("UsageError",),
     "diag.subject": ("SubjectError",),
+    "diag.repairs.asked": ("RepairError",),
     "diag.landscapes": ("LandscapeError",),
     "diag.studies": ("StudyError",),
     "diag.landscapes.symmetry": ("SymmetryError",),

@@ -29,6 +29,7 @@ from diag._options import (
 )
 from diag._progress import progress_bar
 from diag._studying import study_app
+from diag._repairing import repair
 from diag._training import train_app, transfer
 
 app = typer.Typer(
@@ -357,6 +358,9 @@ def show(
         write_line(
             text.description(found, verbose).splitlines()[0] if quiet else text.description(found, verbose)
         )
+
+
+app.command(short_help="Lead a failed transfer back into the base's embedding.")(repair)
 
 
 def run(arguments: list[str]) -> int:

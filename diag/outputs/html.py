@@ -18,6 +18,7 @@ from reports import Figure, Page, Section, charts, render
 if TYPE_CHECKING:
     from diag.landscapes.result import Landscape
     from diag.probed import Probed
+    from diag.repairs.result import Repair
     from diag.studies.reported import StudyReport
 
 MOST_POINTS = 2000
@@ -61,6 +62,13 @@ def comparison(result: Comparison) -> str:
 def probe(result: Probed) -> str:
     """The page of a probe."""
     from diag.outputs.probe_html import page
+
+    return page(result)
+
+
+def repair(result: Repair) -> str:
+    """The page of a repair."""
+    from diag.outputs.repair_html import page
 
     return page(result)
 

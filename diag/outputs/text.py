@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from diag._show import Description
     from diag.landscapes.result import Landscape
     from diag.probed import Probed
+    from diag.repairs.result import Repair
     from diag.studies.reported import StudyReport
 
 WIDTH = 80
@@ -199,6 +200,13 @@ def probe(result: Probed, verbose: bool = False) -> str:
     return render(result, verbose)
 
 
+def repair(result: Repair, verbose: bool = False) -> str:
+    """The whole text of a repair."""
+    from diag.outputs.repair_text import render
+
+    return render(result, verbose)
+
+
 def description(found: Description, verbose: bool = False) -> str:
     """The whole text of ``diag show``."""
     checkpoint, header = found.checkpoint, found.checkpoint.header
@@ -220,6 +228,10 @@ def description(found: Description, verbose: bool = False) -> str:
     if last:
         words = ", ".join(f"{plain(t)} {v:.4f}" for t, v in last.items())
         lines.append(textwrap.fill(f"  losses     {words}", WIDTH, subsequent_indent=" " * 13))
+    if isinstance(mended := header.metrics.get("repair"), dict):
+        how = mended.get("map") or "a search without pairs"
+        words = f"by {how} and {mended.get('updates')} updates"
+        lines.append(f"  mended     {plain(words)}")
     lines += ["", "  component     parameters  widths"]
     for part in found.components:
         state = "" if part.trained else "  frozen"

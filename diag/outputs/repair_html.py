@@ -1,0 +1,115 @@
+"""A repair as a page: the embeddings before and after, what was tried, and where the states are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+
+from diag.outputs.html import (
+    embedding_chart,
+    footer,
+    ladder_section,
+    panels,
+    picture_words,
+    span,
+    warning_words,
+)
+from diag.outputs.repair_text import STAGES, facts, place
+from diag.outputs.text import number
+from diag.repairs.result import Repair, Stage
+from diag.repairs.search import Search
+from reports import Figure, Page, Section, render
+
+
+def page(result: Repair) -> str:
+    """The page of a repair."""
+    parts = [_table(result), _picture("Before", result.before)]
+    parts += [
+        _picture(STAGES[stage.name].capitalize(), stage) for stage in result.stages if stage.name != "before"
+    ]
+    if result.fits:
+        parts.append(_fits(result))
+    if result.search is not None:
+        parts.append(_search(result.search))
+    ladder = ladder_section(result.after.comparison)
+    parts.append(replace(ladder, title=f"The ladder, {STAGES[result.after.name]}"))
+    if result.warnings:
+        parts.append(Section("Warnings", warning_words(result.warnings)))
+    known = [
+        ("base", f"{result.base.path} ({result.base.label})"),
+        ("transfer", f"{result.transfer.path} ({result.transfer.label})"),
+        ("mended", result.written or "not written"),
+        *(("repair", words) for words in facts(result)),
+        ("seed", str(result.seed)),
+    ]
+    return render(Page("repair", result.verdict.status, result.verdict.summary, known, parts, footer()))
+
+
+def _table(result: Repair) -> Section:
+    rows = [
+        {
+            "": STAGES[stage.name],
+            "relation": stage.relation or "undecided",
+            "states in place": place(stage),
+            "R²": number(stage.r2),
+            "L2": number(stage.comparison.measures["l2"].value),
+            **{term: number(v, 4) for term, v in stage.losses.items()},
+        }
+        for stage in result.stages
+    ]
+    words = ["R² is of the embedding as it is to the base's, without a fit; losses are of the target task."]
+    need = result.before.comparison.success_states
+    if need is not None:
+        words.append(f"A success has {need} or more states nearest to their own base state.")
+    return Section("Before and after", words, table=pd.DataFrame(rows))
+
+
+def _picture(title: str, stage: Stage) -> Section:
+    compared = stage.comparison
+    chart = embedding_chart(panels(compared.picture, "base", STAGES[stage.name]), compared.dimensions[0])
+    words = picture_words(compared.picture)
+    described = f"Scatter plots of the base's embedding and of the transfer's, {STAGES[stage.name]}."
+    return Section(title, words, Figure(chart, described))
+
+
+def _fits(result: Repair) -> Section:
+    rows = [
+        {
+            "fitted": one.name,
+            "held-out R²": number(one.r2.value),
+            "95% interval": span(one.r2),
+            "": "folded in" if one is result.chosen else "",
+        }
+        for one in result.fits
+    ]
+    words = [
+        "Every candidate is fitted to some of the pairs and scored on the others; the best is then fitted to "
+        "all of them and folded into the encoder's last layer."
+    ]
+    return Section("What was fitted to the pairs", words, table=pd.DataFrame(rows))
+
+
+def _search(search: Search) -> Section:
+    rows = [
+        {
+            "map": one.words,
+            "loss before": number(one.before, 4),
+            "loss after": number(one.after, 4),
+            "updates": one.updates,
+            "": "finalist" if one.final else "",
+        }
+        for one in search.candidates
+    ]
+    margin = search.margin
+    rival = (
+        f"The best rival: {margin.reason}."
+        if margin.value is None
+        else f"The best rival that lies apart loses {number(margin.value, 4)} {span(margin, 4)} more."
+    )
+    words = [
+        f"{search.tried} maps were tried; these were trained on from, and judged by the task's losses alone. "
+        f"{rival} The base's own loss is {number(search.base_loss, 4)}.",
+        "Before training, the embedding as it is loses least: the frozen models have bent it to themselves.",
+    ]
+    return Section("Without pairs", words, table=pd.DataFrame(rows))

@@ -1,0 +1,1 @@
+"""The parts of a repair: maps that lead back, training on, the search without pairs, what is written."""

@@ -1,0 +1,79 @@
+"""What was asked of a repair, and the small decisions that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diag.repairs.fits import Method
+from diag.repairs.result import Mode
+from diag.result import FileRef
+from diag.subject import Subject
+
+if TYPE_CHECKING:
+    from diag.repairs.search import How
+
+Progress: TypeAlias = Callable[[int, int], None]
+
+MOST_UPDATES = 10**9
+"""More is a slip of the keyboard."""
+
+
+class RepairError(ValueError):
+    """Options of a repair that contradict each other, or a place where it cannot write."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of :func:`diag.repair`."""
+
+    out: Path | None
+    pairs: int | None
+    method: Method | None
+    unpaired: How | None
+    train: int | str
+    mode: Mode
+    force: bool
+    overwrite: bool
+    seed: int
+    device: str
+
+
+def updates_of(words: int | str, budget: int) -> int:
+    """Updates from a number, or a share of a budget such as ``5%``; raises RepairError.
+
+    >>> updates_of("5%", 30_000), updates_of("2000", 30_000)
+    (1500, 2000)
+    """
+    text = str(words).strip()
+    try:
+        found = round(float(text[:-1]) / 100 * budget) if text.endswith("%") else int(text)
+    except (ValueError, OverflowError):
+        raise RepairError(f"--train {text}: expected updates, such as 2000, or a share, such as 5%") from None
+    if not 0 <= found <= MOST_UPDATES:
+        raise RepairError(f"--train {text}: expected from 0 to {MOST_UPDATES} updates")
+    return found
+
+
+def known_rows(n: int, pairs: int | None, seed: int) -> NDArray[np.int64]:
+    """The paired rows of n, drawn at random where not all are."""
+    if pairs is None or pairs >= n:
+        return np.arange(n)
+    return np.sort(np.random.default_rng([seed, 6]).permutation(n)[:pairs])
+
+
+def r2_as_it_is(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
+    """R² of x (n, d) as y's own likeness; None where they differ in width, or y is constant."""
+    if x.shape != y.shape or not (total := float(np.square(y - y.mean(0)).sum())):
+        return None
+    return 1 - float(np.square(x - y).sum()) / total
+
+
+def reference(subject: Subject) -> FileRef:
+    """The file that a subject was read from."""
+    return FileRef(subject.path, subject.sha256, subject.label)

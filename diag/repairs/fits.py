@@ -1,0 +1,206 @@
+"""Maps that lead a failed embedding back to the base's, and last layers that do, scored on held-out pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+import probes
+from diag.result import finite, measure_tree, numbers
+from probes import Map, Measure, Rung
+
+Floats: TypeAlias = NDArray[np.float64]
+
+Method = Literal["map", "last-layer"]
+"""``map``: a map of the embedding, folded into the last layer. ``last-layer``: that layer anew, by ridge
+regression of the base's embedding on the last hidden layer."""
+
+METHODS: tuple[Method, ...] = ("map", "last-layer")
+
+MAPS: tuple[Rung, ...] = ("identity", "signs", "permutation", "orthogonal", "similarity", "affine")
+"""Each with an offset: a bent mirror image does not lie about the origin."""
+
+RIDGES = (0.01, 0.1, 1.0)
+"""Penalties on the last layer's weights, as shares of the hidden units' mean square times the pairs."""
+
+FOLDS, ROUNDS = 5, 10
+"""Held-out scores are of five folds, ten times anew; of single pairs left out where there are fewer than
+ten."""
+
+CLOSE = 0.05
+"""Held-out R² within which fewer pairs do as well as all."""
+
+ORDERS = 60
+"""Random orders of the pairs, from which the fewest that suffice are found."""
+
+FEWEST = 3
+"""Pairs that anything is fitted to."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One candidate: held-out R² with its interval, and the map fitted to all pairs."""
+
+    name: str
+    """A rung's name, or ``last layer, ridge 0.1``."""
+    method: Method
+    r2: Measure
+    map: Map
+    """Of the embedding (n, d), or of the last hidden layer (n, units)."""
+
+    def to_tree(self) -> dict[str, Any]:
+        """For JSON; the last layer's own weights are in the file."""
+        tree = {"name": self.name, "method": self.method, **measure_tree(self.r2), "map": None}
+        if self.method == "map":
+            width = len(self.map.offset) if self.map.offset is not None else 0
+            offset = self.map(np.zeros((1, width)))[0]
+            matrix = self.map(np.eye(width)) - offset
+            tree["map"] = {"matrix": [numbers(row) for row in matrix], "offset": numbers(offset)}
+        return tree
+
+
+@dataclass(frozen=True)
+class Few:
+    """How few pairs do nearly as well as all: the smallest number whose mean held-out R² is within CLOSE."""
+
+    pairs: Measure
+    """The number, with an interval over random draws of which pairs are known."""
+    curve: tuple[tuple[int, float], ...]
+    """(pairs, mean held-out R²)."""
+
+    def to_tree(self) -> dict[str, Any]:
+        curve = [{"pairs": k, "r2": finite(r2)} for k, r2 in self.curve]
+        return {**measure_tree(self.pairs), "curve": curve}
+
+
+Fitter: TypeAlias = Callable[[Floats, Floats], Map]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    name: str
+    method: Method
+    inputs: Floats
+    fit: Fitter
+    least: int
+    """Rows without which it is not determined."""
+
+
+def _candidates(x: Floats, hidden: Floats | None, y: Floats, method: Method | None) -> Iterator[_Candidate]:
+    d, same = y.shape[1], x.shape == y.shape
+    if method != "last-layer":
+        needs = {"identity": 1, "signs": 2, "permutation": 2, "affine": d + 2}
+        for rung in MAPS:
+            if same or rung == "affine":
+                least = needs.get(rung, d + 1)
+                yield _Candidate(rung, "map", x, _mapping(rung), least)
+    if method != "map" and hidden is not None:
+        for ridge in RIDGES:
+            yield _Candidate(f"last layer, ridge {ridge:g}", "last-layer", hidden, _regressing(ridge), 3)
+
+
+def _mapping(rung: Rung) -> Fitter:
+    return lambda a, b: probes.fit(rung, a, b, shifted=True)
+
+
+def _regressing(share: float) -> Fitter:
+    def fit(hidden: Floats, y: Floats) -> Map:
+        middle, target = hidden.mean(0), y.mean(0)
+        centred = hidden - middle
+        scatter = centred.T @ centred
+        penalty = share * max(np.trace(scatter) / len(scatter), np.finfo(float).tiny)
+        matrix = np.linalg.solve(scatter + penalty * np.eye(len(scatter)), centred.T @ (y - target))
+        return Map(matrix=matrix, offset=target - middle @ matrix)
+
+    return fit
+
+
+def fits(
+    x: Floats, hidden: Floats | None, y: Floats, *, method: Method | None = None, seed: int = 0
+) -> tuple[Fit, ...]:
+    """Every candidate that so many pairs determine, the best on held-out pairs first.
+
+    x (n, d) is the failing embedding, ``hidden`` (n, units) what its last layer reads (None where that cannot
+    be replaced), y (n, d') the base's. Where no pair can be left out R² is undefined, and comes last.
+    """
+    found = []
+    for one in _candidates(x, hidden, y, method):
+        if len(y) >= one.least:
+            r2 = _held_out(one, y, seed)
+            found.append(Fit(one.name, one.method, r2, one.fit(one.inputs, y)))
+    # The sort is stable: of equals the smaller map.
+    return tuple(sorted(found, key=lambda f: -np.inf if f.r2.value is None else -f.r2.value))
+
+
+def _folds(n: int, seed: int) -> Iterator[NDArray[np.bool_]]:
+    """(n,) which rows are held out, each row equally often."""
+    if n < 2 * FOLDS:
+        yield from np.eye(n, dtype=bool)
+        return
+    rng = np.random.default_rng([seed, 3])
+    for _ in range(ROUNDS):
+        fold = rng.permutation(n) % FOLDS
+        yield from (fold == number for number in range(FOLDS))
+
+
+def _held_out(one: _Candidate, y: Floats, seed: int) -> Measure:
+    n = len(y)
+    spread = np.square(y - y.mean(0)).sum(1)
+    if n <= one.least:
+        return Measure.undefined(f"{n} pairs leave none to hold out")
+    if not spread.any():
+        return Measure.undefined("the base's embedding is constant")
+    errors, times = np.zeros(n), np.zeros(n)
+    for out in _folds(n, seed):
+        mapped = one.fit(one.inputs[~out], y[~out])(one.inputs[out])
+        errors[out] += np.square(mapped - y[out]).sum(1)
+        times[out] += 1
+    errors /= times
+    resampling = probes.make_groups(np.arange(n), seed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        draws = 1 - resampling.resampled(errors[:, None])[:, 0] / resampling.resampled(spread[:, None])[:, 0]
+    return probes.interval(1 - float(errors.sum() / spread.sum()), draws, resampling.count, high=1.0)
+
+
+def few_pairs(
+    chosen: Fit, x: Floats, hidden: Floats | None, y: Floats, *, method: Method | None = None, seed: int = 0
+) -> Few | None:
+    """How few pairs the chosen candidate needs; None where its score is undefined.
+
+    Fitted to the first k of the pairs in a random order and scored on the rest, over many orders.
+    """
+    one = next(c for c in _candidates(x, hidden, y, method) if c.name == chosen.name)
+    n, held = len(y), max(3, len(y) // FOLDS)
+    if chosen.r2.value is None or n - held < one.least:
+        return None
+    sizes = np.unique(np.geomspace(one.least, n - held, 16).round().astype(int))
+    rng = np.random.default_rng([seed, 4])
+    errors, totals = np.zeros((ORDERS, len(sizes))), np.zeros((ORDERS, len(sizes)))
+    for row in range(ORDERS):
+        order = rng.permutation(n)
+        for column, k in enumerate(sizes):
+            known, rest = order[:k], order[k:]
+            mapped = one.fit(one.inputs[known], y[known])(one.inputs[rest])
+            errors[row, column] = np.square(mapped - y[rest]).sum()
+            totals[row, column] = np.square(y[rest] - y.mean(0)).sum()
+    resampling = probes.make_groups(np.arange(ORDERS), seed)
+    # What the most pairs reach here is what fewer have to reach: all of them leave none to score on.
+    curve = 1 - errors.sum(0) / totals.sum(0)
+    draws = 1 - resampling.resampled(errors) / resampling.resampled(totals)
+    value = _first(curve[None], sizes)[0]
+    return Few(
+        probes.interval(float(value), _first(draws, sizes), ORDERS, low=float(sizes[0]), high=float(n)),
+        tuple((int(k), float(r2)) for k, r2 in zip(sizes, curve, strict=True)),
+    )
+
+
+def _first(curves: Floats, sizes: NDArray[np.int64]) -> Floats:
+    """(m,) the least size from which on each curve (m, sizes) stays within CLOSE of its last value."""
+    enough = curves >= curves[:, -1:] - CLOSE
+    stays = np.flip(np.logical_and.accumulate(np.flip(enough, 1), 1), 1)
+    found: Floats = sizes[stays.argmax(1)].astype(np.float64)
+    return found

@@ -1,0 +1,153 @@
+"""What a repair returns: frozen, serialisable, with what was tried and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diag.repairs.fits import Few, Fit
+from diag.repairs.search import Search
+from diag.result import Comparison, FileRef, Verdict, finite, head, measure_tree
+from probes import Relation
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Mode = Literal["paired", "task"]
+"""How it was trained on: the task's losses with the pairs' distances beside them, or as the transfer was."""
+
+StageName = Literal["before", "folded", "trained"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The embedding at one point of the repair, against the base's."""
+
+    name: StageName
+    comparison: Comparison
+    r2: float | None
+    """R² of the embedding as it is, to the base's, over all states: no fit."""
+    losses: Mapping[str, float]
+    """Each term of the target task and their ``total``; empty for arrays."""
+    updates: int = 0
+    """Of training by then."""
+
+    @property
+    def own_states(self) -> int | None:
+        return self.comparison.own_states
+
+    @property
+    def success(self) -> bool | None:
+        return self.comparison.success
+
+    @property
+    def relation(self) -> Relation | None:
+        return self.comparison.relation
+
+    def to_tree(self) -> dict[str, Any]:
+        compared = self.comparison
+        return {
+            "stage": self.name,
+            "relation": compared.relation,
+            "status": compared.verdict.status,
+            "own_states": compared.own_states,
+            "success": compared.success,
+            "r2": finite(self.r2),
+            "l2": measure_tree(compared.measures["l2"]),
+            "losses": {term: finite(v) for term, v in self.losses.items()},
+            "updates": self.updates,
+        }
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a repaired encoder was trained on."""
+
+    mode: Mode
+    updates: int
+    """All of them, those of a search's candidates included."""
+    of_budget: int
+    """Updates of the transfer's own training."""
+
+    @property
+    def share(self) -> float:
+        return self.updates / self.of_budget
+
+    def to_tree(self) -> dict[str, Any]:
+        return {
+            "mode": self.mode,
+            "updates": self.updates,
+            "of_budget": self.of_budget,
+            "share": self.share,
+        }
+
+
+@dataclass(frozen=True)
+class Repair:
+    """The result of ``repair``."""
+
+    base: FileRef
+    transfer: FileRef
+    verdict: Verdict
+    written: str | None
+    """Where the mended checkpoint, or embedding, was written; None where it was not."""
+    fits: tuple[Fit, ...]
+    """What was fitted to the pairs, the best on held-out pairs first."""
+    chosen: Fit | None
+    """What was folded in."""
+    pairs: int
+    of_pairs: int
+    """The world's states, or the rows of the arrays."""
+    few: Few | None
+    """How few pairs the chosen map needs."""
+    search: Search | None
+    """What was tried without pairs."""
+    training: Training | None
+    stages: tuple[Stage, ...]
+    """Before, with the map folded in, and after training on."""
+    seed: int
+    warnings: tuple[str, ...]
+    parameters: Mapping[str, Tensor] | None = None
+    """The mended encoder's and the frozen models' (of checkpoints); not part of the JSON."""
+    embedding: NDArray[np.float64] | None = None
+    """(n, d) the mended embedding of all states or rows; not part of the JSON."""
+    map: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = field(default=None)
+    """Leads embeddings (n, d) of the failing encoder to the base's, where the repair is such a map."""
+    diagnosis: str = "repair"
+
+    @property
+    def relation(self) -> Relation | None:
+        """Of what came out of it to the base."""
+        return self.verdict.relation
+
+    @property
+    def before(self) -> Stage:
+        return self.stages[0]
+
+    @property
+    def after(self) -> Stage:
+        """The last stage: the first one where nothing was done."""
+        return self.stages[-1]
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        return {
+            **head(self.diagnosis, self.base, self.transfer, self.verdict),
+            "written": self.written,
+            "method": None if self.chosen is None else self.chosen.method,
+            "map": None if self.chosen is None else self.chosen.to_tree(),
+            "candidates": [{"name": f.name, "method": f.method, **measure_tree(f.r2)} for f in self.fits],
+            "pairs": self.pairs,
+            "of_pairs": self.of_pairs,
+            "enough": None if self.few is None else self.few.to_tree(),
+            "search": None if self.search is None else self.search.to_tree(),
+            "training": None if self.training is None else self.training.to_tree(),
+            "stages": [s.to_tree() for s in self.stages],
+            "success_states": self.before.comparison.success_states,
+            "seed": self.seed,
+            "warnings": list(self.warnings),
+        }

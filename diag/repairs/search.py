@@ -1,0 +1,309 @@
+"""Without pairs: which map leads back, judged by the frozen models' losses on the target task alone.
+
+Training bends a failed embedding to the frozen models, so that of all maps of it the one that leaves it as
+it is loses least at first. What tells the right one is where training goes from there: every candidate is
+trained on for a while, the best few that lie apart for a while longer, and the losses of where they end are
+compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import permutations, product
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import probes
+from diag.repairs.anchored import Anchored
+from diag.repairs.system import Case, loss_of_states, mended
+from diag.result import measure_tree
+from diag.subject import SubjectError
+from probes import Map, Measure
+
+Floats: TypeAlias = NDArray[np.float64]
+
+How = Literal["permutations", "gradient"]
+
+MOST_DIMENSIONS = 6
+"""Up to so many dimensions all signed permutations are listed: 46,080 of them."""
+
+MOST_TRAINED = 16
+"""So many candidates are trained on, those that lose least before: all eight in two dimensions."""
+
+RESTARTS = 32
+"""Random orthogonal maps that the gradient begins with, half of them reflections."""
+
+MAP_STEPS, MAP_RATE = 200, 0.02
+"""Steps of Adam that fit a candidate's offset, or its rotation too, with the encoder as it is."""
+
+FINALISTS = 2
+"""Candidates that are trained on further, each apart from the others."""
+
+APART = 0.9
+"""R² between two embeddings from which on they are the same answer."""
+
+NEAR = 1.15
+"""An answer's loss is at most so many times what the base has on its own task: a mirrored transfer of the
+maze loses 1.25 times as much or more (docs/repair.md)."""
+
+FIRST = 0.4
+"""Share of the updates that goes to all candidates; the rest goes to the finalists."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A map of the embedding and what came of training on from it."""
+
+    words: str
+    before: float
+    """Loss with the map folded in, before training."""
+    after: float
+    """…and after it."""
+    updates: int
+    final: bool
+    """Whether it came among the last few."""
+
+    def to_tree(self) -> dict[str, Any]:
+        return {
+            "map": self.words,
+            "loss_before": self.before,
+            "loss": self.after,
+            "updates": self.updates,
+            "final": self.final,
+        }
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was tried without pairs, the best first, and how sure the choice is."""
+
+    how: How
+    tried: int
+    """Maps whose losses were taken."""
+    candidates: tuple[Candidate, ...]
+    """Those that were trained on."""
+    margin: Measure
+    """Loss of the best rival that lies apart minus the winner's, bootstrapped over states."""
+    base_loss: float
+    updates: int
+    """Spent on all of them together."""
+    separated: bool
+    """Whether the margin's whole interval is above 0."""
+    near: bool
+    """Whether the winner loses about as little as the base on its own task."""
+
+    def to_tree(self) -> dict[str, Any]:
+        return {
+            "how": self.how,
+            "tried": self.tried,
+            "candidates": [c.to_tree() for c in self.candidates],
+            "margin": measure_tree(self.margin),
+            "base_loss": self.base_loss,
+            "updates": self.updates,
+            "separated": self.separated,
+            "near": self.near,
+        }
+
+
+def search(
+    case: Case, how: How, updates: int, seed: int, progress: Callable[[int], None]
+) -> tuple[Search, dict[str, Tensor]]:
+    """The best map without pairs, and the parameters that training on from it gave.
+
+    ``updates`` is what may be spent on all candidates together; ``progress`` is told updates done. Raises
+    SubjectError for more dimensions than can be listed.
+    """
+    tried, maps = _maps(case, how, seed)
+    each = max(1, int(updates * FIRST) // len(maps))
+    starts = [mended(case.transfer, case.last, m) for m in maps]
+    losses = [float(loss_of_states(case.agent, one, "target").mean()) for one in starts]
+    trained = _trained(case, starts, each, seed, progress)
+    spent = each * len(maps)
+    first = [loss_of_states(case.agent, one, "target") for one in trained]
+    finalists = _apart(case, trained, np.argsort([f.mean() for f in first]))
+    more = max(1, (updates - spent) // len(finalists))
+    ends = _trained(case, [trained[i] for i in finalists], more, seed + 1, progress)
+    spent += more * len(finalists)
+    last = [loss_of_states(case.agent, one, "target") for one in ends]
+    order = np.argsort([f.mean() for f in last])
+    winner = int(order[0])
+    margin = _margin(last, [case.embedding(one) for one in ends], order, seed)
+    base = float(loss_of_states(case.agent, case.base, "source").mean())
+    found = [
+        Candidate(
+            in_words(maps[i]),
+            losses[i],
+            float((last[finalists.index(i)] if i in finalists else first[i]).mean()),
+            each + (more if i in finalists else 0),
+            i in finalists,
+        )
+        for i in range(len(maps))
+    ]
+    found.sort(key=lambda c: (not c.final, c.after))
+    return (
+        Search(
+            how,
+            tried,
+            tuple(found),
+            margin,
+            base,
+            spent,
+            margin.low is not None and margin.low > 0,
+            found[0].after <= NEAR * base,
+        ),
+        ends[winner],
+    )
+
+
+def in_words(found: Map) -> str:
+    """``axis 1 negated``, ``axes 1, 0 with signs + -``, or a matrix."""
+    d = 0 if found.offset is None else len(found.offset)
+    matrix = found(np.eye(d)) - found(np.zeros((1, d)))
+    rounded = np.round(matrix)
+    if not np.allclose(rounded, matrix, atol=1e-6):
+        return "; ".join(" ".join(f"{v:.2f}" for v in row) for row in matrix)
+    order = np.abs(rounded).argmax(0)
+    signs = rounded[order, np.arange(d)]
+    if (order == np.arange(d)).all():
+        negated = [str(i) for i in range(d) if signs[i] < 0]
+        return "as it is" if not negated else f"negated: {', '.join(negated)}"
+    return "axes " + " ".join(f"{'-' if s < 0 else '+'}{i}" for i, s in zip(order, signs, strict=True))
+
+
+def _maps(case: Case, how: How, seed: int) -> tuple[int, list[Map]]:
+    """How many were tried, and those that lose least; the map that leaves it as it is among them."""
+    x = case.embedding(case.transfer)
+    d = x.shape[1]
+    if how == "permutations":
+        if d > MOST_DIMENSIONS:
+            found = f"{d} dimensions, whose signed permutations are too many"
+            raise SubjectError(
+                case.path, found, f"at most {MOST_DIMENSIONS}, pairs, or a search by the gradient"
+            )
+        signs = [np.diag(s) for s in product((1.0, -1.0), repeat=d)]
+        tried = np.stack([sign[list(order)] for order in permutations(range(d)) for sign in signs])
+        if len(tried) > MOST_TRAINED:
+            plain = _losses(case, x, torch.from_numpy(tried).float(), torch.zeros(len(tried), d))
+            keep = np.argsort(plain.numpy(), kind="stable")[:MOST_TRAINED]
+            count, tried = len(tried), tried[np.unique([0, *keep])]
+        else:
+            count = len(tried)
+        matrices, offsets = _moved(case, x, tried, turning=False)
+    else:
+        rng = np.random.default_rng([seed, 5])
+        random = np.linalg.qr(rng.normal(size=(RESTARTS, d, d)))[0]
+        random[1::2, 0] *= np.sign(np.linalg.det(random[1::2]))[:, None] * -1
+        random[0::2, 0] *= np.sign(np.linalg.det(random[0::2]))[:, None]
+        count = RESTARTS + 1
+        turned, moved = _moved(case, x, random, turning=True)
+        losses = _losses(case, x, torch.from_numpy(turned).float(), torch.from_numpy(moved).float())
+        order = _different(turned, np.argsort(losses.numpy(), kind="stable"))[: MOST_TRAINED - 1]
+        matrices = np.concatenate([np.eye(d)[None], turned[order]])
+        offsets = np.concatenate([np.zeros((1, d)), moved[order]])
+    return count, [Map(matrix=m, offset=b) for m, b in zip(matrices, offsets, strict=True)]
+
+
+def _different(matrices: Floats, order: NDArray[np.int64]) -> list[int]:
+    """The best of each kind: two rotations within some 15° are one."""
+    kept: list[int] = []
+    for i in order:
+        if all(np.linalg.norm(matrices[i] - matrices[j]) > 0.25 * len(matrices[i]) ** 0.5 for j in kept):
+            kept.append(int(i))
+    return kept
+
+
+class _Maps(nn.Module):
+    """A stack of maps x ↦ x·Q + b."""
+
+    def __init__(self, matrices: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(matrices)
+        self.offset = nn.Parameter(torch.zeros(matrices.shape[:2]))
+
+
+def _moved(case: Case, x: Floats, matrices: Floats, turning: bool) -> tuple[Floats, Floats]:
+    """The maps after steps down the task's losses: of the offsets, and where ``turning`` of the rotations."""
+    maps = _Maps(torch.from_numpy(matrices).float())
+    if turning:
+        start = maps.weight.detach().clone()
+        nn.utils.parametrizations.orthogonal(maps, "weight", "matrix_exp", use_trivialization=True)
+        setattr(maps, "weight", start)  # noqa: B010 (it is set through the parametrisation)
+    else:
+        maps.weight.requires_grad_(False)
+    adam = torch.optim.Adam([p for p in maps.parameters() if p.requires_grad], lr=MAP_RATE)
+    for _ in range(MAP_STEPS):
+        adam.zero_grad()
+        _losses(case, x, maps.weight, maps.offset).sum().backward()  # type: ignore[no-untyped-call]
+        adam.step()
+    return maps.weight.detach().double().numpy(), maps.offset.detach().double().numpy()
+
+
+LOSSES_AT_ONCE = 1024
+
+
+def _losses(case: Case, x: Floats, matrices: Tensor, offsets: Tensor) -> Tensor:
+    """(S,) the task's loss of each map of the embedding, on every transition."""
+    found = []
+    for part in range(0, len(matrices), LOSSES_AT_ONCE):
+        some = slice(part, part + LOSSES_AT_ONCE)
+        points = torch.from_numpy(x).float() @ matrices[some] + offsets[some].unsqueeze(1)
+        stack = {n: t.expand(len(points), *t.shape) for n, t in case.transfer.items()}
+        terms = case.agent.settings.loss.terms
+        losses = case.agent.losses_at(stack, points, case.transitions, terms)
+        found.append(
+            sum((case.agent.weight_of(t) * v.mean(-1) for t, v in losses.items()), torch.zeros(len(points)))
+        )
+    return torch.cat(found)
+
+
+def _trained(
+    case: Case, starts: Sequence[dict[str, Tensor]], updates: int, seed: int, progress: Callable[[int], None]
+) -> list[dict[str, Tensor]]:
+    count, states = len(starts), case.agent.world.states
+    nothing = np.zeros((count, states, case.agent.settings.model.embedding))
+    stack = Anchored(
+        case.agent,
+        starts,
+        nothing,
+        np.zeros((count, states), bool),
+        updates,
+        data_seeds=[case.data_seed] * count,
+        seed=seed,
+    )
+    for _ in range(updates):
+        stack.update()
+        progress(count)
+    return [stack.member(i) for i in range(count)]
+
+
+def _apart(case: Case, ends: Sequence[dict[str, Tensor]], order: NDArray[np.int64]) -> list[int]:
+    """The best few of which none has come to the same embedding as a better one."""
+    kept: list[int] = []
+    points = [case.embedding(one) for one in ends]
+    for i in order:
+        if all(not _same(points[i], points[j]) for j in kept):
+            kept.append(int(i))
+    return kept[:FINALISTS]
+
+
+def _same(a: Floats, b: Floats) -> bool:
+    return bool(1 - np.square(a - b).sum() / np.square(b - b.mean(0)).sum() > APART)
+
+
+def _margin(
+    losses: Sequence[Floats], points: Sequence[Floats], order: NDArray[np.int64], seed: int
+) -> Measure:
+    """How much more than the winner the best rival loses that ended apart from it."""
+    winner = int(order[0])
+    rival = next((int(i) for i in order[1:] if not _same(points[i], points[winner])), None)
+    if rival is None:
+        return Measure.undefined("all candidates end in one embedding")
+    more = losses[rival] - losses[winner]
+    resampling = probes.make_groups(np.arange(len(more)), seed)
+    draws = resampling.resampled(more[:, None])[:, 0] / len(more)
+    return probes.interval(float(more.mean()), draws, resampling.count)
