@@ -58,6 +58,8 @@ def repair(
     for taken in (left.path, right.path):
         if place is not None and (same_file(taken, str(place)) or Path(taken) == place):
             raise RepairError(f"{place}: found an input of this repair, expected another file to write")
+    if place is not None and not place.parent.is_dir():
+        raise RepairError(f"{place}: found no folder {place.parent}, expected one to write to")
     if place is not None and place.exists() and not overwrite:
         raise RepairError(f"{place}: already there; --overwrite replaces it")
     if unpaired is not None and (pairs is not None or method is not None):

@@ -218,6 +218,8 @@ def test_refusals(mirror: Path, tmp_path: Path) -> None:
     assert there.read_bytes() == b"kept"
     with pytest.raises(RepairError, match="an input"):
         diag.repair(BASE, mirror, out=mirror, overwrite=True)
+    with pytest.raises(RepairError, match="found no folder"):
+        diag.repair(BASE, mirror, out=tmp_path / "nowhere" / "mended.safetensors")
     for words, options in {
         "expected updates": {"train": "much"},
         "expected from 0": {"train": -1},

@@ -40,8 +40,6 @@ class Case:
     """The encoder's last layer: ``encoder/4``."""
     transitions: Batch
     """Of the target task, with which losses are compared."""
-    plan_moves: frozenset[str]
-    """The parameters that the transfer's plan trains."""
 
     def embedding(self, parameters: Mapping[str, Tensor], task: str = "target") -> Floats:
         """(K, d) of the world's states."""
@@ -89,7 +87,6 @@ def case_of(base: Subject, transfer: Subject) -> Case:
         origin.seed,
         layers[-1],
         batch.samples,
-        frozenset(origin.plan.trainable(transfer.parameters)),
     )
 
 
