@@ -146,7 +146,7 @@ def prepare(run: Run, resume: bool, overwrite: bool) -> list[Member]:
         if member.step > run.phase.updates:
             most = f"at most the {run.phase.updates} asked for (ask for more, or --overwrite)"
             raise files.CheckpointError(run.path(seed), f"{member.step} updates", most)
-        if member.step < run.phase.updates:
+        if member.step < run.phase.updates or not run.path(seed).exists():
             members.append(member)
     folder = Path(run.out)
     try:

@@ -44,12 +44,12 @@ def _losses(subject: Subject, plan: TransferPlan) -> dict[str, Any]:
         for name, value in subject.parameters.items()
     }
     means = {term: loss.mean() for term, loss in system.losses(parameters, batch).items()}
-    total = _total(means, system.terms)
+    whole = total(means, system.terms)
     moved = [parameters[name] for name in sorted(trained)]
-    gradient = torch.autograd.grad(total, moved, allow_unused=True, materialize_grads=True) if moved else ()
+    gradient = torch.autograd.grad(whole, moved, allow_unused=True, materialize_grads=True) if moved else ()
     norm = float(torch.stack([g.square().sum() for g in gradient]).sum().sqrt()) if moved else 0.0
     losses = {f"loss_{term}": float(value.detach()) for term, value in means.items()}
-    return {"loss_total": float(total.detach()), **losses, "gradient_norm": norm}
+    return {"loss_total": float(whole.detach()), **losses, "gradient_norm": norm}
 
 
 def _comparison(base: Subject, subject: Subject) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _mended(base: Subject, subject: Subject) -> dict[str, Any]:
     heights = []
     for t in torch.linspace(0, 1, POINTS):
         losses = system.losses_at(subject.parameters, torch.lerp(here, there, t), batch)
-        heights.append(float(_total({term: v.mean() for term, v in losses.items()}, system.terms)))
+        heights.append(float(total({term: v.mean() for term, v in losses.items()}, system.terms)))
     return {"mended_loss": heights[-1], "mended_escape": max(heights) - heights[0]}
 
 
@@ -126,5 +126,6 @@ def _batch(subject: Subject) -> Any:
     return subject.tasks.batch(subject.task, SAMPLES, 0).batch
 
 
-def _total(means: Mapping[str, Any], weights: Mapping[str, float]) -> Any:
+def total(means: Mapping[str, Any], weights: Mapping[str, float]) -> Any:
+    """The weighted sum of the terms."""
     return sum(weight * means[term] for term, weight in weights.items())

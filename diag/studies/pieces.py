@@ -25,8 +25,8 @@ from trainers import checkpoint as files
 from trainers.pool import Stopped
 from trainers.run import BASE_PLAN, Run, prepare, train_members
 
-STACK = {"separate": 8, "shared": 11, "summed": 11}
-"""Seeds in a stack on a CPU: more no longer fit its cache (benchmarks/training.py)."""
+STACK = 11
+"""Seeds in a stack on a CPU: twice as many gain a tenth at most (benchmarks/training.py)."""
 
 STACK_ELSEWHERE = 64
 """On an accelerator, where a stack of this many costs little more than one."""
@@ -91,7 +91,7 @@ def pieces_of(
         settings = owner.settings
         keep = study.steps(settings.train.updates)
         run = Run(settings, (), f"{owner.name}/base", device=device, keep=keep)
-        for seeds in _stacks(todo, _size(settings.train.algorithm, device), ceil(jobs / len(owners))):
+        for seeds in _stacks(todo, _size(device), ceil(jobs / len(owners))):
             piece = Piece(root, owner.name, replace(run, seeds=seeds))
             bases.append(piece)
             trained_in |= {(owner.name, seed): piece.key for seed in seeds}
@@ -104,7 +104,7 @@ def pieces_of(
         keep = study.steps(settings.transfer.updates)
         out = f"{variant.name}/{plan.name}/base{base}"
         run = Run(settings, (), out, plan, base_path(owner, base), device, keep)
-        for seeds in _stacks(todo, _size(settings.transfer.algorithm, device), ceil(jobs / len(cells))):
+        for seeds in _stacks(todo, _size(device), ceil(jobs / len(cells))):
             piece = Piece(root, variant.name, replace(run, seeds=seeds), base)
             transfers.append(piece)
             before = trained_in.get((owner.name, base))
@@ -116,8 +116,8 @@ def _in_turn(study: Study) -> list[int]:
     return sorted({base for variant in study.variants for base in variant.bases})
 
 
-def _size(algorithm: str, device: str) -> int:
-    return STACK[algorithm] if device == "cpu" else STACK_ELSEWHERE
+def _size(device: str) -> int:
+    return STACK if device == "cpu" else STACK_ELSEWHERE
 
 
 def _stacks(seeds: Sequence[int], size: int, at_least: int) -> Iterator[tuple[int, ...]]:
@@ -152,6 +152,7 @@ def work(piece: Piece, tell: Callable[[int], None], stopped: Stopped) -> None:
     if run.base is not None and not files.read(run.base, finite=False).header.metrics.get("finite", True):
         _give_up(piece)
         return
+    _forget_broken(run)
     members = prepare(run, resume=True, overwrite=False)
     behind = len(run.seeds) * run.phase.updates - sum(run.phase.updates - m.step for m in members)
     tell(behind)
@@ -168,6 +169,22 @@ def work(piece: Piece, tell: Callable[[int], None], stopped: Stopped) -> None:
         train_members(run, group, progress, stopped, SAVE_SECONDS)
     if not stopped():
         _write_down(piece, run, stopped)
+
+
+def _forget_broken(run: Run) -> None:
+    """Begin seeds anew of which a checkpoint on the way is gone: it cannot be had otherwise."""
+    for seed in run.seeds:
+        early = [run.early_path(seed, step) for step in run.keep]
+        resume = Path(f"{run.path(seed)}{files.RESUME_SUFFIX}")
+        if resume.exists() and not all(p.exists() for p in early[: _passed(run, seed)]):
+            resume.unlink()
+            run.path(seed).unlink(missing_ok=True)
+
+
+def _passed(run: Run, seed: int) -> int:
+    """How many checkpoints on the way a seed has behind it."""
+    _, state, _ = files.read_resume(run.path(seed))
+    return sum(step <= state["step"] for step in run.keep)
 
 
 def _where(piece: Piece, seed: int) -> dict[str, Any]:

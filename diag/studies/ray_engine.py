@@ -48,7 +48,7 @@ class RayEngine:
     ) -> bool:
         """As :func:`trainers.pool.run_all`; Ray decides how many run at once."""
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        board = ray.remote(num_cpus=0)(_Board).options(scheduling_strategy=here).remote()
+        board: Any = ray.remote(num_cpus=0)(_Board).options(scheduling_strategy=here).remote()
         task = _do.options(max_retries=attempts - 1)
         tasks: dict[str, Any] = {}
         for key, item in items.items():  # which Ray holds back until those before them are done

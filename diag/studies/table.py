@@ -78,29 +78,20 @@ COLUMNS = (
 )
 """The columns of ``results``, but for the loss terms, which follow."""
 
-_TEXT = ("variant", "phase", "plan", "path", "sha256", "relation", "status", "axes")
-_WHOLE = ("base_seed", "seed", "step", "updates")
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("variant", "phase", "plan", "path", "sha256", "relation", "status", "axes"), "object"),
+    **dict.fromkeys(("base_seed", "seed", "step", "updates"), "int64"),
+    **dict.fromkeys(("final", "finite"), "bool"),
+    "succeeded": "boolean",
+}
 
 
 def frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows of ``results`` as a frame of the documented types, missing columns filled."""
     table = pd.DataFrame(list(rows))
-    for column in COLUMNS:
-        if column not in table:
-            table[column] = None
-        kind = (
-            "object"
-            if column in _TEXT
-            else "int64"
-            if column in _WHOLE
-            else "bool"
-            if column in ("final", "finite")
-            else "boolean"
-            if column == "succeeded"
-            else "float64"
-        )
-        table[column] = table[column].astype(kind)
-    return table[[*COLUMNS, *sorted(set(table) - set(COLUMNS))]]
+    terms = sorted(str(column) for column in table if column not in COLUMNS)
+    table = table.reindex(columns=[*COLUMNS, *terms])
+    return table.astype({column: _TYPES.get(column, "float64") for column in table})
 
 
 def write_part(folder: Path, name: str, table: pd.DataFrame) -> None:

@@ -1,0 +1,91 @@
+"""What a base alone says of its transfers: where they will start, and what draws them elsewhere.
+
+Every transfer that starts from a copy of its base starts at the same place: the base's encoder on the target
+task's observations. And every mirrored copy of the base's embedding has a loss under the frozen models: the
+lower it is, the better a place to be caught in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import permutations, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import probes
+from diag.forecasts.features import LOWEST_R2, Floats
+from diag.sources import open_subject
+from diag.sources.crar import CrarSystem
+from diag.studies.measure import SAMPLES, total
+from diag.subject import Subject
+
+NAMES = ("start_r2_identity", "start_r2_signs", "start_log_loss", "log_nearest_mirror", "log_start_mirror")
+
+MOST_DIMENSIONS = 4
+"""Up to which every signed permutation is tried: 384 of them."""
+
+
+def base_features(source: str | Path | Subject | None) -> Floats:
+    """The features (5,) of a base, in the order of :data:`NAMES`; NaN for what cannot be had.
+
+    ``start_…``: of the embedding that its encoder gives the target task's observations, beside its own:
+    held-out R² as it is and with axes negated, and the log of the target task's loss there over the base's
+    own. ``log_nearest_mirror``: the lowest loss of a mirrored or swapped copy of its embedding under its own
+    models, over its own. ``log_start_mirror``: the same of the copy that the start lies nearest to.
+    """
+    missing = np.full(len(NAMES), np.nan)
+    if source is None:
+        return missing
+    try:
+        base = source if isinstance(source, Subject) else open_subject(source)
+    except ValueError:
+        return missing
+    system = base.objective
+    if not isinstance(system, CrarSystem) or base.tasks is None or base.parameters is None:
+        return missing
+    seen = base.tasks.paired_observations(None, 0).observations
+    home, start = (system.embed(base.parameters, seen[t]) for t in ("source", "target"))
+    if home.shape[1] > MOST_DIMENSIONS:
+        return missing
+    x, y = start.double().numpy(), home.double().numpy()
+    try:
+        steps = {step.transform: step.r2.value for step in probes.ladder(x, y).steps}
+    except probes.ProbeError:
+        return missing
+    own = _loss(base, home, "source")
+    mirrors = {copy: _loss(base, _moved(home, copy), "source") for copy in _copies(home.shape[1])}
+    found = probes.fit("permutation", x, y)
+    nearest = (found.order or (), found.signs or ())
+    at_start = mirrors.get(nearest, own)
+    r2 = [max(steps[rung] or LOWEST_R2, LOWEST_R2) for rung in ("identity", "signs")]
+    losses = (_loss(base, start, "target"), min(mirrors.values()), at_start)
+    return np.array([*r2, *(float(np.log(loss / own)) for loss in losses)])
+
+
+def _copies(dimensions: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Every signed permutation but the identity: base axis j of a copy is sign[j] times axis order[j]."""
+    same = tuple(range(dimensions))
+    for order in permutations(range(dimensions)):
+        for signs in product((1, -1), repeat=dimensions):
+            if (order, signs) != (same, (1,) * dimensions):
+                yield order, signs
+
+
+def _moved(home: torch.Tensor, copy: tuple[tuple[int, ...], tuple[int, ...]]) -> torch.Tensor:
+    """The embedding that the map of a copy would lead back home."""
+    order, signs = copy
+    moved = torch.empty_like(home)
+    moved[:, list(order)] = home * torch.tensor(signs, dtype=home.dtype)
+    return moved
+
+
+def _loss(base: Subject, embeddings: torch.Tensor, task: str) -> float:
+    assert base.tasks is not None
+    assert base.parameters is not None
+    system: Any = base.objective
+    batch = base.tasks.batch(task, SAMPLES, 0).batch
+    losses = system.losses_at(base.parameters, embeddings, batch)
+    return float(total({term: values.mean() for term, values in losses.items()}, system.terms))

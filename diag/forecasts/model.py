@@ -1,0 +1,182 @@
+"""A fitted forecast: a logistic model for each share of the budget, with draws that say how sure it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from diag.forecasts import ForecastError
+from diag.forecasts.features import VIEWS, Floats, View, features
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Probability:
+    """A probability, and the interval that 95% of the models hold which other bases would have given."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_tree(self) -> dict[str, float]:
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """p = σ((x − centre) / scale · weights + intercept), features kept within what was seen."""
+
+    centre: Floats
+    scale: Floats
+    low: Floats
+    high: Floats
+    weights: Floats
+    """(k,)."""
+    intercept: float
+    draws: Floats
+    """(m, k + 1): weights and intercept of refits on resampled bases."""
+
+    def __call__(self, x: Floats) -> Floats:
+        """Probabilities (n,) of features (n, k)."""
+        return sigmoid(self._standard(x) @ self.weights + self.intercept)
+
+    def spread(self, x: Floats) -> Floats:
+        """The same by every draw: (m, n)."""
+        return sigmoid(self.draws[:, :-1] @ self._standard(x).T + self.draws[:, -1:])
+
+    def _standard(self, x: Floats) -> Floats:
+        """Clipped to the range of the fit: a line through a logit is no guide beyond it."""
+        return (np.clip(x, self.low, self.high) - self.centre) / self.scale
+
+    def to_tree(self) -> dict[str, Any]:
+        arrays = ("centre", "scale", "low", "high", "weights", "draws")
+        tree = {name: np.round(getattr(self, name), 4).tolist() for name in arrays}
+        return {**tree, "intercept": round(self.intercept, 4)}
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> Logistic:
+        """What :meth:`to_tree` wrote; raises KeyError, TypeError or ValueError."""
+        arrays = ("centre", "scale", "low", "high", "weights", "draws")
+        found = {name: np.array(tree[name], np.float64) for name in arrays}
+        size = len(found["centre"])
+        if found["draws"].shape[1:] != (size + 1,) or any(
+            len(found[n]) != size or not np.isfinite(found[n]).all() for n in arrays if n != "draws"
+        ):
+            raise ValueError("arrays of other shapes")
+        return cls(**found, intercept=float(tree["intercept"]))
+
+
+def sigmoid(x: Floats) -> Floats:
+    """1 / (1 + exp(−x)), without overflow."""
+    return 0.5 * (1.0 + np.tanh(0.5 * x))
+
+
+@dataclass(frozen=True)
+class Forecaster:
+    """What :func:`diag.forecasts.fit.fitted` returns: for transfers by share, and for bases."""
+
+    outcome: str
+    """``matched`` or ``succeeded``."""
+    fitted_to: Mapping[str, Any]
+    """Where it comes from: the studies, how many bases and transfers, how many ended well."""
+    by_share: Mapping[View, Mapping[float, Logistic]]
+    """By view, then by share of the budget."""
+    stop_below: Mapping[float, float]
+    """By share: the probability below which stopping lost few successes (view ``all``)."""
+    bases: Logistic | None
+    """Of a base's own features; None where there were too few bases."""
+    mean_rate: float
+
+    def shares(self, view: View) -> list[float]:
+        """The shares that it has a model for."""
+        return sorted(self.by_share[view])
+
+    def nearest(self, share: float, view: View) -> float:
+        """The share whose model answers for one: the nearest in ratio. Raises :class:`ForecastError`."""
+        known = self.shares(view)
+        if not known or not 0.5 * known[0] <= share:
+            words = "no share" if not known else f"{known[0]:.0%}"
+            raise ForecastError(f"found {share:.1%} of the budget done, expected about {words} or more")
+        return min(known, key=lambda s: abs(np.log(s / share)))
+
+    def probability(self, row: Mapping[str, Any], share: float, view: View = "all") -> Probability:
+        """That a transfer ends well whose checkpoint at ``share`` has this row of measures."""
+        model = self.by_share[view][self.nearest(share, view)]
+        return _answer(model, features(pd.DataFrame([row]), view), "a number that the forecast looks at")
+
+    def rate(self, x: Floats) -> Probability:
+        """The expected share of a base's transfers that end well, from its features (k,)."""
+        if self.bases is None:
+            raise ForecastError(
+                "found a model of too few bases, expected one that forecasts from a base alone"
+            )
+        return _answer(self.bases, x[None], "a number of the base")
+
+    def to_tree(self) -> dict[str, Any]:
+        """What :meth:`from_tree` reads."""
+        return {
+            "format": FORMAT,
+            "outcome": self.outcome,
+            "fitted_to": dict(self.fitted_to),
+            "views": {view: list(VIEWS[view]) for view in VIEWS},
+            "by_share": {
+                view: {str(share): model.to_tree() for share, model in models.items()}
+                for view, models in self.by_share.items()
+            },
+            "stop_below": {str(share): round(p, 4) for share, p in self.stop_below.items()},
+            "bases": None if self.bases is None else self.bases.to_tree(),
+            "mean_rate": round(self.mean_rate, 4),
+        }
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> Forecaster:
+        """A forecaster from its tree; raises KeyError, TypeError or ValueError."""
+        if tree["format"] != FORMAT or tree["views"] != {view: list(VIEWS[view]) for view in VIEWS}:
+            raise ValueError("another format, or other features than this version looks at")
+        return cls(
+            str(tree["outcome"]),
+            dict(tree["fitted_to"]),
+            {
+                view: {float(share): Logistic.from_tree(m) for share, m in tree["by_share"][view].items()}
+                for view in VIEWS
+            },
+            {float(share): float(p) for share, p in tree["stop_below"].items()},
+            None if tree["bases"] is None else Logistic.from_tree(tree["bases"]),
+            float(tree["mean_rate"]),
+        )
+
+
+def _answer(model: Logistic, x: Floats, what: str) -> Probability:
+    if not np.isfinite(x).all():
+        raise ForecastError(f"{what} is not there or not finite")
+    low, high = np.quantile(model.spread(x)[:, 0], [0.025, 0.975])
+    value = float(model(x)[0])
+    return Probability(value, min(float(low), value), max(float(high), value))
+
+
+def read_model(path: str | Path | None = None) -> Forecaster:
+    """The forecaster in a file of ``diag study forecast``, or the shipped one; raises ForecastError."""
+    try:
+        if path is None:
+            text = resources.files("diag.forecasts").joinpath("default.json").read_text("utf-8")
+        else:
+            text = Path(path).read_text("utf-8")
+        return Forecaster.from_tree(json.loads(text))
+    except OSError as error:
+        raise ForecastError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        words = " ".join(str(error).split())
+        raise ForecastError(f"{path}: found no model of diag study forecast ({words})") from None
+
+
+def shares_of(rows: Sequence[float]) -> list[float]:
+    """Distinct shares, rounded so that steps of one share but other budgets count as one."""
+    return sorted({round(share, 3) for share in rows})

@@ -1,0 +1,133 @@
+"""A study's folder -> its report: the tables, the facts, and the embeddings worth showing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from diag.sources import open_subject
+from diag.studies.folder import Folder
+from diag.studies.measure import embedding
+from diag.studies.report import EmbeddingPicture, PlannedCell, StudyFacts, StudyReport, report
+from diag.studies.study import Study
+from diag.subject import Subject, SubjectError
+from trainers.checkpoint import CheckpointError
+
+MOST_PER_CELL = 24
+"""Last embeddings that are drawn of one base's transfers under one plan."""
+
+
+def report_of(path: Path) -> StudyReport:
+    """The report of the study in a folder, finished or not; raises StudyError."""
+    folder = Folder(path)
+    study = folder.study()
+    results, curves = folder.results(), folder.curves()
+    return report(results, curves, _facts(study, folder), list(_pictures(study, path, results)))
+
+
+def _facts(study: Study, folder: Folder) -> StudyFacts:
+    sessions = folder.sessions()
+    last = sessions[-1]["environment"] if sessions else {}
+    variant = study.variants[0]
+    phases = {"train": variant.settings.train, "transfer": variant.settings.transfer}
+    settings = {
+        f"{phase}.{name}": str(getattr(values, name))
+        for phase, values in phases.items()
+        for name in ("algorithm", "updates", "learning_rate")
+    }
+    planned = [
+        PlannedCell(v.name, plan.name, base, len(v.transfers))
+        for v in study.variants
+        for plan in v.plans
+        for base in v.bases
+    ]
+    return StudyFacts(
+        name=study.name,
+        preset=", ".join(dict.fromkeys(v.settings.preset for v in study.variants)),
+        settings=settings,
+        base_seeds=tuple(sorted({b for v in study.variants for b in v.bases})),
+        transfer_seeds=tuple(sorted({t for v in study.variants for t in v.transfers})),
+        versions={name: str(last[name]) for name in ("transfer-diag", "torch", "python") if name in last},
+        seconds=sum(session["seconds"] for session in sessions),
+        device=str(last.get("device", "unknown")),
+        planned=tuple(planned),
+    )
+
+
+def _pictures(study: Study, root: Path, results: pd.DataFrame) -> Iterator[EmbeddingPicture]:
+    if results.empty:
+        return
+    finite = results[results["finite"]]
+    owners = {v.name: study.base_of(v).name for v in study.variants}
+    bases = {
+        (row["variant"], row["base_seed"]): row["path"]
+        for row in finite[finite["final"] & (finite["phase"] == "base")].to_dict("records")
+    }
+    opened: dict[str, Subject] = {}
+    for row in _worth_showing(finite).to_dict("records"):
+        owner = owners.get(row["variant"], row["variant"])
+        of = bases.get((owner, row["base_seed"]))
+        if of is None:
+            continue
+        try:
+            base = opened.setdefault(of, open_subject(root / of))
+            picture = _picture(row, open_subject(root / row["path"]), base)
+        except (CheckpointError, SubjectError):
+            continue  # a folder copied without its checkpoints still has its table
+        if picture is not None:
+            yield picture
+
+
+def _worth_showing(rows: pd.DataFrame) -> pd.DataFrame:
+    """Bases at every step, the last of some transfers of each cell, and the way of a success and failures."""
+    chosen = [rows[rows["phase"] == "base"]]
+    transfers = rows[rows["phase"] == "transfer"]
+    for _, cell in transfers.groupby(["variant", "plan", "base_seed"]):
+        last = cell[cell["final"]].sort_values("seed")
+        chosen.append(last.head(MOST_PER_CELL))
+        landed = last["succeeded"].fillna(False).astype(bool)
+        flipped = last["relation"] == "flipped"
+        for kind in (landed, flipped & ~landed, ~landed):
+            way = last[kind].head(1)["seed"]
+            chosen.append(cell[cell["seed"].isin(way) & ~cell["final"]])
+    return pd.concat(chosen).drop_duplicates(["variant", "phase", "plan", "base_seed", "seed", "step"])
+
+
+def _picture(row: Mapping[Any, Any], subject: Subject, base: Subject) -> EmbeddingPicture | None:
+    points, home = embedding(subject), embedding(base)
+    if points.shape[1] != 2:
+        return None
+    assert subject.tasks is not None
+    variables = subject.tasks.variables()
+    groups = np.asarray(variables.get("room", np.zeros(len(points), int))).astype(str)
+    relation = row["relation"] if isinstance(row["relation"], str) else None
+    return EmbeddingPicture(
+        row["variant"],
+        row["plan"],
+        row["base_seed"],
+        row["seed"],
+        row["step"],
+        row["final"],
+        home,
+        points,
+        groups,
+        _arrows(subject, points),
+        relation,
+    )
+
+
+def _arrows(subject: Subject, points: Any) -> Any:
+    """Where the transition model expects each action to lead (K, A, 2); None without one."""
+    import torch
+
+    from diag.sources.crar import CrarSystem
+
+    system = subject.objective
+    if not isinstance(system, CrarSystem) or "transition" not in system.agent.nets:
+        return None
+    assert subject.parameters is not None
+    return system.predict(subject.parameters, torch.from_numpy(points).float()).double().numpy()
