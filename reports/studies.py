@@ -304,5 +304,5 @@ def _named(field: str, names: list[str]) -> Any:
         if short
         else alt.Scale(domain=names, scheme="tableau20")
     )
-    legend = None if len(names) == 1 else alt.Legend(columns=6, labelLimit=300)
+    legend = None if len(names) == 1 else alt.Legend(columns=6, labelLimit=300, symbolOpacity=1)
     return alt.Color(f"{field}:N", title=None, sort=names, scale=scale, legend=legend)

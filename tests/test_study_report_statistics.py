@@ -100,6 +100,7 @@ def test_resampled_bases_spread_as_far_as_the_bases_do() -> None:
     assert apart is not None
     assert apart[0] < 0.3 < 0.7 < apart[1]
     assert over_bases([3], [22]) is None
+    assert over_bases([0, 0], [22, 22]) is None
     assert over_bases([3, 0], [22, 0]) is None
     assert mean_over_bases([]).value is None
     assert mean_over_bases([0.3]).low is None

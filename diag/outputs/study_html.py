@@ -13,13 +13,13 @@ from diag.outputs.study_text import (
     NOT_ALL_ARE_MEANT_TO,
     area,
     both,
+    corrected_p,
     difference,
     dip_words,
     duration,
     loss_words,
     rate_words,
     runs,
-    tested,
     told_name,
 )
 from diag.outputs.text import number, p_value
@@ -69,7 +69,7 @@ def study(report: StudyReport) -> str:
 
 def sections(report: StudyReport) -> list[Section]:
     """What the page shows, in its order; what there is nothing of is left out."""
-    found = [Section("What is missing", list(report.missing))] if report.missing else []
+    found = [Section("What is missing", [f"{'; '.join(report.missing)}."])] if report.missing else []
     first = report.reference
     if first is None or not any(g.succeeded.n for g in report.groups):
         return found
@@ -103,10 +103,10 @@ def _success(report: StudyReport) -> Section:
                 "succeeded": of(rate) if rate.n else "none yet",
                 "share": percent(rate),
                 "matched": of(c.matched) if rate.n else "–",
-                "p, the rest": tested(c.against_rest),
+                "p, the rest": corrected_p(c.against_rest),
             }
             if len(report.groups) > 1:
-                line["p, the reference"] = tested(c.against_reference)
+                line["p, the reference"] = corrected_p(c.against_reference)
             if report.missing:
                 line["missing"] = str(c.missing or "–")
             table.append(line)
@@ -145,7 +145,7 @@ def _plans(report: StudyReport) -> Section:
                 "share": percent(group.succeeded),
                 "over bases": "–" if low_high is None else f"[{low_high[0]:.0%}, {low_high[1]:.0%}]",
                 "difference": "–" if found is None else difference(found.difference),
-                "p, Holm": "–" if found is None else tested(found.tested),
+                "p, Holm": "–" if found is None else corrected_p(found.tested),
                 "bases differ, p": "–" if group.bases_differ is None else p_value(group.bases_differ),
             }
         )

@@ -6,13 +6,15 @@ import textwrap
 from collections.abc import Sequence
 
 from diag.outputs.text import WIDTH, headline, number, p_value, plain, sparkline
-from diag.studies.reported import Group, Outcomes, StudyReport, Tested
+from diag.studies.reported import Group, Outcomes, PValue, StudyReport
 from diag.studies.sentence import SIGNIFICANT, in_words, of, percent, short_name
 from probes import Measure
 
-BAR = 12
-MANY_TERMS = 5
-"""Shares of :data:`BAR` and relations that fit beside each other with their whole names."""
+BAR, WHOLE_NAMES = 12, 5
+"""Characters of a bar; relations whose names fit beside each other without being cut."""
+
+FEW_BASES = 6
+"""Of fewer the bootstrap's intervals are known to be too narrow."""
 
 TOLD = {
     "l2": "L2 distance to the base",
@@ -72,8 +74,10 @@ def duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    hours, minutes = divmod(round(whole / 60), 60)
+    return f"{hours} h {minutes} min"
 
 
 def runs(seeds: Sequence[int]) -> str:
@@ -99,7 +103,7 @@ def _group(group: Group, report: StudyReport, verbose: bool) -> list[str]:
         return lines
     lines += ["", *_relations(group)]
     lines += ["", *_medians(group)]
-    if group.reference or verbose:
+    if (group.reference or verbose) and 0 < group.succeeded.count < group.succeeded.n:
         lines += ["", *_told(group)]
     said = [*rate_words(group), *dip_words(group), loss_words(group)]
     lines += ["", *(_filled(words) for words in said)]
@@ -119,7 +123,7 @@ def _success(group: Group) -> list[str]:
     for cell in group.cells:
         rate = cell.succeeded
         bar = "█" * round((rate.share or 0.0) * BAR)
-        p = tested(cell.against_reference if against else cell.against_rest)
+        p = corrected_p(cell.against_reference if against else cell.against_rest)
         matched = of(cell.matched) if cell.matched.n else "–"
         lines.append(
             f"  {cell.base_seed:>5}  {of(rate) if rate.n else 'none yet':>10}  "
@@ -133,7 +137,7 @@ def _success(group: Group) -> list[str]:
     return lines
 
 
-def tested(found: Tested | None) -> str:
+def corrected_p(found: PValue | None) -> str:
     """The corrected p, or a dash."""
     return "–" if found is None else p_value(found.corrected)
 
@@ -145,7 +149,8 @@ def rate_words(group: Group) -> list[str]:
     if group.over_bases is not None:
         low, high = group.over_bases
         found.append(
-            f"Over bases the pooled share lies in [{low:.0%}, {high:.0%}] ({bases} bases resampled whole); "
+            f"Over bases the pooled share lies in [{low:.0%}, {high:.0%}] ({bases} bases resampled whole"
+            f"{', which are few' if bases < FEW_BASES else ''}); "
             "its Wilson interval takes transfers of one base for independent: too narrow for other bases."
         )
     if group.bases_differ is not None:
@@ -187,7 +192,7 @@ def loss_words(group: Group) -> str:
 
 def _relations(group: Group) -> list[str]:
     names = list(group.relations)
-    width = 11 if len(names) <= MANY_TERMS else 7
+    width = 11 if len(names) <= WHOLE_NAMES else 7
     shown = [name if len(name) < width else f"{name[: width - 2]}." for name in names]
     lines = [f"  {'base':>5}  " + "".join(f"{name:>{width}}" for name in shown)]
     rows = [(str(c.base_seed), c.relations) for c in group.cells if c.succeeded.n]
@@ -231,8 +236,6 @@ def told_name(name: str) -> str:
 
 
 def _told(group: Group) -> list[str]:
-    if group.succeeded.count in (0, group.succeeded.n):
-        return []
     lines = [f"  {'medians':26} {'success':>9} {'failure':>9}   AUC within bases"]
     for told in group.told:
         success, failure = both(told.median, 3)
@@ -286,7 +289,7 @@ def _plans(groups: Sequence[Group]) -> list[str]:
         label = plain(short_name(group, groups))[:28]
         line = f"  {label:28} {of(group.succeeded):>12}"
         if found is not None and found.difference.value is not None:
-            line += f"  {difference(found.difference):<24} {tested(found.tested):>8}"
+            line += f"  {difference(found.difference):<24} {corrected_p(found.tested):>8}"
         lines.append(line)
     return lines
 

@@ -63,7 +63,7 @@ def _rates(group: Group) -> list[Beside]:
             Beside(
                 f"bases like its base {theirs.base}",
                 f"{len(alike)} of {len(done)} bases",
-                f"{theirs.count} of {theirs.n} transfers",
+                f"{theirs.count} of {theirs.n}",
                 theirs.section,
                 f"not told from it (Boschloo's p at least {ALIKE:g}): bases {_listed(seeds)}",
             )

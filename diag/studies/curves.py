@@ -88,7 +88,7 @@ def score_curves(transfers: pd.DataFrame) -> pd.DataFrame:
     panels += [("by plan", known, "group")] if known["group"].nunique() > 1 else []
     frames = []
     for panel, mine, key in panels:
-        score = mine.groupby([key, "step"], sort=True)["score"]
+        score = mine.groupby([key, "step"], sort=False)["score"]
         found = score.agg(["mean", "std", "count"]).reset_index()
         error = (found["std"] / np.sqrt(found["count"])).fillna(0.0)
         frames.append(

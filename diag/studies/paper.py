@@ -40,8 +40,8 @@ transfers and counts 44."""
 BASES_DIFFER = Published(1e-4, "5.1.2", "p-value < 0.0001")
 """An upper bound; the paper does not name its test."""
 
-BASE_UPDATES = Published(160_000, "5.1.1, fig. 5", "160000 (used as base model 1) steps")
-TRANSFER_UPDATES = Published(80_000, "5.1.2, fig. 6", "the converged embedding space (step 80000)")
+BASE_UPDATES = Published(160_000, "5.1.1 fig. 5", "160000 (used as base model 1) steps")
+TRANSFER_UPDATES = Published(80_000, "5.1.2 fig. 6", "the converged embedding space (step 80000)")
 BASE_RATE = Published(5e-4, "5.1.1", "the default parameters (learning rate = 5 × 10⁻⁴)")
 TRANSFER_RATE = Published(1e-4, "5.1.2", "the inverse environment (learning rate = 1 × 10⁻⁴)")
 
@@ -57,7 +57,7 @@ L2_SUCCESS = Published(1.1, "5.2.2", "bimodal, with successful transfers that ha
 L2_FAILURE = Published(6.2, "5.2.2", "while it is around 6.2 for the failing transfers")
 
 LOSSES_SIMILAR = "the losses are quite similar […] (only the transition loss is slightly bigger)"
-LOSSES_SECTION = "A.1, fig. 13"
+LOSSES_SECTION = "A.1 fig. 13"
 
 SCORE_FAILURE = Published(-5, "B", "the agent is not able to perform the task at all (score of -5)")
 LABYRINTHS = Published(36, "5.2.1", "six base models […] For each base model, we ran six transfers")

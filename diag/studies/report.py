@@ -25,9 +25,9 @@ from diag.studies.reported import (
     Group,
     Outcomes,
     PlannedCell,
+    PValue,
     StudyFacts,
     StudyReport,
-    Tested,
     Told,
 )
 from diag.studies.sentence import missing_lines, verdict
@@ -188,7 +188,7 @@ def _group(
         rest = [boschloo(counts[0], totals[0], counts[1], totals[1])] * 2
         rest = rest if len(done) == 2 else each_against_rest(counts, totals)
         corrected = rest if len(done) == 2 else holm(rest)  # two bases are one test
-        tested = {c.base_seed: Tested(p, q) for c, p, q in zip(done, rest, corrected, strict=True)}
+        tested = {c.base_seed: PValue(p, q) for c, p, q in zip(done, rest, corrected, strict=True)}
         cells = [replace(c, against_rest=tested.get(c.base_seed)) for c in cells]
     success, seeds_of = mine["success"].to_numpy(bool), mine["base_seed"].to_numpy(np.int64)
     kinds = [*_TOLD[:2], *_terms(mine), *_TOLD[2:]]
@@ -261,13 +261,13 @@ def _median(values: Any) -> float | None:
     return float(np.median(known)) if len(known) else None
 
 
-def _pairs(done: Sequence[Cell]) -> tuple[tuple[int, int, Tested], ...]:
+def _pairs(done: Sequence[Cell]) -> tuple[tuple[int, int, PValue], ...]:
     if len(done) > MOST_PAIRED_BASES:
         return ()
     pairs = [(a, b) for i, a in enumerate(done) for b in done[i + 1 :]]
     p = [_boschloo(a, b) for a, b in pairs]
     return tuple(
-        (a.base_seed, b.base_seed, Tested(raw, corrected))
+        (a.base_seed, b.base_seed, PValue(raw, corrected))
         for (a, b), raw, corrected in zip(pairs, p, holm(p), strict=True)
     )
 
@@ -294,7 +294,7 @@ def _against_first(groups: Sequence[Group]) -> list[Group]:
     for group in others:
         shared = [c for c in group.cells if c.succeeded.n and c.base_seed in reference]
         p = [_boschloo(c, reference[c.base_seed]) for c in shared]
-        tested = {c.base_seed: Tested(a, b) for c, a, b in zip(shared, p, holm(p), strict=True)}
+        tested = {c.base_seed: PValue(a, b) for c, a, b in zip(shared, p, holm(p), strict=True)}
         cells = tuple(replace(c, against_reference=tested.get(c.base_seed)) for c in group.cells)
         ours, theirs = [c.succeeded for c in shared], [reference[c.base_seed].succeeded for c in shared]
         overall.append(
@@ -311,7 +311,7 @@ def _against_first(groups: Sequence[Group]) -> list[Group]:
     return [
         replace(first, reference=True),
         *(
-            replace(group, against_reference=Compared(Tested(p, q), difference, bases) if bases else None)
+            replace(group, against_reference=Compared(PValue(p, q), difference, bases) if bases else None)
             for (group, difference, bases), p, q in zip(found, overall, corrected, strict=True)
         ),
     ]

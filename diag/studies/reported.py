@@ -84,7 +84,7 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
-class Tested:
+class PValue:
     """A p-value, and the same corrected over its family (Holm)."""
 
     p: float
@@ -111,9 +111,9 @@ class Cell:
     base_loss: float | None
     auc: Measure
     """Of the total loss; 0.5: it does not tell failures from successes, 1: a failure's is always higher."""
-    against_rest: Tested | None
+    against_rest: PValue | None
     """Boschloo, this base against all others of the group."""
-    against_reference: Tested | None
+    against_reference: PValue | None
     """Boschloo, this cell against the reference group's of the same base."""
 
     @property
@@ -144,7 +144,7 @@ class Cell:
 class Compared:
     """A group against the reference, on the bases that both have."""
 
-    tested: Tested
+    tested: PValue
     """Exact, stratified by base (Mantel and Haenszel's test in its exact form); corrected over groups."""
     difference: Measure
     """Mean over bases of the difference of success shares; its interval resamples bases."""
@@ -205,7 +205,7 @@ class Group:
     relations: Mapping[str, int]
     bases_differ: float | None
     """p that the success rate is the same from all bases; None for one base."""
-    pairs: tuple[tuple[int, int, Tested], ...]
+    pairs: tuple[tuple[int, int, PValue], ...]
     """Boschloo for every pair of bases, corrected over all; empty where there are too many."""
     dip: Measure
     told: tuple[Told, ...]
@@ -325,7 +325,7 @@ class StudyReport:
         }
 
 
-def _tree(found: Tested | Compared | None) -> dict[str, Any] | None:
+def _tree(found: PValue | Compared | None) -> dict[str, Any] | None:
     return None if found is None else found.to_tree()
 
 

@@ -142,9 +142,12 @@ def stratified(a: Sequence[int], n: Sequence[int], b: Sequence[int], m: Sequence
 
 
 def over_bases(counts: Sequence[int], totals: Sequence[int], seed: int = 0) -> tuple[float, float] | None:
-    """95% interval of the pooled rate by resampling whole groups; None for fewer than two groups."""
+    """95% interval of the pooled rate by resampling whole groups.
+
+    None for fewer than two groups, and where all or none succeeded: then there is no spread to resample.
+    """
     k, n = np.asarray(counts, float), np.asarray(totals, float)
-    if (n > 0).sum() < 2:
+    if (n > 0).sum() < 2 or k.sum() in (0, n.sum()):
         return None
     k, n = k[n > 0], n[n > 0]
     picked = np.random.default_rng(seed).integers(len(k), size=(RESAMPLES, len(k)))
