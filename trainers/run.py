@@ -294,6 +294,7 @@ def train_members(
         run.device,
     )
     _restore(trainer, members)
+    saved = monotonic()
 
     def save() -> None:
         nonlocal saved
@@ -304,7 +305,7 @@ def train_members(
             _take(trainer, index, member)
             _save(run, member, base)
 
-    phase, told, saved = run.phase, trainer.step, monotonic()
+    phase, told = run.phase, trainer.step
     while trainer.step < phase.updates and not stopped():
         trainer.update()
         if trainer.step % phase.log_every == 0:

@@ -91,7 +91,7 @@ def frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(list(rows))
     terms = sorted(str(column) for column in table if column not in COLUMNS)
     table = table.reindex(columns=[*COLUMNS, *terms])
-    return table.astype({column: _TYPES.get(column, "float64") for column in table})
+    return table.astype({str(column): _TYPES.get(str(column), "float64") for column in table})
 
 
 def write_part(folder: Path, name: str, table: pd.DataFrame) -> None:
