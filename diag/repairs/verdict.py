@@ -49,7 +49,11 @@ def verdict_of(
         how += f" and {training.updates:,} updates ({training.share:.1%} of the transfer's)"
     if is_whole(after):
         return Verdict("pass", f"Mended{how}: {place(before, after)}.", relation)
-    advice = "train on with --train 5%" if training is None else "train on for longer, or with more pairs"
+    advice = "train on for longer, or with more pairs"
+    if training is None:
+        advice = "train on with --train 5%"
+    elif training.mode == "task":
+        advice = "train on for longer, or with pairs"
     return Verdict("warn", f"Mended in part{how}: {place(before, after)}; {advice}.", relation)
 
 
