@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from diag.forecasts import ForecastError
 from diag.forecasts.base import base_features
-from diag.forecasts.features import VIEWS, Floats, View, features
+from diag.forecasts.features import Floats, View, features
 from diag.forecasts.model import Forecaster, Logistic, shares_of
 from diag.studies.folder import Folder
 
@@ -104,13 +104,8 @@ def known(folders: Sequence[Path], outcome: Outcome) -> Known:
 def fitted(found: Known, outcome: Outcome, stop_below: Mapping[float, float], seed: int = 0) -> Forecaster:
     """The forecaster of all that is known."""
     rng = np.random.default_rng(seed)
-    by_share = {
-        view: {
-            share: with_draws(at(found, share, view), rng)
-            for share in shares_of(found.rows["share"].tolist())
-        }
-        for view in VIEWS
-    }
+    shares = shares_of(found.rows["share"].tolist())
+    by_share = {share: with_draws(at(found, share), rng) for share in shares}
     return Forecaster(
         outcome,
         {
@@ -147,7 +142,7 @@ class At:
         return logistic(self.x, self.y.astype(float), np.ones(len(self.y)))
 
 
-def at(found: Known, share: float, view: View) -> At:
+def at(found: Known, share: float, view: View = "embedding") -> At:
     """What is known of a share, as a view sees it."""
     rows = found.rows[np.isclose(found.rows["share"], share)]
     x = features(rows, view)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -11,20 +11,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diag.forecasts.features import Floats, View
+from diag.forecasts.features import VIEWS, Floats, View
 from diag.forecasts.fit import Known, at, by_base, logistic
 from diag.forecasts.model import shares_of
 from diag.result import finite, measure_tree
 from probes import Measure
 
-MOST_LOST = 0.02
-"""Of the successes that a stopping rule may lose."""
-
 FOLDS = 10
 """In which the bases of a fit are parted, to choose the stopping rule from forecasts of bases not seen."""
 
-STOPS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002)
-"""Probabilities below which a transfer may be stopped, the boldest first."""
+SAFETY = 0.5
+"""Of the lowest forecast that any success was given: below it, a transfer may be stopped."""
 
 RESAMPLES = 1000
 
@@ -221,7 +218,7 @@ class _Course:
     shares: Floats
 
 
-def _course(found: Known, view: View, forecasts: Callable[[float], pd.Series[float]]) -> _Course:
+def _course(found: Known, forecasts: Callable[[float], pd.Series[float]]) -> _Course:
     shares = shares_of(found.rows["share"].tolist())
     table = pd.DataFrame({share: forecasts(share) for share in shares}).reindex(found.ended.index)
     return _Course(
@@ -236,31 +233,26 @@ def _stopped_at(course: _Course, below: Floats) -> Floats:
     return np.append(course.shares, 1.0)[first]
 
 
+FIRST_STOP = 0.1
+"""Of the budget: before, too many that end well look lost."""
+
+
 def stop_below(course: _Course) -> Floats:
-    """By share, the boldest limit (s,) of :data:`STOPS` that loses at most half of :data:`MOST_LOST`.
+    """By share, the limit (s,) below which to stop: :data:`SAFETY` times the lowest of any success.
 
-    One limit for all shares, but none before a success would be lost at it: half of what may be lost, since
-    the bases to come are others.
+    The bases to come are others, and a limit that loses nothing here loses some there: hence the factor.
     """
-    best = np.zeros(len(course.shares))
-    successes = max(1, int(course.ended.sum()))
-    for limit in STOPS:
-        below = np.full(len(course.shares), limit)
-        for first in range(len(course.shares)):
-            tried = np.where(np.arange(len(below)) < first, 0.0, below)
-            lost = ((_stopped_at(course, tried) < 1.0) & course.ended).sum() / successes
-            if lost <= MOST_LOST / 2:
-                if _stopped_at(course, tried).mean() < _stopped_at(course, best).mean():
-                    best = tried
-                break
-    return best
+    successes = course.p[course.ended]
+    seen = np.isfinite(successes).any(0)
+    lowest = np.nanmin(np.where(seen, successes, 0.0), axis=0)
+    return np.where(course.shares >= FIRST_STOP, SAFETY * lowest, 0.0)
 
 
-def _out_of_fold(found: Known, view: View, keep: Bools | None = None) -> Callable[[float], pd.Series[float]]:
+def _out_of_fold(found: Known, keep: Bools | None = None) -> Callable[[float], pd.Series[float]]:
     """Forecasts at a share by run, each by a model of bases in other folds; ``keep`` are the runs to use."""
 
     def forecasts(share: float) -> pd.Series[float]:
-        seen = at(found, share, view)
+        seen = at(found, share)
         if keep is not None:
             seen = seen[np.isin(seen.runs, found.ended.index[keep])]
         p = np.full(len(seen.runs), np.nan)
@@ -271,25 +263,25 @@ def _out_of_fold(found: Known, view: View, keep: Bools | None = None) -> Callabl
     return forecasts
 
 
-def chosen_stops(found: Known, view: View = "all") -> dict[float, float]:
+def chosen_stops(found: Known) -> dict[float, float]:
     """The stopping rule of all that is known: by share, the probability below which to stop."""
-    course = _course(found, view, _out_of_fold(found, view))
+    course = _course(found, _out_of_fold(found))
     return dict(zip(course.shares.tolist(), stop_below(course).tolist(), strict=True))
 
 
-def stopping(found: Known, view: View = "all", seed: int = 0) -> Stopping:
+def stopping(found: Known, seed: int = 0) -> Stopping:
     """What the stopping rule saves and loses, chosen and applied on different bases."""
     groups = found.group_of().to_numpy()
     given = np.ones(len(groups))
     for fit, test in _leaving(groups, FOLDS):
-        below = stop_below(_restricted(_course(found, view, _out_of_fold(found, view, fit)), fit))
+        below = stop_below(_restricted(_course(found, _out_of_fold(found, fit)), fit))
 
         def of_fit(share: float, fit: Bools = fit) -> pd.Series[float]:
-            seen = at(found, share, view)
+            seen = at(found, share)
             model = seen[np.isin(seen.runs, found.ended.index[fit])].model()
             return pd.Series(model(seen.x), index=seen.runs)
 
-        given[test] = _stopped_at(_course(found, view, of_fit), below)[test]
+        given[test] = _stopped_at(_course(found, of_fit), below)[test]
     ended = found.ended.to_numpy(bool)
 
     def lost(rows: NDArray[np.int64]) -> float:
@@ -345,6 +337,7 @@ def bases_judged(found: Known, seed: int = 0) -> BasesJudged | None:
     )
 
 
-def views_at(found: Known, views: Sequence[View], shares: Sequence[float]) -> tuple[Judged, ...]:
-    """Every view at every share."""
-    return tuple(judged(found, view, share) for view in views for share in shares)
+def all_judged(found: Known, seed: int = 0) -> tuple[Judged, ...]:
+    """Both views at every share."""
+    shares = shares_of(found.rows["share"].tolist())
+    return tuple(judged(found, view, share, seed) for view in VIEWS for share in shares)

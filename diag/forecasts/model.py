@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from diag.forecasts import ForecastError
-from diag.forecasts.features import VIEWS, Floats, View, features
+from diag.forecasts.features import VIEWS, Floats, features
 
 FORMAT = 1
 
@@ -87,30 +88,30 @@ class Forecaster:
     """``matched`` or ``succeeded``."""
     fitted_to: Mapping[str, Any]
     """Where it comes from: the studies, how many bases and transfers, how many ended well."""
-    by_share: Mapping[View, Mapping[float, Logistic]]
-    """By view, then by share of the budget."""
+    by_share: Mapping[float, Logistic]
+    """By share of the budget."""
     stop_below: Mapping[float, float]
-    """By share: the probability below which stopping lost few successes (view ``all``)."""
+    """By share: the probability below which a transfer may be stopped."""
     bases: Logistic | None
     """Of a base's own features; None where there were too few bases."""
     mean_rate: float
 
-    def shares(self, view: View) -> list[float]:
+    @property
+    def shares(self) -> list[float]:
         """The shares that it has a model for."""
-        return sorted(self.by_share[view])
+        return sorted(self.by_share)
 
-    def nearest(self, share: float, view: View) -> float:
+    def nearest(self, share: float) -> float:
         """The share whose model answers for one: the nearest in ratio. Raises :class:`ForecastError`."""
-        known = self.shares(view)
-        if not known or not 0.5 * known[0] <= share:
-            words = "no share" if not known else f"{known[0]:.0%}"
-            raise ForecastError(f"found {share:.1%} of the budget done, expected about {words} or more")
-        return min(known, key=lambda s: abs(np.log(s / share)))
+        if share < 0.5 * self.shares[0]:
+            least = f"{self.shares[0]:.0%}"
+            raise ForecastError(f"found {share:.1%} of the budget done, expected about {least} or more")
+        return min(self.shares, key=lambda s: abs(np.log(s / share)))
 
-    def probability(self, row: Mapping[str, Any], share: float, view: View = "all") -> Probability:
+    def probability(self, row: Mapping[str, Any], share: float) -> Probability:
         """That a transfer ends well whose checkpoint at ``share`` has this row of measures."""
-        model = self.by_share[view][self.nearest(share, view)]
-        return _answer(model, features(pd.DataFrame([row]), view), "a number that the forecast looks at")
+        model = self.by_share[self.nearest(share)]
+        return _answer(model, features(pd.DataFrame([row])), "a number that the forecast looks at")
 
     def rate(self, x: Floats) -> Probability:
         """The expected share of a base's transfers that end well, from its features (k,)."""
@@ -126,11 +127,8 @@ class Forecaster:
             "format": FORMAT,
             "outcome": self.outcome,
             "fitted_to": dict(self.fitted_to),
-            "views": {view: list(VIEWS[view]) for view in VIEWS},
-            "by_share": {
-                view: {str(share): model.to_tree() for share, model in models.items()}
-                for view, models in self.by_share.items()
-            },
+            "features": list(VIEWS["embedding"]),
+            "by_share": {str(share): model.to_tree() for share, model in self.by_share.items()},
             "stop_below": {str(share): round(p, 4) for share, p in self.stop_below.items()},
             "bases": None if self.bases is None else self.bases.to_tree(),
             "mean_rate": round(self.mean_rate, 4),
@@ -139,15 +137,12 @@ class Forecaster:
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> Forecaster:
         """A forecaster from its tree; raises KeyError, TypeError or ValueError."""
-        if tree["format"] != FORMAT or tree["views"] != {view: list(VIEWS[view]) for view in VIEWS}:
+        if tree["format"] != FORMAT or tree["features"] != list(VIEWS["embedding"]) or not tree["by_share"]:
             raise ValueError("another format, or other features than this version looks at")
         return cls(
             str(tree["outcome"]),
             dict(tree["fitted_to"]),
-            {
-                view: {float(share): Logistic.from_tree(m) for share, m in tree["by_share"][view].items()}
-                for view in VIEWS
-            },
+            {float(share): Logistic.from_tree(model) for share, model in tree["by_share"].items()},
             {float(share): float(p) for share, p in tree["stop_below"].items()},
             None if tree["bases"] is None else Logistic.from_tree(tree["bases"]),
             float(tree["mean_rate"]),
@@ -162,7 +157,7 @@ def _answer(model: Logistic, x: Floats, what: str) -> Probability:
     return Probability(value, min(float(low), value), max(float(high), value))
 
 
-def read_model(path: str | Path | None = None) -> Forecaster:
+def read_model(path: str | os.PathLike[str] | None = None) -> Forecaster:
     """The forecaster in a file of ``diag study forecast``, or the shipped one; raises ForecastError."""
     try:
         if path is None:
