@@ -187,10 +187,12 @@ def test_variants_that_train_their_bases_alike_share_them(tmp_path: Path) -> Non
 def test_pieces_are_even_and_fill_the_processes() -> None:
     nothing: Callable[..., bool] = lambda *which: False  # noqa: E731
     pieces, after = pieces_of(read_study("simple-maze"), "/x", nothing, 2, "cpu")
-    assert [len(p.run.seeds) for p in pieces] == [1, 1, 11, 11, 11, 11]
+    assert [len(p.run.seeds) for p in pieces] == [1, 1, 22, 22]
     assert all(after[p.key] == [f"main.base.seeds{p.base_seed}-{p.base_seed}"] for p in pieces[2:])
     pieces, _ = pieces_of(read_study("tiny", ["bases=1"]), "/x", nothing, 3, "cpu")
     assert [len(p.run.seeds) for p in pieces] == [1, 1, 1, 2]
+    pieces, _ = pieces_of(read_study("simple-maze"), "/x", nothing, 4, "cpu")
+    assert [len(p.run.seeds) for p in pieces] == [1, 1, 11, 11, 11, 11]
     pieces, _ = pieces_of(read_study("simple-maze"), "/x", nothing, 1, "cuda")
     assert [len(p.run.seeds) for p in pieces] == [2, 22, 22]
     assert len({p.key for p in pieces}) == len(pieces)
