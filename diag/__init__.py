@@ -13,21 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diag._compare import compare as compare
+    from diag._forecast import forecast as forecast
     from diag._landscape import landscape as landscape
     from diag._probe import probe as probe
     from diag._repair import repair as repair
     from diag._show import show as show
+    from diag._watch import watch as watch
     from diag.sources import open_subject as open_subject
 
-__all__ = ["compare", "landscape", "open_subject", "probe", "repair", "show"]
+__all__ = ["compare", "forecast", "landscape", "open_subject", "probe", "repair", "show", "watch"]
 
 _HOME = {
     "compare": "diag._compare",
+    "forecast": "diag._forecast",
     "landscape": "diag._landscape",
     "open_subject": "diag.sources",
     "probe": "diag._probe",
     "repair": "diag._repair",
     "show": "diag._show",
+    "watch": "diag._watch",
 }
 
 

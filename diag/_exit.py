@@ -21,6 +21,7 @@ _BAD_INPUT = {
     "diag.repairs.asked": ("RepairError",),
     "diag.landscapes": ("LandscapeError",),
     "diag.studies": ("StudyError",),
+    "diag.forecasts": ("ForecastError",),
     "diag.landscapes.symmetry": ("SymmetryError",),
     "diag.landscapes.point": ("SharpnessError",),
     "probes": ("ProbeError",),

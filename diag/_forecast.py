@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from diag._threads import one_thread
-from diag.forecasts import ForecastError
 from diag.forecasts.base import base_features
-from diag.forecasts.model import Forecaster, Probability, read_model
-from diag.result import FileRef, Verdict, head
+from diag.forecasts.features import measures_of
+from diag.forecasts.fit import kind_of
+from diag.forecasts.model import Forecaster, Probability, in_words, read_model
+from diag.result import SCHEMA_VERSION, FileRef, Status, Verdict
 from diag.sources import open_subject
 from diag.sources.native import plan_of
-from diag.studies.measure import measured
-from diag.subject import SubjectError
+from diag.studies.measure import embedding
+from diag.subject import Subject, SubjectError
 from trainers import checkpoint as files
 from trainers.settings import Settings
 
 LIKELY, UNLIKELY = 0.5, 0.05
-"""Above and below which the whole interval has to lie for a verdict."""
+"""Above the first, or below the second, the whole interval has to lie for a verdict of pass, or fail."""
+
+LITTLE = "a forecast from a base alone tells little more than the mean of other bases (docs/forecast.md)"
+FINISHED = "the transfer is finished: diag compare-embeddings says how it ended"
 
 Place: TypeAlias = "str | os.PathLike[str]"
 
@@ -51,8 +57,12 @@ class Forecast:
 
     def to_tree(self) -> dict[str, Any]:
         """The documented JSON."""
+        refs = {"checkpoint": self.checkpoint, "base": self.base}
         return {
-            **head(self.diagnosis, self.base or self.checkpoint, self.checkpoint, self.verdict),
+            "schema_version": SCHEMA_VERSION,
+            "diagnosis": self.diagnosis,
+            **{n: None if r is None else {"path": r.path, "sha256": r.sha256} for n, r in refs.items()},
+            "verdict": self.verdict.to_tree(),
             "outcome": self.outcome,
             "probability": self.probability.to_tree(),
             "share": self.share,
@@ -71,7 +81,7 @@ def forecast(
 
     ``base`` is the transfer's base (default: where its header says that it was); a base's own checkpoint
     takes none. ``model`` is a file of ``diag study forecast``, or what ``diag.forecasts`` fitted (default:
-    the shipped one). Raises CheckpointError, SubjectError or ForecastError.
+    the shipped one). Raises CheckpointError, SubjectError, ProbeError or ForecastError.
     """
     with one_thread():
         known = model if isinstance(model, Forecaster) else read_model(model)
@@ -82,50 +92,61 @@ def forecast(
             )
         saved = files.read(checkpoint)
         plan = plan_of(saved)
-        here = FileRef(subject.path, subject.sha256, subject.label)
         if plan is None:
             if base is not None:
                 raise SubjectError(subject.path, "a base", "a transfer where --base is given")
-            return _of_base(here, known, base_features(subject))
+            return _of_base(subject, known)
         if not subject.frozen:
             words = f"a transfer with nothing frozen ({plan.name})"
             raise SubjectError(subject.path, words, "one whose frozen models read the embedding")
-        place = base if base is not None else subject.base_path
-        if place is None or not os.path.exists(place):  # noqa: PTH110 (a path of any kind)
-            raise SubjectError(subject.path, f"no base at {place}", "--base FILE")
-        there = open_subject(place)
-        if there.identity != subject.made_from:
-            raise SubjectError(there.path, "another base than the transfer's", "the one it was made from")
-        updates = Settings.from_tree(saved.header.settings).transfer.updates
-        share = saved.header.step / updates
-        row = measured(subject, there, plan)
-        found = known.probability(row, share)
-        nearest = known.nearest(share)
-        stop = found.value < known.stop_below.get(nearest, 0.0)
-        warnings = []
-        if share >= 1:
-            warnings.append("the transfer is finished: diag compare-embeddings says how it ended")
+        there = _base_of(subject, base)
+        settings = Settings.from_tree(saved.header.settings)
+        share = saved.header.step / settings.transfer.updates
+        found = known.probability(measures_of(embedding(subject), embedding(there)), share)
+        stop = known.stops(found, share)
         return Forecast(
-            here,
-            FileRef(there.path, there.sha256, there.label),
-            _verdict(found, known, f"{share:.0%} of its updates are done", stop),
+            _ref(subject),
+            _ref(there),
+            _verdict(found, known, share, stop),
             known.outcome,
             found,
             share,
-            nearest,
+            known.nearest(share),
             stop,
             dict(known.fitted_to),
             known.mean_rate,
-            tuple(warnings),
+            tuple(_warnings(known, kind_of(settings), share)),
         )
 
 
-def _of_base(here: FileRef, known: Forecaster, x: Any) -> Forecast:
-    found = known.rate(x)
+def _warnings(known: Forecaster, kind: str, share: float) -> Iterator[str]:
+    kinds = known.fitted_to.get("kinds", [kind])
+    if kind not in kinds:
+        yield f"the model knows transfers of {'; '.join(kinds)}, and this one is of {kind}"
+    if share >= 1:
+        yield FINISHED
+
+
+def _base_of(subject: Subject, given: Place | None) -> Subject:
+    place = given if given is not None else subject.base_path
+    if place is None or (given is None and not Path(place).exists()):
+        raise SubjectError(subject.path, f"no base at {place}", "--base FILE")
+    there = open_subject(place)
+    if there.identity is None or there.identity != subject.made_from:
+        raise SubjectError(there.path, "another base than the transfer's", "the one it was made from")
+    return there
+
+
+def _ref(subject: Subject) -> FileRef:
+    return FileRef(subject.path, subject.sha256, subject.label)
+
+
+def _of_base(base: Subject, known: Forecaster) -> Forecast:
+    found = known.rate(base_features(base))
     of = f"Of its transfers {in_words(found)} are expected to end {known.outcome}"
     words = f"{of}; of all that the model knows {known.mean_rate:.0%} did."
     return Forecast(
-        here,
+        _ref(base),
         None,
         Verdict(_status(found), words),
         known.outcome,
@@ -135,11 +156,11 @@ def _of_base(here: FileRef, known: Forecaster, x: Any) -> Forecast:
         None,
         dict(known.fitted_to),
         known.mean_rate,
-        ("a forecast from a base alone is little better than the mean of other bases (docs/results.md)",),
+        (LITTLE,),
     )
 
 
-def _status(found: Probability) -> Any:
+def _status(found: Probability) -> Status:
     if found.low > LIKELY:
         return "pass"
     if found.high < UNLIKELY:
@@ -147,15 +168,8 @@ def _status(found: Probability) -> Any:
     return "warn" if found.high < LIKELY else "inconclusive"
 
 
-def _verdict(found: Probability, known: Forecaster, when: str, stop: bool) -> Verdict:
-    chance = f"{when}: the chance that it ends {known.outcome} is {in_words(found)}"
+def _verdict(found: Probability, known: Forecaster, share: float, stop: bool) -> Verdict:
     advice = "; the stopping rule would stop it here" if stop else ""
-    return Verdict(_status(found), f"{chance[0].upper()}{chance[1:]}{advice}.")
-
-
-def in_words(found: Probability) -> str:
-    """``3% [1%, 8%]``."""
-    return f"{found.value:.0%} [{found.low:.0%}, {found.high:.0%}]"
-
-
-__all__ = ["Forecast", "ForecastError", "forecast"]
+    done = f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
+    words = f"{done} of its updates are done; the chance that it ends {known.outcome} is {in_words(found)}"
+    return Verdict(_status(found), f"{words}{advice}.")

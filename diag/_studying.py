@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 import typer
 
 from diag._answer import answer, check_writable, note, say, write_line
+from diag._forecasting import study_forecast
 from diag._options import Device, Html, Jobs, Json, Quiet, Set, Verbose
 from diag._progress import progress_bar
 
 study_app = typer.Typer(
     no_args_is_help=True,
-    help="Bases × plans × transfer seeds × settings, and the table at the end.",
+    help="Many bases, plans and seeds, and the table at the end.",
     rich_markup_mode=None,
     add_completion=False,
 )
@@ -113,6 +114,9 @@ def report(
         say(quiet or json, f"{count} curves: tensorboard --logdir {events}")
     page = html or (None if json else folder / "report.html")
     _report(folder, page, json, quiet, verbose)
+
+
+study_app.command("forecast", short_help="Fit a forecast to studies, and judge it.")(study_forecast)
 
 
 @study_app.command("list", short_help="The studies that ship with the package.")

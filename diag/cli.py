@@ -13,6 +13,7 @@ import typer
 
 from diag import _exit
 from diag._answer import answer, check_writable, kept, note, percent, say, write_line
+from diag._forecasting import forecast
 from diag._options import (
     Device,
     DropNonfinite,
@@ -28,8 +29,8 @@ from diag._options import (
     Verbose,
 )
 from diag._progress import progress_bar
-from diag._studying import study_app
 from diag._repairing import repair
+from diag._studying import study_app
 from diag._training import train_app, transfer
 
 app = typer.Typer(
@@ -360,6 +361,7 @@ def show(
         )
 
 
+app.command(short_help="How will a transfer end, from an early checkpoint or its base?")(forecast)
 app.command(short_help="Lead a failed transfer back into the base's embedding.")(repair)
 
 

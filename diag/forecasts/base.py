@@ -16,27 +16,29 @@ import numpy as np
 import torch
 
 import probes
-from diag.forecasts.features import LOWEST_R2, Floats
+from diag.forecasts.features import BASE_FEATURES, LOWEST_R2, Floats
 from diag.sources import open_subject
 from diag.sources.crar import CrarSystem
 from diag.studies.measure import SAMPLES, total
 from diag.subject import Subject
 
-NAMES = ("start_r2_identity", "start_r2_signs", "start_log_loss", "log_nearest_mirror", "log_start_mirror")
-
 MOST_DIMENSIONS = 4
 """Up to which every signed permutation is tried: 384 of them."""
 
 
+LEAST = 1e-9
+"""A loss below this is as good as none."""
+
+
 def base_features(source: str | Path | Subject | None) -> Floats:
-    """The features (5,) of a base, in the order of :data:`NAMES`; NaN for what cannot be had.
+    """The features (5,) of a base, in the order of ``BASE_FEATURES``; NaN for what cannot be had.
 
     ``start_…``: of the embedding that its encoder gives the target task's observations, beside its own:
     held-out R² as it is and with axes negated, and the log of the target task's loss there over the base's
     own. ``log_nearest_mirror``: the lowest loss of a mirrored or swapped copy of its embedding under its own
     models, over its own. ``log_start_mirror``: the same of the copy that the start lies nearest to.
     """
-    missing = np.full(len(NAMES), np.nan)
+    missing = np.full(len(BASE_FEATURES), np.nan)
     if source is None:
         return missing
     try:
@@ -60,9 +62,13 @@ def base_features(source: str | Path | Subject | None) -> Floats:
     found = probes.fit("permutation", x, y)
     nearest = (found.order or (), found.signs or ())
     at_start = mirrors.get(nearest, own)
-    r2 = [max(steps[rung] or LOWEST_R2, LOWEST_R2) for rung in ("identity", "signs")]
+    r2 = [_at_least(steps[rung]) for rung in ("identity", "signs")]
     losses = (_loss(base, start, "target"), min(mirrors.values()), at_start)
-    return np.array([*r2, *(float(np.log(loss / own)) for loss in losses)])
+    return np.array([*r2, *(float(np.log(max(loss, LEAST) / max(own, LEAST))) for loss in losses)])
+
+
+def _at_least(r2: float | None) -> float:
+    return LOWEST_R2 if r2 is None else max(r2, LOWEST_R2)
 
 
 def _copies(dimensions: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -14,6 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+import probes
+from diag._threads import one_thread
+
 Floats: TypeAlias = NDArray[np.float64]
 
 View = Literal["embedding", "losses"]
@@ -21,30 +24,65 @@ View = Literal["embedding", "losses"]
 LOWEST_R2 = -3.0
 """What an embedding that is worse than this has to say is said by then."""
 
+_LEAST = 1e-9
 
-def _log(value: float) -> float:
-    return float(np.log(max(value, 1e-9)))
+_Feature: TypeAlias = Callable[[pd.DataFrame], Any]
 
 
-_Feature: TypeAlias = Callable[[Mapping[Any, Any]], float]
+def _r2(rung: str) -> _Feature:
+    return lambda rows: np.maximum(rows[f"r2_{rung}"], LOWEST_R2)
+
+
+def _log(column: str) -> _Feature:
+    return lambda rows: np.log(np.maximum(rows[column], _LEAST))
+
 
 VIEWS: Mapping[View, Mapping[str, _Feature]] = {
     "embedding": {
-        "r2_identity": lambda row: max(row["r2_identity"], LOWEST_R2),
-        "r2_signs": lambda row: max(row["r2_signs"], LOWEST_R2),
-        "r2_orthogonal": lambda row: max(row["r2_orthogonal"], LOWEST_R2),
-        "own_share": lambda row: row["own_states"] / row["states"],
-        "l2_relative": lambda row: row["l2_relative"],
-        "log_variance_ratio": lambda row: _log(row["variance_ratio"]),
+        "r2_identity": _r2("identity"),
+        "r2_signs": _r2("signs"),
+        "r2_orthogonal": _r2("orthogonal"),
+        "own_share": lambda rows: rows["own_states"] / rows["states"],
+        "l2_relative": lambda rows: rows["l2_relative"],
+        "log_variance_ratio": _log("variance_ratio"),
     },
-    "losses": {
-        "log_loss": lambda row: _log(row["loss_total"]),
-        "log_gradient": lambda row: _log(row["gradient_norm"]),
-    },
+    "losses": {"log_loss": _log("loss_total"), "log_gradient": _log("gradient_norm")},
 }
+
+BASE_FEATURES = (
+    "start_r2_identity",
+    "start_r2_signs",
+    "start_log_loss",
+    "log_nearest_mirror",
+    "log_start_mirror",
+)
+"""What is looked at of a base (:func:`diag.forecasts.base.base_features`)."""
 
 
 def features(rows: pd.DataFrame, view: View = "embedding") -> Floats:
     """The features (n, k) of rows of a study's ``results``; NaN where a row has no such number."""
-    found = [[one(row) for one in VIEWS[view].values()] for row in rows.to_dict("records")]
-    return np.array(found, np.float64).reshape(len(rows), len(VIEWS[view]))
+    return np.column_stack([np.asarray(one(rows), np.float64) for one in VIEWS[view].values()])
+
+
+def measures_of(embedding: Any, base: Any) -> dict[str, float]:
+    """What the embedding view looks at, by its column in ``results``; of paired embeddings (n, d).
+
+    Raises ProbeError for arrays that do not pair, are not finite, or hold too few rows.
+    """
+    with one_thread():
+        x, y = probes.as_matrix(embedding, "embedding"), probes.as_matrix(base, "base")
+        steps = {step.transform: step.r2 for step in probes.ladder(x, y).steps}
+        nearest, own = probes.nearest_own(x, y)
+        distance = probes.l2(x, y)
+        spread = probes.collapse(x, y).variance_ratio
+
+    def value(measure: probes.Measure) -> float:
+        return np.nan if measure.value is None else measure.value
+
+    return {
+        **{f"r2_{rung}": value(r2) for rung, r2 in steps.items()},
+        "own_states": np.nan if nearest.value is None else float(own.sum()),
+        "states": float(len(x)),
+        "l2_relative": value(distance.relative),
+        "variance_ratio": value(spread),
+    }

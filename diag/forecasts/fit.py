@@ -14,8 +14,15 @@ from numpy.typing import NDArray
 from diag.forecasts import ForecastError
 from diag.forecasts.base import base_features
 from diag.forecasts.features import Floats, View, features
-from diag.forecasts.model import Forecaster, Logistic, shares_of
+from diag.forecasts.model import Forecaster, Logistic, sigmoid
+from diag.sources import open_subject
 from diag.studies.folder import Folder
+from diag.studies.study import Study
+from diag.studies.table import KEY
+from diag.subject import Subject
+from trainers.crar import CRAR
+from trainers.envs import world
+from trainers.settings import Settings
 
 Outcome = Literal["matched", "succeeded"]
 
@@ -26,7 +33,10 @@ DRAWS = 60
 """Refits on resampled bases."""
 
 PENALTY = 1.0
-"""C of the logistic models, features standardised: fixed, not chosen."""
+"""Of the logistic models, on half the squared slopes of standardised features: fixed, not chosen."""
+
+MOST_STEPS, CLOSE = 100, 1e-8
+"""Newton's steps at most, and how small the last has to be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,80 +53,129 @@ class Known:
     """The names of the b bases."""
     names: tuple[str, ...]
     """Of the studies."""
+    kinds: tuple[str, ...] = ()
+    """Worlds and algorithms of the transfers."""
 
-    def group_of(self) -> pd.Series[Any]:
-        """By run: its base."""
-        return self.rows.drop_duplicates("run").set_index("run")["group"].reindex(self.ended.index)
+    def group_of(self) -> NDArray[Any]:
+        """The base of each of :attr:`ended`'s runs."""
+        of = self.rows.drop_duplicates("run").set_index("run")["group"]
+        return of.loc[self.ended.index].to_numpy()
+
+    @property
+    def shares(self) -> list[float]:
+        """The shares of the budget at which enough bases have checkpoints."""
+        bases = self.rows.groupby("share")["group"].nunique()
+        return [float(share) for share in bases.index[bases >= FEWEST_BASES]]
 
 
 def known(folders: Sequence[Path], outcome: Outcome) -> Known:
-    """What studies know of their finished transfers with frozen models; raises StudyError, ForecastError."""
-    tables, names, bases = [], [], {}
-    for folder in folders:
+    """What studies know of their finished transfers with frozen models; raises StudyError, ForecastError.
+
+    A transfer that diverged has not ended well. One whose base did, or that has no sound checkpoint on the
+    way, is left out: there is nothing to forecast it from.
+    """
+    tables, names = [], []
+    kinds: dict[str, None] = {}
+    places: dict[str, Path] = {}
+    for folder in dict.fromkeys(f.resolve() for f in folders):
         kept = Folder(folder)
-        study = kept.study()
-        owners = {v.name: study.base_of(v).name for v in study.variants}
-        frozen = {p.name for v in study.variants for p in v.plans if p.frozen_components(["transition/x"])}
-        table = kept.results()
-        transfers = (
-            table[(table["phase"] == "transfer") & table["plan"].isin(frozen)] if len(table) else table
-        )
+        study, table = kept.study(), kept.results()
+        transfers = _frozen(study, table)
         if transfers.empty:
             continue
         names.append(study.name)
-        place = folder.resolve().as_posix()
+        seen = set(transfers["variant"])
+        kinds |= {kind_of(v.settings): None for v in study.variants if v.name in seen}
+        owners = {v.name: study.base_of(v).name for v in study.variants}
         of = transfers["variant"].map(owners) + "/base" + transfers["base_seed"].astype(str)
-        group = place + ":" + of
-        run = (
-            group + "/" + transfers["variant"] + "/" + transfers["plan"] + "/" + transfers["seed"].astype(str)
-        )
-        tables.append(transfers.assign(group=group, run=run))
+        group = f"{folder.as_posix()}:" + of
+        cell = transfers["variant"] + "/" + transfers["plan"] + "/" + transfers["seed"].astype(str)
+        tables.append(transfers.assign(group=group, run=group + "/" + cell))
         owned = table[table["final"] & (table["phase"] == "base") & table["finite"]]
         for row in owned.to_dict("records"):
-            bases[f"{place}:{row['variant']}/base{row['base_seed']}"] = folder / row["path"]
+            places[f"{folder.as_posix()}:{row['variant']}/base{row['base_seed']}"] = folder / row["path"]
     if not tables:
         where = ", ".join(map(str, folders))
-        raise ForecastError(f"{where}: found no transfer with a frozen transition model, expected some")
-    rows = pd.concat(tables, ignore_index=True)
+        raise ForecastError(f"{where}: found no transfer with frozen models, expected a study that has some")
+    rows = pd.concat(tables).sort_values(list(KEY), kind="stable", ignore_index=True)
+    bases = {group: _opened(places.get(group)) for group in dict.fromkeys(rows["group"])}
+    rows["group"] = rows["group"].map(_same(bases))
     last = rows[rows["final"]].set_index("run")
-    ended = (last["relation"] == "matched") if outcome == "matched" else last["succeeded"].fillna(False)
+    succeeded = last["succeeded"].astype("boolean").fillna(False)
+    ended = succeeded if outcome == "succeeded" else last["relation"] == "matched"
     rows = rows[rows["run"].isin(last.index) & ~rows["final"] & rows["finite"]]
-    rows = rows.assign(share=(rows["step"] / rows["updates"]).round(3))
-    groups = tuple(dict.fromkeys(last["group"]))
-    if len(groups) < FEWEST_BASES:
-        raise ForecastError(
-            f"found {len(groups)} bases with finished transfers, expected {FEWEST_BASES} or more"
-        )
-    if rows.empty:
+    rows = rows.assign(share=(rows["step"] / rows["updates"]).round(3)).drop_duplicates(["run", "share"])
+    ended = ended[ended.index.isin(rows["run"])].astype(bool)
+    groups = tuple(dict.fromkeys(rows["group"]))
+    own = np.array([base_features(bases[g]) for g in groups]).reshape(len(groups), -1)
+    found = Known(rows, ended, own, groups, tuple(names), tuple(kinds))
+    _check(found, outcome)
+    return found
+
+
+def kind_of(settings: Settings) -> str:
+    """What kind of transfer settings make: the world and the algorithm."""
+    return f"{settings.world}, {settings.transfer.algorithm}"
+
+
+def _check(found: Known, outcome: str) -> None:
+    if found.rows.empty:
         raise ForecastError("found no checkpoints on the way, expected a study that keeps some")
-    if ended.all() or not ended.any():
-        end = "none" if not ended.any() else "all"
-        raise ForecastError(f"found {end} of {len(ended)} transfers {outcome}, expected both ends")
-    return Known(
-        rows,
-        ended.astype(bool),
-        np.array([base_features(bases.get(g)) for g in groups]),
-        groups,
-        tuple(names),
-    )
+    if not found.shares:
+        raise ForecastError(
+            f"found {len(found.groups)} bases with finished transfers, expected {FEWEST_BASES} or more"
+        )
+    if found.ended.nunique() < 2:
+        end = "all" if found.ended.all() else "none"
+        raise ForecastError(f"found {end} of {len(found.ended)} transfers {outcome}, expected both ends")
+
+
+def _frozen(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of transfers with a frozen model beside the encoder."""
+    if table.empty:
+        return table
+    pairs = set()
+    for variant in study.variants:
+        parameters = CRAR(variant.settings, world(variant.settings.world)).shapes()
+        for plan in variant.plans:
+            if set(plan.frozen_components(parameters)) - {"encoder"}:
+                pairs.add((variant.name, plan.name))
+    chosen = [pair in pairs for pair in zip(table["variant"], table["plan"], strict=True)]
+    return table[(table["phase"] == "transfer") & np.array(chosen)]
+
+
+def _opened(path: Path | None) -> Subject | None:
+    """A base, where its checkpoint is to be had: a folder may be copied without."""
+    try:
+        return None if path is None else open_subject(path)
+    except ValueError:
+        return None
+
+
+def _same(bases: Mapping[str, Subject | None]) -> dict[str, str]:
+    """One name for a base that several studies trained alike: it must not be fitted to and judged on."""
+    first: dict[str, str] = {}
+    return {
+        name: name if base is None or base.identity is None else first.setdefault(base.identity, name)
+        for name, base in bases.items()
+    }
 
 
 def fitted(found: Known, outcome: Outcome, stop_below: Mapping[float, float], seed: int = 0) -> Forecaster:
     """The forecaster of all that is known."""
     rng = np.random.default_rng(seed)
-    shares = shares_of(found.rows["share"].tolist())
-    by_share = {share: with_draws(at(found, share), rng) for share in shares}
     return Forecaster(
         outcome,
         {
             "studies": list(found.names),
+            "kinds": list(found.kinds),
             "bases": len(found.groups),
             "transfers": len(found.ended),
             "ended_well": int(found.ended.sum()),
         },
-        by_share,
+        {share: _with_draws(at(found, share), rng) for share in found.shares},
         stop_below,
-        of_bases(found, rng),
+        _of_bases(found, rng),
         float(found.ended.mean()),
     )
 
@@ -150,7 +209,7 @@ def at(found: Known, share: float, view: View = "embedding") -> At:
     return At(x, ended, rows["group"].to_numpy(), rows["run"].to_numpy())[np.asarray(np.isfinite(x).all(1))]
 
 
-def with_draws(seen: At, rng: np.random.Generator) -> Logistic:
+def _with_draws(seen: At, rng: np.random.Generator) -> Logistic:
     """A logistic model, and its refits on resampled bases."""
     return _drawn(seen.x, seen.y.astype(float), seen.groups, rng)
 
@@ -172,29 +231,53 @@ def logistic(x: Floats, rate: Floats, weights: Floats, like: Logistic | None = N
     Where all rates are 0, or all 1, the features say nothing: half a case of each end is added, which
     leaves a flat model near the one end.
     """
-    from sklearn.linear_model import LogisticRegression
-
-    centre, scale = (x.mean(0), x.std(0)) if like is None else (like.centre, like.scale)
-    scale = np.where(scale > 1e-12, scale, 1.0)
-    standard = (x - centre) / scale
-    size = x.shape[1]
-    good, bad = weights * rate, weights * (1 - rate)
-    if good.sum() == 0 or bad.sum() == 0:
-        intercept = float(np.log((good.sum() + 0.5) / (bad.sum() + 0.5)))
-        coefficients = np.zeros(size)
-    else:
-        both = np.concatenate([good, bad])
-        model = LogisticRegression(C=PENALTY, max_iter=2000).fit(
-            np.concatenate([standard, standard])[both > 0],
-            np.repeat([1, 0], len(x))[both > 0],
-            sample_weight=both[both > 0],
+    if like is None:
+        scale = x.std(0)
+        like = Logistic(
+            x.mean(0),
+            np.where(scale > 1e-12, scale, 1.0),
+            x.min(0),
+            x.max(0),
+            np.zeros(x.shape[1]),
+            0.0,
+            np.empty((0, x.shape[1] + 1)),
         )
-        coefficients, intercept = model.coef_[0], float(model.intercept_[0])
-    low, high = (x.min(0), x.max(0)) if like is None else (like.low, like.high)
-    return Logistic(centre, scale, low, high, coefficients, intercept, np.empty((0, size + 1)))
+    good, bad = float(weights @ rate), float(weights @ (1 - rate))
+    if good == 0 or bad == 0:
+        flat = float(np.log((good + 0.5) / (bad + 0.5)))
+        return replace(like, weights=np.zeros(x.shape[1]), intercept=flat)
+    found = descended((x - like.centre) / like.scale, rate, weights, PENALTY)
+    return replace(like, weights=found[:-1], intercept=float(found[-1]))
 
 
-def of_bases(found: Known, rng: np.random.Generator) -> Logistic | None:
+def descended(x: Floats, rate: Floats, weights: Floats, penalty: float) -> Floats:
+    """The slopes and the intercept (k + 1,) of least Σ weights · cross-entropy + penalty/2 · ‖slopes‖².
+
+    Newton's steps, halved until they descend: the function is convex. Rates lie between 0 and 1.
+    """
+    columns = np.column_stack([x, np.ones(len(x))])
+    ridge = np.append(np.full(x.shape[1], penalty), 1e-9)
+    found = np.zeros(columns.shape[1])
+
+    def height(place: Floats) -> float:
+        logit = columns @ place
+        return float(weights @ (np.logaddexp(0.0, logit) - rate * logit) + 0.5 * ridge @ np.square(place))
+
+    for _ in range(MOST_STEPS):
+        p = sigmoid(columns @ found)
+        slope = columns.T @ (weights * (p - rate)) + ridge * found
+        curve = (columns.T * (weights * p * (1 - p))) @ columns + np.diag(ridge)
+        step = np.linalg.solve(curve, slope)
+        here = height(found)
+        while height(found - step) > here and np.abs(step).max() > CLOSE:
+            step = step / 2
+        found = found - step
+        if np.abs(step).max() < CLOSE:
+            break
+    return found
+
+
+def _of_bases(found: Known, rng: np.random.Generator) -> Logistic | None:
     """How a base's features go with the share of its transfers that end well."""
     x, rate, names = by_base(found)
     if len(rate) < FEWEST_BASES:
@@ -204,7 +287,7 @@ def of_bases(found: Known, rng: np.random.Generator) -> Logistic | None:
 
 def by_base(found: Known) -> tuple[Floats, Floats, tuple[str, ...]]:
     """Features (b, k) and success shares (b,) of the bases whose features could be had, and their names."""
-    rate = found.ended.groupby(found.group_of().to_numpy()).mean()
+    rate = found.ended.groupby(found.group_of()).mean()
     stay = np.asarray(np.isfinite(found.bases).all(1))
     names = tuple(g for g, s in zip(found.groups, stay, strict=True) if s)
     return found.bases[stay], rate.reindex(list(names)).to_numpy(np.float64), names

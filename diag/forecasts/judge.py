@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diag.forecasts.features import VIEWS, Floats, View
-from diag.forecasts.fit import Known, at, by_base, logistic
-from diag.forecasts.model import shares_of
+from diag.forecasts import ForecastError
+from diag.forecasts.features import Floats, View
+from diag.forecasts.fit import FEWEST_BASES, Known, at, by_base, descended, logistic
 from diag.result import finite, measure_tree
 from probes import Measure
 
@@ -24,10 +24,18 @@ SAFETY = 0.5
 """Of the lowest forecast that any success was given: below it, a transfer may be stopped."""
 
 RESAMPLES = 1000
+"""Bootstrap samples of bases."""
+
+RESAMPLES_OF_FITS = 200
+"""The same where each takes a fit or a sort: their intervals are not read to the second digit."""
+
+CALIBRATION_PENALTY = 1e-3
+"""Next to none, and enough that forecasts which part the two ends have a slope."""
 
 BINS = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95, 1.0)
 
-Bools = NDArray[np.bool_]
+Bools: TypeAlias = NDArray[np.bool_]
+Rows: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,9 @@ class Bin:
         return dict(vars(self))
 
 
+MEASURES = ("right", "gain", "brier", "auc", "slope")
+
+
 @dataclass(frozen=True)
 class Judged:
     """Forecasts at one share of the budget, of bases that were not seen."""
@@ -55,6 +66,8 @@ class Judged:
     """Share of the outcomes forecast right (the likelier end); its interval resamples bases."""
     base_rate: float
     """What always forecasting the commoner end would get."""
+    gain: Measure
+    """:attr:`right` less that, base by base."""
     brier: Measure
     brier_base_rate: float
     auc: Measure
@@ -69,7 +82,7 @@ class Judged:
             "n": self.n,
             "base_rate": self.base_rate,
             "brier_base_rate": self.brier_base_rate,
-            **{name: measure_tree(getattr(self, name)) for name in ("right", "brier", "auc", "slope")},
+            **{name: measure_tree(getattr(self, name)) for name in MEASURES},
             "bins": [b.to_tree() for b in self.bins],
         }
 
@@ -84,8 +97,12 @@ class Stopping:
     """Share of the successes that it would have stopped; its interval resamples bases."""
     successes: int
     bases_with_successes: int
+    bases_losing: int
+    """Of them, those that lose any."""
     most_bases_lost: float
-    """Upper 95% limit of the share of bases with successes that lose any: what so few bases can exclude."""
+    """Upper end of the exact 95% interval of that share: what so many bases cannot exclude."""
+    stopped: Mapping[float, tuple[int, int]]
+    """By share of the budget: how many were stopped there that ended well, and that did not."""
 
     def to_tree(self) -> dict[str, Any]:
         return {
@@ -93,7 +110,12 @@ class Stopping:
             "lost": measure_tree(self.lost),
             "successes": self.successes,
             "bases_with_successes": self.bases_with_successes,
+            "bases_losing": self.bases_losing,
             "most_bases_lost": self.most_bases_lost,
+            "stopped": [
+                {"share": share, "ended_well": well, "not": others}
+                for share, (well, others) in self.stopped.items()
+            ],
         }
 
 
@@ -123,46 +145,74 @@ class BasesJudged:
         }
 
 
-def unseen(found: Known, share: float, view: View) -> tuple[Floats, Bools, NDArray[Any]]:
-    """Forecasts (n,) at a share, each by a model of all other bases; outcomes (n,) and bases (n,)."""
-    seen = at(found, share, view)
-    forecast = np.empty(len(seen.y))
-    for fit, test in _leaving(seen.groups, len(np.unique(seen.groups))):
-        forecast[test] = seen[fit].model()(seen.x[test])
-    return forecast, seen.y, seen.groups
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """What is known, and how its bases are parted into those fitted to and those judged on."""
+
+    found: Known
+    seed: int = 0
+    held: frozenset[str] = frozenset()
+    """The bases to judge on, all others fitted to; empty: each is judged by models of others."""
+
+    def parts(self, groups: NDArray[Any], folds: int | None = None) -> Iterator[tuple[Bools, Bools]]:
+        """Rows to fit to and rows to forecast, by their bases (n,), in folds of bases (default: one each)."""
+        if self.held:
+            test = np.isin(groups, list(self.held))
+            yield ~test, test
+        else:
+            yield from _folds(groups, folds or len(np.unique(groups)))
 
 
-def _leaving(groups: NDArray[Any], parts: int) -> Iterator[tuple[Bools, Bools]]:
-    """The groups in so many parts: what to fit to, and what to forecast."""
-    names = np.unique(groups)
-    part = dict(zip(names, np.arange(len(names)) % parts, strict=True))
-    where = np.array([part[g] for g in groups])
-    for number in range(min(parts, len(names))):
-        yield where != number, where == number
+def judge_of(found: Known, seed: int = 0, held_seeds: Collection[int] = ()) -> Judge:
+    """A judge that holds out the bases of these seeds, or none; raises ForecastError where few are left."""
+    of = found.rows.drop_duplicates("group").set_index("group")["base_seed"]
+    held = frozenset(str(g) for g in of.index[of.isin(list(held_seeds))])
+    if held_seeds and (not held or len(found.groups) - len(held) < FEWEST_BASES):
+        left = f"{len(held)} bases to judge on and {len(found.groups) - len(held)} to fit to"
+        raise ForecastError(f"found {left}, expected at least 1 and {FEWEST_BASES}")
+    ends = found.ended.to_numpy(bool)[np.isin(found.group_of(), list(held))]
+    if held and (ends.all() or not ends.any()):
+        raise ForecastError("found one end only among the bases to judge on, expected both")
+    return Judge(found, seed, held)
 
 
-def judged(found: Known, view: View, share: float, seed: int = 0) -> Judged:
+def _folds(groups: NDArray[Any], number: int) -> Iterator[tuple[Bools, Bools]]:
+    """The groups in so many folds: rows to fit to, and rows to forecast."""
+    names, where = np.unique(groups, return_inverse=True)
+    fold = where % number
+    for one in range(min(number, len(names))):
+        yield fold != one, fold == one
+
+
+def judged(judge: Judge, view: View, share: float) -> Judged:
     """How good the forecasts at a share are on bases that were not seen."""
-    from sklearn.metrics import roc_auc_score
+    seen = at(judge.found, share, view)
+    forecast = np.full(len(seen.y), np.nan)
+    for fit, test in judge.parts(seen.groups):
+        forecast[test] = seen[fit].model()(seen.x[test])
+    tested = np.isfinite(forecast)
+    p, y, groups = forecast[tested], seen.y[tested], seen.groups[tested]
+    logit = np.log(np.clip(p, _LEAST_P, 1 - _LEAST_P) / (1 - np.clip(p, _LEAST_P, 1 - _LEAST_P)))
+    commoner = y.mean() > 0.5
 
-    p, y, groups = unseen(found, share, view)
-
-    def right(rows: NDArray[np.int64]) -> float:
+    def right(rows: Rows) -> float:
         return float(((p[rows] > 0.5) == y[rows]).mean())
 
-    def brier(rows: NDArray[np.int64]) -> float:
+    def gain(rows: Rows) -> float:
+        return right(rows) - float((y[rows] == commoner).mean())
+
+    def brier(rows: Rows) -> float:
         return float(np.square(p[rows] - y[rows]).mean())
 
-    def auc(rows: NDArray[np.int64]) -> float:
-        both = 0 < y[rows].sum() < len(rows)
-        return float(roc_auc_score(y[rows], p[rows])) if both else np.nan
+    def auc(rows: Rows) -> float:
+        return _auc(p[rows], y[rows])
 
-    def slope(rows: NDArray[np.int64]) -> float:
-        logit = np.log(np.clip(p[rows], 1e-6, 1 - 1e-6) / (1 - np.clip(p[rows], 1e-6, 1 - 1e-6)))
-        return _slope(logit, y[rows])
+    def slope(rows: Rows) -> float:
+        return _slope(logit[rows], y[rows])
 
     rate = float(y.mean())
-    measures = {f.__name__: over_bases(f, groups, seed) for f in (right, brier, auc, slope)}
+    quick = {f.__name__: over_bases(f, groups, judge.seed) for f in (right, gain, brier)}
+    slow = {f.__name__: over_bases(f, groups, judge.seed, RESAMPLES_OF_FITS) for f in (auc, slope)}
     return Judged(
         view,
         share,
@@ -170,16 +220,28 @@ def judged(found: Known, view: View, share: float, seed: int = 0) -> Judged:
         base_rate=max(rate, 1 - rate),
         brier_base_rate=rate * (1 - rate),
         bins=tuple(_bins(p, y)),
-        **measures,
+        **quick,
+        **slow,
     )
 
 
-def _slope(logit: Floats, y: Bools) -> float:
-    from sklearn.linear_model import LogisticRegression
+_LEAST_P = 1e-6
 
+
+def _auc(p: Floats, y: Bools) -> float:
+    """How often a success's forecast is above a failure's, ties half; NaN for one end only."""
+    from scipy.stats import rankdata
+
+    well, others = int(y.sum()), int((~y).sum())
+    if not well or not others:
+        return np.nan
+    return float((rankdata(p)[y].sum() - well * (well + 1) / 2) / (well * others))
+
+
+def _slope(logit: Floats, y: Bools) -> float:
     if not 0 < y.sum() < len(y) or np.ptp(logit) < 1e-9:
         return np.nan
-    return float(LogisticRegression(C=1e3, max_iter=500).fit(logit[:, None], y).coef_[0, 0])
+    return float(descended(logit[:, None], y.astype(float), np.ones(len(y)), CALIBRATION_PENALTY)[0])
 
 
 def _bins(p: Floats, y: Bools) -> Iterator[Bin]:
@@ -190,7 +252,7 @@ def _bins(p: Floats, y: Bools) -> Iterator[Bin]:
 
 
 def over_bases(
-    function: Callable[[NDArray[np.int64]], float], groups: NDArray[Any], seed: int, resamples: int = 200
+    function: Callable[[Rows], float], groups: NDArray[Any], seed: int, resamples: int = RESAMPLES
 ) -> Measure:
     """A function of rows, with the 95% interval that resampling whole bases gives."""
     names, where = np.unique(groups, return_inverse=True)
@@ -214,16 +276,15 @@ class _Course:
 
     p: Floats
     ended: Bools
-    groups: NDArray[Any]
     shares: Floats
+
+    def __getitem__(self, rows: Bools) -> _Course:
+        return _Course(self.p[rows], self.ended[rows], self.shares)
 
 
 def _course(found: Known, forecasts: Callable[[float], pd.Series[float]]) -> _Course:
-    shares = shares_of(found.rows["share"].tolist())
-    table = pd.DataFrame({share: forecasts(share) for share in shares}).reindex(found.ended.index)
-    return _Course(
-        table.to_numpy(np.float64), found.ended.to_numpy(bool), found.group_of().to_numpy(), np.array(shares)
-    )
+    table = pd.DataFrame({share: forecasts(share) for share in found.shares}).reindex(found.ended.index)
+    return _Course(table.to_numpy(np.float64), found.ended.to_numpy(bool), np.array(found.shares))
 
 
 def _stopped_at(course: _Course, below: Floats) -> Floats:
@@ -241,22 +302,21 @@ def stop_below(course: _Course) -> Floats:
     """By share, the limit (s,) below which to stop: :data:`SAFETY` times the lowest of any success.
 
     The bases to come are others, and a limit that loses nothing here loses some there: hence the factor.
+    Where no success was seen nothing is stopped.
     """
     successes = course.p[course.ended]
-    seen = np.isfinite(successes).any(0)
-    lowest = np.nanmin(np.where(seen, successes, 0.0), axis=0)
-    return np.where(course.shares >= FIRST_STOP, SAFETY * lowest, 0.0)
+    lowest = np.where(np.isfinite(successes), successes, np.inf).min(0, initial=np.inf)
+    return np.where((course.shares >= FIRST_STOP) & np.isfinite(lowest), SAFETY * lowest, 0.0)
 
 
-def _out_of_fold(found: Known, keep: Bools | None = None) -> Callable[[float], pd.Series[float]]:
-    """Forecasts at a share by run, each by a model of bases in other folds; ``keep`` are the runs to use."""
+def _out_of_fold(found: Known, keep: Bools) -> Callable[[float], pd.Series[float]]:
+    """Forecasts at a share of the runs to keep, each by a model of those among them in other folds."""
 
     def forecasts(share: float) -> pd.Series[float]:
         seen = at(found, share)
-        if keep is not None:
-            seen = seen[np.isin(seen.runs, found.ended.index[keep])]
+        seen = seen[np.isin(seen.runs, found.ended.index[keep])]
         p = np.full(len(seen.runs), np.nan)
-        for fit, test in _leaving(seen.groups, FOLDS):
+        for fit, test in _folds(seen.groups, FOLDS):
             p[test] = seen[fit].model()(seen.x[test])
         return pd.Series(p, index=seen.runs)
 
@@ -265,16 +325,17 @@ def _out_of_fold(found: Known, keep: Bools | None = None) -> Callable[[float], p
 
 def chosen_stops(found: Known) -> dict[float, float]:
     """The stopping rule of all that is known: by share, the probability below which to stop."""
-    course = _course(found, _out_of_fold(found))
+    course = _course(found, _out_of_fold(found, np.ones(len(found.ended), bool)))
     return dict(zip(course.shares.tolist(), stop_below(course).tolist(), strict=True))
 
 
-def stopping(found: Known, seed: int = 0) -> Stopping:
+def stopping(judge: Judge) -> Stopping:
     """What the stopping rule saves and loses, chosen and applied on different bases."""
-    groups = found.group_of().to_numpy()
-    given = np.ones(len(groups))
-    for fit, test in _leaving(groups, FOLDS):
-        below = stop_below(_restricted(_course(found, _out_of_fold(found, fit)), fit))
+    found = judge.found
+    groups = found.group_of()
+    given = np.full(len(groups), np.nan)
+    for fit, test in judge.parts(groups, FOLDS):
+        below = stop_below(_course(found, _out_of_fold(found, fit))[fit])
 
         def of_fit(share: float, fit: Bools = fit) -> pd.Series[float]:
             seen = at(found, share)
@@ -282,62 +343,66 @@ def stopping(found: Known, seed: int = 0) -> Stopping:
             return pd.Series(model(seen.x), index=seen.runs)
 
         given[test] = _stopped_at(_course(found, of_fit), below)[test]
-    ended = found.ended.to_numpy(bool)
+    tested = np.isfinite(given)
+    return _weighed(given[tested], found.ended.to_numpy(bool)[tested], groups[tested], judge.seed)
 
-    def lost(rows: NDArray[np.int64]) -> float:
-        return float((given[rows] < 1)[ended[rows]].mean()) if ended[rows].any() else np.nan
 
-    landed = np.unique(groups[ended])
-    losers = np.unique(groups[ended & (given < 1)])
+def _weighed(given: Floats, ended: Bools, groups: NDArray[Any], seed: int) -> Stopping:
+    """What it comes to that runs were given these shares (n,) of the budget."""
     from scipy.stats import beta
 
-    high = 1.0 if len(losers) == len(landed) else beta.ppf(0.975, len(losers) + 1, len(landed) - len(losers))
+    def saved(rows: Rows) -> float:
+        return float(1 - given[rows].mean())
+
+    def lost(rows: Rows) -> float:
+        return float((given[rows] < 1)[ended[rows]].mean()) if ended[rows].any() else np.nan
+
+    landed, losing = (len(np.unique(groups[rows])) for rows in (ended, ended & (given < 1)))
     return Stopping(
-        over_bases(lambda rows: float(1 - given[rows].mean()), groups, seed),
+        over_bases(saved, groups, seed),
         over_bases(lost, groups, seed),
         int(ended.sum()),
-        len(landed),
-        float(high),
+        landed,
+        losing,
+        1.0 if losing == landed else float(beta.ppf(0.975, losing + 1, landed - losing)),
+        {
+            float(share): (int((ended & (given == share)).sum()), int((~ended & (given == share)).sum()))
+            for share in np.unique(given[given < 1])
+        },
     )
 
 
-def _restricted(course: _Course, rows: Bools) -> _Course:
-    return _Course(course.p[rows], course.ended[rows], course.groups[rows], course.shares)
-
-
-def bases_judged(found: Known, seed: int = 0) -> BasesJudged | None:
-    """Forecasts from bases alone, each by a model of the others; None where too few have features."""
+def bases_judged(judge: Judge) -> BasesJudged | None:
+    """Forecasts from bases alone, each by a model of others; None where too few have features."""
     from scipy.stats import spearmanr
 
-    x, rate, names = by_base(found)
-    if len(names) < 3:
+    x, rates, names = by_base(judge.found)
+    if len(names) < FEWEST_BASES:
         return None
-    each = np.arange(len(names))
-    forecast, mean = np.empty(len(names)), np.empty(len(names))
-    for i in each:
-        others = each != i
-        forecast[i] = logistic(x[others], rate[others], np.ones(others.sum()))(x[i : i + 1])[0]
-        mean[i] = rate[others].mean()
+    forecasts, means = np.full(len(names), np.nan), np.full(len(names), np.nan)
+    for fit, test in judge.parts(np.array(names)):
+        if fit.any():
+            forecasts[test] = logistic(x[fit], rates[fit], np.ones(fit.sum()))(x[test])
+            means[test] = rates[fit].mean()
+    tested = np.isfinite(forecasts)
+    forecast, rate, mean = forecasts[tested], rates[tested], means[tested]
+    if not len(rate):
+        return None
 
-    def error(rows: NDArray[np.int64]) -> float:
+    def error(rows: Rows) -> float:
         return float(np.abs(forecast[rows] - rate[rows]).mean())
 
-    def rank(rows: NDArray[np.int64]) -> float:
+    def rank(rows: Rows) -> float:
         if np.ptp(rate[rows]) == 0 or np.ptp(forecast[rows]) == 0:
             return np.nan
         return float(spearmanr(forecast[rows], rate[rows]).statistic)
 
+    each = np.arange(len(rate))
     return BasesJudged(
-        names,
+        tuple(n for n, t in zip(names, tested, strict=True) if t),
         tuple(forecast.tolist()),
         tuple(rate.tolist()),
-        over_bases(error, each, seed, RESAMPLES),
+        over_bases(error, each, judge.seed),
         float(np.abs(mean - rate).mean()),
-        over_bases(rank, each, seed, RESAMPLES),
+        over_bases(rank, each, judge.seed, RESAMPLES_OF_FITS),
     )
-
-
-def all_judged(found: Known, seed: int = 0) -> tuple[Judged, ...]:
-    """Both views at every share."""
-    shares = shares_of(found.rows["share"].tolist())
-    return tuple(judged(found, view, share, seed) for view in VIEWS for share in shares)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from diag.forecasts import ForecastError
-from diag.forecasts.features import VIEWS, Floats, features
+from diag.forecasts.features import BASE_FEATURES, VIEWS, Floats, features
+from probes import Measure
 
 FORMAT = 1
 
@@ -63,16 +64,19 @@ class Logistic:
         return {**tree, "intercept": round(self.intercept, 4)}
 
     @classmethod
-    def from_tree(cls, tree: Mapping[str, Any]) -> Logistic:
-        """What :meth:`to_tree` wrote; raises KeyError, TypeError or ValueError."""
+    def from_tree(cls, tree: Mapping[str, Any], size: int) -> Logistic:
+        """What :meth:`to_tree` wrote, of so many features; raises KeyError, TypeError or ValueError."""
         arrays = ("centre", "scale", "low", "high", "weights", "draws")
         found = {name: np.array(tree[name], np.float64) for name in arrays}
-        size = len(found["centre"])
-        if found["draws"].shape[1:] != (size + 1,) or any(
-            len(found[n]) != size or not np.isfinite(found[n]).all() for n in arrays if n != "draws"
-        ):
+        intercept = float(tree["intercept"])
+        shapes = {values.shape for name, values in found.items() if name != "draws"}
+        if shapes != {(size,)} or found["draws"].shape[1:] != (size + 1,) or not len(found["draws"]):
             raise ValueError("arrays of other shapes")
-        return cls(**found, intercept=float(tree["intercept"]))
+        if not np.isfinite(np.concatenate([*(v.ravel() for v in found.values()), [intercept]])).all():
+            raise ValueError("numbers that are not finite")
+        if not (found["scale"] > 0).all():
+            raise ValueError("a scale that is not positive")
+        return cls(**found, intercept=intercept)
 
 
 def sigmoid(x: Floats) -> Floats:
@@ -113,6 +117,10 @@ class Forecaster:
         model = self.by_share[self.nearest(share)]
         return _answer(model, features(pd.DataFrame([row])), "a number that the forecast looks at")
 
+    def stops(self, found: Probability, share: float) -> bool:
+        """Whether the stopping rule ends a transfer at this share, given its probability."""
+        return found.value < self.stop_below.get(self.nearest(share), 0.0)
+
     def rate(self, x: Floats) -> Probability:
         """The expected share of a base's transfers that end well, from its features (k,)."""
         if self.bases is None:
@@ -128,8 +136,9 @@ class Forecaster:
             "outcome": self.outcome,
             "fitted_to": dict(self.fitted_to),
             "features": list(VIEWS["embedding"]),
+            "base_features": list(BASE_FEATURES),
             "by_share": {str(share): model.to_tree() for share, model in self.by_share.items()},
-            "stop_below": {str(share): round(p, 4) for share, p in self.stop_below.items()},
+            "stop_below": {str(share): float(f"{p:.4g}") for share, p in self.stop_below.items()},
             "bases": None if self.bases is None else self.bases.to_tree(),
             "mean_rate": round(self.mean_rate, 4),
         }
@@ -137,16 +146,23 @@ class Forecaster:
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> Forecaster:
         """A forecaster from its tree; raises KeyError, TypeError or ValueError."""
-        if tree["format"] != FORMAT or tree["features"] != list(VIEWS["embedding"]) or not tree["by_share"]:
+        looks_at = {"features": list(VIEWS["embedding"]), "base_features": list(BASE_FEATURES)}
+        if tree["format"] != FORMAT or any(tree[name] != names for name, names in looks_at.items()):
             raise ValueError("another format, or other features than this version looks at")
-        return cls(
+        sizes = {name: len(names) for name, names in looks_at.items()}
+        found = cls(
             str(tree["outcome"]),
             dict(tree["fitted_to"]),
-            {float(share): Logistic.from_tree(model) for share, model in tree["by_share"].items()},
+            {float(s): Logistic.from_tree(m, sizes["features"]) for s, m in tree["by_share"].items()},
             {float(share): float(p) for share, p in tree["stop_below"].items()},
-            None if tree["bases"] is None else Logistic.from_tree(tree["bases"]),
+            None if tree["bases"] is None else Logistic.from_tree(tree["bases"], sizes["base_features"]),
             float(tree["mean_rate"]),
         )
+        if not found.by_share or not all(0 < share < 1 for share in found.by_share):
+            raise ValueError("no shares of a budget")
+        if not all(0 <= p <= 1 for p in (*found.stop_below.values(), found.mean_rate)):
+            raise ValueError("a probability beyond 0 and 1")
+        return found
 
 
 def _answer(model: Logistic, x: Floats, what: str) -> Probability:
@@ -157,8 +173,20 @@ def _answer(model: Logistic, x: Floats, what: str) -> Probability:
     return Probability(value, min(float(low), value), max(float(high), value))
 
 
+def in_words(found: Probability | Measure) -> str:
+    """``3% [1%, 8%]``; a dash for no number.
+
+    >>> in_words(Probability(0.031, 0.0098, 0.08)), in_words(Measure.undefined("one end only"))
+    ('3% [1%, 8%]', '–')
+    """
+    if found.value is None or found.low is None or found.high is None:
+        return "–"
+    return f"{found.value:.0%} [{found.low:.0%}, {found.high:.0%}]"
+
+
 def read_model(path: str | os.PathLike[str] | None = None) -> Forecaster:
     """The forecaster in a file of ``diag study forecast``, or the shipped one; raises ForecastError."""
+    where = "the shipped model" if path is None else path
     try:
         if path is None:
             text = resources.files("diag.forecasts").joinpath("default.json").read_text("utf-8")
@@ -166,12 +194,7 @@ def read_model(path: str | os.PathLike[str] | None = None) -> Forecaster:
             text = Path(path).read_text("utf-8")
         return Forecaster.from_tree(json.loads(text))
     except OSError as error:
-        raise ForecastError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        raise ForecastError(f"{where}: {(error.strerror or str(error)).lower()}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         words = " ".join(str(error).split())
-        raise ForecastError(f"{path}: found no model of diag study forecast ({words})") from None
-
-
-def shares_of(rows: Sequence[float]) -> list[float]:
-    """Distinct shares, rounded so that steps of one share but other budgets count as one."""
-    return sorted({round(share, 3) for share in rows})
+        raise ForecastError(f"{where}: found no model of diag study forecast ({words})") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,20 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from diag._threads import one_thread
+from diag.forecasts.features import VIEWS
 from diag.forecasts.fit import Outcome, fitted, known
 from diag.forecasts.judge import (
     FIRST_STOP,
     BasesJudged,
     Judged,
     Stopping,
-    all_judged,
     bases_judged,
     chosen_stops,
+    judge_of,
+    judged,
     stopping,
 )
-from diag.forecasts.model import Forecaster
+from diag.forecasts.model import Forecaster, in_words
 from diag.result import SCHEMA_VERSION, Verdict
 
 
@@ -35,6 +37,8 @@ class ForecastReport:
     """Both views at every share."""
     stopping: Stopping
     bases: BasesJudged | None
+    judged_on: int
+    """Bases; none of them was fitted to by what it is judged on."""
     verdict: Verdict
     diagnosis: str = "study-forecast"
 
@@ -50,41 +54,54 @@ class ForecastReport:
             "verdict": self.verdict.to_tree(),
             "outcome": self.outcome,
             "fitted_to": dict(self.forecaster.fitted_to),
+            "judged_on": self.judged_on,
             "judged": [j.to_tree() for j in self.judged],
             "stopping": self.stopping.to_tree(),
             "bases": None if self.bases is None else self.bases.to_tree(),
         }
 
 
-def forecast_report(folders: Sequence[Path], outcome: Outcome = "matched", seed: int = 0) -> ForecastReport:
-    """Fit a forecast to studies, and judge it; raises StudyError or ForecastError."""
+def forecast_report(
+    folders: Sequence[Path],
+    outcome: Outcome = "matched",
+    seed: int = 0,
+    judge_seeds: Collection[int] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> ForecastReport:
+    """Fit a forecast to studies, and judge it on bases not fitted to; raises StudyError or ForecastError.
+
+    Each base is judged by models of others; with ``judge_seeds`` the bases of these seeds are, by one model
+    of all others. Either way the forecaster returned is fitted to all. ``progress(done, of)`` is called as
+    the work goes on.
+    """
+    report = progress or (lambda done, of: None)
     with one_thread(), threadpool_limits(1):
         found = known(folders, outcome)
+        judge = judge_of(found, seed, judge_seeds)
+        steps = 4 + len(VIEWS) * len(found.shares)
+        report(1, steps)
         forecaster = fitted(found, outcome, chosen_stops(found), seed)
-        judged, stops = all_judged(found, seed), stopping(found, seed)
-        return ForecastReport(
-            outcome,
-            forecaster,
-            judged,
-            stops,
-            bases_judged(found, seed),
-            _verdict(judged, stops, outcome, forecaster),
-        )
+        report(2, steps)
+        each = []
+        for view in VIEWS:
+            for share in found.shares:
+                each.append(judged(judge, view, share))
+                report(2 + len(each), steps)
+        stops = stopping(judge)
+        report(steps - 1, steps)
+        of_bases = bases_judged(judge)
+        report(steps, steps)
+    judged_on = len(judge.held) or len(found.groups)
+    verdict = _verdict(each, stops, outcome, judged_on)
+    return ForecastReport(outcome, forecaster, tuple(each), stops, of_bases, judged_on, verdict)
 
 
-def _verdict(judged: Sequence[Judged], stops: Stopping, outcome: str, forecaster: Forecaster) -> Verdict:
-    embedding = [j for j in judged if j.view == "embedding"]
-    early = min(embedding, key=lambda j: abs(j.share - FIRST_STOP))
-    right, low, high = early.right.value, early.right.low, early.right.high
-    assert right is not None
-    assert low is not None
-    assert high is not None
-    known = forecaster.fitted_to
+def _verdict(each: Sequence[Judged], stops: Stopping, outcome: str, judged_on: int) -> Verdict:
+    early = min((j for j in each if j.view == "embedding"), key=lambda j: abs(j.share - FIRST_STOP))
     words = (
-        f"At {early.share:.0%} of the updates, {right:.0%} [{low:.0%}, {high:.0%}] of the outcomes are "
-        f"forecast right on bases not seen ({early.base_rate:.0%} by always naming the commoner); "
-        f"stopping saves {stops.saved.value or 0:.0%} of the updates and loses "
-        f"{stops.lost.value or 0:.0%} of the {stops.successes} that end {outcome} "
-        f"({known['bases']} bases, {known['transfers']} transfers)."
+        f"At {early.share:.0%} of the updates {in_words(early.right)} of the outcomes are forecast right "
+        f"on bases not seen ({early.base_rate:.0%} by always naming the commoner); stopping saves "
+        f"{stops.saved.value or 0.0:.0%} of the updates and loses {stops.lost.value or 0.0:.0%} of the "
+        f"{stops.successes} that end {outcome} ({judged_on} bases, {early.n} transfers)."
     )
-    return Verdict("pass" if low > early.base_rate else "inconclusive", words)
+    return Verdict("pass" if (early.gain.low or 0.0) > 0 else "inconclusive", words)

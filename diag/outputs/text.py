@@ -14,7 +14,9 @@ from diag.result import Comparison, Verdict
 from probes import Measure, Step
 
 if TYPE_CHECKING:
+    from diag._forecast import Forecast
     from diag._show import Description
+    from diag.forecasts.report import ForecastReport
     from diag.landscapes.result import Landscape
     from diag.probed import Probed
     from diag.repairs.result import Repair
@@ -172,6 +174,20 @@ def study(result: StudyReport, verbose: bool = False) -> str:
     from diag.outputs.study_text import study as render
 
     return render(result, verbose)
+
+
+def forecast(result: Forecast, verbose: bool = False) -> str:
+    """The whole text of a forecast."""
+    from diag.outputs.forecast_text import forecast as render
+
+    return render(result, verbose)
+
+
+def study_forecast(result: ForecastReport, verbose: bool = False) -> str:
+    """The whole text of a forecast that was fitted to studies."""
+    from diag.outputs.forecast_text import report
+
+    return report(result, verbose)
 
 
 def sparkline(values: Sequence[float] | NDArray[np.float64], width: int = 40) -> str:

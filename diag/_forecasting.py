@@ -1,0 +1,101 @@
+"""The commands of forecasts: ``diag forecast`` and ``diag study forecast``."""
+
+from __future__ import annotations
+
+import json as plain_json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from diag._answer import UsageError, answer, check_writable, percent, say, write_file
+from diag._options import Html, Json, Quiet, Seed, Verbose
+
+
+def forecast(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="Of a transfer on its way; or a base's own.")
+    ],
+    base: Annotated[
+        Path | None,
+        typer.Option("--base", metavar="FILE", help="The transfer's base (default: where it was then)."),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="FILE", help="Of diag study forecast (default: the shipped one)."),
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Forecast how a transfer will end, from a checkpoint on its way, or what a base's transfers will do.
+
+    The embedding at that checkpoint is held against the base's, and a model that was fitted to many
+    finished transfers says how likely such a one was to end in the base's embedding space. The shipped
+    model knows the simple maze; diag study forecast fits one to studies of your own. The exit status is 0
+    whatever the forecast.
+
+    \b
+    Examples:
+      diag forecast runs/maze/main/freeze-dynamics/base0/seed3.step8000.safetensors
+      diag forecast transfer.step5000.safetensors --base base.safetensors --json
+      diag forecast base.safetensors
+      diag forecast transfer.step5000.safetensors --model mine.json
+    """
+    from diag import forecast as foretell
+
+    answer(foretell(checkpoint, base=base, model=model), "forecast", json, None, quiet, verbose)
+
+
+def study_forecast(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR", help="Folders of diag study run, finished or not.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="MODEL", help="Where the model goes, a JSON file.")
+    ] = None,
+    outcome: Annotated[
+        Literal["matched", "succeeded"],
+        typer.Option("--outcome", help="What is forecast: matched by the ladder, or states in place."),
+    ] = "matched",
+    judge_bases: Annotated[
+        str | None,
+        typer.Option(
+            "--judge-bases",
+            metavar="SEEDS",
+            help="Judge on these bases, by one fit to the others (default: each by a fit to others).",
+        ),
+    ] = None,
+    seed: Seed = 0,
+    json: Json = False,
+    html: Html = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Fit a forecast to the transfers of studies, and judge it on bases that it was not fitted to.
+
+    How often it is right at each share of the updates, beside always naming the commoner end and beside
+    what losses alone tell; whether its probabilities are calibrated; what stopping early would save, and
+    how many successes it would lose; and what a base alone tells. The model, fitted to all bases, goes to
+    --out, for diag forecast --model and diag.watch.
+
+    \b
+    Examples:
+      diag study forecast runs/bases -o forecast.json
+      diag study forecast runs/bases runs/more --outcome succeeded --html forecast.html
+      diag study forecast runs/bases --judge-bases 20-39
+    """
+    from diag.forecasts.report import forecast_report
+    from trainers.run import seeds_from
+
+    check_writable(html)
+    check_writable(out)
+    if html is not None and out is not None and html.absolute() == out.absolute():
+        raise UsageError(f"--html {html}: found the place of MODEL, expected another file")
+    held = () if judge_bases is None else seeds_from(judge_bases)
+    with percent("forecast", quiet or json) as step:
+        result = forecast_report(folders, outcome, seed, held, step)
+    if out is not None:
+        write_file(out, plain_json.dumps(result.forecaster.to_tree(), separators=(",", ":")) + "\n")
+    answer(result, "study_forecast", json, html, quiet, verbose)
+    say(quiet or json or out is None, f"\nmodel: {out}")
