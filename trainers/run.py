@@ -152,7 +152,7 @@ def prepare(run: Run, resume: bool, overwrite: bool) -> list[Member]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files.write_atomically(folder / ".writable", b"")
-        (folder / ".writable").unlink()
+        (folder / ".writable").unlink(missing_ok=True)  # another stack of the folder may have been faster
     except OSError as error:
         raise RunError(f"{run.out}: cannot write there ({error.strerror or error})") from None
     return members
