@@ -123,7 +123,8 @@ def run_study(
                     done = behind - last[key]
                     last[key] = behind
                     spent[key] += max(done, 0)
-                    advance(round(done * costs[key]))
+                    if plan.total:  # else all is trained, and only measures are left
+                        advance(round(done * costs[key]))
 
                 items = {p.key: p for p in plan.pieces}
                 finished = engine(work, items, jobs, told, plan.after, ATTEMPTS)
