@@ -67,6 +67,7 @@ def run(
     found = read_study(study, settings or [])
     if dry_run:
         number = jobs or os.cpu_count() or 1
+        found = Kept(out).joined(found)
         plan = planned(found, Kept(out), number, device)
         write_line(_words(found, plan.seeds, plan.updates, sum(plan.behind.values())))
         return

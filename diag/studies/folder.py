@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -54,22 +53,25 @@ class Folder:
         Seeds, plans and variants may be added later, since no cell depends on another; what is the same
         must stay the same.
         """
-        path = self.root / STUDY
-        if not path.exists():
-            if self.root.is_dir() and any(p.name != LOCK for p in self.root.iterdir()):
+        whole = self.joined(study)
+        if not (self.root / STUDY).exists() or whole != self.study():
+            self._keep(whole)
+        return whole
+
+    def joined(self, study: Study) -> Study:
+        """What :meth:`claim` would keep, which it raises for as well; writes nothing."""
+        if not (self.root / STUDY).exists():
+            # Hidden files are the lock, what a kill left of a first study.json, or a file manager's.
+            if self.root.is_dir() and any(not p.name.startswith(".") for p in self.root.iterdir()):
                 found = "other files and no study.json"
                 raise StudyError(f"{self.root}: found {found}, expected an empty folder or a study's own")
-            self._keep(study)
             return study
         before = self.study()
         for key in ("name", "keep"):
             old, new = before.to_tree()[key], study.to_tree()[key]
             if old != new:
                 raise StudyError(f"{self.root}: found a study of {key} {_short(old)}, expected {_short(new)}")
-        merged = _merged(self.root, before, study)
-        if merged != before:
-            self._keep(merged)
-        return merged
+        return _merged(self.root, before, study)
 
     def _keep(self, study: Study) -> None:
         content = json.dumps({"format": FORMAT, "study": study.to_tree()}, indent=1)
@@ -119,6 +121,12 @@ class Folder:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep other commands from running a study here meanwhile; raises :class:`StudyError`."""
+        try:
+            import fcntl
+        except ImportError:
+            raise StudyError("studies run where files can be locked (fcntl): on Linux and macOS") from None
+        if self.root.exists() and not self.root.is_dir():
+            raise StudyError(f"{self.root}: found a file, expected a folder, or none yet")
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             lock = (self.root / LOCK).open("w")
