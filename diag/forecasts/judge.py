@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from diag.forecasts import ForecastError
 from diag.forecasts.features import Floats, View
-from diag.forecasts.fit import FEWEST_BASES, Known, at, by_base, descended, logistic
+from diag.forecasts.fit import FEWEST_BASES, At, Known, at, by_base, descended, logistic
 from diag.result import finite, measure_tree
 from probes import Measure
 
@@ -101,8 +101,8 @@ class Stopping:
     """Of them, those that lose any."""
     most_bases_lost: float
     """Upper end of the exact 95% interval of that share: what so many bases cannot exclude."""
-    stopped: Mapping[float, tuple[int, int]]
-    """By share of the budget: how many were stopped there that ended well, and that did not."""
+    ended_at: Mapping[float, tuple[int, int]]
+    """By share of the budget given (1: all): how many transfers that ended well, and that did not."""
 
     def to_tree(self) -> dict[str, Any]:
         return {
@@ -112,9 +112,9 @@ class Stopping:
             "bases_with_successes": self.bases_with_successes,
             "bases_losing": self.bases_losing,
             "most_bases_lost": self.most_bases_lost,
-            "stopped": [
-                {"share": share, "ended_well": well, "not": others}
-                for share, (well, others) in self.stopped.items()
+            "ended_at": [
+                {"share": share, "well": well, "not": others}
+                for share, (well, others) in self.ended_at.items()
             ],
         }
 
@@ -184,14 +184,20 @@ def _folds(groups: NDArray[Any], number: int) -> Iterator[tuple[Bools, Bools]]:
         yield fold != one, fold == one
 
 
-def judged(judge: Judge, view: View, share: float) -> Judged:
-    """How good the forecasts at a share are on bases that were not seen."""
+def unseen(judge: Judge, view: View, share: float) -> tuple[Floats, At]:
+    """Forecasts (n,) at a share, each by a model that was not fitted to its base; and what they are of."""
     seen = at(judge.found, share, view)
     forecast = np.full(len(seen.y), np.nan)
     for fit, test in judge.parts(seen.groups):
         forecast[test] = seen[fit].model()(seen.x[test])
-    tested = np.isfinite(forecast)
-    p, y, groups = forecast[tested], seen.y[tested], seen.groups[tested]
+    tested = np.asarray(np.isfinite(forecast))
+    return forecast[tested], seen[tested]
+
+
+def judged(judge: Judge, view: View, share: float) -> Judged:
+    """How good the forecasts at a share are on bases that were not seen."""
+    p, seen = unseen(judge, view, share)
+    y, groups = seen.y, seen.groups
     logit = np.log(np.clip(p, _LEAST_P, 1 - _LEAST_P) / (1 - np.clip(p, _LEAST_P, 1 - _LEAST_P)))
     commoner = y.mean() > 0.5
 
@@ -331,6 +337,16 @@ def chosen_stops(found: Known) -> dict[float, float]:
 
 def stopping(judge: Judge) -> Stopping:
     """What the stopping rule saves and loses, chosen and applied on different bases."""
+    found, given = judge.found, shares_given(judge)
+    tested = np.isfinite(given)
+    return _weighed(given[tested], found.ended.to_numpy(bool)[tested], found.group_of()[tested], judge.seed)
+
+
+def shares_given(judge: Judge) -> Floats:
+    """The share of its budget (n,) that a rule leaves each run which was chosen on other bases.
+
+    Models and limits alike are of other bases; NaN for runs that are not judged.
+    """
     found = judge.found
     groups = found.group_of()
     given = np.full(len(groups), np.nan)
@@ -343,8 +359,7 @@ def stopping(judge: Judge) -> Stopping:
             return pd.Series(model(seen.x), index=seen.runs)
 
         given[test] = _stopped_at(_course(found, of_fit), below)[test]
-    tested = np.isfinite(given)
-    return _weighed(given[tested], found.ended.to_numpy(bool)[tested], groups[tested], judge.seed)
+    return given
 
 
 def _weighed(given: Floats, ended: Bools, groups: NDArray[Any], seed: int) -> Stopping:
@@ -367,7 +382,7 @@ def _weighed(given: Floats, ended: Bools, groups: NDArray[Any], seed: int) -> St
         1.0 if losing == landed else float(beta.ppf(0.975, losing + 1, landed - losing)),
         {
             float(share): (int((ended & (given == share)).sum()), int((~ended & (given == share)).sum()))
-            for share in np.unique(given[given < 1])
+            for share in np.unique(given)
         },
     )
 

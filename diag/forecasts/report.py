@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from diag._threads import one_thread
 from diag.forecasts.features import VIEWS
-from diag.forecasts.fit import Outcome, fitted, known
+from diag.forecasts.fit import Known, Outcome, fitted, known
 from diag.forecasts.judge import (
     FIRST_STOP,
     BasesJudged,
@@ -70,27 +70,40 @@ def forecast_report(
 ) -> ForecastReport:
     """Fit a forecast to studies, and judge it on bases not fitted to; raises StudyError or ForecastError.
 
+    As :func:`report_of` of what the folders know.
+    """
+    with one_thread(), threadpool_limits(1):
+        return report_of(known(folders, outcome), outcome, seed, judge_seeds, progress)
+
+
+def report_of(
+    found: Known,
+    outcome: Outcome = "matched",
+    seed: int = 0,
+    judge_seeds: Collection[int] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> ForecastReport:
+    """Fit a forecast to what is known, and judge it; raises ForecastError.
+
     Each base is judged by models of others; with ``judge_seeds`` the bases of these seeds are, by one model
     of all others. Either way the forecaster returned is fitted to all. ``progress(done, of)`` is called as
     the work goes on.
     """
     report = progress or (lambda done, of: None)
-    with one_thread(), threadpool_limits(1):
-        found = known(folders, outcome)
-        judge = judge_of(found, seed, judge_seeds)
-        steps = 4 + len(VIEWS) * len(found.shares)
-        report(1, steps)
-        forecaster = fitted(found, outcome, chosen_stops(found), seed)
-        report(2, steps)
-        each = []
-        for view in VIEWS:
-            for share in found.shares:
-                each.append(judged(judge, view, share))
-                report(2 + len(each), steps)
-        stops = stopping(judge)
-        report(steps - 1, steps)
-        of_bases = bases_judged(judge)
-        report(steps, steps)
+    judge = judge_of(found, seed, judge_seeds)
+    steps = 4 + len(VIEWS) * len(found.shares)
+    report(1, steps)
+    forecaster = fitted(found, outcome, chosen_stops(found), seed)
+    report(2, steps)
+    each = []
+    for view in VIEWS:
+        for share in found.shares:
+            each.append(judged(judge, view, share))
+            report(2 + len(each), steps)
+    stops = stopping(judge)
+    report(steps - 1, steps)
+    of_bases = bases_judged(judge)
+    report(steps, steps)
     judged_on = len(judge.held) or len(found.groups)
     verdict = _verdict(each, stops, outcome, judged_on)
     return ForecastReport(outcome, forecaster, tuple(each), stops, of_bases, judged_on, verdict)

@@ -34,13 +34,14 @@ def forecast(result: Forecast, verbose: bool = False) -> str:
     what = f"chance of {result.outcome}" if result.base is not None else f"share {result.outcome}"
     lines += ["", f"  {'':17} 0{'':{BAR - 2}}1", f"  {what:17} {_scale(p.low, p.value, p.high)}"]
     lines.append(f"  {'of all it knows':17} {_scale(result.common, result.common, result.common)}")
-    words = f"fitted to {_fitted(known)}"
+    words = f"fitted to {fitted_words(known)}"
     if result.model_share is not None:
         words += f"; the model for {result.model_share:.0%} of the updates"
     return "\n".join([*lines, "", _filled(words)])
 
 
-def _fitted(known: dict[str, Any]) -> str:
+def fitted_words(known: dict[str, Any]) -> str:
+    """How many transfers of how many bases, of which studies, worlds and algorithms."""
     studies = plain(", ".join(map(str, known.get("studies", []))))
     kinds = plain("; ".join(map(str, known.get("kinds", []))))
     return f"{known.get('transfers')} transfers of {known.get('bases')} bases ({studies}: {kinds})"
@@ -57,7 +58,7 @@ def report(result: ForecastReport, verbose: bool = False) -> str:
     known = dict(result.forecaster.fitted_to)
     lines = [headline(result.verdict), ""]
     lines.append(
-        _filled(f"outcome: {result.outcome}, as {known['ended_well']} of all ended; {_fitted(known)}")
+        _filled(f"outcome: {result.outcome}, as {known['ended_well']} ended; {fitted_words(known)}")
     )
     for view, words in VIEWS.items():
         lines += ["", *_accuracy(result.at(view), words)]
@@ -115,7 +116,7 @@ def _bins(judged: list[Judged]) -> Iterator[str]:
 
 def _stopping(result: ForecastReport) -> Iterator[str]:
     found, limits = result.stopping, result.forecaster.stop_below
-    yield "  the stopping rule: stop where the chance is below"
+    yield "  stopping; the model's rule is to stop where the chance is below"
     yield "    " + "".join(f"{done(at):>10}" for at, p in limits.items() if p > 0).rstrip()
     yield "    " + "".join(f"{number(100 * p, 2):>9}%" for p in limits.values() if p > 0).rstrip()
     yield f"  saved  {share(found.saved)} of the updates"
@@ -127,13 +128,8 @@ def _stopping(result: ForecastReport) -> Iterator[str]:
 def stopping_words(found: Stopping) -> list[str]:
     """How far the rule can be trusted, a sentence each."""
     of = f"{found.bases_with_successes} bases with successes"
-    if not found.bases_losing:
-        one_in = f"one base in {max(1, int(1 / found.most_bases_lost))}"
-        return [f"No success is lost of {of}: so few cannot exclude that {one_in} loses some."]
-    return [
-        f"{found.bases_losing} of {of} lose some: so few cannot exclude that {found.most_bases_lost:.0%} of "
-        "all such bases would."
-    ]
+    who = f"{found.bases_losing} of {of} lose" if found.bases_losing else f"None of {of} loses"
+    return [f"{who} any: so few cannot exclude that {found.most_bases_lost:.0%} of all such bases would."]
 
 
 def _bases(found: BasesJudged | None, verbose: bool) -> Iterator[str]:

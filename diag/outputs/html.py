@@ -16,6 +16,7 @@ from probes import Measure
 from reports import Figure, Page, Section, charts, render
 
 if TYPE_CHECKING:
+    from diag.forecasts.report import ForecastReport
     from diag.landscapes.result import Landscape
     from diag.probed import Probed
     from diag.repairs.result import Repair
@@ -83,6 +84,13 @@ def landscape(result: Landscape) -> str:
 def study(result: StudyReport) -> str:
     """The page of a study's report."""
     from diag.outputs.study_html import study as page
+
+    return page(result)
+
+
+def study_forecast(result: ForecastReport) -> str:
+    """The page of a forecast that was fitted to studies."""
+    from diag.outputs.forecast_html import page
 
     return page(result)
 

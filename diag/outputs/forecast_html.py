@@ -1,0 +1,128 @@
+"""A fitted forecast as a page: how often right, how calibrated, what stopping saves, and bases alone."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from diag.forecasts.judge import BasesJudged, Judged
+from diag.forecasts.report import ForecastReport
+from diag.outputs.forecast_text import (
+    ACCURACY_WORDS,
+    NO_BASES,
+    VIEWS,
+    bases_words,
+    done,
+    fitted_words,
+    share,
+    slope,
+    stopping_words,
+)
+from diag.outputs.html import footer
+from diag.outputs.text import number
+from diag.studies.statistics import wilson
+from reports import Figure, Page, Section, forecasts, render
+
+MOST_PANELS = 8
+"""Shares whose calibration is drawn."""
+
+
+def page(result: ForecastReport) -> str:
+    """The page of a fitted forecast."""
+    known = dict(result.forecaster.fitted_to)
+    facts = [
+        ("outcome", f"{result.outcome}, as {known['ended_well']} ended"),
+        ("fitted to", fitted_words(known)),
+        ("judged on", f"{result.judged_on} bases, each by a model that was not fitted to it"),
+    ]
+    sections = [_accuracy(result), _calibration(result.at("embedding")), _stopping(result), _bases(result)]
+    title = f"Forecast: {', '.join(known['studies'])}"
+    return render(Page(title, result.verdict.status, result.verdict.summary, facts, sections, footer()))
+
+
+def _accuracy(result: ForecastReport) -> Section:
+    rows, table = [], []
+    for j in result.judged:
+        view = VIEWS[j.view]
+        said = f"{done(j.share)}: {share(j.right)}"
+        line = {"view": view, "share": j.share, "value": j.right.value, "low": j.right.low}
+        rows.append({**line, "high": j.right.high, "said": said})
+        table.append(
+            {
+                "": f"{done(j.share)}, {view}",
+                "right": share(j.right),
+                "commoner end": f"{j.base_rate:.0%}",
+                "Brier": number(j.brier.value, 3),
+                "of the mean": number(j.brier_base_rate, 3),
+                "AUC": number(j.auc.value),
+                "slope": slope(j.slope),
+            }
+        )
+    chart = forecasts.accuracy(pd.DataFrame(rows), result.judged[0].base_rate)
+    described = "The share of outcomes that are forecast right over the updates done, with 95% bands."
+    words = [
+        "The likelier end counts as the forecast. Dashed: always naming the commoner end. "
+        + ACCURACY_WORDS[0],
+        ACCURACY_WORDS[1],
+    ]
+    return Section("How often it is right", words, Figure(chart, described), pd.DataFrame(table))
+
+
+def _calibration(judged: list[Judged]) -> Section:
+    rows = []
+    for j in judged[-MOST_PANELS:]:
+        for b in j.bins:
+            rate = wilson(b.came_true, b.of)
+            said = f"{b.forecast:.0%}: {b.came_true} of {b.of}"
+            line = {"panel": done(j.share), "forecast": b.forecast, "share": rate.share}
+            rows.append({**line, "low": rate.low, "high": rate.high, "said": said})
+    words = [
+        "Forecasts of bases not seen, binned, beside how many came true; on the dashed line as many do as "
+        "were forecast. Intervals are Wilson's: those of transfers that share a base are wider."
+    ]
+    chart = forecasts.calibration(pd.DataFrame(rows))
+    return Section("Whether the chances are as said", words, Figure(chart, "Forecasts beside outcomes."))
+
+
+def _stopping(result: ForecastReport) -> Section:
+    found = result.stopping
+    names = (f"ended {result.outcome}", "did not")
+    rows = [
+        {"when": "never" if part == 1 else done(part), "outcome": name, "count": count}
+        for part, counts in found.ended_at.items()
+        for name, count in zip(names, counts, strict=True)
+    ]
+    limits = {at: p for at, p in result.forecaster.stop_below.items() if p > 0}
+    table = pd.DataFrame(
+        [
+            {"": "updates saved", "share, 95%": share(found.saved)},
+            {
+                "": f"lost of the {found.successes} that ended {result.outcome}",
+                "share, 95%": share(found.lost),
+            },
+            *({"": f"stop {done(at)} below", "share, 95%": f"{p:.2%}"} for at, p in limits.items()),
+        ]
+    )
+    words = [
+        "A transfer is stopped where its chance is below half of the lowest that any success was given, on "
+        "bases that the rule is not judged on. When transfers of each end would have been stopped:",
+        *stopping_words(found),
+    ]
+    figure = Figure(forecasts.stopping(pd.DataFrame(rows), names), "Bars of transfers stopped at each share.")
+    return Section("What stopping early saves and loses", words, figure, table)
+
+
+def _bases(result: ForecastReport) -> Section:
+    found: BasesJudged | None = result.bases
+    title = "From a base alone"
+    if found is None:
+        return Section(title, [NO_BASES])
+    rows = [
+        {"base": name, "forecast": p, "rate": rate, "said": f"{name}: forecast {p:.0%}, was {rate:.0%}"}
+        for name, p, rate in zip(found.names, found.forecast, found.rate, strict=True)
+    ]
+    words = [
+        "What the base's encoder makes of the target task, and how its frozen models take mirrored copies of "
+        f"its own embedding, known before any transfer. {bases_words(found)}"
+    ]
+    chart = forecasts.bases(pd.DataFrame(rows), result.forecaster.mean_rate)
+    return Section(title, words, Figure(chart, "The forecast rate of each base beside the rate it had."))
