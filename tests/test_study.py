@@ -188,7 +188,7 @@ def test_pieces_are_even_and_fill_the_processes() -> None:
     nothing: Callable[..., bool] = lambda *which: False  # noqa: E731
     pieces, after = pieces_of(read_study("simple-maze"), "/x", nothing, 2, "cpu")
     assert [len(p.run.seeds) for p in pieces] == [1, 1, 22, 22]
-    assert all(after[p.key] == [f"main.base.seeds{p.base_seed}-{p.base_seed}"] for p in pieces[2:])
+    assert all(after[p.key] == [f"main/base/seeds{p.base_seed}-{p.base_seed}"] for p in pieces[2:])
     pieces, _ = pieces_of(read_study("tiny", ["bases=1"]), "/x", nothing, 3, "cpu")
     assert [len(p.run.seeds) for p in pieces] == [1, 1, 1, 2]
     pieces, _ = pieces_of(read_study("simple-maze"), "/x", nothing, 4, "cpu")
@@ -207,14 +207,16 @@ def test_a_base_that_diverges_takes_its_transfers_with_it_and_nothing_else(tmp_p
     broken = {n: t * float("nan") for n, t in saved.tensors.items()}
     header = files.Header(**{**saved.header.to_tree(), "metrics": {**saved.header.metrics, "finite": False}})
     files.save(path, header, broken)
-    part = out / "results/main.base.seeds0-0.parquet"
+    part = out / "results/main+base+seed0.parquet"
     table = pd.read_parquet(part)
     table.loc[table["final"], "sha256"] = files.file_sha256(path)
     table.to_parquet(part)
+    for transfer in (out / "main/freeze-dynamics/base0").iterdir():
+        transfer.unlink()  # of the base as it was
     done(study, out)
     results = Folder(out).results()
     lost = results[results["final"] & ~results["finite"]]
-    assert lost[lost["phase"] == "transfer"][["base_seed", "seed"]].to_numpy().tolist() == [[0, 1]]
+    assert lost[lost["phase"] == "transfer"][["base_seed", "seed"]].to_numpy().tolist() == [[0, 0], [0, 1]]
     assert len(Folder(out).done()) == 2 + 4
     done(study, out)
 
@@ -329,9 +331,7 @@ def limited() -> None:
 def command(out: Path, *options: str, updates: int) -> list[str]:
     words = [sys.executable, "-m", "diag", "study", "run", "tiny", "--out", str(out), *options, "-q"]
     return words + [
-        part
-        for setting in (*SHORT, "bases=1", f"train.updates={updates}")
-        for part in ("--set", setting)
+        part for setting in (*SHORT, "bases=1", f"train.updates={updates}") for part in ("--set", setting)
     ]
 
 

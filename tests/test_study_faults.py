@@ -6,9 +6,11 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from diag._progress import progress_bar
@@ -98,3 +100,125 @@ def test_a_dry_run_refuses_what_a_run_refuses_and_counts_what_a_run_does(
     (out / "main/freeze-dynamics/base0/seed2.safetensors").unlink()
     assert dry("transfers=1") == 0  # the folder's study has three
     assert "to do: 1 trainings" in capsys.readouterr().out
+
+
+class Killed(BaseException):
+    """As if the process ended here."""
+
+
+def test_a_training_begun_anew_may_be_stopped_again_before_it_ends(out: Path) -> None:
+    before = weights(out)
+    path = out / "main/freeze-dynamics/base0/seed1.safetensors"
+    path.unlink()
+    Path(f"{path}.resume").unlink()
+
+    def stopped(work: Any, items: Any, jobs: int, told: Any, after: Any = None, attempts: int = 1) -> bool:
+        for item in items.values():
+            work(item, lambda value: None, partial(next, iter([False] * 15), True))
+        return False
+
+    assert not go_on(out, engine=stopped)
+    assert files.read(path).header.step == 15
+    assert len(Folder(out).results()) == 3 * 2  # its rows are gone until it is there again
+    assert go_on(out)
+    assert weights(out) == before
+
+
+def test_measures_are_kept_training_by_training(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import diag.studies.measure as measuring
+
+    shutil.rmtree(out / "results")
+    measured, count = measuring.measured, 0
+
+    def mortal(*args: Any) -> dict[str, Any]:
+        nonlocal count
+        count += 1
+        if count > 5:  # two of the base, two of a transfer, one of the next
+            raise Killed
+        return measured(*args)
+
+    monkeypatch.setattr(measuring, "measured", mortal)
+    with pytest.raises(Killed):
+        go_on(out)
+    assert len(Folder(out).done()) == 2
+    monkeypatch.setattr(measuring, "measured", measured)
+    assert go_on(out)
+    assert len(Folder(out).done()) == 4
+
+
+def test_the_first_and_the_last_made_anew_leave_those_between_alone(out: Path) -> None:
+    for seed in (0, 2):
+        (out / f"main/freeze-dynamics/base0/seed{seed}.safetensors").unlink()
+    assert go_on(out)
+    assert len(Folder(out).done()) == 4
+
+
+def test_names_with_dots_do_not_meet(tmp_path: Path) -> None:
+    from diag.studies.pieces import pieces_of
+
+    rules = '[[rules]]\ncomponent = "*"\naction = "copy"\n'
+    for name in ("c", "b.c"):
+        (tmp_path / f"{name}.toml").write_text(rules)
+    (tmp_path / "dots.toml").write_text(
+        'bases = 1\n[variants.a]\nplans = ["b.c.toml"]\n'
+        '[variants."a.b"]\nplans = ["c.toml"]\nset.train.learning_rate = 1e-3\n'
+    )
+    pieces, _ = pieces_of(read_study(str(tmp_path / "dots.toml")), "/x", lambda *which: False, 1, "cpu")
+    assert len(pieces) == 4
+    assert len({p.key for p in pieces}) == len({p.part(0) for p in pieces}) == 4
+
+
+def test_an_early_checkpoint_that_was_changed_is_found(out: Path) -> None:
+    folder = out / "main/freeze-dynamics/base0"
+    early = folder / "seed1.step10.safetensors"
+    early.write_bytes((folder / "seed0.step10.safetensors").read_bytes())
+    with pytest.raises(StudyError, match=r"seed1\.step10\.safetensors: found a checkpoint that was changed"):
+        go_on(out)
+    early.unlink()
+    assert go_on(out)
+
+
+def test_a_base_that_came_back_as_another_is_found(out: Path) -> None:
+    path = out / "main/base/seed0.safetensors"
+
+    def elsewhere(work: Any, items: Any, jobs: int, told: Any, after: Any = None, attempts: int = 1) -> bool:
+        """A machine whose last bits are others."""
+        here(work, items, jobs, told)
+        saved = files.read(path)
+        files.save(path, saved.header, {n: t + 1e-6 for n, t in saved.tensors.items()})
+        part = out / "results/main+base+seed0.parquet"
+        table = pd.read_parquet(part)
+        table.loc[table["final"], "sha256"] = files.file_sha256(path)
+        table.to_parquet(part)
+        return True
+
+    path.unlink()
+    Path(f"{path}.resume").unlink()
+    for _ in range(2):
+        with pytest.raises(StudyError, match=r"found a transfer of another base than .*base/seed0"):
+            go_on(out, engine=elsewhere)
+    for seed in range(3):
+        for suffix in ("", ".resume"):
+            (out / f"main/freeze-dynamics/base0/seed{seed}.safetensors{suffix}").unlink()
+    assert go_on(out)
+    assert len(Folder(out).done()) == 4
+
+
+def test_a_crash_while_a_training_is_dropped_leaves_one_that_can_be_gone_on_with(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, unlink = out / "main/freeze-dynamics/base0", Path.unlink
+    (folder / "seed1.safetensors").unlink()
+    (folder / "seed1.step10.safetensors").unlink()
+
+    def mortal(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "seed1.safetensors.resume":
+            raise Killed
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", mortal)
+    with pytest.raises(Killed):
+        go_on(out)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    assert go_on(out)
+    assert len(Folder(out).done()) == 4

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from diag.studies import StudyError
+from diag.studies.pieces import base_path
 from diag.studies.study import Study
-from diag.studies.table import CURVE_KEY, KEY, read_parts
+from diag.studies.table import CURVE_KEY, KEY, TRAINING, leave_only, read_parts
 from trainers import checkpoint as files
 from trainers.plan import PlanError
 from trainers.settings import SettingsError
@@ -88,23 +90,52 @@ class Folder:
     def done(self) -> set[tuple[str, str, str, int, int]]:
         """What is trained, measured and untouched since: (variant, phase, plan, base seed, seed).
 
-        A checkpoint that is gone is done again; one that was changed raises :class:`StudyError`.
+        A training whose last checkpoint is gone is done again. One that was changed, at any step, or whose
+        base has other weights than the transfer began with raises :class:`StudyError`.
         """
         results = self.results()
         if results.empty:
             return set()
-        found = set()
-        for row in results[results["final"]].to_dict("records"):
-            path = self.root / row["path"]
-            if row["path"] and not path.exists():
+        found, origin_of = set(), self._origins()
+        # Bases first, as a changed one would be blamed on its transfers; of each phase the last steps first.
+        for row in results.sort_values(["phase", "final"], ascending=[True, False]).to_dict("records"):
+            which = (row["variant"], row["phase"], row["plan"], row["base_seed"], row["seed"])
+            if not row["final"] and which not in found:
                 continue
-            if row["path"] and files.file_sha256(path) != row["sha256"]:
+            path = self.root / row["path"]
+            if row["path"] and path.exists() and files.file_sha256(path) != row["sha256"]:
+                remedy = "to have it trained again" if row["final"] else "to go on without it"
                 raise StudyError(
                     f"{path}: found a checkpoint that was changed since its study trained it, expected "
-                    f"SHA-256 {row['sha256'][:12]}…; delete it to have it trained again"
+                    f"SHA-256 {row['sha256'][:12]}…; delete it {remedy}"
                 )
-            found.add((row["variant"], row["phase"], row["plan"], row["base_seed"], row["seed"]))
+            if not row["final"] or (row["path"] and not path.exists()):
+                continue
+            if row["phase"] == "transfer":
+                base = origin_of(row)
+                if not row["path"] and (base is None or base.header.metrics.get("finite", True)):
+                    continue  # given up, since its base had diverged, which that one has not
+                if row["path"] and base is not None:
+                    _check_origin(path, base)
+            found.add(which)
         return found
+
+    def _origins(self) -> Callable[[Mapping[Any, Any]], files.Checkpoint | None]:
+        """A function from a transfer's row to its base as it is now, None where that is gone."""
+        study = self.study()
+        homes = {v.name: study.base_of(v) for v in study.variants}
+
+        @cache
+        def read(path: Path) -> files.Checkpoint | None:
+            return files.read(path, finite=False) if path.exists() else None
+
+        return lambda row: read(self.root / base_path(homes[row["variant"]], row["base_seed"]))
+
+    def forget(self, done: Collection[tuple[Any, ...]]) -> None:
+        """Take out the rows of what is to be done again, so that no later command takes them for its own."""
+        if len(self.results()[list(TRAINING)].drop_duplicates()) > len(done):
+            leave_only(self.root / "results", KEY, done)
+            leave_only(self.root / "curves", CURVE_KEY, done)
 
     def sessions(self) -> list[dict[str, Any]]:
         """What was done here when, one entry a command that ended by itself."""
@@ -164,6 +195,15 @@ def _merged(root: Path, before: Study, study: Study) -> Study:
             tuple(plans.values()),
         )
     return Study(before.name, study.about, before.keep, tuple(variants.values()))
+
+
+def _check_origin(path: Path, base: files.Checkpoint) -> None:
+    began = files.read(path, finite=False).header.base
+    if began is None or began["identity"] != base.identity:
+        raise StudyError(
+            f"{path}: found a transfer of another base than {base.path} is now; delete it and its "
+            f"{files.RESUME_SUFFIX} file to have it trained again"
+        )
 
 
 def _same(root: Path, what: str, old: Any, new: Any, place: str = "") -> None:

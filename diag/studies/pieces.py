@@ -1,9 +1,9 @@
 """A study in pieces: stacks of seeds that one process trains, measures and writes down.
 
-A piece is done when its part files are written, and they are written last: one that was stopped anywhere
-goes on from its checkpoints. What is in a piece is of no consequence for the numbers, since a seed's weights
-do not depend on the seeds it is stacked with (on CUDA the library may choose its kernels by the size of the
-stack: there the last bits may differ between one way of parting a study and another).
+A training is done when its part files are written, and they are written last: a piece that was stopped
+anywhere goes on from its checkpoints. What is in a piece is of no consequence for the numbers, since a
+seed's weights do not depend on the seeds it is stacked with (on CUDA the library may choose its kernels by
+the size of the stack: there the last bits may differ between one way of parting a study and another).
 """
 
 from __future__ import annotations
@@ -52,8 +52,14 @@ class Piece:
     def key(self) -> str:
         seeds = f"{self.run.seeds[0]}-{self.run.seeds[-1]}"
         if self.run.plan is None:
-            return f"{self.variant}.base.seeds{seeds}"
-        return f"{self.variant}.{self.run.plan.name}.base{self.base_seed}.seeds{seeds}"
+            return f"{self.variant}/base/seeds{seeds}"
+        return f"{self.variant}/{self.run.plan.name}/base{self.base_seed}/seeds{seeds}"
+
+    def part(self, seed: int) -> str:
+        """The name of a seed's part files: its own, whatever stack it is in; no name has a ``+`` in it."""
+        if self.run.plan is None:
+            return f"{self.variant}+base+seed{seed}"
+        return f"{self.variant}+{self.run.plan.name}+base{self.base_seed}+seed{seed}"
 
     @property
     def cost(self) -> float:
@@ -151,6 +157,7 @@ def work(piece: Piece, tell: Callable[[int], None], stopped: Stopped) -> None:
         )
     if run.base is not None and not files.read(run.base, finite=False).header.metrics.get("finite", True):
         _give_up(piece)
+        tell(len(run.seeds) * run.phase.updates)
         return
     _forget_broken(run)
     members = prepare(run, resume=True, overwrite=False)
@@ -177,8 +184,8 @@ def _forget_broken(run: Run) -> None:
         early = [run.early_path(seed, step) for step in run.keep]
         resume = Path(f"{run.path(seed)}{files.RESUME_SUFFIX}")
         if resume.exists() and not all(p.exists() for p in early[: _passed(run, seed)]):
+            run.path(seed).unlink(missing_ok=True)  # first: a checkpoint alone could not be gone on with
             resume.unlink()
-            run.path(seed).unlink(missing_ok=True)
 
 
 def _passed(run: Run, seed: int) -> int:
@@ -203,28 +210,27 @@ def _give_up(piece: Piece) -> None:
     """Transfers of a base that diverged: there is nothing to train."""
     updates = piece.run.phase.updates
     blank = {"step": updates, "updates": updates, "final": True, "path": "", "sha256": "", "finite": False}
-    rows = [{**_where(piece, seed), **blank} for seed in piece.run.seeds]
-    write_part(Path(piece.root) / "results", piece.key, frame(rows))
+    for seed in piece.run.seeds:
+        rows = [{**_where(piece, seed), **blank}]
+        write_part(Path(piece.root) / "results", piece.part(seed), frame(rows))
 
 
 def _write_down(piece: Piece, run: Run, stopped: Stopped) -> None:
-    rows: list[dict[str, Any]] = []
-    curves: list[pd.DataFrame] = []
-    base = None
+    root, base = Path(piece.root), None
     if run.base is not None:
         from diag.sources import opened
 
         base = opened(run.base, run.base)
     for seed in run.seeds:
-        where = _where(piece, seed)
+        where, rows = _where(piece, seed), []
         for step in (*run.keep, run.phase.updates):
             if stopped():
                 return
             path = run.path(seed) if step == run.phase.updates else run.early_path(seed, step)
             rows.append({**where, "step": step, **_row(piece, run, path, step, base)})
-        curves.append(_curve(where, files.read(run.path(seed), finite=False).header.metrics))
-    write_part(Path(piece.root) / "curves", piece.key, pd.concat(curves, ignore_index=True))
-    write_part(Path(piece.root) / "results", piece.key, frame(rows))
+        curve = _curve(where, files.read(run.path(seed), finite=False).header.metrics)
+        write_part(root / "curves", piece.part(seed), curve)
+        write_part(root / "results", piece.part(seed), frame(rows))
 
 
 def _row(piece: Piece, run: Run, path: Path, step: int, base: Any) -> dict[str, Any]:

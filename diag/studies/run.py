@@ -46,6 +46,8 @@ class Plan:
     updates: int
     behind: Mapping[str, int]
     """Updates that each piece has behind it."""
+    done: Collection[tuple[Any, ...]]
+    """The trainings that are done, as :meth:`Folder.done` names them."""
 
     @property
     def unit(self) -> float:
@@ -88,6 +90,7 @@ def planned(study: Study, folder: Folder, jobs: int, device: str) -> Plan:
         sum(len(p.run.seeds) for p in pieces),
         sum(map(_updates, pieces)),
         {p.key: steps_of(p.placed()) for p in pieces},
+        done,
     )
 
 
@@ -111,6 +114,7 @@ def run_study(
         plan = planned(whole, folder, jobs, device)
         if not plan.pieces:
             return True
+        folder.forget(plan.done)
         began, started, finished = time(), monotonic(), False
         last, spent = dict(plan.behind), dict.fromkeys(plan.behind, 0)
         costs = {p.key: p.cost / plan.unit for p in plan.pieces}
@@ -128,6 +132,7 @@ def run_study(
 
                 items = {p.key: p for p in plan.pieces}
                 finished = engine(work, items, jobs, told, plan.after, ATTEMPTS)
+            folder.done()  # which raises where a base that was gone came back as another
         finally:
             folder.add_session(
                 {

@@ -1,8 +1,8 @@
 """What a study measures: one row a checkpoint, and its curves; kept as Parquet part files.
 
-A study's folder holds ``results/*.parquet`` and ``curves/*.parquet``. Each piece of work writes one part of
-either when it is done, whole or not at all; reading takes all parts and, where a row stands in two, the
-later part's.
+A study's folder holds ``results/*.parquet`` and ``curves/*.parquet``. Each training has a part of its own
+in either, written when it is done, whole or not at all; reading takes all parts and, where a row stands in
+two, the later part's.
 
 ``results`` has a row for each checkpoint that was kept, of bases and transfers alike:
 
@@ -48,7 +48,7 @@ over the updates since the point before).
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,13 @@ from trainers.checkpoint import write_atomically
 KEY = ("variant", "phase", "plan", "base_seed", "seed", "step")
 """What tells rows of ``results`` apart."""
 
+TRAINING = KEY[:-1]
+"""What tells trainings apart."""
+
 CELL = ("variant", "plan", "base_seed")
 """What tells the cells of the final table apart: transfers of one base under one plan."""
 
-CURVE_KEY = (*KEY[:-1], "update", "term")
+CURVE_KEY = (*TRAINING, "update", "term")
 """What tells rows of ``curves`` apart."""
 
 COLUMNS = (
@@ -105,17 +108,30 @@ def write_part(folder: Path, name: str, table: pd.DataFrame) -> None:
 def read_parts(folder: Path, key: Sequence[str]) -> pd.DataFrame:
     """All part files of a folder, the later part's row where a key stands in two; raises StudyError."""
     parts = sorted(folder.glob("*.parquet"), key=lambda p: (p.stat().st_mtime_ns, p.name))
-    tables = []
-    for part in parts:
-        try:
-            table = pd.read_parquet(part)
-        except (OSError, ValueError) as error:
-            words = " ".join(str(error).split())
-            raise StudyError(f"{part}: found no Parquet file of a study ({words}); delete it") from None
-        missing = [column for column in key if column not in table]
-        if missing:
-            raise StudyError(f"{part}: found no column {missing[0]!r}, expected a part of a study; delete it")
-        tables.append(table)
+    tables = [table for part in parts if len(table := _read_part(part, key))]
     if not tables:
         return pd.DataFrame(columns=list(key))
     return pd.concat(tables, ignore_index=True).drop_duplicates(list(key), keep="last", ignore_index=True)
+
+
+def _read_part(part: Path, key: Sequence[str]) -> pd.DataFrame:
+    try:
+        table = pd.read_parquet(part)
+    except (OSError, ValueError) as error:
+        words = " ".join(str(error).split())
+        raise StudyError(f"{part}: found no Parquet file of a study ({words}); delete it") from None
+    missing = [column for column in key if column not in table]
+    if missing:
+        raise StudyError(f"{part}: found no column {missing[0]!r}, expected a part of a study; delete it")
+    return table
+
+
+def leave_only(folder: Path, key: Sequence[str], trainings: Collection[tuple[Any, ...]]) -> None:
+    """Take out of the parts of a folder the rows of all other trainings."""
+    for part in sorted(folder.glob("*.parquet")):
+        table = _read_part(part, key)
+        kept = [row in trainings for row in table[list(TRAINING)].itertuples(index=False, name=None)]
+        if not any(kept):
+            part.unlink()
+        elif not all(kept):
+            write_part(folder, part.stem, table[kept])
