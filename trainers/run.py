@@ -7,7 +7,7 @@ trained in one stack, split over processes, or resumed apart, with the same resu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
@@ -171,10 +171,15 @@ def _base(run: Run, agent: CRAR) -> files.Checkpoint | None:
     if base.header.system != "crar":
         raise files.CheckpointError(run.base, f"a {base.header.system!r} checkpoint", "a 'crar' checkpoint")
     check_shapes(base, agent)
-    run.plan.check(base.tensors, run.settings.loss.terms)
-    if any(rule.action == "ensemble" for rule in run.plan.rules):
-        raise RunError(f"plan {run.plan.name!r}: crar's models have no inputs for an ensemble")
+    check_plan(run.plan, base.tensors, run.settings)
     return base
+
+
+def check_plan(plan: TransferPlan, parameters: Iterable[str], settings: Settings) -> None:
+    """Raise PlanError or RunError unless the plan can be carried out on these parameters."""
+    plan.check(parameters, settings.loss.terms)
+    if any(rule.action == "ensemble" for rule in plan.rules):
+        raise RunError(f"plan {plan.name!r}: crar's models have no inputs for an ensemble")
 
 
 def check_shapes(base: files.Checkpoint, agent: CRAR) -> None:

@@ -29,8 +29,10 @@ from typing import Annotated, Any
 import pydantic
 
 from diag.studies import StudyError
+from trainers.crar import CRAR
+from trainers.envs.world import world
 from trainers.plan import PlanError, TransferPlan, read_plan
-from trainers.run import RunError, seeds_from
+from trainers.run import RunError, check_plan, seeds_from
 from trainers.settings import Settings, SettingsError, preset, setting_names, unknown_name
 
 MAIN = "main"
@@ -243,14 +245,15 @@ def _variant(
 
     plans = tuple(_plan(source, home) for source in chosen("plans"))
     names = [plan.name for plan in plans]
+    parameters = CRAR(settings, world(settings.world)).shapes()
     for plan in plans:
         _named("plan", plan.name)
         if names.count(plan.name) > 1:
             raise StudyError(f"variant {name!r}: found two plans {plan.name!r}, expected each once")
-        for term in plan.terms:
-            if term not in settings.loss.terms:
-                words = unknown_name("loss term", term, settings.loss.terms)
-                raise StudyError(f"variant {name!r}: plan {plan.name!r}: {words}")
+        try:  # now, and not when the bases are trained
+            check_plan(plan, parameters, settings)
+        except (PlanError, RunError) as error:
+            raise StudyError(f"variant {name!r}: {error}") from None
     bases, transfers = (_seeds(key, chosen(key)) for key in ("bases", "transfers"))
     return Variant(_named("variant", name), settings, bases, transfers, plans)
 
