@@ -222,3 +222,33 @@ def test_a_crash_while_a_training_is_dropped_leaves_one_that_can_be_gone_on_with
     monkeypatch.setattr(Path, "unlink", unlink)
     assert go_on(out)
     assert len(Folder(out).done()) == 4
+
+
+def test_a_checkpoint_under_anothers_name_is_not_measured(out: Path) -> None:
+    folder = out / "main/freeze-dynamics/base0"
+    shutil.rmtree(out / "results")
+    early = folder / "seed1.step10.safetensors"
+    early.write_bytes((folder / "seed0.step10.safetensors").read_bytes())
+    with pytest.raises(files.CheckpointError, match=r"seed1\.step10\.safetensors: found step 10 of seed 0"):
+        go_on(out)
+    early.unlink()
+    assert go_on(out)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ('component = "encodr"\naction = "reset"', "unknown component 'encodr/*'"),
+        ('component = "encoder"\naction = "ensemble"', "have no inputs for an ensemble"),
+    ],
+)
+def test_plans_that_cannot_be_are_refused_before_a_base_is_trained(
+    tmp_path: Path, rule: str, words: str
+) -> None:
+    rules = f'[[rules]]\ncomponent = "*"\naction = "copy"\n[[rules]]\n{rule}\n'
+    (tmp_path / "odd.toml").write_text(rules)
+    (tmp_path / "mine.toml").write_text('plans = ["odd.toml"]')
+    with pytest.raises(StudyError) as caught:
+        read_study(str(tmp_path / "mine.toml"))
+    assert "variant 'main': plan 'odd'" in str(caught.value)
+    assert words in str(caught.value)

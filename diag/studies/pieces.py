@@ -226,18 +226,21 @@ def _write_down(piece: Piece, run: Run, stopped: Stopped) -> None:
         for step in (*run.keep, run.phase.updates):
             if stopped():
                 return
-            path = run.path(seed) if step == run.phase.updates else run.early_path(seed, step)
-            rows.append({**where, "step": step, **_row(piece, run, path, step, base)})
+            rows.append({**where, "step": step, **_row(piece, run, seed, step, base)})
         curve = _curve(where, files.read(run.path(seed), finite=False).header.metrics)
         write_part(root / "curves", piece.part(seed), curve)
         write_part(root / "results", piece.part(seed), frame(rows))
 
 
-def _row(piece: Piece, run: Run, path: Path, step: int, base: Any) -> dict[str, Any]:
+def _row(piece: Piece, run: Run, seed: int, step: int, base: Any) -> dict[str, Any]:
     from diag.sources import opened
     from diag.studies.measure import measured
 
+    path = run.path(seed) if step == run.phase.updates else run.early_path(seed, step)
     saved = files.read(path, finite=False)
+    if (saved.header.step, saved.header.seed) != (step, seed):
+        found = f"step {saved.header.step} of seed {saved.header.seed}"
+        raise files.CheckpointError(path, found, "what its name says; delete it to have it made again")
     row = {
         "updates": run.phase.updates,
         "final": step == run.phase.updates,
