@@ -34,6 +34,11 @@ def test_the_papers_counts_give_the_papers_answer(papers: Made) -> None:
     group = found.groups[0]
     assert group.bases_differ == boschloo(3, 22, 21, 22) < paper.BASES_DIFFER.value
     assert [c.succeeded.count for c in group.cells] == [3, 21]
+    matched, flipped = ([c.relations.get(kind, 0) for c in group.cells] for kind in ("matched", "flipped"))
+    assert group.relations_differ == {
+        "matched": boschloo(matched[0], 22, matched[1], 22),
+        "flipped": boschloo(flipped[0], 22, flipped[1], 22),
+    }
     assert group.over_bases == (3 / 22, 21 / 22)
     assert found.missing == ()
     rows = {row.what: row for row in found.beside}

@@ -155,7 +155,10 @@ def rate_words(group: Group) -> list[str]:
         )
     if group.bases_differ is not None:
         test = "Boschloo's test" if bases == 2 else "Fisher, Freeman and Halton's test"
-        found.append(f"That all bases succeed alike: p {in_words(group.bases_differ)} ({test}).")
+        alike = [("succeed", group.bases_differ)]
+        alike += [(f"have as many {kind} transfers", p) for kind, p in group.relations_differ.items()]
+        said = "; ".join(f"{what}: p {in_words(p)}" for what, p in alike)
+        found.append(f"That all bases alike {said} ({test}).")
     if len(group.pairs) > 1:
         apart = sum(t.corrected < SIGNIFICANT for _, _, t in group.pairs)
         found.append(f"{apart} of {len(group.pairs)} pairs of bases differ (Boschloo, Holm's correction).")

@@ -205,6 +205,7 @@ def _group(
         wilson(int(mine["matched"].sum()), len(mine)),
         over_bases(counts, totals),
         _relations(mine),
+        _relations_differ(done),
         same_rate(counts, totals),
         _pairs(done),
         dip(mine["l2"]),
@@ -242,6 +243,13 @@ def _cell(
         None,
         None,
     )
+
+
+def _relations_differ(done: Sequence[Cell]) -> dict[str, float]:
+    """Whether the bases differ in what becomes of their transfers, whatever counts as a success."""
+    totals = [c.succeeded.n for c in done]
+    found = {r: same_rate([c.relations.get(r, 0) for c in done], totals) for r in ("matched", "flipped")}
+    return {relation: p for relation, p in found.items() if p is not None}
 
 
 def _relations(mine: pd.DataFrame) -> dict[str, int]:

@@ -203,6 +203,8 @@ class Group:
     over_bases: tuple[float, float] | None
     """95% interval of the pooled success rate that resamples whole bases."""
     relations: Mapping[str, int]
+    relations_differ: Mapping[str, float]
+    """p that as many transfers of all bases are ``matched``, and ``flipped``; empty for one base."""
     bases_differ: float | None
     """p that the success rate is the same from all bases; None for one base."""
     pairs: tuple[tuple[int, int, PValue], ...]
@@ -236,6 +238,7 @@ class Group:
             "matched": self.matched.to_tree(),
             "over_bases": None if self.over_bases is None else list(self.over_bases),
             "relations": dict(self.relations),
+            "relations_differ": dict(self.relations_differ),
             "bases_differ": self.bases_differ,
             "pairs": [{"bases": [a, b], **tested.to_tree()} for a, b, tested in self.pairs],
             "dip": measure_tree(self.dip),

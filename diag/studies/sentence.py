@@ -51,7 +51,13 @@ def _of_reference(group: Group) -> str:
     )
     if len(done) <= MOST_NAMED:
         named = [f"{of(c.succeeded)} from base {c.base_seed}" for c in done]
-        return f"{head}: {', '.join(named[:-1])} and {named[-1]} (p {in_words(p)})."
+        words = f"{head}: {', '.join(named[:-1])} and {named[-1]} (p {in_words(p)})."
+        flipped = group.relations_differ.get("flipped", 1.0)
+        if p >= SIGNIFICANT > flipped:
+            counts = [str(c.relations.get("flipped", 0)) for c in done]
+            how = f"{', '.join(counts[:-1])} and {counts[-1]} of them are flipped (p {in_words(flipped)})"
+            words = f"{words} How they end does: {how}."
+        return words
     ranked = sorted(done, key=lambda c: (c.succeeded.share or 0.0, c.base_seed))
     low, high = ranked[0], ranked[-1]
     span = f"from {of(low.succeeded)} (base {low.base_seed}) to {of(high.succeeded)} (base {high.base_seed})"
