@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import pytest
 
 from diag.cli import run as diag_run
 from diag.studies.folder import Folder
+from diag.studies.pieces import work
 from diag.studies.run import engine_of, run_study
 from diag.studies.study import read_study
 from trainers import checkpoint as files
 
 ray = pytest.importorskip("ray")
 
-UPDATES = 1500
+UPDATES = 2000
 """Two seconds or so: some reports of a worker, and far from the first save by the clock."""
 
 SHORT = (
@@ -66,8 +68,14 @@ def test_a_machine_that_is_lost_midway_changes_nothing(cluster: Any, tmp_path: P
     assert jobs == 2
     heard: dict[str, list[int]] = {}
     lost: list[Any] = []
+    begun = tmp_path / "begun"
 
-    def watched(work: Any, items: Any, jobs: int, told: Any, after: Any = None, attempts: int = 1) -> bool:
+    def noting(piece: Any, tell: Any, stopped: Any) -> None:
+        with begun.open("a") as file:
+            file.write(f"{piece.key}\n")
+        work(piece, tell, stopped)
+
+    def watched(_: Any, items: Any, jobs: int, told: Any, after: Any = None, attempts: int = 1) -> bool:
         def listening(key: str, value: int) -> None:
             heard.setdefault(key, []).append(value)
             # One core each: two that are under way are one on either machine.
@@ -76,11 +84,12 @@ def test_a_machine_that_is_lost_midway_changes_nothing(cluster: Any, tmp_path: P
                 lost.append(second)
             told(key, value)
 
-        return engine(work, items, jobs, listening, after, attempts)
+        return engine(noting, items, jobs, listening, after, attempts)
 
     assert run_study(study, tmp_path / "ray", engine=watched, jobs=jobs, progress=silent)
     assert lost
-    assert any(b < a for values in heard.values() for a, b in pairwise(values)), "nothing was begun again"
+    times = Counter(begun.read_text().split())
+    assert sorted(times.values()) == [1, 1, 1, 2], "one is begun again, and nothing else"
     assert all(values[-1] == UPDATES for values in heard.values())
     assert len(Folder(tmp_path / "ray").done()) == 4
 
@@ -88,9 +97,48 @@ def test_a_machine_that_is_lost_midway_changes_nothing(cluster: Any, tmp_path: P
     assert weights(tmp_path / "ray") == weights(tmp_path / "local")
 
 
-def test_a_cluster_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def closed() -> Iterator[None]:
+    """A command starts a cluster for itself, which ends with its process: here, with the test."""
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.usefixtures("closed")
+def test_the_command_on_ray_says_what_is_wrong_with_a_piece_and_goes_on_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+    settings = [f"{phase}.updates=40" for phase in ("train", "transfer")]
+    settings += ["bases=1", "transfers=1", "keep=0.5", "data.steps=300"]
+    out = tmp_path / "out"
+    (out / "main/base").mkdir(parents=True)
+    (out / "study.json").write_text(
+        json.dumps({"format": 1, "study": read_study("tiny", settings).to_tree()})
+    )
+    damaged = out / "main/base/seed0.safetensors.resume"
+    damaged.write_bytes(b"half of it")
+    command = ["study", "run", "tiny", "--out", str(out), "--engine", "ray", "--jobs", "1", "-q"]
+    command += [part for setting in settings for part in ("--set", setting)]
+    assert diag_run(command) == 2
+    words = capsys.readouterr().err
+    assert words.count("\n") == 1
+    assert "seed0.safetensors.resume: found 10 bytes that are no whole safetensors file" in words
+    damaged.unlink()
+    assert diag_run(command) == 0
+    assert len(Folder(out).done()) == 2
+    assert [session["finished"] for session in Folder(out).sessions()] == [False, True]
+
+
+def test_a_cluster_that_is_not_there_or_has_its_own_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ["study", "run", "tiny", "--out", str(tmp_path / "out"), "--engine", "ray"]
     assert diag_run([*options, "--address", "nowhere"]) == 2
     assert "--address nowhere: found no Ray cluster" in capsys.readouterr().err
+    assert diag_run([*options, "--address", "127.0.0.1:1"]) == 2
+    assert "--address 127.0.0.1:1: found no Ray cluster ([Errno" in capsys.readouterr().err
+    assert diag_run([*options, "--address", "127.0.0.1:1", "--jobs", "3"]) == 2
+    assert "--jobs is of a local cluster" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert not ray.is_initialized()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Collection, Mapping
 from time import monotonic
 from typing import Any
@@ -12,9 +13,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from diag.studies import StudyError
 from trainers.pool import StopOnSignal, Work, attempt, failure
+from trainers.run import RunError
 
 ASKED_EVERY = 1.0
 """Seconds between a worker's questions whether to stop, and between its reports."""
+
+
+ANSWER_SECONDS = 10.0
+"""For a cluster at an address to answer."""
 
 
 class RayEngine:
@@ -24,13 +30,17 @@ class RayEngine:
     """
 
     def __init__(self, address: str | None, jobs: int | None) -> None:
+        if address and jobs:
+            raise StudyError("--jobs is of a local cluster; one at an --address uses all the cores it has")
+        _check_answers(address)
         options: dict[str, Any] = {"address": address} if address else {"num_cpus": jobs, "address": "local"}
         if not ray.is_initialized():
             try:
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False, **options)
             except (ConnectionError, RuntimeError, ValueError) as error:
                 words = " ".join(str(error).split())
-                raise StudyError(f"--address {address}: found no Ray cluster ({words})") from None
+                found = f"--address {address}: found no" if address else "--engine ray: cannot start a"
+                raise StudyError(f"{found} Ray cluster ({words})") from None
 
     @property
     def jobs(self) -> int:
@@ -47,12 +57,27 @@ class RayEngine:
         attempts: int = 1,
     ) -> bool:
         """As :func:`trainers.pool.run_all`; Ray decides how many run at once."""
+        try:
+            return self._run(work, items, told, after or {}, attempts)
+        except ray.exceptions.RayError as error:
+            raise RunError(
+                f"the Ray cluster was lost ({_first_line(error)}); what is saved is kept"
+            ) from None
+
+    def _run(
+        self,
+        work: Work,
+        items: Mapping[str, Any],
+        told: Callable[[str, Any], None],
+        after: Mapping[str, Collection[str]],
+        attempts: int,
+    ) -> bool:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         board: Any = ray.remote(num_cpus=0)(_Board).options(scheduling_strategy=here).remote()
         task = _do.options(max_retries=attempts - 1)
         tasks: dict[str, Any] = {}
         for key, item in items.items():  # which Ray holds back until those before them are done
-            before = [tasks[other] for other in (after or {}).get(key, ()) if other in tasks]
+            before = [tasks[other] for other in after.get(key, ()) if other in tasks]
             tasks[key] = task.remote(work, key, item, board, *before)
         failures: list[Exception] = []
         left = {ref: key for key, ref in tasks.items()}
@@ -68,13 +93,27 @@ class RayEngine:
                     try:
                         kind, value = ray.get(ref)
                     except ray.exceptions.RayError as error:
-                        words = str(error).strip().splitlines()[0]
-                        kind, value = "refused", f"{key}: its worker was lost ({words})"
+                        kind, value = "refused", f"{key}: its worker was lost ({_first_line(error)})"
                     if kind != "done" and not failures:
                         failures.append(failure(kind, value))
         if failures:
             raise failures[0]
         return not stop()
+
+
+def _check_answers(address: str | None) -> None:
+    """Raise StudyError where nothing answers at ``HOST:PORT``, which Ray takes minutes to say."""
+    host, colon, port = (address or "").rpartition(":")
+    if not colon or "/" in host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise StudyError(f"--address {address}: found no Ray cluster ({error})") from None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 class _Board:
