@@ -2,7 +2,7 @@
 
 They are of the embedding alone. The loss, its gradient, both beside the base's, the wall on the way to the
 mended copy, and how each had changed since the checkpoint before were tried beside them and told nothing
-more (docs/results.md). ``losses`` is kept to show what losses alone would tell.
+more (docs/forecast.md). ``losses`` is kept to show what losses alone would tell.
 """
 
 from __future__ import annotations
@@ -67,11 +67,12 @@ def features(rows: pd.DataFrame, view: View = "embedding") -> Floats:
 def measures_of(embedding: Any, base: Any) -> dict[str, float]:
     """What the embedding view looks at, by its column in ``results``; of paired embeddings (n, d).
 
-    Raises ProbeError for arrays that do not pair, are not finite, or hold too few rows.
+    Rows with the same base embedding are one state, and never stand in both halves of a fit. Raises
+    ProbeError for arrays that do not pair, are not finite, or hold too few rows.
     """
     with one_thread():
         x, y = probes.as_matrix(embedding, "embedding"), probes.as_matrix(base, "base")
-        steps = {step.transform: step.r2 for step in probes.ladder(x, y).steps}
+        steps = {step.transform: step.r2 for step in probes.ladder(x, y, groups=_states(y)).steps}
         nearest, own = probes.nearest_own(x, y)
         distance = probes.l2(x, y)
         spread = probes.collapse(x, y).variance_ratio
@@ -86,3 +87,9 @@ def measures_of(embedding: Any, base: Any) -> dict[str, float]:
         "l2_relative": value(distance.relative),
         "variance_ratio": value(spread),
     }
+
+
+def _states(base: Floats) -> NDArray[np.int64]:
+    """A number for each row (n,), in the order in which states first appear: that of a study's rows."""
+    _, first, where = np.unique(base, axis=0, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[where.reshape(-1)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from diag._threads import one_thread
@@ -15,16 +17,20 @@ from diag.forecasts.fit import Known, Outcome, fitted, known
 from diag.forecasts.judge import (
     FIRST_STOP,
     BasesJudged,
+    Judge,
     Judged,
     Stopping,
     bases_judged,
     chosen_stops,
     judge_of,
     judged,
+    over_bases,
     stopping,
+    unseen,
 )
 from diag.forecasts.model import Forecaster, in_words
-from diag.result import SCHEMA_VERSION, Verdict
+from diag.result import SCHEMA_VERSION, Verdict, measure_tree
+from probes import Measure
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class ForecastReport:
     forecaster: Forecaster
     judged: tuple[Judged, ...]
     """Both views at every share."""
+    ahead: Mapping[float, Measure]
+    """By share: how much lower the mean squared error from the embedding is than from losses alone."""
     stopping: Stopping
     bases: BasesJudged | None
     judged_on: int
@@ -46,6 +54,11 @@ class ForecastReport:
         """One view's, by share."""
         return [j for j in self.judged if j.view == view]
 
+    @property
+    def ahead_early(self) -> tuple[float, Measure]:
+        """:attr:`ahead` at the share nearest to where stopping begins."""
+        return min(self.ahead.items(), key=lambda item: abs(item[0] - FIRST_STOP))
+
     def to_tree(self) -> dict[str, Any]:
         """The documented JSON; the forecaster itself goes to a file of its own."""
         return {
@@ -56,6 +69,7 @@ class ForecastReport:
             "fitted_to": dict(self.forecaster.fitted_to),
             "judged_on": self.judged_on,
             "judged": [j.to_tree() for j in self.judged],
+            "ahead": [{"share": share, **measure_tree(m)} for share, m in self.ahead.items()],
             "stopping": self.stopping.to_tree(),
             "bases": None if self.bases is None else self.bases.to_tree(),
         }
@@ -100,13 +114,25 @@ def report_of(
         for share in found.shares:
             each.append(judged(judge, view, share))
             report(2 + len(each), steps)
+    ahead = {share: _ahead(judge, share) for share in found.shares}
     stops = stopping(judge)
     report(steps - 1, steps)
     of_bases = bases_judged(judge)
     report(steps, steps)
     judged_on = len(judge.held) or len(found.groups)
     verdict = _verdict(each, stops, outcome, judged_on)
-    return ForecastReport(outcome, forecaster, tuple(each), stops, of_bases, judged_on, verdict)
+    return ForecastReport(outcome, forecaster, tuple(each), ahead, stops, of_bases, judged_on, verdict)
+
+
+def _ahead(judge: Judge, share: float) -> Measure:
+    errors = []
+    for view in VIEWS:
+        p, seen = unseen(judge, view, share)
+        of = pd.MultiIndex.from_arrays([seen.runs, seen.groups], names=["run", "group"])
+        errors.append(pd.Series(np.square(p - seen.y), index=of))
+    less = (errors[1] - errors[0]).dropna()
+    groups = less.index.get_level_values("group").to_numpy()
+    return over_bases(lambda rows: float(less.to_numpy()[rows].mean()), groups, judge.seed)
 
 
 def _verdict(each: Sequence[Judged], stops: Stopping, outcome: str, judged_on: int) -> Verdict:

@@ -10,6 +10,7 @@ from diag.outputs.forecast_text import (
     ACCURACY_WORDS,
     NO_BASES,
     VIEWS,
+    ahead_words,
     bases_words,
     done,
     fitted_words,
@@ -63,6 +64,7 @@ def _accuracy(result: ForecastReport) -> Section:
         "The likelier end counts as the forecast. Dashed: always naming the commoner end. "
         + ACCURACY_WORDS[0],
         ACCURACY_WORDS[1],
+        ahead_words(result),
     ]
     return Section("How often it is right", words, Figure(chart, described), pd.DataFrame(table))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BAR = 40
 """Characters of a scale from 0 to 1."""
 
-VIEWS = {"embedding": "from the embedding", "losses": "from losses alone"}
+VIEWS = {"embedding": "the embedding", "losses": "losses alone"}
 """What a forecast looks at, in words."""
 
 
@@ -57,12 +57,10 @@ def report(result: ForecastReport, verbose: bool = False) -> str:
     """The whole text of a fitted forecast, within 80 columns."""
     known = dict(result.forecaster.fitted_to)
     lines = [headline(result.verdict), ""]
-    lines.append(
-        _filled(f"outcome: {result.outcome}, as {known['ended_well']} ended; {fitted_words(known)}")
-    )
+    lines.append(_filled(f"outcome: {result.outcome}, as {known['ended_well']} ended; {fitted_words(known)}"))
     for view, words in VIEWS.items():
         lines += ["", *_accuracy(result.at(view), words)]
-    lines += ["", *(_filled(words) for words in ACCURACY_WORDS)]
+    lines += ["", *(_filled(words) for words in (ahead_words(result), *ACCURACY_WORDS))]
     if verbose:
         lines += ["", *_bins(result.at("embedding"))]
     lines += ["", *_stopping(result)]
@@ -78,12 +76,12 @@ ACCURACY_WORDS = (
 
 
 def _accuracy(judged: list[Judged], words: str) -> Iterator[str]:
-    yield f"  {words:18} {'right':>15} {'commoner':>10} {'Brier':>14} {'AUC':>6}  slope"
+    yield f"  {words:13} {'right':>15} {'commoner':>9} {'Brier':>13} {'AUC':>5}  slope"
     for j in judged:
         brier = f"{number(j.brier.value, 3)} / {number(j.brier_base_rate, 3)}"
         yield (
-            f"  {done(j.share):18} {share(j.right):>15} {j.base_rate:>10.0%} {brier:>14} "
-            f"{number(j.auc.value):>6}  {slope(j.slope)}"
+            f"  {done(j.share):13} {share(j.right):>15} {j.base_rate:>9.0%} {brier:>13} "
+            f"{number(j.auc.value):>5}  {slope(j.slope)}"
         ).rstrip()
 
 
@@ -99,11 +97,24 @@ def share(measure: Measure) -> str:
     return in_words(measure)
 
 
+def ahead_words(result: ForecastReport) -> str:
+    """Whether the embedding tells more than losses, where stopping begins."""
+    at, lower = result.ahead_early
+    if lower.value is None or lower.low is None or lower.high is None:
+        return f"Whether the embedding tells more than losses cannot be said: {lower.reason}."
+    sure = "tells more than losses alone" if lower.low > 0 else "is not shown to tell more than losses alone"
+    return (
+        f"{done(at).capitalize()} the embedding {sure}: its Brier score is lower by {lower.value:.3f} "
+        f"[{lower.low:.3f}, {lower.high:.3f}]."
+    )
+
+
 def slope(measure: Measure) -> str:
-    """``0.9 [0.8, 1.3]``; a dash for no number."""
+    """``0.9 [0.8, 13]``; a dash for no number."""
     if measure.value is None or measure.low is None or measure.high is None:
         return "–"
-    return f"{measure.value:.1f} [{measure.low:.1f}, {measure.high:.1f}]"
+    value, low, high = (f"{v:.{int(abs(v) < 9.95)}f}" for v in (measure.value, measure.low, measure.high))
+    return f"{value} [{low}, {high}]"
 
 
 def _bins(judged: list[Judged]) -> Iterator[str]:
