@@ -66,6 +66,10 @@ def study_forecast(
             help="Judge on these bases, by one fit to the others (default: each by a fit to others).",
         ),
     ] = None,
+    judge_on: Annotated[
+        list[Path] | None,
+        typer.Option("--judge-on", metavar="DIR", help="Judge on this other study, by a fit to the first."),
+    ] = None,
     seed: Seed = 0,
     json: Json = False,
     html: Html = None,
@@ -84,17 +88,20 @@ def study_forecast(
       diag study forecast runs/bases -o forecast.json
       diag study forecast runs/bases runs/more --outcome succeeded --html forecast.html
       diag study forecast runs/bases --judge-bases 20-39
+      diag study forecast runs/bases --judge-on runs/maze
     """
     from diag.forecasts.report import forecast_report
     from trainers.run import seeds_from
 
     check_writable(html)
     check_writable(out)
+    if judge_on and judge_bases is not None:
+        raise UsageError("--judge-bases and --judge-on: found both, expected one of them")
     if html is not None and out is not None and html.absolute() == out.absolute():
         raise UsageError(f"--html {html}: found the place of MODEL, expected another file")
     held = () if judge_bases is None else seeds_from(judge_bases)
     with percent("forecast", quiet or json) as step:
-        result = forecast_report(folders, outcome, seed, held, step)
+        result = forecast_report(folders, outcome, seed, held, judge_on or (), step)
     if out is not None:
         write_file(out, plain_json.dumps(result.forecaster.to_tree(), separators=(",", ":")) + "\n")
     answer(result, "study_forecast", json, html, quiet, verbose)

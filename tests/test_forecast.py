@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,7 @@ def table(
                     "run": runs,
                     "group": [f"base{b:03}" for b in of],
                     "base_seed": of,
+                    "folder": "/made",
                     "share": share,
                     "r2_identity": telling,
                     "r2_signs": noise.uniform(0.5, 1, n),
@@ -67,6 +70,10 @@ def chances(bases: int, per_base: int, steep: float, seed: int = 0) -> tuple[Kno
     return table(z / 3, rng.random(len(p)) < p, per_base, rng), p
 
 
+def reported(found: Known, seeds: Collection[int] = ()) -> ForecastReport:
+    return report_of(found, judge_of(found, held_seeds=seeds))
+
+
 def of(report: ForecastReport, view: str, share: float) -> Any:
     return next(j for j in report.at(view) if j.share == share)
 
@@ -89,7 +96,7 @@ def test_newton_finds_the_least() -> None:
 def telling() -> tuple[ForecastReport, NDArray[np.float64]]:
     found, p = chances(30, 10, 3.0)
     early = found.rows[found.rows["share"] < 0.5]
-    return report_of(replace(found, rows=early)), p
+    return reported(replace(found, rows=early)), p
 
 
 def test_accuracy_and_slope_are_what_the_truth_gives(
@@ -127,7 +134,7 @@ def test_intervals_of_probabilities_hold_the_truth_about_as_often_as_they_say() 
 def test_noise_forecasts_the_commoner_end() -> None:
     rng = np.random.default_rng(1)
     ended = rng.random(240) < 0.15
-    report = report_of(table(rng.normal(size=240), ended, 8, rng, (0.1,)))
+    report = reported(table(rng.normal(size=240), ended, 8, rng, (0.1,)))
     early = of(report, "embedding", 0.1)
     assert early.right.value == pytest.approx(early.base_rate, abs=0.02)
     assert early.gain.low <= 0
@@ -185,7 +192,7 @@ def test_what_is_common_to_a_base_is_not_learnt_by_heart() -> None:
 
 def test_bases_held_out_are_judged_by_one_model_of_the_others() -> None:
     found, _ = chances(14, 8, 3.0)
-    report = report_of(found, judge_seeds=range(8, 14))
+    report = reported(found, range(8, 14))
     assert report.judged_on == 6
     assert of(report, "embedding", 0.1).n == 48
     assert sum(map(sum, report.stopping.ended_at.values())) == 48
@@ -197,12 +204,24 @@ def test_bases_held_out_are_judged_by_one_model_of_the_others() -> None:
             judge_of(found, held_seeds=seeds)
 
 
+def test_another_study_is_judged_by_a_fit_to_the_first() -> None:
+    found, _ = chances(14, 8, 3.0)
+    other = np.where(found.rows["base_seed"] < 9, "/made", "/other")
+    both = replace(found, rows=found.rows.assign(folder=other))
+    judge = judge_of(both, held_folders=[Path("/other")])
+    assert judge.held == set(found.groups[9:])
+    p, seen = unseen(judge, "embedding", 0.1)
+    again, _ = unseen(judge_of(both, held_seeds=range(9, 14)), "embedding", 0.1)
+    assert len(seen.y) == 5 * 8
+    assert np.array_equal(p, again)
+
+
 def test_shares_that_few_bases_have_are_left_out_and_folds_may_have_one_end() -> None:
     rng = np.random.default_rng(6)
     ended = np.arange(56) < 3  # all successes are of one base: other folds know none
     found = table(np.where(ended, 0.9, -0.9), ended, 8, rng)
     some = found.rows[(found.rows["share"] != 0.5) | (found.rows["base_seed"] < 2)]
-    report = report_of(replace(found, rows=some))
+    report = reported(replace(found, rows=some))
     assert report.forecaster.shares == [0.05, 0.1]
     assert report.stopping.bases_with_successes == 1
     assert report.verdict.status == "inconclusive"

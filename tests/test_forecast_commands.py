@@ -315,9 +315,10 @@ def test_a_base_in_two_studies_counts_once_and_lost_checkpoints_cost_the_bases_v
     alone = known([out], "matched")
     assert np.isnan(alone.bases).all()
     assert set(Folder(out).results()["base_seed"]) == set(range(6))
+    from diag.forecasts.judge import judge_of
     from diag.forecasts.report import report_of
 
-    report = report_of(alone)
+    report = report_of(alone, judge_of(alone))
     assert report.bases is None
     assert "checkpoints were found, or their" in html.study_forecast(report)
     with pytest.raises(ForecastError, match="too few bases"):

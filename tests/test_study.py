@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,9 @@ from diag.studies.pieces import pieces_of
 from diag.studies.run import run_study
 from diag.studies.study import Study, read_study, study_names
 from diag.studies.table import COLUMNS, KEY, frame
+from tests.short_studies import here, silent, weights
 from trainers import checkpoint as files
-from trainers.pool import Work
+from trainers.pool import Todo
 from trainers.run import RunError
 
 SHORT = (
@@ -38,27 +38,8 @@ SHORT = (
 )
 
 
-@contextmanager
-def silent(total: int) -> Iterator[Callable[[int], None]]:
-    yield lambda done: None
-
-
-def serial(
-    work: Work,
-    items: Mapping[str, Any],
-    jobs: int,
-    told: Callable[[str, Any], None],
-    after: Mapping[str, Collection[str]] | None = None,
-    attempts: int = 1,
-) -> bool:
-    """An engine in this process."""
-    for key, item in items.items():
-        work(item, lambda value, key=key: told(key, value), lambda: False)  # type: ignore[misc]
-    return True
-
-
 def done(study: Study, out: Path, **options: Any) -> Path:
-    assert run_study(study, out, **{"engine": serial, "jobs": 2, "progress": silent, **options})
+    assert run_study(study, out, **{"engine": here, "jobs": 2, "progress": silent, **options})
     return out
 
 
@@ -66,12 +47,6 @@ def done(study: Study, out: Path, **options: Any) -> Path:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short study of two bases with three transfers each."""
     return done(read_study("tiny", SHORT), tmp_path_factory.mktemp("study") / "one")
-
-
-def weights(folder: Path) -> dict[str, str]:
-    """The identity of every checkpoint, by its place."""
-    found = sorted(folder.rglob("*.safetensors"))
-    return {p.relative_to(folder).as_posix(): files.read(p).identity for p in found}
 
 
 def test_a_study_leaves_a_row_for_every_checkpoint_and_the_curves(finished: Path) -> None:
@@ -385,16 +360,16 @@ def test_a_lost_process_is_replaced_and_its_item_done(tmp_path: Path) -> None:
     heard: list[str] = []
     items = {name: (name, str(tmp_path)) for name in ("dies", "lives", "waits")}
     after = {"waits": ["dies"]}
-    assert run_all(_dies_once, items, 2, lambda key, value: heard.append(key), after, attempts=2)
+    assert run_all(Todo(_dies_once, items, after, attempts=2), 2, lambda key, value: heard.append(key))
     assert all((tmp_path / name).read_text() == "done" for name in items)
     assert sorted(heard) == ["dies", "dies", "lives", "waits"]
     (tmp_path / "dies").unlink()
     with pytest.raises(RunError, match=r"dies: its process was lost \(signal 9\)"):
-        run_all(_dies_once, items, 1, lambda key, value: None)
+        run_all(Todo(_dies_once, items), 1, lambda key, value: None)
     with pytest.raises(RunError, match="/there: No space left on device"):
-        run_all(_dies_once, {"bad": ("bad", str(tmp_path))}, 1, lambda key, value: None)
+        run_all(Todo(_dies_once, {"bad": ("bad", str(tmp_path))}), 1, lambda key, value: None)
     with pytest.raises(ValueError, match="wait for one another"):
-        run_all(_dies_once, items, 1, lambda key, value: None, {"dies": ["waits"], "waits": ["dies"]})
+        run_all(Todo(_dies_once, items, {"dies": ["waits"], "waits": ["dies"]}), 1, lambda key, value: None)
 
 
 def test_rows_have_the_documented_types() -> None:

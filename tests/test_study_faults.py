@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,24 +17,14 @@ from diag.studies import StudyError
 from diag.studies.folder import Folder
 from diag.studies.run import run_study
 from diag.studies.study import read_study
+from tests.short_studies import here, silent, weights
 from trainers import checkpoint as files
+from trainers.pool import Todo, Told
 
 SHORT = (
     *("bases=1", "transfers=3", "keep=0.5", "data.steps=300"),
     *("train.updates=20", "transfer.updates=20", "train.log_every=20", "transfer.log_every=20"),
 )
-
-
-@contextmanager
-def silent(total: int) -> Iterator[Callable[[int], None]]:
-    yield lambda done: None
-
-
-def here(work: Any, items: Any, jobs: int, told: Any, after: Any = None, attempts: int = 1) -> bool:
-    """An engine in this process."""
-    for key, item in items.items():
-        work(item, lambda value, key=key: told(key, value), lambda: False)  # type: ignore[misc]
-    return True
 
 
 def go_on(out: Path, *overrides: str, **options: Any) -> bool:
@@ -56,11 +44,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def out(whole: Path, tmp_path: Path) -> Path:
     """A copy of it in a place with a difficult name."""
     return Path(shutil.copytree(whole, tmp_path / "ein Ort, süß" / "out"))
-
-
-def weights(folder: Path) -> dict[str, str]:
-    found = sorted(folder.rglob("*.safetensors"))
-    return {p.relative_to(folder).as_posix(): files.read(p).identity for p in found}
 
 
 def test_where_only_measures_are_left_progress_does_not_divide_by_nothing(
@@ -112,9 +95,9 @@ def test_a_training_begun_anew_may_be_stopped_again_before_it_ends(out: Path) ->
     path.unlink()
     Path(f"{path}.resume").unlink()
 
-    def stopped(work: Any, items: Any, jobs: int, told: Any, after: Any = None, attempts: int = 1) -> bool:
-        for item in items.values():
-            work(item, lambda value: None, partial(next, iter([False] * 15), True))
+    def stopped(todo: Todo, jobs: int, told: Told) -> bool:
+        for item in todo.items.values():
+            todo.work(item, lambda value: None, partial(next, iter([False] * 15), True))
         return False
 
     assert not go_on(out, engine=stopped)
@@ -181,9 +164,9 @@ def test_an_early_checkpoint_that_was_changed_is_found(out: Path) -> None:
 def test_a_base_that_came_back_as_another_is_found(out: Path) -> None:
     path = out / "main/base/seed0.safetensors"
 
-    def elsewhere(work: Any, items: Any, jobs: int, told: Any, after: Any = None, attempts: int = 1) -> bool:
+    def elsewhere(todo: Todo, jobs: int, told: Told) -> bool:
         """A machine whose last bits are others."""
-        here(work, items, jobs, told)
+        here(todo, jobs, told)
         saved = files.read(path)
         files.save(path, saved.header, {n: t + 1e-6 for n, t in saved.tensors.items()})
         part = out / "results/main+base+seed0.parquet"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from diag.studies.folder import Folder
 from diag.studies.pieces import work
 from diag.studies.run import engine_of, run_study
 from diag.studies.study import read_study
-from trainers import checkpoint as files
+from tests.short_studies import here, silent, weights
+from trainers.pool import Todo, Told
 
 ray = pytest.importorskip("ray")
 
@@ -27,24 +28,6 @@ SHORT = (
     *("bases=2", "transfers=1", "keep=0.5", "data.steps=300"),
     *(f"{phase}.{name}={UPDATES}" for phase in ("train", "transfer") for name in ("updates", "save_every")),
 )
-
-
-@contextmanager
-def silent(total: int) -> Iterator[Callable[[int], None]]:
-    yield lambda done: None
-
-
-def here(work: Any, items: Any, jobs: int, told: Any, after: Any = None, attempts: int = 1) -> bool:
-    """An engine in this process, that nothing disturbs."""
-    for item in items.values():
-        work(item, lambda value: None, lambda: False)
-    return True
-
-
-def weights(folder: Path) -> dict[str, str]:
-    """The identity of every checkpoint, by its place."""
-    found = sorted(folder.rglob("*.safetensors"))
-    return {p.relative_to(folder).as_posix(): files.read(p).identity for p in found}
 
 
 @pytest.fixture
@@ -75,7 +58,7 @@ def test_a_machine_that_is_lost_midway_changes_nothing(cluster: Any, tmp_path: P
             file.write(f"{piece.key}\n")
         work(piece, tell, stopped)
 
-    def watched(_: Any, items: Any, jobs: int, told: Any, after: Any = None, attempts: int = 1) -> bool:
+    def watched(todo: Todo, jobs: int, told: Told) -> bool:
         def listening(key: str, value: int) -> None:
             heard.setdefault(key, []).append(value)
             # One core each: two that are under way are one on either machine.
@@ -84,7 +67,7 @@ def test_a_machine_that_is_lost_midway_changes_nothing(cluster: Any, tmp_path: P
                 lost.append(second)
             told(key, value)
 
-        return engine(noting, items, jobs, listening, after, attempts)
+        return engine(replace(todo, work=noting), jobs, listening)
 
     assert run_study(study, tmp_path / "ray", engine=watched, jobs=jobs, progress=silent)
     assert lost

@@ -12,7 +12,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeAlias
 
@@ -61,22 +61,38 @@ class _Worker:
     key: str
 
 
-def run_all(
-    work: Work,
-    items: Mapping[str, Any],
-    jobs: int,
-    told: Callable[[str, Any], None],
-    after: Mapping[str, Collection[str]] | None = None,
-    attempts: int = 1,
-) -> bool:
-    """Do all the work, in the order of the items as far as ``after`` allows; False where it was stopped.
+@dataclass(frozen=True)
+class Todo:
+    """Items of work, by key, in the order in which they had best be begun."""
 
-    ``after[key]`` names the items that must be done first. ``told(key, value)`` hears what workers tell.
-    An item whose worker is lost is tried ``attempts`` times in all. When one fails, the others are stopped
-    (they save), and then it raises: :class:`RunError` in the words of an OSError or a ValueError in the
-    worker, RuntimeError with the worker's traceback for anything else.
+    work: Work
+    items: Mapping[str, Any]
+    after: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """The items that must be done before one is begun."""
+    attempts: int = 1
+    """How often in all an item is begun whose worker is lost."""
+
+    def before(self, key: str) -> set[str]:
+        """The items that one waits for."""
+        return set(self.after.get(key, ())) & set(self.items)
+
+
+Told: TypeAlias = Callable[[str, Any], None]
+"""``told(key, value)`` hears what the workers tell."""
+
+Engine: TypeAlias = Callable[[Todo, int, Told], bool]
+"""``engine(todo, jobs, told)``: :func:`run_all`, or the same on other machines."""
+
+
+def run_all(todo: Todo, jobs: int, told: Told) -> bool:
+    """Do all the work in so many processes; False where it was stopped.
+
+    When an item fails, the others are stopped (they save), and then it raises: :class:`RunError` in the
+    words of an OSError or a ValueError in the worker, RuntimeError with the worker's traceback for anything
+    else.
     """
-    waits = {key: set((after or {}).get(key, ())) & set(items) for key in items}
+    work, items, attempts = todo.work, todo.items, todo.attempts
+    waits = {key: todo.before(key) for key in items}
     left, tries = dict(items), dict.fromkeys(items, 0)
     workers: list[_Worker] = []
     idle: list[_Worker] = []

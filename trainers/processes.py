@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from trainers.pool import StopOnSignal, Stopped, run_all
+from trainers.pool import StopOnSignal, Stopped, Todo, run_all
 from trainers.run import Member, Run, train_members
 
 
@@ -17,7 +17,7 @@ def execute(run: Run, members: Sequence[Member], jobs: int, progress: Callable[[
                 train_members(run, group, progress, stop)
         return not stop()
     items = {f"seeds {', '.join(str(m.seed) for m in group)}": (run, group) for group in groups}
-    return run_all(_train, items, jobs, lambda key, done: progress(done))
+    return run_all(Todo(_train, items), jobs, lambda key, done: progress(done))
 
 
 def _groups(members: Sequence[Member], jobs: int) -> list[list[Member]]:

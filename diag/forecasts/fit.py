@@ -44,7 +44,7 @@ class Known:
     """What studies know of their transfers: rows at shares of the budget, and how each ended."""
 
     rows: pd.DataFrame
-    """Early rows of ``results``, with ``share``, ``group`` (the base, over all studies) and ``run``."""
+    """Early rows of ``results``, with ``share``, ``group`` (the base, over studies), ``run`` and ``folder``."""
     ended: pd.Series[Any]
     """By run: whether it ended well."""
     bases: Floats
@@ -90,7 +90,7 @@ def known(folders: Sequence[Path], outcome: Outcome) -> Known:
         of = transfers["variant"].map(owners) + "/base" + transfers["base_seed"].astype(str)
         group = f"{folder.as_posix()}:" + of
         cell = transfers["variant"] + "/" + transfers["plan"] + "/" + transfers["seed"].astype(str)
-        tables.append(transfers.assign(group=group, run=group + "/" + cell))
+        tables.append(transfers.assign(group=group, run=group + "/" + cell, folder=folder.as_posix()))
         owned = table[table["final"] & (table["phase"] == "base") & table["finite"]]
         for row in owned.to_dict("records"):
             places[f"{folder.as_posix()}:{row['variant']}/base{row['base_seed']}"] = folder / row["path"]

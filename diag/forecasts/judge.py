@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -163,11 +164,18 @@ class Judge:
             yield from _folds(groups, folds or len(np.unique(groups)))
 
 
-def judge_of(found: Known, seed: int = 0, held_seeds: Collection[int] = ()) -> Judge:
-    """A judge that holds out the bases of these seeds, or none; raises ForecastError where few are left."""
-    of = found.rows.drop_duplicates("group").set_index("group")["base_seed"]
-    held = frozenset(str(g) for g in of.index[of.isin(list(held_seeds))])
-    if held_seeds and (not held or len(found.groups) - len(held) < FEWEST_BASES):
+def judge_of(
+    found: Known, seed: int = 0, held_seeds: Collection[int] = (), held_folders: Sequence[Path] = ()
+) -> Judge:
+    """A judge that holds out the bases of these seeds, or of these studies, or none.
+
+    Raises ForecastError where few are left.
+    """
+    of = found.rows.drop_duplicates("group").set_index("group")
+    places = [folder.resolve().as_posix() for folder in held_folders]
+    out = of["base_seed"].isin(list(held_seeds)) | of["folder"].isin(places)
+    held = frozenset(str(g) for g in of.index[out])
+    if (held_seeds or places) and (not held or len(found.groups) - len(held) < FEWEST_BASES):
         left = f"{len(held)} bases to judge on and {len(found.groups) - len(held)} to fit to"
         raise ForecastError(f"found {left}, expected at least 1 and {FEWEST_BASES}")
     ends = found.ended.to_numpy(bool)[np.isin(found.group_of(), list(held))]

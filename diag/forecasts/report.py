@@ -80,34 +80,36 @@ def forecast_report(
     outcome: Outcome = "matched",
     seed: int = 0,
     judge_seeds: Collection[int] = (),
+    judge_on: Sequence[Path] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> ForecastReport:
     """Fit a forecast to studies, and judge it on bases not fitted to; raises StudyError or ForecastError.
 
-    As :func:`report_of` of what the folders know.
+    As :func:`report_of` of what the folders know; with ``judge_on`` it is judged on these other studies.
     """
     with one_thread(), threadpool_limits(1):
-        return report_of(known(folders, outcome), outcome, seed, judge_seeds, progress)
+        found = known(folders, outcome)
+        if not judge_on:
+            return report_of(found, judge_of(found, seed, judge_seeds), outcome, progress)
+        both = known([*folders, *judge_on], outcome)
+        return report_of(found, judge_of(both, seed, judge_seeds, judge_on), outcome, progress)
 
 
 def report_of(
     found: Known,
+    judge: Judge,
     outcome: Outcome = "matched",
-    seed: int = 0,
-    judge_seeds: Collection[int] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> ForecastReport:
-    """Fit a forecast to what is known, and judge it; raises ForecastError.
+    """Fit a forecast to all that is known, and judge the like of it; raises ForecastError.
 
-    Each base is judged by models of others; with ``judge_seeds`` the bases of these seeds are, by one model
-    of all others. Either way the forecaster returned is fitted to all. ``progress(done, of)`` is called as
-    the work goes on.
+    Each of the judge's bases is forecast by models of others, or those that it holds out are, by one model of
+    the rest. ``progress(done, of)`` is called as the work goes on.
     """
     report = progress or (lambda done, of: None)
-    judge = judge_of(found, seed, judge_seeds)
     steps = 4 + len(VIEWS) * len(found.shares)
     report(1, steps)
-    forecaster = fitted(found, outcome, chosen_stops(found), seed)
+    forecaster = fitted(found, outcome, chosen_stops(found), judge.seed)
     report(2, steps)
     each = []
     for view in VIEWS:
@@ -119,7 +121,7 @@ def report_of(
     report(steps - 1, steps)
     of_bases = bases_judged(judge)
     report(steps, steps)
-    judged_on = len(judge.held) or len(found.groups)
+    judged_on = len(judge.held) or len(judge.found.groups)
     verdict = _verdict(each, stops, outcome, judged_on)
     return ForecastReport(outcome, forecaster, tuple(each), ahead, stops, of_bases, judged_on, verdict)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Collection, Mapping
 from time import monotonic
 from typing import Any
 
@@ -12,7 +11,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from diag.studies import StudyError
-from trainers.pool import StopOnSignal, Work, attempt, failure
+from trainers.pool import StopOnSignal, Todo, Told, Work, attempt, failure
 from trainers.run import RunError
 
 ASKED_EVERY = 1.0
@@ -47,38 +46,23 @@ class RayEngine:
         """So many tasks can run at once."""
         return max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
 
-    def __call__(
-        self,
-        work: Work,
-        items: Mapping[str, Any],
-        jobs: int,
-        told: Callable[[str, Any], None],
-        after: Mapping[str, Collection[str]] | None = None,
-        attempts: int = 1,
-    ) -> bool:
+    def __call__(self, todo: Todo, jobs: int, told: Told) -> bool:
         """As :func:`trainers.pool.run_all`; Ray decides how many run at once."""
         try:
-            return self._run(work, items, told, after or {}, attempts)
+            return self._run(todo, told)
         except ray.exceptions.RayError as error:
             raise RunError(
                 f"the Ray cluster was lost ({_first_line(error)}); what is saved is kept"
             ) from None
 
-    def _run(
-        self,
-        work: Work,
-        items: Mapping[str, Any],
-        told: Callable[[str, Any], None],
-        after: Mapping[str, Collection[str]],
-        attempts: int,
-    ) -> bool:
+    def _run(self, todo: Todo, told: Told) -> bool:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         board: Any = ray.remote(num_cpus=0)(_Board).options(scheduling_strategy=here).remote()
-        task = _do.options(max_retries=attempts - 1)
+        task = _do.options(max_retries=todo.attempts - 1)
         tasks: dict[str, Any] = {}
-        for key, item in items.items():  # which Ray holds back until those before them are done
-            before = [tasks[other] for other in after.get(key, ()) if other in tasks]
-            tasks[key] = task.remote(work, key, item, board, *before)
+        for key, item in todo.items.items():  # which Ray holds back until those before them are done
+            before = [tasks[other] for other in todo.items if other in todo.before(key)]
+            tasks[key] = task.remote(todo.work, key, item, board, *before)
         failures: list[Exception] = []
         left = {ref: key for key, ref in tasks.items()}
         with StopOnSignal() as stop:

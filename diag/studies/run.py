@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, time
-from typing import Any, Protocol
+from typing import Any
 
 from diag.studies import StudyError
 from diag.studies.folder import Folder
 from diag.studies.pieces import Piece, pieces_of, steps_of, work
 from diag.studies.study import Study
 from trainers.checkpoint import running_environment
-from trainers.pool import Work, run_all
+from trainers.pool import Engine, Todo, run_all
 from trainers.run import check_device
 
 ATTEMPTS = 3
 """How often a piece is begun whose worker is lost."""
-
-
-class Engine(Protocol):
-    """Work over processes: :func:`trainers.pool.run_all`, or the same elsewhere."""
-
-    def __call__(
-        self,
-        work: Work,
-        items: Mapping[str, Any],
-        jobs: int,
-        told: Callable[[str, Any], None],
-        after: Mapping[str, Collection[str]] | None = None,
-        attempts: int = 1,
-    ) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -131,17 +117,17 @@ def run_study(
                         advance(round(done * costs[key]))
 
                 items = {p.key: p for p in plan.pieces}
-                finished = engine(work, items, jobs, told, plan.after, ATTEMPTS)
+                finished = engine(Todo(work, items, plan.after, ATTEMPTS), jobs, told)
             folder.done()  # which raises where a base that was gone came back as another
         finally:
-            folder.add_session(
-                {
-                    "began": round(began),
-                    "seconds": round(monotonic() - started, 1),
-                    "updates": sum(spent.values()),
-                    "finished": finished,
-                    "jobs": jobs,
-                    "environment": running_environment(device),
-                }
-            )
+            session = {
+                "began": round(began),
+                "seconds": round(monotonic() - started, 1),
+                "updates": sum(spent.values()),
+                "finished": finished,
+                "jobs": jobs,
+                "environment": running_environment(device),
+            }
+            with suppress(OSError):  # a full disk has been said already
+                folder.add_session(session)
     return finished
