@@ -1,4 +1,4 @@
-"""What the tests of studies share: an engine in this process, no progress bar, and what a folder holds."""
+"""What the tests of studies share: short settings, an engine in this process, no progress bar, a folder's weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from pathlib import Path
 
 from trainers import checkpoint as files
 from trainers.pool import Todo, Told
+
+SHORT = (
+    "train.updates=40",
+    "transfer.updates=40",
+    "data.steps=300",
+    "transfers=3",
+    "keep=0.25,0.5",
+    "train.log_every=20",
+    "transfer.log_every=20",
+)
+"""Settings of the shipped study `tiny` that take a second or two."""
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from diag.studies.run import run_study
 from diag.studies.study import read_study
 from diag.subject import SubjectError
 from tests.conftest import EXAMPLES
-from tests.test_study import SHORT, serial, silent
+from tests.short_studies import SHORT, here, silent
 from trainers.plan import named_plan
 
 BASE, MIRRORED, MATCHED = (EXAMPLES / f"{n}.safetensors" for n in ("base", "mirrored", "matched"))
@@ -49,7 +49,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six bases with a transfer each, half of them called matched."""
     out = tmp_path_factory.mktemp("forecast") / "study"
     study = read_study("tiny", [*SHORT, "bases=6", "transfers=1", "keep=0.25"])
-    assert run_study(study, out, engine=serial, jobs=1, progress=silent)
+    assert run_study(study, out, engine=here, jobs=1, progress=silent)
     altered(out, relation=lambda row: "matched" if row["base_seed"] in WELL else "flipped")
     return out
 

@@ -22,20 +22,10 @@ from diag.studies.pieces import pieces_of
 from diag.studies.run import run_study
 from diag.studies.study import Study, read_study, study_names
 from diag.studies.table import COLUMNS, KEY, frame
-from tests.short_studies import here, silent, weights
+from tests.short_studies import SHORT, here, silent, weights
 from trainers import checkpoint as files
 from trainers.pool import Todo
 from trainers.run import RunError
-
-SHORT = (
-    "train.updates=40",
-    "transfer.updates=40",
-    "data.steps=300",
-    "transfers=3",
-    "keep=0.25,0.5",
-    "train.log_every=20",
-    "transfer.log_every=20",
-)
 
 
 def done(study: Study, out: Path, **options: Any) -> Path:

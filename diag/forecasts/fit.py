@@ -44,7 +44,7 @@ class Known:
     """What studies know of their transfers: rows at shares of the budget, and how each ended."""
 
     rows: pd.DataFrame
-    """Early rows of ``results``, with ``share``, ``group`` (the base, over studies), ``run`` and ``folder``."""
+    """Early rows of ``results``, with ``share``, ``group`` (the base), ``run`` and ``folder``."""
     ended: pd.Series[Any]
     """By run: whether it ended well."""
     bases: Floats
