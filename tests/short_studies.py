@@ -1,4 +1,4 @@
-"""What the tests of studies share: short settings, an engine in this process, no progress bar, a folder's weights."""
+"""What the tests of studies share: short settings, an engine in this process, no bar, a folder's weights."""
 
 from __future__ import annotations
 
