@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import probes
+from diag._embedded import embedded, shared_tasks
 from diag._threads import one_thread
 from diag.sources.arrays import read_labels
-from diag.subject import Subject, SubjectError, require
+from diag.subject import Subject, SubjectError
 
 STREAMED_NUMBERS = 2**25
 """Numbers in an array from which the pair is read once, in batches, and never held whole: 256 MB."""
@@ -108,26 +109,18 @@ def _episode_labels(
 
 def _embedded(base: Subject, transfer: Subject) -> Pair:
     """What both encoders make of the same states."""
-    tasks = require(base, "tasks", base.tasks)
-    other = require(transfer, "tasks", transfer.tasks)
-    if tasks.name != other.name:
-        raise SubjectError(
-            transfer.path, f"world {other.name!r}", f"{tasks.name!r}, the world of {base.path}"
-        )
+    tasks = shared_tasks((base, transfer))
     pairs = tasks.paired_observations(None, 0)
-    embedded, predicted = [], []
+    found, predicted = [], []
     for subject in (base, transfer):
-        encoder = require(subject, "encoder", subject.encoder)
-        parameters = require(subject, "parameters", subject.parameters)
-        seen = pairs.observations[require(subject, "task", subject.task)]
-        with one_thread():
-            points = encoder.embed(parameters, seen)
-        embedded.append(probes.as_matrix(points, f"{subject.path}: the embedding").reshape(points.shape))
+        points = embedded(subject, pairs)
+        found.append(probes.as_matrix(points, f"{subject.path}: the embedding").reshape(points.shape))
+        parameters = subject.parameters or {}
         has_model = any(name.startswith("transition/") for name in parameters) and points.dim() == 2
-        predict = getattr(encoder, "predict", None) if has_model else None
+        predict = getattr(subject.encoder, "predict", None) if has_model else None
         with one_thread():
             predicted.append(None if predict is None else predict(parameters, points).double().numpy())
-    return Pair(embedded[0], embedded[1], pairs.groups, None, tasks.variables(), predicted[0], predicted[1])
+    return Pair(found[0], found[1], pairs.groups, None, tasks.variables(), predicted[0], predicted[1])
 
 
 def matrix(x: NDArray[Any]) -> NDArray[np.float64]:

@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import probes
+from diag._embedded import embedded, shared_tasks
 from diag._probe_verdict import change_of, reading, verdict_of
 from diag.probed import COMPONENTS, Column, Finding, Probed
 from diag.result import FileRef, Grouping
 from diag.sources import opened, same_file
 from diag.sources.arrays import EPISODES, read_labels
 from diag.sources.variables import open_variables
-from diag.subject import Subject, SubjectError, require
+from diag.subject import Subject, SubjectError
 from probes import ProbeError, Projection, Variable
 
 if TYPE_CHECKING:
@@ -188,21 +189,9 @@ def _seen(subjects: Sequence[Subject], grouped: bool, seed: int) -> _Seen:
 
 def _embedded(subjects: Sequence[Subject], seed: int) -> _Seen:
     """Every state of the world, each subject seeing the task that it was trained on."""
-    from diag._threads import one_thread
-
-    tasks = require(subjects[0], "tasks", subjects[0].tasks)
+    tasks = shared_tasks(subjects)
     pairs = tasks.paired_observations(None, seed)
-    embeddings = []
-    for subject in subjects:
-        other = require(subject, "tasks", subject.tasks)
-        if other.name != tasks.name:
-            expected = f"{tasks.name!r}, the world of {subjects[0].path}"
-            raise SubjectError(subject.path, f"world {other.name!r}", expected)
-        encoder = require(subject, "encoder", subject.encoder)
-        parameters = require(subject, "parameters", subject.parameters)
-        observations = pairs.observations[require(subject, "task", subject.task)]
-        with one_thread():
-            embeddings.append(encoder.embed(parameters, observations).flatten(1).double().numpy())
+    embeddings = [embedded(subject, pairs).flatten(1).double().numpy() for subject in subjects]
     return _Seen(embeddings, tasks.variables(), pairs.groups)
 
 

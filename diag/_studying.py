@@ -74,8 +74,11 @@ def run(
     the_engine, number = engine_of(engine, address, jobs)
     say(quiet, f"{found.name}: {found.about}" if found.about else found.name)
 
+    kinds = {p.algorithm for v in found.variants for p in (v.settings.train, v.settings.transfer)}
+    unit = "updates" if len(kinds) == 1 else "of the cheapest updates' worth"
+
     def progress(total: int) -> Any:
-        say(quiet, f"{total:,} updates to do, {number} at a time")
+        say(quiet, f"{total:,} {unit} to do, {number} at a time")
         return progress_bar(f"study {found.name}", total, quiet)
 
     if not run_study(found, out, engine=the_engine, jobs=number, device=device, progress=progress):

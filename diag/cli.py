@@ -50,6 +50,8 @@ app = typer.Typer(
       diag compare-embeddings base.npy transfer.npy --html report.html
       diag landscape failed.safetensors successful.safetensors
       diag probe checkpoint.safetensors
+      diag repair base.safetensors failed.safetensors -o mended.safetensors
+      diag study run simple-maze --out runs/maze
     """,
 )
 app.add_typer(train_app, name="train")

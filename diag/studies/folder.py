@@ -143,7 +143,8 @@ class Folder:
             found = json.loads((self.root / SESSIONS).read_text("utf-8"))
         except (OSError, ValueError):
             return []
-        return found if isinstance(found, list) else []
+        kept = found if isinstance(found, list) else []
+        return [session for session in kept if isinstance(session, dict)]
 
     def add_session(self, session: Mapping[str, Any]) -> None:
         content = json.dumps([*self.sessions(), session], indent=1)

@@ -10,6 +10,7 @@ import torch
 
 import probes
 from diag._compare import compare
+from diag._embedded import embedded, shared_tasks
 from diag.mending import folded
 from diag.sources.crar import CrarSystem
 from diag.subject import LatentObjective, Subject
@@ -102,12 +103,8 @@ def _mended(base: Subject, subject: Subject) -> dict[str, Any]:
 
 def embedding(subject: Subject) -> Any:
     """Every state (K, d) float64, as the task that the subject was trained on shows it."""
-    assert subject.tasks is not None
-    assert subject.encoder is not None
-    assert subject.parameters is not None
-    assert subject.task is not None
-    seen = subject.tasks.paired_observations(None, 0).observations[subject.task]
-    return subject.encoder.embed(subject.parameters, seen).double().numpy()
+    pairs = shared_tasks((subject,)).paired_observations(None, 0)
+    return embedded(subject, pairs).double().numpy()
 
 
 def _last_layer(parameters: Mapping[str, Any]) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from trainers.pool import Stopped
 from trainers.run import BASE_PLAN, Run, prepare, train_members
 
 STACK = 22
-"""Seeds in a stack on a CPU: from 11 on, twice as many gain a tenth at most (benchmarks/training.py)."""
+"""Seeds in a stack on a CPU: from 8 on, more gain a sixth at most (benchmarks/training.py)."""
 
 STACK_ELSEWHERE = 64
 """On an accelerator, where a stack of this many costs little more than one."""

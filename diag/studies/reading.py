@@ -31,7 +31,7 @@ def report_of(path: Path) -> StudyReport:
 
 def _facts(study: Study, folder: Folder) -> StudyFacts:
     sessions = folder.sessions()
-    last = sessions[-1]["environment"] if sessions else {}
+    last = sessions[-1].get("environment", {}) if sessions else {}
     variant = study.variants[0]
     phases = {"train": variant.settings.train, "transfer": variant.settings.transfer}
     settings = {
@@ -52,7 +52,7 @@ def _facts(study: Study, folder: Folder) -> StudyFacts:
         base_seeds=tuple(sorted({b for v in study.variants for b in v.bases})),
         transfer_seeds=tuple(sorted({t for v in study.variants for t in v.transfers})),
         versions={name: str(last[name]) for name in ("transfer-diag", "torch", "python") if name in last},
-        seconds=sum(session["seconds"] for session in sessions),
+        seconds=sum(session.get("seconds", 0.0) for session in sessions),
         device=str(last.get("device", "unknown")),
         planned=tuple(planned),
     )
