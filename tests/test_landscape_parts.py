@@ -247,7 +247,9 @@ def test_rows_over_processes_are_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     alone = plane.losses_on(sheet(), BOWL, SPACE, {"target": DATA})
     monkeypatch.setattr(plane, "WORTH_PROCESSES", 0.0)
     found = plane.losses_on(sheet(), Telling(), SPACE, {"target": DATA}, jobs=2)
-    assert len(set(found.losses["target"]["process"].flatten().tolist())) == 3  # this one, and two others
+    processes = set(found.losses["target"]["process"].flatten().tolist())
+    assert os.getpid() in processes
+    assert len(processes) > 1  # on a busy machine one of the two others may take all the rows
     np.testing.assert_array_equal(found.losses["target"]["total"], alone.losses["target"]["total"])
 
 
