@@ -106,13 +106,26 @@ def plain_update(t: Trainer) -> None:
     t.step += 1
 
 
+def products_agree() -> bool:
+    """Whether a product made as (out, in) is rounded here like one made as (in, out) and turned."""
+    rng = torch.Generator().manual_seed(0)
+    shapes = ((200, 64), (100, 200), (50, 100))
+    pairs = [[torch.randn(8, 32, n, generator=rng) for n in shape] for shape in shapes]
+    return all(torch.equal(torch.bmm(s.mT, x), torch.bmm(x.mT, s).mT) for s, x in pairs)
+
+
+def equal(a: Tensor, b: Tensor) -> bool:
+    """To the bit where that is promised (``DIRECT`` in trainers/stack.py), elsewhere to rounding."""
+    return torch.equal(a, b) if products_agree() else torch.allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
 def assert_same(ours: Trainer, plain: Trainer) -> None:
     for component, buffer in plain.stack.buffers.items():
-        assert torch.equal(ours.stack.buffers[component], buffer), component
+        assert equal(ours.stack.buffers[component], buffer), component
     assert {k: set(v) for k, v in ours.squares.items()} == {k: set(v) for k, v in plain.squares.items()}
     for optimiser, found in plain.squares.items():
         for component, square in found.items():
-            assert torch.equal(ours.squares[optimiser][component], square), (optimiser, component)
+            assert equal(ours.squares[optimiser][component], square), (optimiser, component)
 
 
 @pytest.mark.parametrize("size", [1, 8])
