@@ -15,6 +15,7 @@ from diag._pairing import Pair, is_streamed, matrix, numbers, pair_of
 from diag._verdict import verdict_of
 from diag.result import Comparison, FileRef, Grouping, Picture
 from diag.sources import opened, same_file
+from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError
 from probes import Measure
 
@@ -47,6 +48,7 @@ def compare(
     episodes: str | os.PathLike[str] | NDArray[Any] | None = None,
     rollout: bool = False,
     drop_nonfinite: bool = False,
+    supplied: Supplied = NOTHING,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -65,11 +67,14 @@ def compare(
     rows are the steps of one rollout, in order. Rows that hang together are resampled and exchanged
     together. ``drop_nonfinite=True`` leaves out rows with NaN or infinity, which are refused otherwise.
 
+    ``supplied`` is what files of weights alone do not say: paired observations, an adapter, …
+
     ``progress(done, of)`` is called as the work goes on. Raises SubjectError, CheckpointError or
     ProbeError for bad input.
     """
     report = progress or (lambda done, of: None)
-    left, right = opened(base, "base array"), opened(transfer, "transfer array")
+    left = opened(base, "base array", supplied, "source")
+    right = opened(transfer, "transfer array", supplied, "target")
     if same_file(left.path, right.path):
         raise SubjectError(right.path, "the base itself", "two different files")
     if margin is not None and good:
@@ -84,7 +89,7 @@ def compare(
     frozen = _frozen_readers(left, right, unfrozen, warnings)
     chosen, source = (margin, "given") if margin is not None else (probes.MARGIN, KNOWN_MARGIN)
     if good:
-        known = [opened(one, f"known-good array {i}") for i, one in enumerate(good)]
+        known = [opened(one, f"known-good array {i}", supplied, "target") for i, one in enumerate(good)]
 
         def paired(other: Subject) -> Pair:
             return pair_of(left, other, episodes, rollout, drop_nonfinite)

@@ -47,7 +47,7 @@ from diag.landscapes.symmetry import SymmetryError, apply
 from diag.landscapes.system import System, distance, gaps, natural, reference_of, spaced, system_of, trail_of
 from diag.landscapes.verdict import NOTHING, verdict_of
 from diag.result import FileRef
-from diag.subject import Actor, LatentObjective, Layered, Parameters, Steps, Subject
+from diag.subject import LatentObjective, Layered, Parameters, Steps, Subject
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -318,9 +318,10 @@ def _moves(
     found = moves.embedding_along(
         system.encoder, system.space, path, observations[task], t, reference, groups, step
     )
-    if quick or not isinstance(system.objective, Actor):
+    actor = system.subjects[0].actor
+    if quick or actor is None:
         return found
-    returns = moves.returns_along(system.objective, system.space, path, task, seed)
+    returns = moves.returns_along(actor, system.space, path, task, seed)
     return replace(found, returns=returns)
 
 

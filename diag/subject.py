@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +117,6 @@ class Steps(Protocol):
         ...
 
 
-@runtime_checkable
 class Actor(Protocol):
     """A system that can act."""
 
@@ -133,6 +132,8 @@ class Pairs:
     observations: Mapping[Task, Tensor]
     """{task: (n, *shape)}."""
     groups: NDArray[np.int64]
+    grouping: Literal["states", "episodes"] = "states"
+    """What the groups are."""
 
 
 class TaskPair(Protocol):
@@ -164,12 +165,16 @@ class Subject:
     parameters: Parameters | None = None
     encoder: Encoder | None = None
     objective: Objective | None = None
-    """Its losses; also LatentObjective, StackedObjective, Layered, Steps or Actor where it can."""
+    """Its losses; also LatentObjective, StackedObjective, Layered or Steps where it can."""
     tasks: TaskPair | None = None
     embeddings: NDArray[Any] | None = None
     """Ready embeddings (n, ...), for sources without an encoder."""
     episodes: NDArray[Any] | None = None
     """(n,) the episode of each ready embedding, where the source says."""
+    actor: Actor | None = None
+    """What acts, where the source can run episodes."""
+    returns: NDArray[np.float64] | None = None
+    """(episodes,) returns on its own task that the source holds ready."""
     frozen: tuple[str, ...] | None = None
     """Components with frozen parameters that read the embedding; None where the source does not say."""
     identity: str | None = None

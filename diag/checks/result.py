@@ -1,0 +1,196 @@
+"""What the gate returns: findings of checks on pairs, and the exit status that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from diag.result import SCHEMA_VERSION, Comparison, FileRef, Status, finite, measure_tree
+from probes import Measure
+
+Outcome: TypeAlias = Literal["pass", "warn", "fail", "inconclusive", "skipped"]
+Level: TypeAlias = Literal["error", "warn"]
+
+WORST: tuple[Outcome, ...] = ("fail", "inconclusive", "warn", "pass", "skipped")
+"""Outcomes, worst first."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A limit and where it was set: ``file`` and ``line`` are None where it is the default."""
+
+    name: str
+    """The setting's dotted name, ``check.r2.min``."""
+    value: Any
+    file: str | None = None
+    """As it may be opened from the working directory."""
+    line: int | None = None
+    """Counted from 1."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check said of one pair, or of one part of it."""
+
+    check: str
+    """The check's name, ``r2``."""
+    outcome: Outcome
+    """What counts: after the level, ``on_inconclusive`` and the baseline had their say."""
+    message: str
+    """One sentence with the number, its interval and the limit."""
+    of: str = ""
+    """The part: a loss term, a variable; empty where the check has one answer."""
+    level: Level = "error"
+    measure: Measure | None = None
+    """The number that was judged, where there is one."""
+    threshold: Threshold | None = None
+    accepted: bool = False
+    """Whether it would fail or warn, but the baseline holds it and it is no worse."""
+
+    @property
+    def name(self) -> str:
+        """``loss_ratio[transition]``."""
+        return f"{self.check}[{self.of}]" if self.of else self.check
+
+    def to_tree(self) -> dict[str, Any]:
+        limit = self.threshold
+        return {
+            "check": self.check,
+            "of": self.of,
+            "outcome": self.outcome,
+            "level": self.level,
+            "message": self.message,
+            "measure": None if self.measure is None else measure_tree(self.measure),
+            "threshold": None
+            if limit is None
+            else {"name": limit.name, "value": limit.value, "file": limit.file, "line": limit.line},
+            "accepted": self.accepted,
+        }
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One transfer, checked against its base; or why it could not be."""
+
+    base: str
+    """The base's path as it was given."""
+    transfer: str
+    findings: tuple[Finding, ...] = ()
+    error: str | None = None
+    """One line where a file could not be used: then there are no findings."""
+    refs: tuple[FileRef, FileRef] | None = None
+    """Base and transfer as they were read; None with an error."""
+    comparison: Comparison | None = None
+    """What the embeddings' checks rest on, for the page."""
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst of the findings; ``skipped`` where no check was run."""
+        found = {f.outcome for f in self.findings}
+        return next((o for o in WORST if o in found), "skipped")
+
+    def to_tree(self) -> dict[str, Any]:
+        refs = self.refs
+        verdict = None if self.comparison is None else self.comparison.verdict.to_tree()
+        return {
+            "base": {"path": self.base, "sha256": None if refs is None else refs[0].sha256},
+            "transfer": {"path": self.transfer, "sha256": None if refs is None else refs[1].sha256},
+            "outcome": "error" if self.error is not None else self.outcome,
+            "error": self.error,
+            "verdict": verdict,
+            "findings": [f.to_tree() for f in self.findings],
+            "warnings": list(self.warnings),
+            "seconds": finite(self.seconds),
+        }
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The result of ``diag check``: every pair, one status, one exit status."""
+
+    checked: tuple[Checked, ...]
+    strict: bool = False
+    config: str | None = None
+    """The configuration file; None where the defaults served."""
+    baseline: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Every setting of the gate as it was used."""
+    warnings: tuple[str, ...] = ()
+    diagnosis: str = "check"
+
+    @property
+    def errors(self) -> tuple[Checked, ...]:
+        """The pairs that could not be checked."""
+        return tuple(c for c in self.checked if c.error is not None)
+
+    @property
+    def findings(self) -> tuple[tuple[Checked, Finding], ...]:
+        """Every finding with its pair, worst first; among equals as they were made."""
+        every = [(c, f) for c in self.checked for f in c.findings]
+        return tuple(sorted(every, key=lambda pair: WORST.index(pair[1].outcome)))
+
+    @property
+    def outcome(self) -> Status | Literal["error"]:
+        """``error`` where a pair could not be checked or nothing was, else the worst outcome."""
+        if self.errors or not self.checked or any(c.outcome == "skipped" for c in self.checked):
+            return "error"
+        worst = next(o for o in WORST if any(c.outcome == o for c in self.checked))
+        return "pass" if worst == "skipped" else worst
+
+    @property
+    def exit_status(self) -> int:
+        """0 pass, 1 a check failed, 2 a pair could not be checked, 4 inconclusive under ``strict``."""
+        match self.outcome:
+            case "error":
+                return 2
+            case "fail":
+                return 1
+            case "inconclusive":
+                return 4 if self.strict else 0
+        return 0
+
+    @property
+    def summary(self) -> str:
+        """One sentence: how many of how many, and the worst of them."""
+        of = len(self.checked)
+        if of == 0:
+            return "No transfer was checked."
+        if bad := self.errors:
+            return f"{len(bad)} of {of} {_transfers(of)} could not be checked."
+        if any(c.outcome == "skipped" for c in self.checked):
+            return "No check could be run: nothing was found out, which is no pass."
+        words: dict[Outcome, str] = {
+            "fail": "failed",
+            "inconclusive": "could not be decided",
+            "warn": "passed with warnings",
+            "pass": "passed",
+        }
+        counts = {o: sum(c.outcome == o for c in self.checked) for o in words}
+        if of == 1:
+            only = self.checked[0].outcome
+            return f"The transfer {words[only]}."
+        parts = [f"{count} {words[o]}" for o, count in counts.items() if count]
+        return f"Of {of} transfers {', '.join(parts)}."
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "diagnosis": self.diagnosis,
+            "outcome": self.outcome,
+            "exit_status": self.exit_status,
+            "summary": self.summary,
+            "strict": self.strict,
+            "config": self.config,
+            "baseline": self.baseline,
+            "settings": dict(self.settings),
+            "checked": [c.to_tree() for c in self.checked],
+            "warnings": list(self.warnings),
+        }
+
+
+def _transfers(count: int) -> str:
+    return "transfer" if count == 1 else "transfers"

@@ -1,0 +1,29 @@
+"""What a person hands over beside the files, where a file alone does not say enough."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Place: TypeAlias = "str | os.PathLike[str]"
+
+
+@dataclass(frozen=True)
+class Supplied:
+    """What sources may need that a file of weights does not hold."""
+
+    pairs: Place | None = None
+    """A file of paired observations: arrays ``source`` and ``target`` (n, ...) of the same hidden states."""
+    source_env: str | None = None
+    """The registered environment of the source task; with ``target_env``, pairs come from both."""
+    target_env: str | None = None
+    adapter: str | None = None
+    """``package.module:function`` that makes a Subject of a file of weights."""
+    output: str | None = None
+    """The name of an exported program's output that is the embedding."""
+    trust_pickle: bool = False
+    """Whether formats whose loaders unpickle, and so can run any code, may be opened at all."""
+
+
+NOTHING = Supplied()
