@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from diag._check import check as check
     from diag._compare import compare as compare
     from diag._forecast import forecast as forecast
     from diag._landscape import landscape as landscape
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from diag._watch import watch as watch
     from diag.sources import open_subject as open_subject
 
-__all__ = ["compare", "forecast", "landscape", "open_subject", "probe", "repair", "show", "watch"]
+__all__ = ["check", "compare", "forecast", "landscape", "open_subject", "probe", "repair", "show", "watch"]
 
 _HOME = {
+    "check": "diag._check",
     "compare": "diag._compare",
     "forecast": "diag._forecast",
     "landscape": "diag._landscape",

@@ -296,8 +296,8 @@ def _comparison(
     found, own_states = evidence.found, evidence.own_states
     kinds: dict[probes.Null | None, Grouping] = {"episodes": "episodes", "shift": "blocks of a rollout"}
     return Comparison(
-        base=FileRef(base.path, base.sha256, base.label),
-        transfer=FileRef(transfer.path, transfer.sha256, transfer.label),
+        base=FileRef.of(base),
+        transfer=FileRef.of(transfer),
         verdict=verdict_of(found, frozen, own_states, transfer.success_states),
         measures=evidence.measures,
         ladder=found.ladder.steps,

@@ -105,8 +105,8 @@ def forecast(
         found = known.probability(measures_of(embedding(subject), embedding(there)), share)
         stop = known.stops(found, share)
         return Forecast(
-            _ref(subject),
-            _ref(there),
+            FileRef.of(subject),
+            FileRef.of(there),
             _verdict(found, known, share, stop),
             known.outcome,
             found,
@@ -137,16 +137,12 @@ def _base_of(subject: Subject, given: Place | None) -> Subject:
     return there
 
 
-def _ref(subject: Subject) -> FileRef:
-    return FileRef(subject.path, subject.sha256, subject.label)
-
-
 def _of_base(base: Subject, known: Forecaster) -> Forecast:
     found = known.rate(base_features(base))
     of = f"Of its transfers {in_words(found)} are expected to end {known.outcome}"
     words = f"{of}; of all that the model knows {known.mean_rate:.0%} did."
     return Forecast(
-        _ref(base),
+        FileRef.of(base),
         None,
         Verdict(_status(found), words),
         known.outcome,

@@ -349,6 +349,5 @@ def _column(
             say("preparing UMAP…")
         drawn.append(principal if method == "pca" else probes.project(x, method, seed=seed))
         step()
-    ref = FileRef(subject.path, subject.sha256, subject.label)
     plane = np.pad(x, ((0, 0), (0, 2 - x.shape[1]))) if x.shape[1] <= 2 else None
-    return Column(ref, x.shape[1], rank, shares, findings, tuple(drawn), plane)
+    return Column(FileRef.of(subject), x.shape[1], rank, shares, findings, tuple(drawn), plane)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from probes import Measure, Relation, Step
+
+if TYPE_CHECKING:
+    from diag.subject import Subject
 
 SCHEMA_VERSION = 1
 
@@ -30,6 +33,11 @@ class FileRef:
     path: str
     sha256: str
     label: str = ""
+
+    @classmethod
+    def of(cls, subject: Subject) -> FileRef:
+        """The file that a subject was read from."""
+        return cls(subject.path, subject.sha256, subject.label)
 
 
 @dataclass(frozen=True)

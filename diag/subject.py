@@ -183,6 +183,8 @@ class Subject:
     """The identity of the base that it was made from; None for a base."""
     base_path: str | None = None
     """Where that base was read from at the time."""
+    share: float | None = None
+    """Of its training's updates, the share that is done."""
     success_states: int | None = None
     """How many states must have their own base state nearest for a transfer to succeed."""
     label: str = ""

@@ -19,7 +19,7 @@ from probes._nulls import Independence, Null, independence
 from probes._procrustes import procrustes, shape_distance
 from probes._projection import Method, Projection, project
 from probes._relation import MARGIN, Relation, RelationResult, equivalence_margin, relation
-from probes._resampling import Groups, interval, make_groups
+from probes._resampling import Groups, interval, make_groups, share
 from probes._rollout import memory, rollout_blocks
 from probes._spatial import UNTURNED
 from probes._stream import Stream, streamed
@@ -82,6 +82,7 @@ __all__ = [
     "rollout_blocks",
     "sampled_rows",
     "shape_distance",
+    "share",
     "streamed",
     "svcca",
     "variable_cca",

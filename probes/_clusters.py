@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes._measure import ROUNDING, ArrayLike, Floats, ProbeError, is_constant
-from probes._variables import Ints, Labels, Variable, distinct_rows, paired, shuffles
+from probes._variables import Ints, Labels, Variable, distinct_rows, paired, shuffled_rows
 
 SHUFFLES = 199
 """Shuffled events: the smallest p-value is then 0.005."""
@@ -68,7 +68,7 @@ def cluster_events(
 
     labels = _kmeans(given.x, k, seed)
     value = float(adjusted_mutual_info_score(target.codes, labels))
-    taken = shuffles(target, given.index, SHUFFLES, np.random.default_rng(seed))
+    taken = shuffled_rows(target, given.index, SHUFFLES, np.random.default_rng(seed))
     counts = _counts(labels, target.codes, k, len(target.categories))
     least = _information(counts) * (1 - ROUNDING)
     chance = [_information(_counts(labels, target.codes[t], *counts.shape)) for t in taken]

@@ -10,7 +10,7 @@ import numpy as np
 from probes._measure import ArrayLike, Floats, Measure, ProbeError, is_constant
 from probes._projection import principal_axes
 from probes._resampling import interval, make_groups, share
-from probes._variables import Ints, Labels, Rows, Variable, distinct_rows, numbered, paired, shuffles
+from probes._variables import Ints, Labels, Rows, Variable, distinct_rows, numbered, paired, shuffled_rows
 
 FOLDS = 5
 
@@ -59,6 +59,7 @@ def linear_probe(
     *,
     groups: Labels | None = None,
     folds: int = FOLDS,
+    shuffles: int = SHUFFLES,
     seed: int = 0,
 ) -> LinearProbe:
     """How well a linear map of x (n, d) predicts a variable of its rows that it was not fitted on.
@@ -69,7 +70,8 @@ def linear_probe(
     state or episode of each row; a group never stands on both sides of a split, and equal rows of x are one
     group where none are given. *Selectivity* (Hewitt and Liang, arXiv 1909.03368) is the score minus that on
     targets shuffled group by group. The interval is a bootstrap over groups of the held-out predictions: it
-    does not hold how the fits themselves would vary. Undefined, with a reason, for constants and where there
+    does not hold how the fits themselves would vary. Without ``shuffles`` there is a score alone. Undefined,
+    with a reason, for constants and where there
     are fewer than two groups a fold. Raises :class:`ProbeError`.
 
     >>> import numpy as np
@@ -78,6 +80,8 @@ def linear_probe(
     >>> round(found.score.value, 6), found.selectivity > 0.9
     (1.0, True)
     """
+    if shuffles < 0:
+        raise ProbeError(f"shuffles is {shuffles}, expected 0 or more")
     if folds < 2:
         raise ProbeError(f"folds is {folds}, expected at least 2")
     given = paired(x, variable, groups, seed)
@@ -95,16 +99,16 @@ def linear_probe(
         return LinearProbe(Measure.undefined(reason), unit, rows=len(given.x), left_out=left_out)
     rng = np.random.default_rng(seed)
     evaluate = _regress if unit == "r2" else _classify
-    parts, draws = evaluate(given, folds, rng)
+    parts, draws = evaluate(given, folds, shuffles, rng)
     value = float(_score(unit, parts.sum(0)[None])[0])
-    shuffled = float(draws.mean())
+    shuffled = float(draws.mean()) if len(draws) else None
     return LinearProbe(
         score=_interval(unit, value, parts, given, seed),
         unit=unit,
         chance=0.0 if unit == "r2" else 1 / len(given.target.categories),
         shuffled=shuffled,
-        selectivity=value - shuffled,
-        p=(1 + int((draws >= value).sum())) / (1 + len(draws)),
+        selectivity=None if shuffled is None else value - shuffled,
+        p=(1 + int((draws >= value).sum())) / (1 + len(draws)) if len(draws) else None,
         shuffles=len(draws),
         folds=folds,
         rows=len(given.x),
@@ -140,8 +144,8 @@ def _score(unit: str, sums: Floats) -> Floats:
     return np.asarray((sums[:, :half] / sums[:, half:]).mean(1))
 
 
-def _regress(given: Rows, folds: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """(n, 2) squared errors of the probe and of the training mean, and (shuffles,) scores of shuffles.
+def _regress(given: Rows, folds: int, count: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """(n, 2) squared errors of the probe and of the training mean, and (count,) scores of shuffles.
 
     All shuffles are further columns of one fit a fold.
     """
@@ -149,7 +153,7 @@ def _regress(given: Rows, folds: int, rng: np.random.Generator) -> tuple[Floats,
     spread = columns.std(0)
     y = (columns[:, spread > 0] - columns[:, spread > 0].mean(0)) / spread[spread > 0]
     k = y.shape[1]
-    taken = shuffles(given.target, given.index, SHUFFLES, rng)
+    taken = shuffled_rows(given.target, given.index, count, rng)
     everything = np.concatenate([y, *(y[t] for t in taken)], 1)
     fold = _folds(given.index, None, folds, rng)
     errors, baseline = np.empty_like(everything), np.empty_like(everything)
@@ -196,12 +200,12 @@ def _ridge(x: Floats, y: Floats, new: Floats) -> Floats:
     return np.asarray(level + ahead @ chosen)
 
 
-def _classify(given: Rows, folds: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """(n, 2K) whether each row is of a category and right, and of it; (shuffles,) scores of shuffles."""
+def _classify(given: Rows, folds: int, most: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """(n, 2K) whether each row is of a category and right, and of it; at most ``most`` scores of shuffles."""
     codes, count = given.target.codes, len(given.target.categories)
     work = given.x.size * count
-    draws = int(np.clip(SHUFFLES * SHUFFLE_WORK // work, MIN_SHUFFLES, SHUFFLES))
-    taken = shuffles(given.target, given.index, draws, rng)
+    draws = min(most, max(SHUFFLES * SHUFFLE_WORK // work, MIN_SHUFFLES))
+    taken = shuffled_rows(given.target, given.index, draws, rng)
 
     def parts(labels: Ints) -> Floats:
         fold = _folds(given.index, labels, folds, rng)

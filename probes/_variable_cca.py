@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes._measure import ROUNDING, ArrayLike, Floats, ProbeError, is_constant
-from probes._variables import Labels, Variable, distinct_rows, paired, shuffles
+from probes._variables import Labels, Variable, distinct_rows, paired, shuffled_rows
 
 DRAWS = 1000
 """Random embeddings: the smallest p-value is then 0.001."""
@@ -84,7 +84,7 @@ def variable_cca(
     chance = _random_correlations(distinct - 1, left.shape[1], right.shape[1], draws, rng)
     p = _share(chance, value)
     if groups is not None and given.count < rows:
-        taken = shuffles(target, given.index, SHUFFLES, rng)
+        taken = shuffled_rows(target, given.index, SHUFFLES, rng)
         p = max(p, _share(np.array([_leading(left, right[t]) for t in taken]), value))
     mean = float(chance.mean())
     return VariableCCA(

@@ -157,7 +157,7 @@ def numbered(labels: NDArray[Any]) -> Ints:
     return np.argsort(np.argsort(first))[inverse.reshape(-1)].astype(np.int64)
 
 
-def shuffles(variable: Variable, index: Ints, count: int, rng: np.random.Generator) -> Ints:
+def shuffled_rows(variable: Variable, index: Ints, count: int, rng: np.random.Generator) -> Ints:
     """(count, n) rows to take a shuffled variable from, so that whole groups move and none is parted.
 
     Where each group has one value, groups trade values. Elsewhere the groups' stretches of rows are laid
@@ -168,7 +168,8 @@ def shuffles(variable: Variable, index: Ints, count: int, rng: np.random.Generat
     starts = np.searchsorted(index[order], np.arange(index.max() + 1))
     first = order[starts]
     if np.array_equal(variable.columns, variable.columns[first][index]):
-        return np.stack([first[rng.permutation(len(first))][index] for _ in range(count)])
+        drawn = [first[rng.permutation(len(first))][index] for _ in range(count)]
+        return np.array(drawn, np.int64).reshape(count, len(index))
     stretches = np.split(order, starts[1:])
     taken = np.empty((count, len(index)), np.int64)
     for draw in range(count):

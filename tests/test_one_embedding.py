@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 import probes
 from probes import ProbeError
 from probes._linear import PENALTIES, _ridge
-from probes._variables import as_variable, shuffles
+from probes._variables import as_variable, shuffled_rows
 
 Floats = NDArray[np.float64]
 
@@ -61,12 +61,12 @@ def test_shuffles_keep_groups_whole(rng: np.random.Generator) -> None:
     """Groups of one value trade values; others move as stretches, in their order, none split."""
     index = np.repeat(np.arange(6), 4)
     state = as_variable(np.repeat(rng.normal(size=6), 4))
-    for taken in shuffles(state, index, 20, rng):
+    for taken in shuffled_rows(state, index, 20, rng):
         moved = state.columns[taken, 0].reshape(6, 4)
         assert (moved == moved[:, :1]).all()
         assert sorted(moved[:, 0]) == sorted(state.columns[::4, 0])
     clock = as_variable(np.arange(24.0))
-    for taken in shuffles(clock, index, 20, rng):
+    for taken in shuffled_rows(clock, index, 20, rng):
         moved = clock.columns[taken, 0].reshape(6, 4)
         assert (np.diff(moved, axis=1) == 1).all()
         assert sorted(moved[:, 0]) == list(range(0, 24, 4))

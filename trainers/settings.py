@@ -137,10 +137,7 @@ class Settings(_Tree):
         """These settings with ``name=value`` assignments applied; raises :class:`SettingsError`."""
         tree = self.model_dump(mode="json")
         for assignment in assignments:
-            name, equals, text = assignment.partition("=")
-            name = name.strip()
-            if not equals:
-                raise SettingsError(f"expected NAME=VALUE, found {assignment!r}")
+            name, value = assigned(assignment)
             if name not in setting_names():
                 raise SettingsError(unknown_name("setting", name, setting_names()))
             if name == "preset":
@@ -149,17 +146,22 @@ class Settings(_Tree):
             node = tree
             for key in path:
                 node = node[key]
-            value = _value(text)
             node[leaf] = [value] if isinstance(node[leaf], list) and not isinstance(value, list) else value
         return self.from_tree(tree)
 
 
-def _value(text: str) -> Any:
-    """A TOML value where it is one, otherwise the text itself (so that words need no quotes)."""
+def assigned(assignment: str) -> tuple[str, Any]:
+    """Name and value of ``name=value``: a TOML value where it is one, otherwise the text itself.
+
+    Words so need no quotes. Raises :class:`SettingsError`.
+    """
+    name, equals, text = assignment.partition("=")
+    if not equals:
+        raise SettingsError(f"expected NAME=VALUE, found {assignment!r}")
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return [part.strip() for part in text.split(",")] if "," in text else text.strip()
+        return name.strip(), tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return name.strip(), [part.strip() for part in text.split(",")] if "," in text else text.strip()
 
 
 def setting_names() -> list[str]:

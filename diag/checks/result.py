@@ -45,8 +45,22 @@ class Finding:
     measure: Measure | None = None
     """The number that was judged, where there is one."""
     threshold: Threshold | None = None
+    better: Literal["higher", "lower"] = "higher"
+    """Which way the measure gets better."""
+    word: str = ""
+    """What was found where it is no number: the relation."""
     accepted: bool = False
     """Whether it would fail or warn, but the baseline holds it and it is no worse."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it has a part in the pair's outcome: what a warn check cannot decide has none."""
+        return self.outcome != "skipped" and (self.outcome != "inconclusive" or self.level == "error")
+
+    @property
+    def bad(self) -> bool:
+        """Whether it fails or warns."""
+        return self.outcome in ("fail", "warn")
 
     @property
     def name(self) -> str:
@@ -89,7 +103,9 @@ class Checked:
     @property
     def outcome(self) -> Outcome:
         """The worst of the findings; ``skipped`` where no check was run."""
-        found = {f.outcome for f in self.findings}
+        found = {f.outcome for f in self.findings if f.counts}
+        if not found and any(f.outcome != "skipped" for f in self.findings):
+            return "inconclusive"
         return next((o for o in WORST if o in found), "skipped")
 
     def to_tree(self) -> dict[str, Any]:

@@ -173,7 +173,7 @@ def trail_of(system: System, trail: Sequence[Any]) -> tuple[Tensor, tuple[FileRe
                 expected = f"that of {first.path}, which is held: a trail of the same base, or --move"
                 raise SubjectError(subject.path, f"another {name}", expected)
         vectors.append(system.space.pack(placed))
-        files.append(FileRef(subject.path, subject.sha256, subject.label))
+        files.append(FileRef.of(subject))
     return torch.stack(vectors), tuple(files)
 
 

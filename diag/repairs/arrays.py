@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from diag._compare import compare
 from diag._pairing import matrix, pair_of
-from diag.repairs.asked import Asked, RepairError, known_rows, r2_as_it_is, reference
+from diag.repairs.asked import Asked, RepairError, known_rows, r2_as_it_is
 from diag.repairs.fits import Fit, few_pairs, fits
 from diag.repairs.result import Repair, Stage
 from diag.repairs.verdict import left_alone, verdict_of, writes
+from diag.result import FileRef
 from diag.subject import Subject, SubjectError
 
 MOST_FITTED = 20_000
@@ -44,8 +45,8 @@ def repaired(base: Subject, transfer: Subject, asked: Asked) -> Repair:
             _save(out, moved.reshape(len(moved), *pair.base.shape[1:]))
             written = str(out)
     return Repair(
-        base=reference(base),
-        transfer=reference(transfer),
+        base=FileRef.of(base),
+        transfer=FileRef.of(transfer),
         verdict=verdict,
         written=written,
         fits=tried,

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from diag.repairs.fits import Method
 from diag.repairs.result import Mode
-from diag.result import FileRef
-from diag.subject import Subject
 
 if TYPE_CHECKING:
     from diag.repairs.search import How
@@ -72,8 +70,3 @@ def r2_as_it_is(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
     if x.shape != y.shape or not (total := float(np.square(y - y.mean(0)).sum())):
         return None
     return 1 - float(np.square(x - y).sum()) / total
-
-
-def reference(subject: Subject) -> FileRef:
-    """The file that a subject was read from."""
-    return FileRef(subject.path, subject.sha256, subject.label)

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diag._compare import compare
-from diag.repairs.asked import Asked, Progress, RepairError, known_rows, r2_as_it_is, reference, updates_of
+from diag.repairs.asked import Asked, Progress, RepairError, known_rows, r2_as_it_is, updates_of
 from diag.repairs.fits import Few, Fit, few_pairs, fits
 from diag.repairs.result import Repair, Stage, StageName, Training
 from diag.repairs.search import Search, search
 from diag.repairs.system import Case, case_of, losses_of, mended, relayered
 from diag.repairs.training import Known, clear, train_as_before, train_paired, written_header
 from diag.repairs.verdict import left_alone, verdict_of, writes
-from diag.result import Verdict
+from diag.result import FileRef, Verdict
 from diag.subject import Subject, SubjectError
 from trainers import checkpoint as files
 from trainers.run import check_device
@@ -58,8 +58,8 @@ def repaired(base: Subject, transfer: Subject, asked: Asked, report: Progress) -
         clear(work.folder, case.data_seed)
     embeds_by_map = work.chosen is not None and work.chosen.method == "map" and work.training is None
     return Repair(
-        base=reference(base),
-        transfer=reference(transfer),
+        base=FileRef.of(base),
+        transfer=FileRef.of(transfer),
         verdict=verdict,
         written=written,
         fits=work.fits,

@@ -109,6 +109,7 @@ def open_native(path: str) -> Subject:
         identity=checkpoint.identity,
         made_from=None if header.base is None else header.base["identity"],
         base_path=None if header.base is None else header.base["path"],
+        share=header.step / (agent.settings.train if plan is None else agent.settings.transfer).updates,
         success_states=agent.world.success_states,
         label=f"{role}, {agent.world.name}, {header.task} task, seed {header.seed}, {header.step} updates",
     )

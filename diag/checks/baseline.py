@@ -1,0 +1,125 @@
+"""An accepted state: what was found once and is not to fail again, unless it gets worse."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+
+from diag.checks import CheckError
+from diag.checks.judging import Found, shown
+from diag.checks.result import WORST, Finding, Gate, Outcome
+from diag.checks.settings import GateSettings, Tree
+from probes import Measure
+
+MOST_BYTES = 2**24
+EXPECTED = "a baseline of diag check --write-baseline"
+
+
+class Entry(Tree):
+    """One finding as it was accepted."""
+
+    outcome: Outcome
+    word: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Content(Tree):
+    """A baseline file: ``{transfer: {finding: entry}}``, transfers relative to the file's folder."""
+
+    format: Literal[1] = 1
+    accepted: Mapping[str, Mapping[str, Entry]]
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A baseline that was read."""
+
+    file: str
+    content: Content
+
+    def entry(self, transfer: str, name: str) -> Entry | None:
+        """What was accepted of a finding on the transfer at a path."""
+        return self.content.accepted.get(_key(transfer, self.file), {}).get(name)
+
+
+def read(path: str | os.PathLike[str]) -> Accepted:
+    """The baseline in a file; raises CheckError."""
+    name = os.fspath(path)
+    try:
+        with Path(name).open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        found = (error.strerror or str(error)).lower()
+        raise CheckError(f"{name}: found {found}, expected {EXPECTED}") from None
+    if len(content) > MOST_BYTES:
+        raise CheckError(f"{name}: found more than {MOST_BYTES >> 20} MiB, expected {EXPECTED}")
+    try:
+        return Accepted(name, Content.model_validate_json(content))
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        words = f"{where}: {first['msg']}" if where else first["msg"]
+        found = f"no baseline ({' '.join(words.split())})"
+        raise CheckError(f"{name}: found {found}, expected {EXPECTED}") from None
+
+
+def text(gate: Gate, path: str | os.PathLike[str]) -> str:
+    """The baseline at ``path`` that accepts everything in a gate's result; raises CheckError."""
+    name = os.fspath(path)
+    if gate.errors:
+        raise CheckError(f"{name}: found a transfer that could not be checked ({gate.errors[0].error})")
+    accepted = {
+        _key(one.transfer, name): {f.name: _entry(f) for f in one.findings if f.outcome != "skipped"}
+        for one in gate.checked
+    }
+    tree = Content(accepted=accepted).model_dump(mode="json", exclude_defaults=True)
+    return json.dumps({"format": 1, **tree}, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _entry(finding: Finding) -> Entry:
+    measure = finding.measure or Measure(None)
+    return Entry(
+        outcome=finding.outcome, word=finding.word, value=measure.value, low=measure.low, high=measure.high
+    )
+
+
+def against(
+    accepted: Accepted | None, transfer: str, found: Found, finding: Finding, settings: GateSettings
+) -> Finding:
+    """The finding beside what was accepted: no failure where it is no worse, a word where it is."""
+    entry = None if accepted is None else accepted.entry(transfer, finding.name)
+    if entry is None or finding.outcome == "skipped":
+        return finding
+    before = Measure(entry.value, entry.low, entry.high)
+    if _is_worse(found, before):
+        words = f"{finding.message}; worse than the baseline's {shown(before)}"
+        level: Outcome = {"error": "fail", "warn": "warn", "off": "pass"}[settings.worse_than_baseline]  # type: ignore[assignment]
+        worst = min(finding.outcome, level, key=WORST.index)
+        return replace(finding, message=words, outcome=worst)
+    known = WORST.index(entry.outcome) <= WORST.index(finding.outcome) and entry.word == found.word
+    if finding.outcome == "pass" or not known:
+        return finding
+    words = f"{finding.message}; accepted by the baseline"
+    return replace(finding, message=words, outcome="pass", accepted=True)
+
+
+def _is_worse(found: Found, before: Measure) -> bool:
+    """Whether the whole interval is on the worse side of the one that was accepted."""
+    now = found.measure
+    if now is None or now.value is None or before.value is None:
+        return False
+    low, high = (now.value if end is None else end for end in (now.low, now.high))
+    low_before, high_before = (before.value if end is None else end for end in (before.low, before.high))
+    return high < low_before if found.better == "higher" else low > high_before
+
+
+def _key(transfer: str, file: str) -> str:
+    return Path(os.path.relpath(transfer, Path(file).parent)).as_posix()

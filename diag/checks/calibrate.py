@@ -1,0 +1,193 @@
+"""A/A: how often does the gate raise an alarm about pairs that are known to be equal?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diag.checks import CheckError
+from diag.checks.config import Config
+from diag.checks.result import Checked, Finding
+from diag.checks.run import Base, checked
+from diag.result import SCHEMA_VERSION, measure_tree
+from diag.sources import opened
+from diag.sources.supplied import NOTHING, Supplied
+from probes import Measure, share
+
+MOST_PAIRS = 1000
+"""More pairs than this are drawn at random: their files recur, and more of them tell little more."""
+
+CLEAR = 0.95
+"""The share of equal pairs that the limit worth trying lets pass outright."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One check over all pairs that are known to be equal."""
+
+    name: str
+    level: str
+    pairs: int
+    """In which the check could look."""
+    alarms: Measure
+    """Share in which it was sure that something is wrong, with an interval over independent pairs."""
+    undecided: float
+    """Share in which the data could not tell."""
+    limit: float | None = None
+    clears: float | None = None
+    """The limit that 95% of the pairs would pass outright; None where it judges no number."""
+
+    def to_tree(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "level": self.level,
+            "pairs": self.pairs,
+            "alarms": measure_tree(self.alarms),
+            "undecided": self.undecided,
+            "limit": self.limit,
+            "clears": self.clears,
+        }
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The gate's alarms among pairs that are known to be equal."""
+
+    files: tuple[str, ...]
+    base: str | None
+    """Against which each file was checked; None where the files were checked against each other."""
+    pairs: int
+    possible: int
+    """Pairs that there are; only ``pairs`` of them were drawn."""
+    independent: int
+    """Of the pairs, so many share no file: what the intervals rest on."""
+    alarms: Measure
+    """Share of the pairs that the gate failed."""
+    undecided: float
+    rates: tuple[Rate, ...]
+    checked: tuple[Checked, ...]
+    diagnosis: str = "calibration"
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        alarmed = [{"base": c.base, "transfer": c.transfer} for c in self.checked if c.outcome == "fail"]
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "diagnosis": self.diagnosis,
+            "files": list(self.files),
+            "base": self.base,
+            "pairs": self.pairs,
+            "possible": self.possible,
+            "independent": self.independent,
+            "alarms": measure_tree(self.alarms),
+            "undecided": self.undecided,
+            "checks": [rate.to_tree() for rate in self.rates],
+            "failed": alarmed,
+        }
+
+
+def calibrate(
+    files: Sequence[str],
+    base: str | None = None,
+    *,
+    config: Config | None = None,
+    supplied: Supplied = NOTHING,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Calibration:
+    """Run the gate on pairs of files that are known to be equal, and count its alarms.
+
+    With a ``base``, each file is checked against it: these pairs are independent. Without one, files are
+    checked against each other, every two of them (at most :data:`MOST_PAIRS`, drawn at random); since files
+    recur, the intervals count only as many pairs as share no file. Raises CheckError for fewer than two
+    files, and SubjectError or CheckpointError for one that cannot be used.
+    """
+    chosen = config or Config()
+    if len(files) < 2:
+        raise CheckError(f"found {len(files)} files to calibrate by, expected at least 2")
+    possible = list(combinations(files, 2)) if base is None else [(base, file) for file in files]
+    drawn = possible
+    if len(possible) > MOST_PAIRS:
+        rng = np.random.default_rng(chosen.settings.seed)
+        drawn = [possible[i] for i in np.sort(rng.permutation(len(possible))[:MOST_PAIRS])]
+    bases: dict[str, Base] = {}
+    done = []
+    for number, (left, right) in enumerate(drawn):
+        progress(number, len(drawn))
+        if left not in bases:  # pairs come sorted by their first file
+            bases = {left: Base(opened(left, "base", supplied, "source"), chosen.settings)}
+        one = checked(bases[left], right, chosen, supplied, None)
+        if one.error is not None:
+            raise CheckError(one.error)
+        done.append(one)
+    progress(len(drawn), len(drawn))
+    independent = len(drawn) if base is not None else min(len(files) // 2, len(drawn))
+    failed = [one.outcome == "fail" for one in done]
+    return Calibration(
+        tuple(files),
+        base,
+        len(drawn),
+        len(possible),
+        independent,
+        share(float(np.mean(failed)), independent),
+        float(np.mean([one.outcome == "inconclusive" for one in done])),
+        tuple(_rates(done, independent)),
+        tuple(done),
+    )
+
+
+def _rates(done: Sequence[Checked], independent: int) -> list[Rate]:
+    by: dict[str, list[Finding]] = {}
+    for one in done:
+        for finding in one.findings:
+            if finding.outcome != "skipped":
+                by.setdefault(finding.name, []).append(finding)
+    return [_rate(name, findings, independent) for name, findings in by.items()]
+
+
+def _rate(name: str, findings: Sequence[Finding], independent: int) -> Rate:
+    alarms = float(np.mean([f.bad for f in findings]))
+    threshold = findings[0].threshold
+    limit = threshold.value if threshold is not None and isinstance(threshold.value, float) else None
+    clears = None
+    if limit is not None and findings[0].check != "returns":
+        ends = [_end(f) for f in findings if f.measure is not None and f.measure.value is not None]
+        if ends:
+            q = 1 - CLEAR if findings[0].better == "higher" else CLEAR
+            clears = float(np.quantile(ends, q))
+    return Rate(
+        name,
+        findings[0].level,
+        len(findings),
+        share(alarms, independent),
+        float(np.mean([f.outcome == "inconclusive" for f in findings])),
+        limit,
+        clears,
+    )
+
+
+def _end(finding: Finding) -> float:
+    """The end of the interval that has to clear the limit."""
+    measure = finding.measure
+    assert measure is not None
+    assert measure.value is not None
+    end = measure.low if finding.better == "higher" else measure.high
+    return measure.value if end is None else end
+
+
+def files_in(folder: Path) -> list[str]:
+    """The files of a folder that may be checked, in order: no resume files, no early checkpoints."""
+    if not folder.is_dir():
+        raise CheckError(f"{folder}: found no folder, expected one of files that are known to be equal")
+    return sorted(
+        str(file)
+        for file in folder.iterdir()
+        if file.is_file()
+        and not file.name.startswith(".")
+        and file.suffix not in (".resume", ".json", ".toml", ".md", ".txt", ".html", ".xml")
+        and ".step" not in file.name
+    )

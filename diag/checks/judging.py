@@ -1,0 +1,108 @@
+"""A number with its interval against a limit: three outcomes, and what becomes of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from diag.checks.config import Config
+from diag.checks.result import Finding, Outcome
+from diag.checks.settings import Check
+from probes import Measure
+
+State: TypeAlias = Literal["good", "odd", "bad", "unsure", "absent"]
+"""``odd`` is good but worth a word; ``absent`` is what this pair has no data for."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a check found, before its level and the baseline have their say."""
+
+    check: str
+    state: State
+    message: str
+    of: str = ""
+    measure: Measure | None = None
+    limit: str | None = None
+    """The setting that decided, below the check's own: ``min``, ``terms.transition``."""
+    better: Literal["higher", "lower"] = "higher"
+    word: str = ""
+    """What was found where it is no number: the relation."""
+
+
+def judged(
+    check: str,
+    words: str,
+    measure: Measure,
+    limit: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    of: str = "",
+) -> Found:
+    """Whether a measure is at least, or at most, a limit: only where its whole interval is on one side.
+
+    A measure without an interval is exact, and judged by its value.
+    """
+    better: Literal["higher", "lower"] = "higher" if least is not None else "lower"
+    if measure.value is None:
+        return Found(check, "unsure", f"{words} is undefined: {measure.reason}", of, measure, limit, better)
+    low = measure.value if measure.low is None else measure.low
+    high = measure.value if measure.high is None else measure.high
+    state: State = "unsure"
+    if least is not None:
+        state = "good" if low >= least else "bad" if high < least else "unsure"
+        wanted = f"at least {least:g}"
+    else:
+        assert most is not None
+        state = "good" if high <= most else "bad" if low > most else "unsure"
+        wanted = f"at most {most:g}"
+    tail = ", and the data cannot tell" if state == "unsure" else ""
+    return Found(
+        check, state, f"{words} is {shown(measure)}; wanted {wanted}{tail}", of, measure, limit, better
+    )
+
+
+def absent(check: str, why: str) -> Found:
+    """A check that this pair has no data for."""
+    return Found(check, "absent", why)
+
+
+def shown(measure: Measure) -> str:
+    """``0.59 [0.4, 0.73]``, three digits each."""
+    if measure.value is None:
+        return "undefined"
+    if measure.low is None or measure.high is None:
+        return f"{measure.value:.3g}"
+    return f"{measure.value:.3g} [{measure.low:.3g}, {measure.high:.3g}]"
+
+
+def settled(found: Found, config: Config) -> Finding:
+    """The finding that counts.
+
+    What an error check finds bad fails; a warn check never changes the exit status. What the data cannot tell
+    is as the check's ``on_inconclusive`` says; without it, it is inconclusive. A check that the configuration
+    asks for and that has no data is inconclusive too: nobody is to believe that it passed.
+    """
+    own: Check = getattr(config.settings.check, found.check)
+    level: Literal["error", "warn"] = "warn" if own.level == "warn" else "error"
+    bad: Outcome = "fail" if level == "error" else "warn"
+    state, message = found.state, found.message
+    if state == "absent" and found.check in config.given:
+        state, message = "unsure", f"asked for, but {message}"
+    outcome: Outcome
+    match state:
+        case "good":
+            outcome = "pass"
+        case "odd":
+            outcome = "warn"
+        case "bad":
+            outcome = bad
+        case "absent":
+            outcome = "skipped"
+        case "unsure":
+            outcome = own.on_inconclusive or "inconclusive"
+    threshold = None if found.limit is None else config.threshold(f"check.{found.check}.{found.limit}")
+    return Finding(
+        found.check, outcome, message, found.of, level, found.measure, threshold, found.better, found.word
+    )

@@ -1,0 +1,64 @@
+"""The probe check: does a linear probe read from the transfer what it reads from the base?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+import probes
+from diag._embedded import embedded, shared_tasks
+from diag.checks.judging import Found, absent, judged
+from diag.checks.settings import ProbeCheck
+from diag.subject import Subject
+from probes import Measure
+
+
+def scores_of(subject: Subject, seed: int) -> Mapping[str, Measure] | None:
+    """{variable: held-out score of a linear probe}; None where no variables are known."""
+    if subject.encoder is None or subject.tasks is None or not (known := subject.tasks.variables()):
+        return None
+    pairs = subject.tasks.paired_observations(None, seed)
+    x = probes.as_matrix(embedded(subject, pairs), f"{subject.path}: the embedding")
+    found = {}
+    for name, values in known.items():
+        variable = probes.as_variable(values, f"{subject.path}: {name!r}")
+        found[name] = probes.linear_probe(x, variable, groups=pairs.groups, shuffles=0, seed=seed).score
+    return found
+
+
+def of_probes(
+    base: Subject, transfer: Subject, own: Mapping[str, Measure] | None, limits: ProbeCheck, seed: int
+) -> Iterator[Found]:
+    """How far each variable's score falls from the base's ``own``."""
+    found = scores_of(transfer, seed) if own is not None else None
+    if own is None or found is None:
+        yield absent("probe", "nothing is known of the states")
+        return
+    shared_tasks((base, transfer))
+    told = False
+    for name, score in own.items():
+        other = found.get(name, Measure.undefined("not known there"))
+        if score.value is None or other.value is None:
+            continue
+        told = True
+        words = f"{name!r} is read at {other.value:.2f} instead of {score.value:.2f}; the fall"
+        yield judged("probe", words, fall(score, other), "max_drop", most=limits.max_drop, of=name)
+    if not told:
+        yield absent("probe", "no variable can be probed with so few states")
+
+
+def fall(before: Measure, after: Measure) -> Measure:
+    """``before`` − ``after`` with an interval from both, as if they were independent: at most too wide."""
+    assert before.value is not None
+    assert after.value is not None
+    value = before.value - after.value
+    ends = (before.low, before.high, after.low, after.high)
+    if any(end is None for end in ends):
+        return Measure(value)
+    low, high, low_after, high_after = (float(end) for end in ends if end is not None)
+    return Measure(
+        value,
+        value - float(np.hypot(before.value - low, high_after - after.value)),
+        value + float(np.hypot(high - before.value, after.value - low_after)),
+    )

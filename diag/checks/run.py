@@ -1,0 +1,136 @@
+"""The gate itself: one base, its transfers, every check."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+import probes
+from diag._compare import compare
+from diag.checks.baseline import Accepted, against
+from diag.checks.config import Config
+from diag.checks.embeddings import NAMES as EMBEDDINGS
+from diag.checks.embeddings import of_comparison
+from diag.checks.forecasting import of_forecast
+from diag.checks.judging import Found, settled
+from diag.checks.losses import Losses, losses_of, of_losses
+from diag.checks.probing import of_probes, scores_of
+from diag.checks.result import Checked, Gate
+from diag.checks.returns import of_returns, returns_of
+from diag.checks.settings import GateSettings, plain
+from diag.result import Comparison, FileRef
+from diag.sources import opened, same_file
+from diag.sources.supplied import NOTHING, Place, Supplied
+from diag.subject import Subject, SubjectError
+from trainers.checkpoint import CheckpointError
+
+
+class Base:
+    """A base, and what the checks need of it: computed once, when the first transfer asks for it."""
+
+    def __init__(self, subject: Subject, settings: GateSettings) -> None:
+        self.subject, self.settings = subject, settings
+
+    @cached_property
+    def losses(self) -> Losses | None:
+        return losses_of(self.subject, self.settings.check.loss_ratio.samples, self.settings.seed)
+
+    @cached_property
+    def scores(self) -> Mapping[str, probes.Measure] | None:
+        return scores_of(self.subject, self.settings.seed)
+
+    @cached_property
+    def returns(self) -> NDArray[np.float64] | None:
+        return returns_of(self.subject, self.settings.check.returns.episodes, self.settings.seed)
+
+
+def check(
+    base: Place | Subject,
+    transfers: Sequence[Place | Subject],
+    *,
+    config: Config | None = None,
+    supplied: Supplied = NOTHING,
+    baseline: Accepted | None = None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Gate:
+    """Run every check of a configuration (default: the defaults) on each transfer of a base.
+
+    A transfer that cannot be read or compared is told as such and does not keep the others from being
+    checked; a base that cannot is an error. ``baseline`` is a state that was accepted. Raises SubjectError,
+    CheckpointError or CheckError.
+    """
+    chosen = config or Config()
+    settings = chosen.settings
+    own = Base(opened(base, "base", supplied, "source"), settings)
+    done = []
+    for number, transfer in enumerate(transfers):
+        progress(number, len(transfers))
+        done.append(checked(own, transfer, chosen, supplied, baseline))
+    progress(len(transfers), len(transfers))
+    return Gate(
+        tuple(done),
+        settings.strict,
+        chosen.file,
+        None if baseline is None else baseline.file,
+        plain(settings),
+    )
+
+
+def checked(
+    base: Base, transfer: Place | Subject, config: Config, supplied: Supplied, baseline: Accepted | None
+) -> Checked:
+    """Every check on one transfer; an error of its file is told, not raised."""
+    begun = time.monotonic()
+    name = transfer.path if isinstance(transfer, Subject) else os.fspath(transfer)
+    try:
+        subject = opened(transfer, "transfer", supplied, "target")
+        comparison = _comparison(base.subject, subject, config.settings)
+        findings = tuple(
+            against(baseline, name, found, settled(found, config), config.settings)
+            for found in _found(base, subject, comparison, config.settings)
+        )
+    except (SubjectError, CheckpointError, probes.ProbeError) as error:
+        words = " ".join(str(error).split())
+        return Checked(base.subject.path, name, error=words, seconds=time.monotonic() - begun)
+    return Checked(
+        base.subject.path,
+        name,
+        findings,
+        refs=(FileRef.of(base.subject), FileRef.of(subject)),
+        comparison=comparison,
+        warnings=() if comparison is None else comparison.warnings,
+        seconds=time.monotonic() - begun,
+    )
+
+
+def _comparison(base: Subject, transfer: Subject, settings: GateSettings) -> Comparison | None:
+    """The comparison of the embeddings, where there are any and a check looks at them."""
+    wanted = any(getattr(settings.check, name).level != "off" for name in EMBEDDINGS)
+    if not wanted or any(s.embeddings is None and s.encoder is None for s in (base, transfer)):
+        if same_file(base.path, transfer.path):
+            raise SubjectError(transfer.path, "the base itself", "two different files")
+        return None
+    return compare(
+        base, transfer, unfrozen=settings.unfrozen or None, margin=settings.margin, seed=settings.seed
+    )
+
+
+def _found(
+    base: Base, transfer: Subject, comparison: Comparison | None, settings: GateSettings
+) -> Iterator[Found]:
+    """What every check that is not off finds, in the order of the settings."""
+    limits, own, seed = settings.check, base.subject, settings.seed
+    yield from (f for f in of_comparison(comparison, limits) if getattr(limits, f.check).level != "off")
+    if limits.loss_ratio.level != "off":
+        yield from of_losses(own, transfer, base.losses, limits.loss_ratio, seed)
+    if limits.probe.level != "off":
+        yield from of_probes(own, transfer, base.scores, limits.probe, seed)
+    if limits.returns.level != "off":
+        yield from of_returns(transfer, base.returns, limits.returns, seed)
+    if limits.forecast.level != "off":
+        yield from of_forecast(own, transfer, limits.forecast)
