@@ -11,6 +11,9 @@ from diag.subject import Pairs, Subject, SubjectError, TaskPair, require
 if TYPE_CHECKING:
     from torch import Tensor
 
+UNABLE = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError)
+"""What an encoder raises that is given observations which it was not made for."""
+
 
 def shared_tasks(subjects: Sequence[Subject]) -> TaskPair:
     """The tasks of all of them; raises SubjectError where they are of several worlds."""
@@ -24,9 +27,24 @@ def shared_tasks(subjects: Sequence[Subject]) -> TaskPair:
 
 
 def embedded(subject: Subject, pairs: Pairs) -> Tensor:
-    """What its encoder makes of the states (n, ...), as the task that it was trained on shows them."""
+    """What its encoder makes of the states (n, ...), as the task that it was trained on shows them.
+
+    Raises SubjectError where the encoder fails on them, or gives anything but numbers (n, ...).
+    """
     encoder = require(subject, "encoder", subject.encoder)
-    parameters = require(subject, "parameters", subject.parameters)
     seen = pairs.observations[require(subject, "task", subject.task)]
-    with one_thread():
-        return encoder.embed(parameters, seen)
+    try:
+        with one_thread():
+            found = encoder.embed(subject.parameters or {}, seen)
+    except SubjectError:
+        raise
+    except UNABLE as error:
+        words = " ".join(str(error).split()) or type(error).__name__
+        found_words = f"an encoder that fails on observations of {seen.dtype} {tuple(seen.shape)} ({words})"
+        raise SubjectError(subject.path, found_words, "observations that it was made for") from error
+    expected = f"numbers ({len(seen)}, ...), a row for each observation"
+    if not hasattr(found, "detach") or found.is_complex():
+        raise SubjectError(subject.path, f"a {type(found).__name__} as embedding", expected)
+    if found.ndim < 2 or len(found) != len(seen) or not found.numel():
+        raise SubjectError(subject.path, f"an embedding of shape {tuple(found.shape)}", expected)
+    return found

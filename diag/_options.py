@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from diag.sources.supplied import Supplied
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what was asked for, on one line.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, and show tracebacks of faults.")]
@@ -33,3 +36,40 @@ Episodes = Annotated[
 ]
 Rollout = Annotated[bool, typer.Option("--rollout", help="The rows are the steps of one rollout, in order.")]
 DropNonfinite = Annotated[bool, typer.Option("--drop-nonfinite", help="Leave out rows with NaN or infinity.")]
+
+Pairs = Annotated[
+    Path | None,
+    typer.Option(
+        "--pairs", metavar="FILE", help="Observations of the same states, for encoders (docs/sources.md)."
+    ),
+]
+SourceEnv = Annotated[
+    str | None, typer.Option("--source-env", metavar="ID", help="Or the source task, as an environment…")
+]
+TargetEnv = Annotated[
+    str | None, typer.Option("--target-env", metavar="ID", help="…and the target task: stepped side by side.")
+]
+Adapter = Annotated[
+    str | None,
+    typer.Option("--adapter", metavar="MODULE:FUNCTION", help="Your function that makes a model of weights."),
+]
+OutputName = Annotated[
+    str | None, typer.Option("--output", metavar="NAME", help="An exported program's output to compare.")
+]
+TrustPickle = Annotated[
+    bool, typer.Option("--trust-pickle", help="Unpickle files that ask for it, and so run what is in them.")
+]
+
+
+def supplied_of(
+    pairs: Path | None,
+    source_env: str | None,
+    target_env: str | None,
+    adapter: str | None,
+    output: str | None,
+    trust_pickle: bool,
+) -> Supplied:
+    """What was handed over beside the files, as sources take it."""
+    from diag.sources.supplied import Supplied
+
+    return Supplied(pairs, source_env, target_env, adapter, output, trust_pickle)

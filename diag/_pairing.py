@@ -85,8 +85,7 @@ def pair_of(
         blocks = probes.rollout_blocks(head[0][whole], head[1][whole])
         length = int((blocks == 0).sum())
         return Pair(a, b, np.arange(len(a)) // length, "shift", dropped=dropped)
-    if labels is not None and (episodes_in := len(np.unique(labels))) < probes.MIN_STATES:
-        raise SubjectError(transfer.path, f"{episodes_in} episodes", f"at least {probes.MIN_STATES}")
+    _enough_episodes(transfer.path, labels)
     return Pair(a, b, labels, "episodes" if labels is not None else "moments", dropped=dropped)
 
 
@@ -111,6 +110,9 @@ def _embedded(base: Subject, transfer: Subject) -> Pair:
     """What both encoders make of the same states."""
     tasks = shared_tasks((base, transfer))
     pairs = tasks.paired_observations(None, 0)
+    by_episode = pairs.grouping == "episodes"
+    if by_episode:
+        _enough_episodes(transfer.path, pairs.groups)
     found, predicted = [], []
     for subject in (base, transfer):
         points = embedded(subject, pairs)
@@ -120,7 +122,8 @@ def _embedded(base: Subject, transfer: Subject) -> Pair:
         predict = getattr(subject.encoder, "predict", None) if has_model else None
         with one_thread():
             predicted.append(None if predict is None else predict(parameters, points).double().numpy())
-    return Pair(found[0], found[1], pairs.groups, None, tasks.variables(), predicted[0], predicted[1])
+    null: probes.Null | None = "episodes" if by_episode else "moments" if pairs.groups is None else None
+    return Pair(found[0], found[1], pairs.groups, null, tasks.variables(), predicted[0], predicted[1])
 
 
 def matrix(x: NDArray[Any]) -> NDArray[np.float64]:
@@ -130,6 +133,11 @@ def matrix(x: NDArray[Any]) -> NDArray[np.float64]:
 def _enough(path: str, rows: int) -> None:
     if rows < probes.MIN_STATES:
         raise SubjectError(path, f"{rows} rows", f"at least {probes.MIN_STATES} paired states for a fit")
+
+
+def _enough_episodes(path: str, labels: NDArray[Any] | None) -> None:
+    if labels is not None and (episodes := len(np.unique(labels))) < probes.MIN_STATES:
+        raise SubjectError(path, f"{episodes} episodes", f"at least {probes.MIN_STATES}")
 
 
 def _is_large(a: NDArray[Any], b: NDArray[Any]) -> bool:

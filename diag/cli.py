@@ -15,18 +15,25 @@ from diag import _exit
 from diag._answer import answer, check_writable, kept, note, percent, say, write_line
 from diag._forecasting import forecast
 from diag._options import (
+    Adapter,
     Device,
     DropNonfinite,
     Episodes,
     Html,
     Jobs,
     Json,
+    OutputName,
     Overwrite,
+    Pairs,
     Quiet,
     Rollout,
     Seed,
     Set,
+    SourceEnv,
+    TargetEnv,
+    TrustPickle,
     Verbose,
+    supplied_of,
 )
 from diag._progress import progress_bar
 from diag._repairing import repair
@@ -118,7 +125,9 @@ app.command(short_help="Transfer a base model to the target task.")(transfer)
 
 @app.command("compare-embeddings", short_help="Did the transfer land, and if not, how does it lie?")
 def compare_embeddings(
-    base: Annotated[Path, typer.Argument(metavar="BASE", help="A checkpoint, or a .npy/.npz array.")],
+    base: Annotated[
+        Path, typer.Argument(metavar="BASE", help="A checkpoint, an array, or a file of docs/sources.md.")
+    ],
     transfer: Annotated[Path, typer.Argument(metavar="TRANSFER", help="The same of the transfer.")],
     unfrozen: Annotated[
         bool, typer.Option("--unfrozen", help="Nothing frozen reads the embedding: no relation is a failure.")
@@ -136,6 +145,12 @@ def compare_embeddings(
     episodes: Episodes = None,
     rollout: Rollout = False,
     drop_nonfinite: DropNonfinite = False,
+    pairs: Pairs = None,
+    source_env: SourceEnv = None,
+    target_env: TargetEnv = None,
+    adapter: Adapter = None,
+    output: OutputName = None,
+    trust_pickle: TrustPickle = False,
     seed: Seed = 0,
     json: Json = False,
     html: Html = None,
@@ -155,10 +170,11 @@ def compare_embeddings(
       diag compare-embeddings base.npy transfer.npy --json
       diag compare-embeddings base.npy transfer.npy --episodes episodes.npy
       diag compare-embeddings base.npy t.npy --good g0.npy --good g1.npy --good g2.npy
+      diag compare-embeddings base.onnx transfer.onnx --pairs pairs.npz
     """
     from diag import compare
 
-    inputs = [base, transfer, *(good or []), *([] if episodes is None else [episodes])]
+    inputs = [base, transfer, *(good or []), *(file for file in (episodes, pairs) if file is not None)]
     check_writable(html, *inputs)
     with percent("comparing", quiet or json) as step:
         result = compare(
@@ -170,6 +186,7 @@ def compare_embeddings(
             episodes=episodes,
             rollout=rollout,
             drop_nonfinite=drop_nonfinite,
+            supplied=supplied_of(pairs, source_env, target_env, adapter, output, trust_pickle),
             seed=seed,
             progress=step,
         )

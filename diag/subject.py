@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Parameters: TypeAlias = Mapping[str, "Tensor"]
 """Named parameters, ``component/parameter``, as a checkpoint holds them."""
 
+SAMPLES = 1240
+"""Transitions that losses are taken on: ten rounds through the states and actions of the simple maze."""
+
 Task: TypeAlias = str
 """``source`` or ``target``."""
 
@@ -131,7 +134,8 @@ class Pairs:
 
     observations: Mapping[Task, Tensor]
     """{task: (n, *shape)}."""
-    groups: NDArray[np.int64]
+    groups: NDArray[np.int64] | None
+    """(n,); None where nobody says, and rows that are embedded alike count as one state."""
     grouping: Literal["states", "episodes"] = "states"
     """What the groups are."""
 
@@ -195,9 +199,9 @@ Capability = TypeVar("Capability")
 
 _SUPPLIERS = {
     "parameters": "a checkpoint of diag train",
-    "encoder": "a checkpoint of diag train",
+    "encoder": "a checkpoint of diag train, an exported program, or weights with --adapter",
     "objective": "a checkpoint of a system with losses, such as one of diag train",
-    "tasks": "a checkpoint that names its tasks, such as one of diag train",
+    "tasks": "--pairs FILE, two environments, or a checkpoint that names its tasks, as those of diag train do",
     "task": "a checkpoint that names its task",
 }
 

@@ -3,35 +3,108 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from diag.sources.bounds import check_ordinary
+from diag.sources.opening import Opening
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError, Task
 
 ARRAY_SUFFIXES = (".npy", ".npz")
 
+OPENERS: Mapping[str, str] = {
+    ".parquet": "tables:open_table",
+    ".pq": "tables:open_table",
+    ".safetensors": "tensors:open_tensors",
+    ".pt": "tensors:open_saved",
+    ".pth": "tensors:open_saved",
+    ".onnx": "exported:open_onnx",
+    ".pt2": "exported:open_exported",
+}
+"""The function of this package that opens files of a suffix; what it imports is loaded when it is called."""
+
 
 def open_subject(
     path: str | os.PathLike[str], supplied: Supplied = NOTHING, task: Task | None = None
 ) -> Subject:
-    """The subject in a file: ``.npy``/``.npz`` are embeddings, anything else must be a checkpoint.
+    """The subject in a file: a checkpoint of ours whatever its name, otherwise by its suffix.
 
     ``supplied`` is what a file of weights alone does not say; ``task`` is the task (``source`` or
-    ``target``) that the file's model sees, for files that do not say it themselves.
+    ``target``) that the file's model sees, for files that do not say it themselves. docs/sources.md lists
+    what each suffix gives, and how a package adds one.
 
     Raises SubjectError, or CheckpointError, for files that are neither.
     """
     name = os.fspath(path)
     if Path(name).is_dir():
         raise SubjectError(name, "a folder", "a checkpoint or array file")
-    if name.endswith(ARRAY_SUFFIXES):
+    check_ordinary(name, "a checkpoint or array file")
+    opening = Opening(name, task, supplied)
+    suffix = Path(name).suffix.lower()
+    if suffix in ARRAY_SUFFIXES:
         from diag.sources.arrays import open_arrays
 
-        return open_arrays(name)
+        return opening.completed(open_arrays(name))
+    from diag.sources.tensors import NATIVE, header_of
+
+    header = header_of(name)
+    if header is not None and NATIVE in header:
+        return _native(opening)
+    if suffix == ".zip":
+        from diag.sources.sb3 import open_sb3
+
+        return open_sb3(name, supplied, task)
+    if suffix in OPENERS and not (suffix == ".safetensors" and header is None):
+        from diag.sources.plugins import check_own
+
+        check_own(suffix, name)
+        module, _, function = OPENERS[suffix].partition(":")
+        opener: Callable[[Opening], Subject] = getattr(import_module(f"diag.sources.{module}"), function)
+        return opener(opening)
+    if suffix in OPENERS:
+        return _native(opening)  # which says what is wrong
+    return _unknown(opening, header is not None)
+
+
+def _native(opening: Opening) -> Subject:
+    """A checkpoint of ours, which sees the pairs that were handed over where there are any."""
     from diag.sources.native import open_native
 
-    return open_native(name)
+    subject = open_native(opening.path)
+    if opening.tasks is None or subject.tasks is None:
+        return subject
+    from diag.sources.pairs import SeenBy
+
+    # How many of its world's states make a success says nothing of other observations.
+    return replace(subject, tasks=SeenBy(opening.tasks, subject.tasks, opening.path), success_states=None)
+
+
+def _unknown(opening: Opening, tensors: bool) -> Subject:
+    """A file of another suffix, or of none: by an installed source, or by what is in it."""
+    from diag.sources.plugins import open_plugin, suffixes
+
+    subject = open_plugin(opening)
+    if subject is not None:
+        return subject
+    if tensors:
+        from diag.sources.tensors import open_tensors
+
+        return open_tensors(opening)
+    from diag.sources.native import open_native
+    from trainers.checkpoint import CheckpointError
+
+    try:
+        return open_native(opening.path)
+    except CheckpointError as error:
+        if not Path(opening.path).is_file():
+            raise
+        known = ", ".join((*ARRAY_SUFFIXES, *OPENERS, ".zip", *suffixes()))
+        expected = f"{error.expected}, or a file of a known suffix ({known}; docs/sources.md adds others)"
+        raise CheckpointError(error.path, error.found, expected) from None
 
 
 def opened(what: Any, name: str, supplied: Supplied = NOTHING, task: Task | None = None) -> Subject:

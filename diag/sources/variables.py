@@ -8,7 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from diag.sources.arrays import MAGIC, read_members
+from diag.sources.arrays import read_members
+from diag.sources.members import MAGIC
 from diag.subject import SubjectError
 
 EXPECTED = "a .npz of named arrays, a row a state: (n,) numbers, booleans or strings, or (n, k) numbers"

@@ -1,0 +1,143 @@
+"""Exported programs -> encoders: ONNX by onnxruntime; ``torch.export``'s ``.pt2`` for those who trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diag.sources.bounds import line, listed, shown
+from diag.sources.modules import ModuleEncoder, chosen_name, in_parts
+from diag.sources.opening import Opening
+from diag.subject import Parameters, Subject, SubjectError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LEAST_RUNTIME = (1, 24)
+"""The first onnxruntime that refuses external data outside of the model's folder."""
+
+INSTALL = "pip install 'transfer-diag[onnx]'"
+
+TYPES: Mapping[str, np.dtype[Any]] = {
+    **{f"tensor({name})": np.dtype(name) for name in ("float16", "int8", "int16", "int32", "int64", "bool")},
+    **{f"tensor({name})": np.dtype(name) for name in ("uint8", "uint16", "uint32", "uint64")},
+    **{"tensor(float)": np.dtype(np.float32), "tensor(double)": np.dtype(np.float64)},
+}
+"""ONNX's words for the types that numpy has."""
+
+TRUST = (
+    "--trust-pickle for a file that you trust: torch.export's loader unpickles, which can run any code; "
+    "ONNX needs no trust"
+)
+
+
+def open_onnx(opening: Opening) -> Subject:
+    """The subject of an ONNX file, whose output for observations is the embedding; raises SubjectError."""
+    path = opening.path
+    try:
+        import onnxruntime as ort
+    except ImportError:
+        raise SubjectError(path, "no onnxruntime to run an ONNX file with", INSTALL) from None
+    if tuple(int(part) for part in ort.__version__.split(".")[:2]) < LEAST_RUNTIME:
+        least = ".".join(map(str, LEAST_RUNTIME))
+        raise SubjectError(path, f"onnxruntime {ort.__version__}", f"{least} or newer ({INSTALL})")
+    sha256 = opening.sha256  # first: it says in words why a file cannot be read
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = 4  # what is wrong comes as an exception
+    try:
+        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions have no base of their own
+        found = f"no ONNX program that can be run ({_line(error)})"
+        raise SubjectError(path, found, "an .onnx file") from None
+    encoder = OnnxEncoder(session, path, opening.supplied.output)
+    subject = Subject(path, sha256, encoder=encoder, label=f"ONNX program, output {shown(encoder.output)}")
+    return opening.completed(subject)
+
+
+class OnnxEncoder:
+    """Runs an ONNX program on observations, in parts of as many rows as it was exported for."""
+
+    def __init__(self, session: Any, path: str, output: str | None) -> None:
+        self._session, self._path = session, path
+        inputs = session.get_inputs()
+        if len(inputs) != 1:
+            found = f"inputs {listed(i.name for i in inputs) or '(none)'}"
+            raise SubjectError(path, found, "one, for observations (n, ...)")
+        self._input = inputs[0]
+        if self._input.type not in TYPES or not self._input.shape:
+            found = f"an input of {self._input.type} {self._input.shape}"
+            raise SubjectError(path, found, "one of numbers (n, ...)")
+        self.output = chosen_name([o.name for o in session.get_outputs()], output, path)
+
+    def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        """(n, ...) of observations (n, ...) of the input's shape; fractions and images become its type.
+
+        Raises SubjectError where they do not fit the input, or the program fails.
+        """
+        import torch
+
+        rows, *shape = self._input.shape
+        self._check(tuple(observations.shape[1:]), shape, observations.numpy().dtype)
+        fixed = rows if isinstance(rows, int) and rows > 0 else None
+        found = [self._run(part.numpy(), fixed) for part in in_parts(observations, fixed)]
+        return torch.from_numpy(np.concatenate(found))
+
+    def _check(self, seen: tuple[int, ...], shape: list[Any], dtype: np.dtype[Any]) -> None:
+        wanted = TYPES[self._input.type]
+        name = shown(self._input.name)
+        fits = len(seen) == len(shape) and all(
+            not isinstance(size, int) or size <= 0 or size == given
+            for size, given in zip(shape, seen, strict=True)
+        )
+        if not fits:
+            words = ", ".join(str(size) if isinstance(size, int) else "any" for size in shape)
+            expected = f"({words}), the shape of its input {name}"
+            raise SubjectError(self._path, f"observations of shape {seen}", expected)
+        if not np.can_cast(dtype, wanted, "same_kind"):
+            expected = f"{wanted}, the type of its input {name}"
+            raise SubjectError(self._path, f"observations of {dtype}", expected)
+
+    def _run(self, part: NDArray[Any], fixed: int | None) -> NDArray[Any]:
+        count = len(part)
+        if fixed is not None and count < fixed:  # the last rows again, and what comes of them left out
+            part = np.concatenate([part, np.repeat(part[-1:], fixed - count, 0)])
+        fed = {self._input.name: np.ascontiguousarray(part, TYPES[self._input.type])}
+        try:
+            (values,) = self._session.run([self.output], fed)
+        except Exception as error:
+            found = f"a program that fails ({_line(error)})"
+            raise SubjectError(self._path, found, "one that runs") from None
+        expected = f"numbers ({len(part)}, ...), a row for each of its input"
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
+            raise SubjectError(self._path, f"an output {shown(self.output)} of no numbers", expected)
+        if values.ndim < 1 or len(values) != len(part):
+            raise SubjectError(self._path, f"an output {shown(self.output)} {values.shape}", expected)
+        return values[:count]
+
+
+def open_exported(opening: Opening) -> Subject:
+    """The subject of a trusted ``.pt2`` file of ``torch.export``; raises SubjectError for any other."""
+    path = opening.path
+    if not opening.supplied.trust_pickle:
+        raise SubjectError(path, "a program of torch.export", TRUST)
+    sha256 = opening.sha256
+    import torch
+
+    try:
+        function = torch.export.load(path).module()
+    except Exception as error:
+        found = f"no program of torch.export that can be loaded ({line(error)})"
+        raise SubjectError(path, found, "a .pt2 file") from None
+    encoder = ModuleEncoder(function, path, opening.supplied.output)
+    return opening.completed(Subject(path, sha256, encoder=encoder, label="program of torch.export"))
+
+
+def _line(error: Exception) -> str:
+    """What onnxruntime says, without the codes before it and the C++ after it."""
+    words = line(error)
+    return words.rpartition(" : ")[2] or words

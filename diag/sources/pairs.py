@@ -1,0 +1,154 @@
+"""Paired observations that were handed over, from a file or from two environments -> a TaskPair."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diag.sources.arrays import EPISODES, read_members
+from diag.sources.bounds import shown
+from diag.sources.supplied import Supplied
+from diag.subject import Pairs, Sampled, SubjectError, Task, TaskPair
+
+EXPECTED = (
+    "a .npz or .safetensors of arrays 'source' and 'target' (n, ...): observations of the same n states"
+)
+
+TASKS: tuple[Task, Task] = ("source", "target")
+
+
+def tasks_of(supplied: Supplied) -> TaskPair | None:
+    """The paired observations that were handed over, None where there are none; raises SubjectError.
+
+    The same object for the same file or environments, so that several subjects share it.
+    """
+    environments = (supplied.source_env, supplied.target_env)
+    if supplied.pairs is not None:
+        path = os.fspath(supplied.pairs)
+        if any(environments):
+            raise SubjectError(path, "pairs, and environments", "one of them")
+        try:
+            seen = Path(path).stat()
+        except (OSError, ValueError):
+            return FilePairs(path)  # which says what is wrong
+        return _of_file(path, (seen.st_ino, seen.st_size, seen.st_mtime_ns))
+    source, target = environments
+    if source is None and target is None:
+        return None
+    if source is None or target is None:
+        missing = "source" if source is None else "target"
+        given = source or target or ""
+        raise SubjectError(given, f"no --{missing}-env", "environments of both tasks")
+    return _of_environments(source, target)
+
+
+@lru_cache(maxsize=1)
+def _of_file(path: str, version: tuple[int, ...]) -> TaskPair:
+    return FilePairs(path)
+
+
+@lru_cache(maxsize=1)
+def _of_environments(source: str, target: str) -> TaskPair:
+    from diag.sources.environments import EnvironmentTasks
+
+    return EnvironmentTasks(source, target)
+
+
+class FilePairs:
+    """A file of paired observations: ``source`` and ``target`` (n, ...), perhaps ``episodes`` (n,).
+
+    Every other array (n,) is a variable that is known of each row. Without episodes, each distinct pair of
+    embeddings counts as a state of its own.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Raises SubjectError for anything else."""
+        arrays = _arrays(path)
+        for task in TASKS:
+            _check_observations(path, task, arrays.get(task))
+        self._observations = {task: arrays.pop(task) for task in TASKS}
+        self._path, self._rows = path, len(self._observations["source"])
+        if len(self._observations["target"]) != self._rows:
+            found = f"{self._rows} rows of source and {len(self._observations['target'])} of target"
+            raise SubjectError(path, found, "as many, row by row of one state")
+        for name, values in arrays.items():
+            if values.shape != (self._rows,) or values.dtype.kind not in "fiubU":
+                found = f"{shown(name)!r} of {shown(values.dtype)} {values.shape}"
+                raise SubjectError(path, found, f"numbers, booleans or words ({self._rows},), one a row")
+        self._groups = _numbered(arrays.pop(EPISODES, None), path)
+        self._variables = arrays
+        digest = hashlib.sha256()
+        for values in (*self._observations.values(), *([] if self._groups is None else [self._groups])):
+            digest.update(f"{values.dtype} {values.shape}".encode())
+            digest.update(np.ascontiguousarray(values).data)
+        self.name = f"{Path(path).name} ({self._rows} pairs, {digest.hexdigest()[:8]})"
+
+    def paired_observations(self, n: int | None, seed: int) -> Pairs:
+        """All rows, or n of them at random, in the file's order."""
+        import torch
+
+        rows: slice | NDArray[np.int64] = slice(None)
+        if n is not None and n < self._rows:
+            rows = np.sort(np.random.default_rng(seed).permutation(self._rows)[:n])
+        observations = {task: torch.from_numpy(o[rows]) for task, o in self._observations.items()}
+        if self._groups is None:
+            return Pairs(observations, None)
+        return Pairs(observations, self._groups[rows], "episodes")
+
+    def batch(self, task: Task, n: int, seed: int) -> Sampled:
+        raise SubjectError(self._path, "observations alone", "transitions, to take losses on")
+
+    def variables(self) -> Mapping[str, NDArray[Any]]:
+        return self._variables
+
+
+class SeenBy:
+    """Pairs that were handed over, for a subject with tasks of its own, and transitions from those."""
+
+    def __init__(self, pairs: TaskPair, own: TaskPair, path: str) -> None:
+        """Raises SubjectError, about ``path``, where the observations are not of the own tasks' shape."""
+        self.name, self._pairs, self._own = pairs.name, pairs, own
+        given, known = (t.paired_observations(1, 0).observations for t in (pairs, own))
+        for task, seen in given.items():
+            if task in known and seen.shape[1:] != known[task].shape[1:]:
+                found = f"observations of the {task} task of shape {tuple(seen.shape[1:])}"
+                raise SubjectError(path, found, f"{tuple(known[task].shape[1:])}")
+
+    def paired_observations(self, n: int | None, seed: int) -> Pairs:
+        return self._pairs.paired_observations(n, seed)
+
+    def batch(self, task: Task, n: int, seed: int) -> Sampled:
+        return self._own.batch(task, n, seed)
+
+    def variables(self) -> Mapping[str, NDArray[Any]]:
+        return self._pairs.variables()
+
+
+def _arrays(path: str) -> dict[str, NDArray[Any]]:
+    from diag.sources.tensors import header_of, read_tensors
+
+    if header_of(path) is not None:
+        return read_tensors(path, EXPECTED)
+    return dict(read_members(path, EXPECTED, EXPECTED, ".npz or .safetensors file")[0])
+
+
+def _check_observations(path: str, task: Task, values: NDArray[Any] | None) -> None:
+    if values is None:
+        raise SubjectError(path, f"no array {task!r}", EXPECTED)
+    if values.dtype.kind not in "fiub" or values.ndim < 2 or 0 in values.shape:
+        raise SubjectError(path, f"{task!r} of {shown(values.dtype)} {values.shape}", EXPECTED)
+
+
+def _numbered(episodes: NDArray[Any] | None, path: str) -> NDArray[np.int64] | None:
+    if episodes is None:
+        return None
+    if episodes.dtype.kind not in "iubU":
+        raise SubjectError(path, f"{EPISODES} of {episodes.dtype}", "whole numbers or words, one a row")
+    return np.unique(episodes, return_inverse=True)[1].reshape(-1).astype(np.int64)

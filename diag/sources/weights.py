@@ -1,0 +1,97 @@
+"""The bytes of ``torch.save`` -> the tensors that it was given, with nothing else ever called.
+
+torch's own loader, told ``weights_only``, runs no code, but what it makes may be larger than the file. So the
+file is looked through first: nothing in it may be packed or stand for several parts at once, and of all that
+its pickle would call, only what tensors and the mappings around them need is let through.
+"""
+
+from __future__ import annotations
+
+import io
+import pickletools
+import re
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+from diag.sources.bounds import MOST_MEMBERS, line, shown
+from diag.subject import SubjectError
+
+MOST_INDEX_BYTES = 2**24
+"""So large may the pickle be that names the tensors: some 200 bytes a tensor are usual."""
+
+CALLED = re.compile(
+    r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)"
+    r"|torch ([A-Z][A-Za-z0-9]*Storage|Size)"
+)
+"""All that a state dict's file calls for: its own mapping, its tensors and the types of their numbers."""
+
+EXPECTED = (
+    "tensors saved by torch.save, or --trust-pickle for a file that you trust: unpickling can run any code"
+)
+
+
+def load_saved(content: bytes, path: str, trusted: bool = False, expected: str = EXPECTED) -> Any:
+    """What was given to ``torch.save``: tensors, and mappings, lists, numbers and words around them.
+
+    A ``trusted`` file is unpickled whole: whatever it calls for, runs. Raises SubjectError, about ``path``.
+    """
+    import torch
+
+    if not trusted:
+        _look_through(content, path, expected)
+    try:
+        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=not trusted)
+    except Exception as error:  # torch, zipfile and pickle each raise their own for damaged files
+        raise SubjectError(path, f"no whole file of torch.save ({line(error)})", expected) from None
+    if not trusted:
+        _check_tensors(loaded, path)
+    return loaded
+
+
+def _look_through(content: bytes, path: str, expected: str) -> None:
+    """Refuse what would take more memory than the file has bytes, or call for more than tensors."""
+    if not content.startswith(b"PK"):
+        kind = "a pickle, which is never loaded" if content.startswith(b"\x80") else "no file of torch.save"
+        raise SubjectError(path, kind, expected)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+            if any(m.compress_type != zipfile.ZIP_STORED or m.flag_bits & 1 for m in members):
+                raise SubjectError(path, "packed parts, which torch.save never writes", expected)
+            if len(members) > MOST_MEMBERS or sum(m.file_size for m in members) > len(content):
+                raise SubjectError(path, "more parts than the file has room for", expected)
+            index = [m for m in members if m.filename.endswith("/data.pkl")]
+            if len(index) != 1 or index[0].file_size > MOST_INDEX_BYTES:
+                raise SubjectError(path, "an archive without one index of tensors, of usual size", expected)
+            pickled = archive.read(index[0])
+        for operation, argument, _ in pickletools.genops(pickled):
+            if operation.name == "GLOBAL" and not CALLED.fullmatch(str(argument)):
+                found = f"a pickle that calls {shown(str(argument).replace(' ', '.'))}, which is never loaded"
+                raise SubjectError(path, found, expected)
+    except SubjectError:
+        raise
+    except Exception as error:
+        raise SubjectError(path, f"no whole file of torch.save ({line(error)})", expected) from None
+
+
+def _check_tensors(loaded: Any, path: str) -> None:
+    """Refuse tensors that are more than the bytes that stand for them, wherever they are."""
+    import torch
+
+    # Each part once: a pickle can hold one list a thousand times, in lists that it holds a thousand times.
+    seen, waiting = set[int](), [("a tensor", loaded)]
+    while waiting:
+        name, part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, Mapping):
+            waiting += [(str(key), value) for key, value in part.items()]
+        elif isinstance(part, list | tuple | set):
+            waiting += [(name, value) for value in part]
+        elif isinstance(part, torch.Tensor):
+            plain = part.layout == torch.strided and part.device.type == "cpu" and not part.is_quantized
+            if not plain or part.numel() * part.element_size() > part.untyped_storage().nbytes():
+                found = f"{shown(name)} of shape {tuple(part.shape)}, which is more than its data"
+                raise SubjectError(path, found, "tensors saved whole")
