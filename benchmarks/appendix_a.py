@@ -31,8 +31,10 @@ import diag
 import probes
 from diag._progress import progress_bar
 from diag.landscapes.verdict import WALL
+from diag.mending import folded
 from diag.outputs.json import render
-from diag.repairs.system import case_of, mended
+from diag.repairs.system import case_of
+from diag.subject import SAMPLES
 from trainers import checkpoint as files
 from trainers.plan import named_plan
 from trainers.processes import execute
@@ -70,7 +72,7 @@ def mend(failed: Path, base: Path, out: Path) -> None:
     case = case_of(diag.open_subject(base), diag.open_subject(failed))
     found = probes.fit("orthogonal", case.embedding(case.transfer), case.embedding(case.base, "source"))
     header = replace(files.read(failed).header, metrics={})
-    files.save(out, header, mended(case.transfer, case.last, found))
+    files.save(out, header, folded(case.transfer, case.last, found))
 
 
 def work(task: dict[str, Any]) -> None:
@@ -259,7 +261,7 @@ def total_loss(path: str) -> float:
     assert subject.tasks is not None
     assert subject.objective is not None
     assert subject.parameters is not None
-    batch = subject.tasks.batch("target", 1240, 0).batch
+    batch = subject.tasks.batch("target", SAMPLES, 0).batch
     found = subject.objective.losses(subject.parameters, batch)
     return sum(weight * float(found[term].mean()) for term, weight in subject.objective.terms.items())
 

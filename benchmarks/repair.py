@@ -26,11 +26,12 @@ from torch import Tensor
 
 import diag
 import probes
+from diag import mending
 from diag.repairs.anchored import Anchored
 from diag.repairs.asked import known_rows, r2_as_it_is
 from diag.repairs.fits import Fit, few_pairs, fits
 from diag.repairs.search import How, search
-from diag.repairs.system import Case, case_of, mended, relayered
+from diag.repairs.system import Case, case_of, relayered
 from diag.repairs.training import continued
 from trainers.crar import Trainer
 from trainers.envs import collect
@@ -88,7 +89,7 @@ def folded(one: Failed, choose: Callable[[tuple[Fit, ...]], Fit], pairs: int | N
     rows = known_rows(len(one.y), pairs, seed)
     hidden, x = hidden_and_embedding(one)
     chosen = choose(fits(x[rows], hidden[rows], one.y[rows], seed=seed))
-    fold = mended if chosen.method == "map" else relayered
+    fold = mending.folded if chosen.method == "map" else relayered
     return fold(one.case.transfer, one.case.last, chosen.map)
 
 

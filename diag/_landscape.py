@@ -47,7 +47,7 @@ from diag.landscapes.symmetry import SymmetryError, apply
 from diag.landscapes.system import System, distance, gaps, natural, reference_of, spaced, system_of, trail_of
 from diag.landscapes.verdict import NOTHING, verdict_of
 from diag.result import FileRef
-from diag.subject import LatentObjective, Layered, Parameters, Steps, Subject
+from diag.subject import SAMPLES, LatentObjective, Layered, Parameters, Steps, Subject
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,9 +58,6 @@ POINTS = 51
 
 BEYOND = 0.2
 """How far the straight line is drawn beyond both ends."""
-
-SAMPLES = 1240
-"""Transitions per task: ten rounds through the maze's 124 state–action pairs."""
 
 MIN_SAMPLES = 124
 """One round: below it a bootstrap over states would rest on a handful of them."""

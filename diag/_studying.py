@@ -142,9 +142,8 @@ def listed(
     for name, study in studies.items():
         write_line(f"{name}\n  {study.about}")
         for v in study.variants:
-            plans = ", ".join(p.name for p in v.plans)
             label = "" if v.name == "main" else f"{v.name}: "
-            write_line(f"  {label}{len(v.bases)} bases × {len(v.transfers)} transfers × {plans}")
+            write_line(f"  {label}{_size(v)}")
 
 
 def _report(folder: Path, html: Path | None, json: bool, quiet: bool, verbose: bool) -> None:
@@ -153,11 +152,15 @@ def _report(folder: Path, html: Path | None, json: bool, quiet: bool, verbose: b
     answer(report_of(folder), "study", json, html, quiet, verbose)
 
 
+def _size(variant: Any) -> str:
+    plans = ", ".join(p.name for p in variant.plans)
+    return f"{len(variant.bases)} bases × {len(variant.transfers)} transfers × {plans}"
+
+
 def _words(study: Any, seeds: int, updates: int, behind: int) -> str:
     lines = [f"{study.name}: {study.about}"]
     for v in study.variants:
-        plans = ", ".join(p.name for p in v.plans)
-        lines.append(f"  {v.name}: {len(v.bases)} bases × {len(v.transfers)} transfers × {plans}")
+        lines.append(f"  {v.name}: {_size(v)}")
         lines.append(
             f"    {v.settings.train.updates:,} + {v.settings.transfer.updates:,} updates, "
             f"{v.settings.transfer.algorithm}"

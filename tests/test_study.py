@@ -80,7 +80,8 @@ def test_the_mended_copy_is_the_fit_folded_in_and_the_way_there_is_straight(fini
     import diag
     import probes
     from diag.mending import folded
-    from diag.studies.measure import SAMPLES, embedding, measured
+    from diag.studies.measure import embedding, measured
+    from diag.subject import SAMPLES
     from trainers.plan import named_plan
 
     base = diag.open_subject(finished / "main/base/seed0.safetensors")
@@ -91,7 +92,7 @@ def test_the_mended_copy_is_the_fit_folded_in_and_the_way_there_is_straight(fini
     assert subject.parameters is not None
     assert subject.objective is not None
     assert subject.tasks is not None
-    mended = folded(subject.parameters, "encoder/4.weight", "encoder/4.bias", found)
+    mended = folded(subject.parameters, "encoder/4", found)
     batch = subject.tasks.batch("target", SAMPLES, 0).batch
 
     def total(parameters: Mapping[str, torch.Tensor]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from trainers.pool import StopOnSignal, Stopped, Todo, run_all
-from trainers.run import Member, Run, train_members
+from trainers.run import Member, Run, of_equal_step, train_members
 
 
 def execute(run: Run, members: Sequence[Member], jobs: int, progress: Callable[[int], None]) -> bool:
@@ -22,10 +22,7 @@ def execute(run: Run, members: Sequence[Member], jobs: int, progress: Callable[[
 
 def _groups(members: Sequence[Member], jobs: int) -> list[list[Member]]:
     """Stacks of equal step, the largest split until there is one for each process."""
-    by_step: dict[int, list[Member]] = {}
-    for member in members:
-        by_step.setdefault(member.step, []).append(member)
-    groups = list(by_step.values())
+    groups = of_equal_step(members)
     while len(groups) < jobs and any(len(g) > 1 for g in groups):
         groups.sort(key=len)
         largest = groups.pop()

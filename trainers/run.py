@@ -270,6 +270,14 @@ def _signature(run: Run, seed: int, base: files.Checkpoint | None) -> dict[str, 
     return {"settings": tree, "seed": seed, "base": base and base.identity, "plan": plan}
 
 
+def of_equal_step(members: Sequence[Member]) -> list[list[Member]]:
+    """Members that can go on side by side: those with as many updates behind them."""
+    by_step: dict[int, list[Member]] = {}
+    for member in members:
+        by_step.setdefault(member.step, []).append(member)
+    return list(by_step.values())
+
+
 def train_members(
     run: Run,
     members: Sequence[Member],

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import permutations, product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +18,8 @@ import probes
 from diag.forecasts.features import BASE_FEATURES, LOWEST_R2, Floats
 from diag.sources import open_subject
 from diag.sources.crar import CrarSystem
-from diag.studies.measure import SAMPLES, total
-from diag.subject import Subject
+from diag.studies.measure import loss_at
+from diag.subject import SAMPLES, Subject
 
 MOST_DIMENSIONS = 4
 """Up to which every signed permutation is tried: 384 of them."""
@@ -57,13 +56,14 @@ def base_features(source: str | Path | Subject | None) -> Floats:
         steps = {step.transform: step.r2.value for step in probes.ladder(x, y).steps}
     except probes.ProbeError:
         return missing
-    own = _loss(base, home, "source")
-    mirrors = {copy: _loss(base, _moved(home, copy), "source") for copy in _copies(home.shape[1])}
+    batches = {task: base.tasks.batch(task, SAMPLES, 0).batch for task in ("source", "target")}
+    own = loss_at(base, home, batches["source"])
+    mirrors = {copy: loss_at(base, _moved(home, copy), batches["source"]) for copy in _copies(home.shape[1])}
     found = probes.fit("permutation", x, y)
     nearest = (found.order or (), found.signs or ())
     at_start = mirrors.get(nearest, own)
     r2 = [_at_least(steps[rung]) for rung in ("identity", "signs")]
-    losses = (_loss(base, start, "target"), min(mirrors.values()), at_start)
+    losses = (loss_at(base, start, batches["target"]), min(mirrors.values()), at_start)
     return np.array([*r2, *(float(np.log(max(loss, LEAST) / max(own, LEAST))) for loss in losses)])
 
 
@@ -86,12 +86,3 @@ def _moved(home: torch.Tensor, copy: tuple[tuple[int, ...], tuple[int, ...]]) ->
     moved = torch.empty_like(home)
     moved[:, list(order)] = home * torch.tensor(signs, dtype=home.dtype)
     return moved
-
-
-def _loss(base: Subject, embeddings: torch.Tensor, task: str) -> float:
-    assert base.tasks is not None
-    assert base.parameters is not None
-    system: Any = base.objective
-    batch = base.tasks.batch(task, SAMPLES, 0).batch
-    losses = system.losses_at(base.parameters, embeddings, batch)
-    return float(total({term: values.mean() for term, values in losses.items()}, system.terms))

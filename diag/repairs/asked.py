@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 
 from diag.repairs.fits import Method
 from diag.repairs.result import Mode
+from trainers.settings import MOST_UPDATES
 
 if TYPE_CHECKING:
     from diag.repairs.search import How
 
 Progress: TypeAlias = Callable[[int, int], None]
-
-MOST_UPDATES = 10**9
-"""More is a slip of the keyboard."""
 
 
 class RepairError(ValueError):

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diag._compare import compare
+from diag.mending import folded
 from diag.repairs.asked import Asked, Progress, RepairError, known_rows, r2_as_it_is, updates_of
 from diag.repairs.fits import Few, Fit, few_pairs, fits
 from diag.repairs.result import Repair, Stage, StageName, Training
 from diag.repairs.search import Search, search
-from diag.repairs.system import Case, case_of, losses_of, mended, relayered
+from diag.repairs.system import Case, case_of, losses_of, relayered
 from diag.repairs.training import Known, clear, train_as_before, train_paired, written_header
 from diag.repairs.verdict import left_alone, verdict_of, writes
 from diag.result import FileRef, Verdict
@@ -131,7 +132,7 @@ class _Work:
             raise SubjectError(self.case.path, f"{len(y)} pairs", "more of them, for a map")
         self.chosen = self.fits[0]
         self.few = few_pairs(self.chosen, x, hidden, y, method=method, seed=seed)
-        fold = mended if self.chosen.method == "map" else relayered
+        fold = folded if self.chosen.method == "map" else relayered
         self.parameters = fold(self.case.transfer, self.case.last, self.chosen.map)
         self.stage("folded", self.parameters, 0)
 

@@ -32,10 +32,10 @@ def mended(encoder: nn.Module, found: Map, dimensions: int) -> nn.Module:
     if isinstance(layer, nn.Linear) and layer.bias is not None:
         if layer.out_features != dimensions:
             raise ValueError(f"the last layer gives {layer.out_features} numbers, expected {dimensions}")
-        new = folded({"weight": layer.weight.detach(), "bias": layer.bias.detach()}, "weight", "bias", found)
+        new = folded({"it.weight": layer.weight.detach(), "it.bias": layer.bias.detach()}, "it", found)
         with torch.no_grad():
-            layer.weight.copy_(new["weight"])
-            layer.bias.copy_(new["bias"])
+            layer.weight.copy_(new["it.weight"])
+            layer.bias.copy_(new["it.bias"])
         return moved
     some = next(moved.parameters(), torch.zeros(0))
     offset = found(np.zeros((1, dimensions)))

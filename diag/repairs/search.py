@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import probes
+from diag.mending import folded
 from diag.repairs.anchored import Anchored
-from diag.repairs.system import Case, loss_of_states, mended
+from diag.repairs.system import Case, loss_of_states
 from diag.result import measure_tree
 from diag.subject import SubjectError
 from probes import Map, Measure
@@ -120,7 +121,7 @@ def search(
     """
     tried, maps = _maps(case, how, seed)
     each = max(1, int(updates * FIRST) // len(maps))
-    starts = [mended(case.transfer, case.last, m) for m in maps]
+    starts = [folded(case.transfer, case.last, m) for m in maps]
     losses = [float(loss_of_states(case.agent, one, "target").mean()) for one in starts]
     trained = _trained(case, starts, each, seed, progress)
     spent = each * len(maps)

@@ -12,17 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diag._threads import one_thread
-from diag.mending import folded
+from diag.mending import last_layer
 from diag.sources.crar import CrarSystem, TaskBatch
 from diag.sources.native import FiniteTasks
-from diag.subject import Subject, SubjectError
+from diag.subject import SAMPLES, Subject, SubjectError
 from probes import Map
 from trainers.crar import CRAR, Batch
 
 Floats: TypeAlias = NDArray[np.float64]
-
-EVERY_TRANSITION = 1240
-"""Transitions that losses are taken on: each of the maze's 124, ten times with other partners."""
 
 
 @dataclass(frozen=True)
@@ -77,22 +74,15 @@ def case_of(base: Subject, transfer: Subject) -> Case:
     assert base.parameters is not None
     assert transfer.parameters is not None
     origin = systems[1].origin
-    layers = [n.removesuffix(".weight") for n in agent.shapes() if n.startswith("encoder/") and "weight" in n]
-    batch = FiniteTasks(agent.world).batch("target", EVERY_TRANSITION, 0).batch
     return Case(
         transfer.path,
         agent,
         base.parameters,
         dict(transfer.parameters),
         origin.seed,
-        layers[-1],
-        batch.samples,
+        last_layer(transfer.parameters),
+        _batch(agent, "target").samples,
     )
-
-
-def mended(parameters: Mapping[str, Tensor], last: str, found: Map) -> dict[str, Tensor]:
-    """The parameters with a map of the embedding folded into the encoder's last layer."""
-    return folded(parameters, f"{last}.weight", f"{last}.bias", found)
 
 
 def relayered(parameters: Mapping[str, Tensor], last: str, found: Map) -> dict[str, Tensor]:
@@ -123,7 +113,7 @@ def losses_of(agent: CRAR, parameters: Mapping[str, Tensor], task: str) -> dict[
 
 
 def _batch(agent: CRAR, task: str) -> TaskBatch:
-    batch: TaskBatch = FiniteTasks(agent.world).batch(task, EVERY_TRANSITION, 0).batch
+    batch: TaskBatch = FiniteTasks(agent.world).batch(task, SAMPLES, 0).batch
     return batch
 
 

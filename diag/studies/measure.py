@@ -11,13 +11,10 @@ import torch
 import probes
 from diag._compare import compare
 from diag._embedded import embedded, shared_tasks
-from diag.mending import folded
+from diag.mending import folded, last_layer
 from diag.sources.crar import CrarSystem
-from diag.subject import LatentObjective, Subject
+from diag.subject import SAMPLES, Subject
 from trainers.plan import TransferPlan
-
-SAMPLES = 1240
-"""Transitions that losses are taken on: ten rounds through the states and actions of the simple maze."""
 
 POINTS = 21
 """On the line to the mended copy."""
@@ -88,16 +85,11 @@ def _mended(base: Subject, subject: Subject) -> dict[str, Any]:
     the straight line between their embeddings.
     """
     system, batch = _system(subject), _batch(subject)
-    assert isinstance(system, LatentObjective)
     assert subject.parameters is not None
     x, y = embedding(subject), embedding(base)
-    last = _last_layer(subject.parameters)
-    mended = folded(subject.parameters, *last, probes.fit("orthogonal", x, y))
+    mended = folded(subject.parameters, last_layer(subject.parameters), probes.fit("orthogonal", x, y))
     here, there = (system.embeddings(p, batch) for p in (subject.parameters, mended))
-    heights = []
-    for t in torch.linspace(0, 1, POINTS):
-        losses = system.losses_at(subject.parameters, torch.lerp(here, there, t), batch)
-        heights.append(float(total({term: v.mean() for term, v in losses.items()}, system.terms)))
+    heights = [loss_at(subject, torch.lerp(here, there, t), batch) for t in torch.linspace(0, 1, POINTS)]
     return {"mended_loss": heights[-1], "mended_escape": max(heights) - heights[0]}
 
 
@@ -105,11 +97,6 @@ def embedding(subject: Subject) -> Any:
     """Every state (K, d) float64, as the task that the subject was trained on shows it."""
     pairs = shared_tasks((subject,)).paired_observations(None, 0)
     return embedded(subject, pairs).double().numpy()
-
-
-def _last_layer(parameters: Mapping[str, Any]) -> tuple[str, str]:
-    last = max(int(n.split("/")[1].split(".")[0]) for n in parameters if n.startswith("encoder/"))
-    return f"encoder/{last}.weight", f"encoder/{last}.bias"
 
 
 def _system(subject: Subject) -> CrarSystem:
@@ -121,6 +108,14 @@ def _batch(subject: Subject) -> Any:
     assert subject.tasks is not None
     assert subject.task is not None
     return subject.tasks.batch(subject.task, SAMPLES, 0).batch
+
+
+def loss_at(subject: Subject, embeddings: torch.Tensor, batch: Any) -> float:
+    """The total loss of a batch from given embeddings (K, d) of the observations that it indexes."""
+    system = _system(subject)
+    assert subject.parameters is not None
+    losses = system.losses_at(subject.parameters, embeddings, batch)
+    return float(total({term: values.mean() for term, values in losses.items()}, system.terms))
 
 
 def total(means: Mapping[str, Any], weights: Mapping[str, float]) -> Any:

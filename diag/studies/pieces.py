@@ -23,7 +23,7 @@ from diag.studies.study import Study, Variant
 from diag.studies.table import frame, write_part
 from trainers import checkpoint as files
 from trainers.pool import Stopped
-from trainers.run import BASE_PLAN, Run, prepare, train_members
+from trainers.run import BASE_PLAN, Run, of_equal_step, prepare, train_members
 
 STACK = 22
 """Seeds in a stack on a CPU: from 8 on, more gain a sixth at most (benchmarks/training.py)."""
@@ -169,10 +169,7 @@ def work(piece: Piece, tell: Callable[[int], None], stopped: Stopped) -> None:
         behind += done
         tell(behind)
 
-    by_step = defaultdict(list)
-    for member in members:
-        by_step[member.step].append(member)
-    for group in by_step.values():
+    for group in of_equal_step(members):
         train_members(run, group, progress, stopped, SAVE_SECONDS)
     if not stopped():
         _write_down(piece, run, stopped)
