@@ -160,7 +160,7 @@ def assigned(assignment: str) -> tuple[str, Any]:
         raise SettingsError(f"expected NAME=VALUE, found {assignment!r}")
     try:
         return name.strip(), tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # no TOML, or more digits than Python reads
         return name.strip(), [part.strip() for part in text.split(",")] if "," in text else text.strip()
 
 

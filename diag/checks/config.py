@@ -5,23 +5,25 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pydantic
 
 from diag.checks import CheckError
-from diag.checks.lines import key_lines
+from diag.checks.lines import MOST_PARTS, has_long_keys, key_lines
+from diag.checks.lines import Path as Keys
 from diag.checks.result import Threshold
-from diag.checks.settings import GateSettings, setting_names
+from diag.checks.settings import Checks, GateSettings, setting_names
 from trainers.settings import assigned, unknown_name
 
 NAME, PROJECT, TABLE = "diag.toml", "pyproject.toml", ("tool", "diag")
 
-TERMS = ["check", "loss_ratio", "terms"]
+TERMS = "check.loss_ratio.terms"
 """The one table whose keys are the user's."""
 
 MOST_BYTES = 2**18
@@ -29,6 +31,9 @@ MOST_BYTES = 2**18
 
 MOST_MISTAKES = 10
 """Named on the one line of an error; of more, the rest are counted."""
+
+LONGEST = 80
+"""Characters of the file that an error repeats at once."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,17 @@ class Config:
     lines: Mapping[str, int] = field(default_factory=dict)
     """The line of every setting's dotted name, and of every table's, that the file holds."""
     given: frozenset[str] = frozenset()
-    """Names of the checks that somebody set anything of: these are wanted, not merely offered."""
+    """Names of the checks that somebody set anything of: these are wanted, not merely offered.
+
+    A table just as ``--write-config`` writes it says nothing.
+    """
 
     def threshold(self, name: str) -> Threshold:
         """The limit of this dotted name; raises KeyError for a name that is no setting."""
-        value: Any = self.settings
-        for part in name.split("."):
-            value = value[part] if isinstance(value, Mapping) else getattr(value, part)
+        if (term := name.removeprefix(f"{TERMS}.")) != name:
+            value: Any = self.settings.check.loss_ratio.terms[term]
+        else:
+            value = attrgetter(name)(self.settings)
         if isinstance(value, Mapping | tuple):
             value = dict(value) if isinstance(value, Mapping) else list(value)
         line = self.lines.get(name)
@@ -56,11 +65,11 @@ class Config:
 def find(folder: Path) -> Path | None:
     """A folder's configuration: the nearest ``diag.toml`` or ``[tool.diag]`` up to its repository's root.
 
-    In one folder ``diag.toml`` comes first. A ``pyproject.toml`` that cannot be parsed counts as one, so that
-    reading it names the mistake.
+    In one folder ``diag.toml`` comes first. A ``pyproject.toml`` that cannot be parsed, but names the table,
+    counts as one, so that reading it names the mistake; so does a link that leads nowhere.
     """
     for place in (folder, *folder.parents):
-        if (own := place / NAME).is_file():
+        if (own := place / NAME).is_file() or own.is_symlink():
             return own
         if (project := place / PROJECT).is_file() and _has_table(project):
             return project
@@ -71,10 +80,12 @@ def find(folder: Path) -> Path | None:
 
 def _has_table(project: Path) -> bool:
     try:
-        tree = tomllib.loads(project.read_bytes()[: 2**22].decode(errors="replace"))
-    except (OSError, ValueError, RecursionError):
-        return b"[tool.diag" in project.read_bytes()[: 2**22] if project.is_file() else False
-    tool = tree.get(TABLE[0])
+        content = _content(project)
+        tool = _tree(content.decode()).get(TABLE[0])
+    except OSError:
+        return False
+    except (ValueError, RecursionError):
+        return b"[tool.diag" in content
     return isinstance(tool, dict) and TABLE[1] in tool
 
 
@@ -86,9 +97,9 @@ def read(path: str | os.PathLike[str]) -> Config:
     name = os.fspath(path)
     text = _text(name)
     try:
-        tree = tomllib.loads(text)
+        tree = _tree(text)
     except tomllib.TOMLDecodeError as error:
-        raise CheckError(f"{name}: found no valid TOML ({error})") from None
+        raise CheckError(_no_toml(name, text, str(error))) from None
     except (RecursionError, ValueError):
         raise CheckError(
             f"{name}: found TOML that is nested too deeply, or a number of too many digits"
@@ -102,9 +113,25 @@ def read(path: str | os.PathLike[str]) -> Config:
             )
         tree = inner
     depth = len(prefix)
-    lines = {".".join(p[depth:]): line for p, line in key_lines(text).items() if p[:depth] == prefix}
-    settings = _validated(tree, name, lines)
+    places = {keys[depth:]: line for keys, line in key_lines(text).items() if keys[:depth] == prefix}
+    settings = _validated(tree, name, places)
+    lines = {".".join(keys): line for keys, line in places.items()}
     return Config(settings, name, lines, _given(tree))
+
+
+def _tree(text: str) -> dict[str, Any]:
+    """The tree of a TOML file; raises TOMLDecodeError, or ValueError or RecursionError for too much."""
+    if has_long_keys(text):
+        raise ValueError(f"a key of more than {MOST_PARTS} parts")
+    return tomllib.loads(text)
+
+
+def _no_toml(name: str, text: str, words: str) -> str:
+    """The parser's words with the line in front, as with every other mistake."""
+    found = re.search(r" \(at line (\d+), (column \d+)\)$", words)
+    if found is None:  # at the end of the document
+        return f"{name}:{text.rstrip().count(chr(10)) + 1}: found no valid TOML ({_cut(words)})"
+    return f"{name}:{found[1]}: found no valid TOML ({_cut(words[: found.start()])}, {found[2]})"
 
 
 def with_overrides(config: Config, assignments: Sequence[str]) -> Config:
@@ -119,25 +146,31 @@ def with_settings(config: Config, values: Mapping[str, Any]) -> Config:
     tree = config.settings.model_dump(mode="json")
     given, lines = set(config.given), dict(config.lines)
     for name, value in values.items():
-        *path, leaf = name.split(".")
-        if name not in setting_names() and path != TERMS:
+        term = name.removeprefix(f"{TERMS}.")
+        if name not in setting_names() and term in ("", name):
             raise CheckError(unknown_name("setting", name, setting_names()))
+        *path, leaf = name.split(".") if term == name else (*TERMS.split("."), term)
         node = tree
         for part in path:
             node = node[part]
-        wants_list = isinstance(node.get(leaf), list) and not isinstance(value, list)
+        wants_list = isinstance(node.get(leaf), list) and not isinstance(value, list | tuple)
         node[leaf] = [value] if wants_list else value
-        lines.pop(name, None)
+        lines = {known: line for known, line in lines.items() if not f"{known}.".startswith(f"{name}.")}
         if path[:1] == ["check"]:
             given.add(path[1])
     return Config(_validated(tree, "settings", {}), config.file, lines, frozenset(given))
 
 
+def _content(path: Path) -> bytes:
+    """A file's first bytes, one more than a configuration may have."""
+    with path.open("rb") as file:
+        return file.read(MOST_BYTES + 1)
+
+
 def _text(name: str) -> str:
     expected = "a configuration for diag check"
     try:
-        with Path(name).open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+        content = _content(Path(name))
     except OSError as error:
         raise CheckError(
             f"{name}: found {(error.strerror or str(error)).lower()}, expected {expected}"
@@ -152,48 +185,76 @@ def _text(name: str) -> str:
 
 
 def _given(tree: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(tree.get("check", {}))
+    # As --write-config writes them: without what is unset.
+    written = GateSettings().check.model_dump(mode="json", exclude_none=True)
+    return frozenset(name for name, table in tree.get("check", {}).items() if table != written[name])
 
 
-def _validated(tree: Mapping[str, Any], name: str, lines: Mapping[str, int]) -> GateSettings:
+def _validated(tree: Mapping[str, Any], name: str, places: Mapping[Keys, int]) -> GateSettings:
     try:
         return GateSettings.model_validate(tree)
     except pydantic.ValidationError as error:
-        mistakes = _mistakes(error.errors(include_url=False, include_context=False), lines)
-        told = [f"{name}:{line}: {words}" if line else f"{name}: {words}" for line, words in mistakes]
-        more = [f"and {len(told) - MOST_MISTAKES} more"] if len(told) > MOST_MISTAKES else []
-        raise CheckError("; ".join(told[:MOST_MISTAKES] + more)) from None
+        every = error.errors(include_url=False, include_context=False)
+    # One a setting, in the order of the file.
+    mistakes = {tuple(part for part in e["loc"] if isinstance(part, str)): e for e in reversed(every)}
+    ordered = sorted((_line(keys, places), number, keys) for number, keys in enumerate(mistakes))
+    told = [
+        f"{name}:{line}: {words}" if line else f"{name}: {words}"
+        for line, _, keys in ordered[:MOST_MISTAKES]
+        for words in [_mistake(keys, mistakes[keys])]
+    ]
+    more = [f"and {len(ordered) - MOST_MISTAKES} more"] if len(ordered) > MOST_MISTAKES else []
+    raise CheckError("; ".join(told + more))
 
 
-def _mistakes(errors: Iterable[Any], lines: Mapping[str, int]) -> list[tuple[int, str]]:
-    """Line (0: unknown) and words of every mistake, one a setting."""
-    found: dict[str, tuple[int, str]] = {}
-    for error in errors:
-        path = [str(part) for part in error["loc"] if isinstance(part, str)]
-        name = ".".join(path)
-        if error["type"] == "extra_forbidden":
-            found[name] = (lines.get(name, 0), _unknown(path))
-            continue
-        value = repr(error.get("input"))
-        shown = value if len(value) <= 40 else f"{value[:37]}…"
-        found.setdefault(name, (lines.get(name, 0), f"{name!r} is {shown}, expected {_expected(error)}"))
-    return sorted(found.values())
+def _line(keys: Keys, places: Mapping[Keys, int]) -> int:
+    """The line of a key, or of the nearest table around it; 0 where none is known."""
+    around = (keys[:length] for length in range(len(keys), 0, -1))
+    return next((places[known] for known in around if known in places), 0)
 
 
-def _unknown(path: Sequence[str]) -> str:
+def _mistake(keys: Keys, error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return _unknown(keys)
+    return f"{_cut('.'.join(keys))!r} is {_shown(error['input'])}, expected {_expected(error)}"
+
+
+def _unknown(keys: Keys) -> str:
     """An unknown key beside those of its own table, named as they stand in the file."""
-    *table, leaf = path
+    *table, leaf = keys
     prefix = "".join(f"{part}." for part in table)
-    known = sorted(
-        {n.removeprefix(prefix).partition(".")[0] for n in setting_names() if n.startswith(prefix)}
-    )
-    words = unknown_name("setting", leaf, known)
-    return words.replace(repr(leaf), repr(f"{prefix}{leaf}"), 1)
+    known = {n.removeprefix(prefix).partition(".")[0] for n in setting_names() if n.startswith(prefix)}
+    if not table and leaf in Checks.model_fields:
+        return f"unknown setting {leaf!r}; did you mean 'check.{leaf}'?"
+    words = unknown_name("setting", _cut(leaf), sorted(known))
+    return words.replace(repr(_cut(leaf)), repr(f"{prefix}{_cut(leaf)}"), 1)
+
+
+EXPECTED = {
+    "model_type": "a table",
+    "mapping_type": "a table",
+    "dict_type": "a table",
+    "tuple_type": "a list",
+    "too_short": "at least one",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+}
+"""What was expected where pydantic says it in the words of Python, by its kind of error."""
 
 
 def _expected(error: Any) -> str:
-    words = str(error["msg"]).removeprefix("Input should be ").removeprefix("a valid ")
+    words = EXPECTED.get(error["type"], str(error["msg"]).removeprefix("Input should be "))
     if error["type"] == "literal_error":
         nearest = get_close_matches(str(error["input"]), re.findall("'(.+?)'", words), 1, cutoff=0.5)
         words += "".join(f"; did you mean {one!r}?" for one in nearest)
-    return words[:1].lower() + words[1:]
+    return words
+
+
+def _shown(value: Any) -> str:
+    """A value as the file has it, or nearly."""
+    return _cut(str(value).lower() if isinstance(value, bool) else repr(value), 40)
+
+
+def _cut(words: str, most: int = LONGEST) -> str:
+    return words if len(words) <= most else f"{words[: most - 1]}…"

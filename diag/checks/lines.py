@@ -2,50 +2,79 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 Path: TypeAlias = tuple[str, ...]
 
-LONGEST = 200
-"""Lines of one statement up to which its end is looked for; what follows a longer one has no place."""
+TOKEN = re.compile(
+    r'"""(?:[^"\\]|\\.|"(?!""))*+"{0,5}'
+    r"|'''(?:[^']|'(?!''))*+'{0,5}"
+    r'|"(?:[^"\\\n]|\\.)*+"?'
+    r"|'[^'\n]*'?"
+    r"|#[^\n]*"
+    r"|[\[\]{}\n]",
+    re.DOTALL,
+)
+"""What decides whether a line's end is a statement's: strings, comments and brackets.
+
+A string without an end is one too, up to the text's or the line's: so no text takes more than one pass.
+"""
+
+MOST_PARTS = 32
+"""Of a dotted key. The parser keeps every beginning of one: 100,000 parts would take it 40 GB."""
+
+LONG_KEY = re.compile(rf'(?<![\w-])(?:(?:[\w-]++|")[ \t]*+\.[ \t]*+){{{MOST_PARTS}}}')
+
+
+def has_long_keys(text: str) -> bool:
+    """Whether a dotted key in ``text``, which need not be valid TOML, has more than :data:`MOST_PARTS`."""
+    return LONG_KEY.search(TOKEN.sub(_blank, text)) is not None
+
+
+def _blank(token: re.Match[str]) -> str:
+    """Each string as one quote, so that dots in it are none: it may be a part of a key."""
+    part = token[0]
+    return '"' if part[0] in "\"'" else "" if part[0] == "#" else part
 
 
 def key_lines(text: str) -> dict[Path, int]:
     """The line, from 1, of every table and key in ``text``, which must be valid TOML.
 
-    A statement of TOML is TOML by itself, so each is found by parsing one line more until it is whole. Keys
-    inside an inline table stand on its line.
+    A statement of TOML is TOML by itself, so each is parsed alone. Keys inside an inline table, or in an
+    array of them, stand where their statement begins.
 
     >>> key_lines("[check.r2]\\nmin = 0.9\\n")
     {('check',): 1, ('check', 'r2'): 1, ('check', 'r2', 'min'): 2}
     """
     found: dict[Path, int] = {}
     table: Path = ()
-    lines = [f"{line}\n" for line in text.split("\n")]
-    start = 0
-    while start < len(lines):
-        end = start + 1
-        while (tree := _parsed("".join(lines[start:end]))) is None:
-            end += 1
-            if end > len(lines) or end - start > LONGEST:
-                return found
-        header = lines[start].lstrip().startswith("[")
-        paths = list(_paths(tree))
+    for line, statement in _statements(text):
+        header = statement.lstrip().startswith("[")
+        paths = list(_paths(tomllib.loads(statement)))
         if header:
             table = paths[-1]
         for path in paths:
-            found.setdefault(path if header else (*table, *path), start + 1)
-        start = end
+            found.setdefault(path if header else (*table, *path), line)
     return found
 
 
-def _parsed(statement: str) -> dict[str, Any] | None:
-    try:
-        return tomllib.loads(statement)
-    except (ValueError, RecursionError):
-        return None
+def _statements(text: str) -> Iterator[tuple[int, str]]:
+    """Each statement with the line that it begins on: it ends with a line in no string and no bracket."""
+    start = depth = 0
+    line = first = 1
+    for token in TOKEN.finditer(text):
+        part = token[0]
+        line += part.count("\n")
+        depth += (part in ("[", "{")) - (part in ("]", "}"))
+        if part == "\n" and depth == 0:
+            if statement := text[start : token.end()].strip():
+                yield first, statement
+            start, first = token.end(), line
+    if statement := text[start:].strip():
+        yield first, statement
 
 
 def _paths(tree: Mapping[str, Any], prefix: Path = ()) -> Iterator[Path]:
@@ -53,6 +82,6 @@ def _paths(tree: Mapping[str, Any], prefix: Path = ()) -> Iterator[Path]:
     for key, value in tree.items():
         path = (*prefix, key)
         yield path
-        inner = value[0] if isinstance(value, list) and value else value
-        if isinstance(inner, Mapping):
-            yield from _paths(inner, path)
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, Mapping):
+                yield from _paths(inner, path)

@@ -33,8 +33,8 @@ class Check(Tree):
     )
     on_inconclusive: Literal["pass", "warn", "fail"] | None = Field(
         None,
-        description="What becomes of it where the data cannot tell; wins over --strict. Unset: it is "
-        "inconclusive, which an error check exits with status 4 for under --strict, and else with 0",
+        description='"pass", "warn" or "fail" where the data cannot tell, whatever --strict says '
+        "(unset: inconclusive, which for an error check is exit status 4 under --strict, else 0)",
     )
 
 

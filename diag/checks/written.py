@@ -15,11 +15,12 @@ from diag.checks.settings import Check, Checks, GateSettings
 WIDTH = 100
 
 ABOUT = f"""\
-Limits of diag check. Everything here is the default: delete what you do not change. The same may stand in
-pyproject.toml, below [tool.diag]. A limit holds for the whole 95% interval of a number: on its right side the
-check passes, on its wrong side it fails, across it the data cannot tell. How to choose limits from runs that
-are known to be equal: diag check --calibrate (docs/check.md). This file is found as {NAME} in the working
-directory or above it, up to the repository's root."""
+Limits of diag check. Everything here is the default: delete the tables that you do not change. The same
+may stand in pyproject.toml, below [tool.diag]. A limit holds for the whole 95% interval of a number: on its
+right side the check passes, on its wrong side it fails, across it the data cannot tell. A check whose table
+you change is asked for: where a pair has no data for it, it is not left out, but inconclusive. How to choose
+limits from runs that are known to be equal: diag check --calibrate (docs/check.md). This file is found as
+{NAME} in the working directory or above it, up to the repository's root."""
 
 
 def text() -> str:
