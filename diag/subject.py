@@ -201,7 +201,7 @@ _SUPPLIERS = {
     "parameters": "a checkpoint of diag train",
     "encoder": "a checkpoint of diag train, an exported program, or weights with --adapter",
     "objective": "a checkpoint of a system with losses, such as one of diag train",
-    "tasks": "--pairs FILE, two environments, or a checkpoint that names its tasks, as those of diag train do",
+    "tasks": "--pairs FILE, two environments, or a checkpoint of diag train, which names its tasks",
     "task": "a checkpoint that names its task",
 }
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from diag.sources.bounds import check_ordinary
+from diag.sources.bounds import check_holdable, check_ordinary
 from diag.sources.opening import Opening
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError, Task
@@ -44,11 +44,16 @@ def open_subject(
         raise SubjectError(name, "a folder", "a checkpoint or array file")
     check_ordinary(name, "a checkpoint or array file")
     opening = Opening(name, task, supplied)
+    return opening.completed(_opened(opening))
+
+
+def _opened(opening: Opening) -> Subject:
+    name = opening.path
     suffix = Path(name).suffix.lower()
     if suffix in ARRAY_SUFFIXES:
         from diag.sources.arrays import open_arrays
 
-        return opening.completed(open_arrays(name))
+        return open_arrays(name)
     from diag.sources.tensors import NATIVE, header_of
 
     header = header_of(name)
@@ -57,7 +62,7 @@ def open_subject(
     if suffix == ".zip":
         from diag.sources.sb3 import open_sb3
 
-        return open_sb3(name, supplied, task)
+        return open_sb3(name, opening.supplied, opening.task)
     if suffix in OPENERS and not (suffix == ".safetensors" and header is None):
         from diag.sources.plugins import check_own
 
@@ -74,6 +79,7 @@ def _native(opening: Opening) -> Subject:
     """A checkpoint of ours, which sees the pairs that were handed over where there are any."""
     from diag.sources.native import open_native
 
+    check_holdable(opening.path)
     subject = open_native(opening.path)
     if opening.tasks is None or subject.tasks is None:
         return subject
@@ -94,11 +100,10 @@ def _unknown(opening: Opening, tensors: bool) -> Subject:
         from diag.sources.tensors import open_tensors
 
         return open_tensors(opening)
-    from diag.sources.native import open_native
     from trainers.checkpoint import CheckpointError
 
     try:
-        return open_native(opening.path)
+        return _native(opening)
     except CheckpointError as error:
         if not Path(opening.path).is_file():
             raise

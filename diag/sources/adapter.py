@@ -29,7 +29,7 @@ def adapted(weights: Any, opening: Opening) -> Subject:
     function = imported(name)
     made = called(lambda: function(weights, opening), opening.path, f"--adapter {name}")
     if isinstance(made, Subject):
-        return opening.completed(made)
+        return made
     from torch import nn
 
     if isinstance(made, nn.Module):
@@ -71,7 +71,11 @@ def called(function: Callable[[], Any], path: str, what: str) -> Any:
     except (SubjectError, MemoryError):
         raise
     except (Exception, SystemExit) as error:
-        *_, (frame, number) = traceback.walk_tb(error.__traceback__)
-        place = f"{Path(frame.f_code.co_filename).name}:{number}"
-        found = f"{type(error).__name__} in {what} ({place}): {line(error)}"
-        raise SubjectError(path, found, "code that runs") from error
+        raise SubjectError(path, f"{_told(error)} in {what}: {line(error)}", "code that runs") from error
+
+
+def _told(error: BaseException) -> str:
+    """The kind of an error, and the line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is our own call
+    places = [f" ({Path(f.filename).name}:{f.lineno})" for f in frames if not f.filename.startswith("<")]
+    return type(error).__name__ + (places[-1] if places else "")

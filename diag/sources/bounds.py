@@ -78,16 +78,22 @@ def check_ordinary(path: str, expected: str) -> None:
         raise SubjectError(path, "a device or a pipe", expected)
 
 
+def check_holdable(path: str) -> None:
+    """Raises SubjectError for a file that is larger than the memory that is free."""
+    try:
+        size = Path(path).stat().st_size
+    except (OSError, ValueError):  # whoever reads it says what is wrong
+        return
+    check_room(path, size, "file")
+
+
 def content_of(path: str, expected: str) -> bytes:
     """A file's bytes; raises SubjectError where they cannot be had, or not held."""
     check_ordinary(path, expected)
+    check_holdable(path)
     try:
-        with Path(path).open("rb") as file:
-            check_room(path, Path(path).stat().st_size, "file")
-            return file.read()
+        return Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        if isinstance(error, SubjectError):
-            raise
         raise SubjectError(path, unreadable(error), expected) from None
 
 

@@ -50,13 +50,15 @@ def open_onnx(opening: Opening) -> Subject:
     options.use_deterministic_compute = True
     options.log_severity_level = 4  # what is wrong comes as an exception
     try:
-        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        # Without its fallback, which says on standard output that it tries the same again.
+        session = ort.InferenceSession(path, options, ["CPUExecutionProvider"], enable_fallback=0)
+        encoder = OnnxEncoder(session, path, opening.supplied.output)
+    except SubjectError:
+        raise
     except Exception as error:  # onnxruntime's exceptions have no base of their own
         found = f"no ONNX program that can be run ({_line(error)})"
         raise SubjectError(path, found, "an .onnx file") from None
-    encoder = OnnxEncoder(session, path, opening.supplied.output)
-    subject = Subject(path, sha256, encoder=encoder, label=f"ONNX program, output {shown(encoder.output)}")
-    return opening.completed(subject)
+    return Subject(path, sha256, encoder=encoder, label=f"ONNX program, output {shown(encoder.output)}")
 
 
 class OnnxEncoder:
@@ -96,7 +98,7 @@ class OnnxEncoder:
         )
         if not fits:
             words = ", ".join(str(size) if isinstance(size, int) else "any" for size in shape)
-            expected = f"({words}), the shape of its input {name}"
+            expected = f"({words}{',' * (len(shape) == 1)}), the shape of its input {name}"
             raise SubjectError(self._path, f"observations of shape {seen}", expected)
         if not np.can_cast(dtype, wanted, "same_kind"):
             expected = f"{wanted}, the type of its input {name}"
@@ -134,7 +136,7 @@ def open_exported(opening: Opening) -> Subject:
         found = f"no program of torch.export that can be loaded ({line(error)})"
         raise SubjectError(path, found, "a .pt2 file") from None
     encoder = ModuleEncoder(function, path, opening.supplied.output)
-    return opening.completed(Subject(path, sha256, encoder=encoder, label="program of torch.export"))
+    return Subject(path, sha256, encoder=encoder, label="program of torch.export")
 
 
 def _line(error: Exception) -> str:

@@ -25,14 +25,13 @@ def module_subject(module: nn.Module, opening: Opening) -> Subject:
     module = module.eval().requires_grad_(False)
     tensors = {name: t for name, t in module.state_dict().items() if isinstance(t, Tensor)}
     count = sum(t.numel() for t in tensors.values())
-    subject = Subject(
+    return Subject(
         opening.path,
         opening.sha256,
         encoder=ModuleEncoder(module, opening.path, opening.supplied.output),
         identity=identity_of(tensors),
         label=f"{type(module).__name__} of {count:,} numbers",
     )
-    return opening.completed(subject)
 
 
 class ModuleEncoder:

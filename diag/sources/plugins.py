@@ -46,7 +46,7 @@ def open_plugin(opening: Opening) -> Subject | None:
     made = called(lambda: function(opening), opening.path, what)
     if not isinstance(made, Subject):
         raise SubjectError(opening.path, f"a {type(made).__name__} from {what}", "a diag.subject.Subject")
-    return opening.completed(made)
+    return made
 
 
 @cache

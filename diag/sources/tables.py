@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from diag.sources.arrays import EPISODES, KEY, RETURNS, ready
 from diag.sources.bounds import check_unpacked, line, shown
 from diag.sources.opening import Opening
+from diag.sources.parquet_pages import Declared, declared
 from diag.subject import Subject, SubjectError
 
 if TYPE_CHECKING:
@@ -22,10 +24,17 @@ if TYPE_CHECKING:
 BATCH_BYTES = 2**24
 """What is unpacked at a time, beside the arrays that it goes to."""
 
+MOST_NUMBER_BYTES = 8
+"""Of a number, whatever its type."""
+
 EXPECTED = (
     f"columns of numbers, one a dimension, or a column {KEY!r} of lists of equal length; "
     f"perhaps {EPISODES!r} and {RETURNS!r} beside them"
 )
+
+
+DAMAGED = (OSError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError)
+"""What reading raises where a file is not what it says, beside errors of pyarrow's own."""
 
 
 def open_table(opening: Opening) -> Subject:
@@ -40,35 +49,44 @@ def open_table(opening: Opening) -> Subject:
 
     sha256 = opening.sha256  # first: it says in words why a file cannot be read
     try:
-        with pq.ParquetFile(opening.path, read_dictionary=[EPISODES]) as file:
-            arrays = _arrays(file, opening.path)
+        with pq.ParquetFile(opening.path) as file:
+            words = EPISODES in file.schema_arrow.names and _are_words(file.schema_arrow.field(EPISODES).type)
+        # As a dictionary, so that a long word in a million rows is held once until its length is known.
+        with pq.ParquetFile(opening.path, read_dictionary=[EPISODES] if words else None) as file:
+            arrays = _arrays(file, declared(opening.path), opening.path)
     except SubjectError:
         raise
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+    except (*DAMAGED, pa.ArrowException) as error:
         raise SubjectError(opening.path, f"no whole Parquet file ({line(error)})", EXPECTED) from None
     return ready(arrays, opening.path, sha256)
 
 
-def _arrays(file: pq.ParquetFile, path: str) -> dict[str, NDArray[Any]]:
+def _arrays(file: pq.ParquetFile, held: Mapping[str, Declared], path: str) -> dict[str, NDArray[Any]]:
     schema = file.schema_arrow
     if len(set(schema.names)) < len(schema.names):
         raise SubjectError(path, "several columns of one name", EXPECTED)
     index = _pandas_index(schema)
     names = [name for name in schema.names if name not in index]
+    columns = [KEY] if KEY in names else [name for name in names if name not in (EPISODES, RETURNS)]
+    beside = [name for name in (EPISODES, RETURNS) if name in names]
+    whole = sum((held.get(name, Declared()) for name in (*columns, *beside)), Declared())
+    if whole.prefixed:
+        raise SubjectError(path, "words in an encoding that unpacks without bound", "another encoding")
+    packed = Path(path).stat().st_size
+    check_unpacked(path, max(whole.size, MOST_NUMBER_BYTES * whole.numbers), packed)
     arrays = {}
     if EPISODES in names:
-        arrays[EPISODES] = _labels(file, path)
+        arrays[EPISODES] = _labels(file, packed, path)
     if RETURNS in names:
-        arrays[RETURNS] = _column(file, RETURNS, path).drop_null().to_numpy(zero_copy_only=False)
-    columns = [KEY] if KEY in names else [name for name in names if name not in (EPISODES, RETURNS)]
+        arrays[RETURNS] = _column(file, RETURNS).drop_null().to_numpy(zero_copy_only=False)
     if columns or RETURNS not in names:
-        arrays[KEY] = _embeddings(file, columns, path)
+        arrays[KEY] = _embeddings(file, columns, sum(held[name].numbers for name in columns), path)
     return arrays
 
 
-def _embeddings(file: pq.ParquetFile, columns: list[str], path: str) -> NDArray[Any]:
-    """Of one column of lists, or of several columns of numbers."""
-    rows, values = file.metadata.num_rows, _declared(file, columns)
+def _embeddings(file: pq.ParquetFile, columns: list[str], values: int, path: str) -> NDArray[Any]:
+    """Of one column of lists, or of several columns of numbers; so many values in all, at most."""
+    rows = file.metadata.num_rows
     if not rows or not values:
         raise SubjectError(path, f"{rows} rows of {len(columns)} columns", EXPECTED)
     types = [file.schema_arrow.field(name).type for name in columns]
@@ -78,7 +96,6 @@ def _embeddings(file: pq.ParquetFile, columns: list[str], path: str) -> NDArray[
         if not _is_number(kind):
             raise SubjectError(path, f"column {shown(name)!r} of {line(str(kind))}", EXPECTED)
     dtype = np.result_type(*(t.to_pandas_dtype() for t in types))
-    _check_size(file, values * dtype.itemsize, path)
     found: NDArray[Any] | None = None
     done = 0
     batch_rows = max(1, BATCH_BYTES // max(1, values * dtype.itemsize // rows))
@@ -86,8 +103,8 @@ def _embeddings(file: pq.ParquetFile, columns: list[str], path: str) -> NDArray[
         parts = [_numbers(batch.column(name), name, path) for name in columns]
         part = parts[0] if columns == [KEY] else np.stack(parts, 1)
         if found is None:
-            if len(part) and rows * math.prod(part.shape[1:]) > values:
-                raise SubjectError(path, f"rows of shape {part.shape[1:]} before others", EXPECTED)
+            if rows * math.prod(part.shape[1:]) > values:
+                raise SubjectError(path, f"{rows} rows of {values} numbers in all", EXPECTED)
             found = np.empty((rows, *part.shape[1:]), dtype)
         if part.shape[1:] != found.shape[1:] or done + len(part) > rows:
             raise SubjectError(path, f"rows of shape {part.shape[1:]} beside {found.shape[1:]}", EXPECTED)
@@ -123,43 +140,26 @@ def _numbers(column: pa.Array, name: str, path: str) -> NDArray[Any]:
     return np.asarray(column.to_numpy(zero_copy_only=False)).reshape(shape)
 
 
-def _labels(file: pq.ParquetFile, path: str) -> NDArray[Any]:
+def _labels(file: pq.ParquetFile, packed: int, path: str) -> NDArray[Any]:
     """(n,) whole numbers or words, each row's episode."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    column = _column(file, EPISODES, path)
+    column = _column(file, EPISODES)
     if column.null_count:
         raise SubjectError(path, f"rows without one of the {EPISODES}", "one for each row")
     if not pa.types.is_dictionary(column.type):
         return np.asarray(column.to_numpy(zero_copy_only=False))
     words = column.dictionary
-    if not pa.types.is_string(words.type) and not pa.types.is_large_string(words.type):
+    if not _are_words(words.type):
         return np.asarray(column.cast(words.type).to_numpy(zero_copy_only=False))
-    _check_size(file, 4 * (pc.max(pc.utf8_length(words)).as_py() or 1) * len(column), path)
+    check_unpacked(path, 4 * (pc.max(pc.utf8_length(words)).as_py() or 1) * len(column), packed)
     labels: NDArray[Any] = np.asarray(words.to_pylist(), dtype=np.str_)
     return np.asarray(labels[column.indices.to_numpy(zero_copy_only=False)])
 
 
-def _column(file: pq.ParquetFile, name: str, path: str) -> Any:
-    _check_size(file, 8 * file.metadata.num_rows, path)
+def _column(file: pq.ParquetFile, name: str) -> Any:
     return file.read(columns=[name], use_threads=False).unify_dictionaries().column(0).combine_chunks()
-
-
-def _check_size(file: pq.ParquetFile, size: int, path: str) -> None:
-    check_unpacked(path, size, Path(path).stat().st_size)
-
-
-def _declared(file: pq.ParquetFile, columns: list[str]) -> int:
-    """How many numbers the columns hold, by the file's own account."""
-    wanted, meta = set(columns), file.metadata
-    groups = [meta.row_group(i) for i in range(meta.num_row_groups)]
-    parts = [group.column(j) for group in groups for j in range(group.num_columns)]
-    return sum(
-        part.num_values
-        for part in parts
-        if part.path_in_schema in wanted or part.path_in_schema.split(".")[0] in wanted
-    )
 
 
 def _number_type(kind: pa.DataType) -> pa.DataType:
@@ -183,6 +183,12 @@ def _is_number(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+
+
+def _are_words(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _pandas_index(schema: pa.Schema) -> set[str]:

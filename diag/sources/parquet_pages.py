@@ -1,0 +1,145 @@
+"""What the pages of a Parquet file say that they hold, read before any of them is unpacked.
+
+A page of forty bytes can stand for a billion numbers. How many it stands for is in its header, and the
+headers follow one another, each with its page's length: they are walked here, in Thrift's compact protocol,
+for sums that can be held against a bound. (The Parquet format, ``parquet.thrift``.)
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+Struct: TypeAlias = "Mapping[int, Any]"
+"""A Thrift struct: values by field number."""
+
+MOST_DEPTH = 12
+"""Structs and lists inside each other: the format has six."""
+
+SLACK = 100
+"""Bytes after a column that readers look into for the end of its last page, which some writers left out."""
+
+PREFIXED = 7
+"""The encoding of words by what each shares with the one before: a million may share a million letters."""
+
+DATA, DATA_V2 = 5, 8
+"""The fields of a page's header where pages of data say what they hold."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a column holds by its pages' account."""
+
+    numbers: int = 0
+    """Values, those in lists each for itself."""
+    size: int = 0
+    """Bytes of all pages when unpacked."""
+    prefixed: bool = False
+    """Whether there are words in an encoding that has no bound."""
+
+    def __add__(self, other: Declared) -> Declared:
+        return Declared(self.numbers + other.numbers, self.size + other.size, self.prefixed or other.prefixed)
+
+
+def declared(path: str) -> dict[str, Declared]:
+    """What every column of a Parquet file holds, by its name in the schema.
+
+    Raises ValueError, IndexError, KeyError or TypeError for files that are damaged, OSError where it cannot
+    be read.
+    """
+    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        footer = int.from_bytes(data[-8:-4], "little")
+        if data[-4:] != b"PAR1" or footer + 12 > len(data):
+            raise ValueError("no footer")
+        found: dict[str, Declared] = {}
+        for group in _Reader(data, len(data) - 8 - footer).struct()[4]:
+            for column in group[1]:
+                about = column[3]
+                name = about[3][0].decode()
+                found[name] = sum(_pages(data, about), found.get(name, Declared()))
+        return found
+
+
+def _pages(data: mmap.mmap, about: Struct) -> Iterator[Declared]:
+    """Of each page of a column in one row group, of which ``about`` is the metadata."""
+    start = min(at for at in (about[9], about.get(11, 0) or about[9]))
+    end = start + about[7]
+    if not 0 < start <= end <= len(data):
+        raise ValueError("a column outside of the file")
+    at = start
+    while at < min(end + SLACK, len(data)):
+        try:
+            reader = _Reader(data, at)
+            header = reader.struct()
+            packed, size = header[3], header[2]
+            if packed < 0 or size < 0:
+                raise ValueError("a page of negative size")
+        except (ValueError, IndexError, KeyError, TypeError):
+            if at >= end:  # what follows the column is no page of it
+                return
+            raise
+        held = header.get(DATA) or header.get(DATA_V2) or {}
+        encoding = held.get(2 if DATA in header else 4)
+        yield Declared(max(held.get(1, 0), 0), size, encoding == PREFIXED)
+        at = reader.at + packed
+
+
+class _Reader:
+    """Thrift's compact protocol, from a place in the data."""
+
+    def __init__(self, data: mmap.mmap, at: int) -> None:
+        self.data, self.at = data, at
+
+    def struct(self, depth: int = 0) -> Struct:
+        found: dict[int, Any] = {}
+        field = 0
+        while kind := self._byte():
+            field = field + (kind >> 4) if kind >> 4 else self._whole()
+            # A truth value is in the type itself.
+            found[field] = kind & 15 == 1 if kind & 15 in (1, 2) else self._value(kind & 15, depth + 1)
+        return found
+
+    def _value(self, kind: int, depth: int) -> Any:
+        if depth > MOST_DEPTH:
+            raise ValueError("structs too deep in each other")
+        if kind in (1, 2, 3):
+            return self._byte()
+        if kind in (4, 5, 6):
+            return self._whole()
+        if kind == 7:
+            return self._bytes(8)
+        if kind == 8:
+            return self._bytes(self._varint())
+        if kind in (9, 10):
+            head = self._byte()
+            count = head >> 4 if head >> 4 < 15 else self._varint()
+            return [self._value(head & 15, depth + 1) for _ in range(count)]
+        if kind == 12:
+            return self.struct(depth)
+        raise ValueError(f"a value of type {kind}")  # maps, which the format has none of
+
+    def _byte(self) -> int:
+        self.at += 1
+        return self.data[self.at - 1]
+
+    def _bytes(self, count: int) -> bytes:
+        self.at += count
+        if self.at > len(self.data):
+            raise ValueError("words beyond the end")
+        return self.data[self.at - count : self.at]
+
+    def _varint(self) -> int:
+        found = 0
+        for shift in range(0, 70, 7):
+            byte = self._byte()
+            found |= (byte & 127) << shift
+            if byte < 128:
+                return found
+        raise ValueError("a number without end")
+
+    def _whole(self) -> int:
+        found = self._varint()
+        return (found >> 1) ^ -(found & 1)
