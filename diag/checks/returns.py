@@ -8,10 +8,10 @@ from math import ceil, isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.checks.judging import Found, absent, shown
+from diag.checks.judging import Found, State, absent, shown
 from diag.checks.settings import ReturnsCheck
 from diag.subject import Subject, SubjectError, require
-from probes import Measure
+from probes import Measure, share
 
 LEVEL, POWER = 0.95, 0.8
 """Of the two-sided interval, and with which so many more episodes would decide."""
@@ -42,7 +42,7 @@ def of_returns(
     """Whether the transfer's mean return is worse than the reference by less than the margin.
 
     ``own`` are the base's returns, which the settings' ``reference`` replaces. Three outcomes from the 95%
-    interval of the difference (Welch): it lies above −margin (non-inferior), below it (inferior), or across.
+    interval of the difference: it lies above −margin (non-inferior), below it (inferior), or across.
     """
     found = returns_of(transfer, limits.episodes, seed)
     if found is None or (own is None and limits.reference is None):
@@ -52,47 +52,63 @@ def of_returns(
     reference = None if limits.reference is not None else own
     mean = float(reference.mean()) if reference is not None else float(limits.reference or 0.0)
     margin = limits.margin * (abs(mean) if limits.relative else 1.0)
-    if margin == 0:
-        expected = "a margin that is not relative: check.returns.relative = false"
-        raise SubjectError(transfer.path, "a reference of mean return 0", expected)
-    worse = difference(found, reference, mean)
+    # The share of a negative mean that is estimated too makes the reference count for more than itself.
+    weight = 1.0 + limits.margin if limits.relative and mean < 0 else 1.0
+    worse = difference(found, reference, mean, weight)
     assert worse.low is not None
     assert worse.high is not None
     what = (
         f"the mean return is {found.mean():.4g}, the reference's {mean:.4g}: a difference of {shown(worse)}"
     )
-    if worse.low >= -margin:
-        yield Found("returns", "good", f"{what}, worse by less than {margin:.3g}", "", worse, "margin")
+    state: State = "unsure"
+    if margin == 0:
+        words = "a reference of 0 has no share to be worse by: set check.returns.relative = false"
+    elif worse.low >= -margin:
+        state, words = "good", f"not worse by more than the margin of {margin:.3g}"
     elif worse.high < -margin:
-        yield Found("returns", "bad", f"{what}, worse by more than {margin:.3g}", "", worse, "margin")
+        state, words = "bad", f"worse by more than the margin of {margin:.3g}"
     else:
-        more = more_episodes(found, reference, margin)
-        words = (
-            f"needs about {more} more episodes{'' if reference is None else ' of each'} to tell two equals"
+        more = more_episodes(found, reference, margin, weight)
+        of = "" if reference is None else " of each"
+        words = f"across the margin of {margin:.3g}: " + (
+            f"needs about {more} more episodes{of} to tell, if they are as good"
             if more is not None
             else "no number of episodes that anybody runs would tell"
         )
-        yield Found(
-            "returns", "unsure", f"{what}, across the margin of {margin:.3g}: {words}", "", worse, "margin"
-        )
+    yield Found("returns", state, f"{what}, {words}", "", worse, "margin")
 
 
-def difference(found: NDArray[np.float64], reference: NDArray[np.float64] | None, mean: float) -> Measure:
-    """Mean of ``found`` minus that of ``reference``, or minus the number ``mean``, with Welch's interval."""
+def difference(
+    found: NDArray[np.float64], reference: NDArray[np.float64] | None, mean: float, weight: float = 1.0
+) -> Measure:
+    """Mean of ``found`` minus that of ``reference``, or minus the number ``mean``, with its 95% interval.
+
+    Welch's; and of returns that take two values, such as success and failure, Newcombe's (1998, method 10):
+    Welch's has no width where all succeed, and passes one of three agents that are worse by the margin. The
+    reference's error counts ``weight`` times.
+    """
     from scipy import stats
 
     value = float(found.mean()) - mean
-    parts = [(float(r.var(ddof=1)) / len(r), len(r)) for r in (found, reference) if r is not None]
-    error = sum(part for part, _ in parts)
-    if error == 0:  # every episode went alike
+    if (two := _two_values(found, reference)) is not None:
+        down, up = _reach(found, *two)
+        down_before, up_before = (0.0, 0.0) if reference is None else _reach(reference, *two)
+        low = value - float(np.hypot(down, weight * up_before))
+        return Measure(value, low, value + float(np.hypot(up, weight * down_before)))
+    parts = [float(found.var(ddof=1)) / len(found)]
+    if reference is not None:
+        parts.append(weight**2 * float(reference.var(ddof=1)) / len(reference))
+    error = sum(parts)
+    if error == 0:  # nothing but zeros
         return Measure(value, value, value)
-    freedom = error**2 / sum(part**2 / (n - 1) for part, n in parts)
+    sizes = [len(r) for r in (found, reference) if r is not None]
+    freedom = error**2 / sum(part**2 / (n - 1) for part, n in zip(parts, sizes, strict=True))
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error**0.5
     return Measure(value, value - half, value + half)
 
 
 def more_episodes(
-    found: NDArray[np.float64], reference: NDArray[np.float64] | None, margin: float
+    found: NDArray[np.float64], reference: NDArray[np.float64] | None, margin: float, weight: float = 1.0
 ) -> int | None:
     """Episodes that are missing, of each, for two equals to pass in 80% of cases; None beyond a million.
 
@@ -101,10 +117,43 @@ def more_episodes(
     from scipy import stats
 
     z = float(stats.norm.ppf((1 + LEVEL) / 2) + stats.norm.ppf(POWER))
-    spread = float(found.var(ddof=1)) + (0.0 if reference is None else float(reference.var(ddof=1)))
+    spread = _variance(found, reference)
+    if reference is not None:
+        spread += weight**2 * _variance(reference, found)
     needed = z**2 * spread / margin**2
     if not isfinite(needed) or needed > MOST_EPISODES:
         return None
     have = min(len(r) for r in (found, reference) if r is not None)
     # Enough for two equals, and still across: they are no equals, or had bad luck; as many again tell.
-    return max(ceil(needed) - have, have)
+    missing = ceil(needed) - have
+    return missing if missing > 0 else have
+
+
+def _two_values(*returns: NDArray[np.float64] | None) -> tuple[float, float] | None:
+    """The two values that all returns take; None where they take more.
+
+    Where all are one value, the other is 0: nothing shows what another ending would be worth.
+    """
+    values = np.unique(np.concatenate([r for r in returns if r is not None]))
+    if len(values) == 1 and values[0] != 0:
+        values = np.unique([0.0, values[0]])
+    return (float(values[0]), float(values[1])) if len(values) == 2 else None
+
+
+def _reach(returns: NDArray[np.float64], low: float, high: float) -> tuple[float, float]:
+    """How far Wilson's interval of the mean of returns that are ``low`` or ``high`` goes down, and up."""
+    rate = share(float((returns == high).mean()), len(returns))
+    assert rate.value is not None
+    assert rate.low is not None
+    assert rate.high is not None
+    return (high - low) * (rate.value - rate.low), (high - low) * (rate.high - rate.value)
+
+
+def _variance(returns: NDArray[np.float64], other: NDArray[np.float64] | None) -> float:
+    """Of one return; of two values, that of both sides' rate with one of each more, which is never 0."""
+    two = _two_values(returns, other)
+    if two is None:
+        return float(returns.var(ddof=1))
+    both = np.concatenate([r for r in (returns, other) if r is not None])
+    rate = (float((both == two[1]).sum()) + 1) / (len(both) + 2)
+    return (two[1] - two[0]) ** 2 * rate * (1 - rate)
