@@ -15,10 +15,13 @@ from diag.checks import CheckError
 from diag.checks.judging import Found, shown
 from diag.checks.result import WORST, Finding, Gate, Outcome
 from diag.checks.settings import GateSettings, Tree
+from diag.result import finite
 from probes import Measure
 
 MOST_BYTES = 2**24
 EXPECTED = "a baseline of diag check --write-baseline"
+LONGEST = 200
+"""Characters of its mistake that are told."""
 
 
 class Entry(Tree):
@@ -67,7 +70,7 @@ def read(path: str | os.PathLike[str]) -> Accepted:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         words = f"{where}: {first['msg']}" if where else first["msg"]
-        found = f"no baseline ({' '.join(words.split())})"
+        found = f"no baseline ({' '.join(words.split())[:LONGEST]})"
         raise CheckError(f"{name}: found {found}, expected {EXPECTED}") from None
 
 
@@ -86,9 +89,9 @@ def text(gate: Gate, path: str | os.PathLike[str]) -> str:
 
 def _entry(finding: Finding) -> Entry:
     measure = finding.measure or Measure(None)
-    return Entry(
-        outcome=finding.outcome, word=finding.word, value=measure.value, low=measure.low, high=measure.high
-    )
+    value, low, high = (finite(end) for end in (measure.value, measure.low, measure.high))
+    outcome = finding.found or finding.outcome
+    return Entry(outcome=outcome, word=finding.word, value=value, low=low, high=high)
 
 
 def against(
@@ -100,15 +103,18 @@ def against(
         return finding
     before = Measure(entry.value, entry.low, entry.high)
     if _is_worse(found, before):
+        if settings.worse_than_baseline == "off":
+            return finding
         words = f"{finding.message}; worse than the baseline's {shown(before)}"
-        level: Outcome = {"error": "fail", "warn": "warn", "off": "pass"}[settings.worse_than_baseline]  # type: ignore[assignment]
-        worst = min(finding.outcome, level, key=WORST.index)
+        worst: Outcome = "fail" if settings.worse_than_baseline == "error" else "warn"
+        if finding.counts:
+            worst = min(finding.outcome, worst, key=WORST.index)
         return replace(finding, message=words, outcome=worst)
     known = WORST.index(entry.outcome) <= WORST.index(finding.outcome) and entry.word == found.word
     if finding.outcome == "pass" or not known:
         return finding
     words = f"{finding.message}; accepted by the baseline"
-    return replace(finding, message=words, outcome="pass", accepted=True)
+    return replace(finding, message=words, outcome="pass", accepted=True, found=finding.outcome)
 
 
 def _is_worse(found: Found, before: Measure) -> bool:

@@ -51,6 +51,8 @@ class Finding:
     """What was found where it is no number: the relation."""
     accepted: bool = False
     """Whether it would fail or warn, but the baseline holds it and it is no worse."""
+    found: Outcome | None = None
+    """Where it is accepted: what it would be without the baseline."""
 
     @property
     def counts(self) -> bool:
