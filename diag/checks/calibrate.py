@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from diag.checks import CheckError
 from diag.checks.config import Config
 from diag.checks.result import Checked, Finding
 from diag.checks.run import Base, checked
-from diag.result import SCHEMA_VERSION, measure_tree
+from diag.result import SCHEMA_VERSION, finite, measure_tree
 from diag.sources import opened
 from diag.sources.supplied import NOTHING, Supplied
 from probes import Measure, share
@@ -23,7 +24,10 @@ MOST_PAIRS = 1000
 """More pairs than this are drawn at random: their files recur, and more of them tell little more."""
 
 CLEAR = 0.95
-"""The share of equal pairs that the limit worth trying lets pass outright."""
+"""The share of equal pairs, at least, that the limit worth trying lets pass outright."""
+
+ROUNDING = 1e-9
+"""1 − 0.95 is a little more than 0.05, and 20 of it may be a little less than 1."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,8 @@ def calibrate(
         one = checked(bases[left], right, chosen, supplied, None)
         if one.error is not None:
             raise CheckError(one.error)
+        if one.outcome == "skipped":
+            raise CheckError(f"{right}: found nothing to check beside {left}, expected what a check looks at")
         done.append(one)
     progress(len(drawn), len(drawn))
     independent = len(drawn) if base is not None else min(len(files) // 2, len(drawn))
@@ -155,15 +161,14 @@ def _rate(name: str, findings: Sequence[Finding], independent: int) -> Rate:
     limit = threshold.value if threshold is not None and isinstance(threshold.value, float) else None
     clears = None
     if limit is not None and findings[0].check != "returns":
-        ends = [_end(f) for f in findings if f.measure is not None and f.measure.value is not None]
-        if ends:
-            q = 1 - CLEAR if findings[0].better == "higher" else CLEAR
-            clears = float(np.quantile(ends, q))
+        # The worst first; none between two of them, since a limit there is passed by fewer.
+        worst = sorted((_end(f) for f in findings), reverse=findings[0].better == "lower")
+        clears = finite(worst[floor((1 - CLEAR) * len(worst) + ROUNDING)])
     return Rate(
         name,
         findings[0].level,
         len(findings),
-        share(alarms, independent),
+        share(alarms, min(independent, len(findings))),
         float(np.mean([f.outcome == "inconclusive" for f in findings])),
         limit,
         clears,
@@ -171,11 +176,12 @@ def _rate(name: str, findings: Sequence[Finding], independent: int) -> Rate:
 
 
 def _end(finding: Finding) -> float:
-    """The end of the interval that has to clear the limit."""
+    """The end of the interval that has to clear the limit; what is undefined clears none."""
+    higher = finding.better == "higher"
     measure = finding.measure
-    assert measure is not None
-    assert measure.value is not None
-    end = measure.low if finding.better == "higher" else measure.high
+    if measure is None or measure.value is None or measure.reason is not None:
+        return -np.inf if higher else np.inf
+    end = measure.low if higher else measure.high
     return measure.value if end is None else end
 
 
