@@ -320,4 +320,5 @@ def _comparison(
         seed=seed,
         warnings=warnings,
         picture=evidence.picture,
+        rank_ratio=found.collapse.rank_ratio,
     )

@@ -108,6 +108,8 @@ class Comparison:
     seed: int
     warnings: tuple[str, ...]
     picture: Picture
+    rank_ratio: Measure
+    """The transfer's effective rank over the base's; not part of the JSON, which has both."""
     diagnosis: str = "compare-embeddings"
 
     @property

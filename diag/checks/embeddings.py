@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from diag.checks.judging import Found, State, absent, judged
+from diag.checks.judging import Found, State, absent, idle, judged
 from diag.checks.settings import Checks
 from diag.result import Comparison
 from diag.subject import SubjectError
@@ -24,7 +24,7 @@ def of_comparison(result: Comparison | None, limits: Checks) -> Iterator[Found]:
         return
     yield _relation(result, limits)
     if result.frozen == ():
-        yield from (absent(name, INFORMATION) for name in NAMES[1:])
+        yield from (idle(name, INFORMATION) for name in NAMES[1:])
         return
     of = "the transfer's embedding to the base's"
     yield judged("r2", f"R² of {of}", result.ladder[0].r2, "min", least=limits.r2.min)
@@ -44,14 +44,17 @@ def of_comparison(result: Comparison | None, limits: Checks) -> Iterator[Found]:
 def _relation(result: Comparison, limits: Checks) -> Found:
     verdict = result.verdict
     state: State
-    if verdict.relation is None:
-        state = "bad" if verdict.status == "fail" else "unsure"
+    words = verdict.summary.removesuffix(".")
+    if verdict.relation is None and result.frozen == ():
+        state, words = "good", f"{words}; {INFORMATION}"
+    elif verdict.relation is None:
+        # It fails for being anything but matched: no more is known.
+        state = "bad" if verdict.status == "fail" and set(limits.relation.allow) == {"matched"} else "unsure"
     elif verdict.relation in limits.relation.allow:
         # Deformation and states out of place have checks of their own.
-        state = "odd" if verdict.axes else "good"
+        state = "odd" if verdict.relation == "matched" and verdict.axes else "good"
     else:
         state = "good" if result.frozen == () else "bad"
-    words = verdict.summary.removesuffix(".")
     return Found("relation", state, words, limit="allow", word=verdict.relation or "")
 
 
@@ -60,6 +63,8 @@ def _states(result: Comparison, limits: Checks) -> Found:
     wanted = limits.states.min if limits.states.min is not None else result.success_states
     if own is None or wanted is None:
         return absent("states", "no world says how many states must lie nearest to their own")
+    if result.rows != result.states:
+        return absent("states", f"{result.states} states stand in {result.rows} rows, not once each")
     if wanted > result.states:
         words = f"a world of {result.states} states"
         raise SubjectError(result.transfer.path, words, f"check.states.min at most that, not {wanted}")
@@ -73,9 +78,5 @@ def _collapse(result: Comparison, limits: Checks) -> Iterator[Found]:
     least = limits.collapse.min_variance
     words = "the transfer's variance over the base's"
     yield judged("collapse", words, kept, "min_variance", least=least, of="variance")
-    ranks = [result.measures[f"effective_rank_{who}"].value for who in ("transfer", "base")]
-    ratio = Measure.undefined("an embedding is constant")
-    if ranks[0] is not None and ranks[1]:
-        ratio = Measure(ranks[0] / ranks[1])
-    words = "the transfer's effective rank over the base's"
-    yield judged("collapse", words, ratio, "min_rank", least=limits.collapse.min_rank, of="rank")
+    words, least = "the transfer's effective rank over the base's", limits.collapse.min_rank
+    yield judged("collapse", words, result.rank_ratio, "min_rank", least=least, of="rank")

@@ -10,8 +10,9 @@ from diag.checks.result import Finding, Outcome
 from diag.checks.settings import Check
 from probes import Measure
 
-State: TypeAlias = Literal["good", "odd", "bad", "unsure", "absent"]
-"""``odd`` is good but worth a word; ``absent`` is what this pair has no data for."""
+State: TypeAlias = Literal["good", "odd", "bad", "unsure", "absent", "idle"]
+"""``odd`` is good but worth a word; ``absent`` is what this pair has no data for, ``idle`` what has no
+meaning for it, however much data there were."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def judged(
 ) -> Found:
     """Whether a measure is at least, or at most, a limit: only where its whole interval is on one side.
 
-    A measure without an interval is exact, and judged by its value.
+    A measure without an interval is exact, and judged by its value; one that has a reason for having none is
+    not judged.
     """
     better: Literal["higher", "lower"] = "higher" if least is not None else "lower"
     if measure.value is None:
@@ -57,7 +59,10 @@ def judged(
         assert most is not None
         state = "good" if high <= most else "bad" if low > most else "unsure"
         wanted = f"at most {most:g}"
+    if measure.reason is not None:
+        state = "unsure"
     tail = ", and the data cannot tell" if state == "unsure" else ""
+    tail += f" ({measure.reason})" if measure.reason is not None else ""
     return Found(
         check, state, f"{words} is {shown(measure)}; wanted {wanted}{tail}", of, measure, limit, better
     )
@@ -66,6 +71,11 @@ def judged(
 def absent(check: str, why: str) -> Found:
     """A check that this pair has no data for."""
     return Found(check, "absent", why)
+
+
+def idle(check: str, why: str) -> Found:
+    """A check that has nothing to say of such a pair, even where it is asked for."""
+    return Found(check, "idle", why)
 
 
 def shown(measure: Measure) -> str:
@@ -80,8 +90,8 @@ def shown(measure: Measure) -> str:
 def settled(found: Found, config: Config) -> Finding:
     """The finding that counts.
 
-    What an error check finds bad fails; a warn check never changes the exit status. What the data cannot tell
-    is as the check's ``on_inconclusive`` says; without it, it is inconclusive. A check that the configuration
+    What an error check finds bad fails; a warn check never does more than warn. What the data cannot tell is
+    as the check's ``on_inconclusive`` says; without it, it is inconclusive. A check that the configuration
     asks for and that has no data is inconclusive too: nobody is to believe that it passed.
     """
     own: Check = getattr(config.settings.check, found.check)
@@ -98,10 +108,11 @@ def settled(found: Found, config: Config) -> Finding:
             outcome = "warn"
         case "bad":
             outcome = bad
-        case "absent":
+        case "absent" | "idle":
             outcome = "skipped"
         case "unsure":
             outcome = own.on_inconclusive or "inconclusive"
+            outcome = bad if outcome == "fail" else outcome
     threshold = None if found.limit is None else config.threshold(f"check.{found.check}.{found.limit}")
     return Finding(
         found.check, outcome, message, found.of, level, found.measure, threshold, found.better, found.word

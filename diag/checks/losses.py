@@ -31,7 +31,10 @@ class Losses:
 
 
 def losses_of(subject: Subject, samples: int, seed: int) -> Losses | None:
-    """The losses of a subject on its own task; None where it has none, or no data to take them on."""
+    """The losses of a subject on its own task; None where it has none, or no data to take them on.
+
+    Raises SubjectError for losses that are not finite.
+    """
     if subject.objective is None or subject.tasks is None or subject.task is None:
         return None
     parameters = require(subject, "parameters", subject.parameters)
@@ -40,6 +43,10 @@ def losses_of(subject: Subject, samples: int, seed: int) -> Losses | None:
         found = subject.objective.losses(parameters, data.batch)
     weights = subject.objective.terms
     terms = {t: weights[t] * values.double().cpu().numpy() for t, values in found.items()}
+    for term, values in terms.items():
+        if bad := int((~np.isfinite(values)).sum()):
+            expected = "finite losses: a network that has not diverged"
+            raise SubjectError(subject.path, f"{bad} of {len(values)} {term!r} losses not finite", expected)
     return Losses({TOTAL: np.sum(list(terms.values()), axis=0), **terms}, data.groups)
 
 
@@ -63,11 +70,15 @@ def ratios(transfer: Losses, base: Losses, floor: float, seed: int) -> dict[str,
         if total <= 0 or above.mean() < 0 or below.mean() < 0:
             found[term] = Measure.undefined("a mean loss is not positive, so that a ratio means nothing")
             continue
+        least = floor * total
+        if max(below.mean(), least) <= 0:
+            found[term] = Measure.undefined("the base's is 0, and no floor is set")
+            continue
         tops = groups[0].resampled(above[:, None])[:, 0] / counts[0]
         bottoms = groups[1].resampled(below[:, None])[:, 0] / counts[1]
-        least = floor * total
         value = float(above.mean() / max(below.mean(), least))
-        draws = tops / np.maximum(bottoms, least)
+        with np.errstate(divide="ignore"):  # a resample in which the base's is 0
+            draws = tops / np.maximum(bottoms, least)
         found[term] = probes.interval(value, draws, min(g.count for g in groups), low=0.0)
     return found
 

@@ -94,7 +94,7 @@ def checked(
             against(baseline, name, found, settled(found, config), config.settings)
             for found in _found(base, subject, comparison, config.settings)
         )
-    except (SubjectError, CheckpointError, probes.ProbeError) as error:
+    except (SubjectError, CheckpointError, probes.ProbeError, OSError) as error:
         words = " ".join(str(error).split())
         return Checked(base.subject.path, name, error=words, seconds=time.monotonic() - begun)
     return Checked(
@@ -110,10 +110,10 @@ def checked(
 
 def _comparison(base: Subject, transfer: Subject, settings: GateSettings) -> Comparison | None:
     """The comparison of the embeddings, where there are any and a check looks at them."""
+    if base is transfer or same_file(base.path, transfer.path):
+        raise SubjectError(transfer.path, "the base itself", "two different files")
     wanted = any(getattr(settings.check, name).level != "off" for name in EMBEDDINGS)
     if not wanted or any(s.embeddings is None and s.encoder is None for s in (base, transfer)):
-        if same_file(base.path, transfer.path):
-            raise SubjectError(transfer.path, "the base itself", "two different files")
         return None
     return compare(
         base, transfer, unfrozen=settings.unfrozen or None, margin=settings.margin, seed=settings.seed
@@ -131,6 +131,7 @@ def _found(
     if limits.probe.level != "off":
         yield from of_probes(own, transfer, base.scores, limits.probe, seed)
     if limits.returns.level != "off":
-        yield from of_returns(transfer, base.returns, limits.returns, seed)
+        own_returns = base.returns if limits.returns.reference is None else None
+        yield from of_returns(transfer, own_returns, limits.returns, seed)
     if limits.forecast.level != "off":
         yield from of_forecast(own, transfer, limits.forecast)
