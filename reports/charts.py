@@ -14,7 +14,13 @@ PALETTE = ["#0072B2", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#56B4E9"]
 
 SHAPES = ["circle", "triangle-up", "diamond", "square", "cross", "triangle-down"]
 
-STATUS_COLOURS = {"pass": "#009E73", "warn": "#E69F00", "fail": "#D55E00", "inconclusive": "#888888"}
+STATUS_COLOURS = {
+    "pass": "#009E73",
+    "warn": "#E69F00",
+    "fail": "#D55E00",
+    "inconclusive": "#888888",
+    "error": "#CC79A7",
+}
 
 WIDE, PANEL = 640, 190
 """Widths in pixels: of a chart alone, and of one of three side by side."""

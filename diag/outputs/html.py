@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diag.outputs.text import MEASURES, counted, number, p_value
+from diag.outputs.text import MEASURES, counted, number, p_value, version
 from diag.result import Comparison, Picture
 from probes import Measure
 from reports import Figure, Page, Section, charts, render
 
 if TYPE_CHECKING:
+    from diag.checks.result import Gate
     from diag.forecasts.report import ForecastReport
     from diag.landscapes.result import Landscape
     from diag.probed import Probed
@@ -70,6 +70,13 @@ def probe(result: Probed) -> str:
 def repair(result: Repair) -> str:
     """The page of a repair."""
     from diag.outputs.repair_html import page
+
+    return page(result)
+
+
+def check(result: Gate) -> str:
+    """The page of a gate."""
+    from diag.outputs.check_html import render as page
 
     return page(result)
 
@@ -251,8 +258,4 @@ def warning_words(warnings: Sequence[str]) -> list[str]:
 
 def footer() -> str:
     """What made the page."""
-    try:
-        version = metadata.version("transfer-diag")
-    except metadata.PackageNotFoundError:
-        version = "(not installed)"
-    return f"transfer-diag {version}. Intervals are 95%."
+    return f"transfer-diag {version() or '(not installed)'}. Intervals are 95%."

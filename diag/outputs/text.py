@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable, Sequence
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from probes import Measure, Step
 if TYPE_CHECKING:
     from diag._forecast import Forecast
     from diag._show import Description
+    from diag.checks.result import Gate
     from diag.forecasts.report import ForecastReport
     from diag.landscapes.result import Landscape
     from diag.probed import Probed
@@ -223,6 +225,13 @@ def repair(result: Repair, verbose: bool = False) -> str:
     return render(result, verbose)
 
 
+def check(result: Gate, verbose: bool = False) -> str:
+    """The whole text of a gate."""
+    from diag.outputs.check_text import render
+
+    return render(result, verbose)
+
+
 def description(found: Description, verbose: bool = False) -> str:
     """The whole text of ``diag show``."""
     checkpoint, header = found.checkpoint, found.checkpoint.header
@@ -256,6 +265,14 @@ def description(found: Description, verbose: bool = False) -> str:
         lines += ["", *(plain(f"  {k}: {v}") for k, v in header.environment.items())]
         lines += ["", *(plain(f"  {name} = {value}") for name, value in _flat(settings))]
     return "\n".join(lines)
+
+
+def version() -> str | None:
+    """That of this package; None where it was not installed."""
+    try:
+        return metadata.version("transfer-diag")
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def plain(words: str) -> str:

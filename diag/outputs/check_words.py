@@ -1,0 +1,141 @@
+"""What the gate's outputs share: a pair's outcome, what did not pass and where its limit stands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from diag.checks.result import Checked, Finding, Gate, Outcome, Threshold
+
+PairOutcome: TypeAlias = Outcome | Literal["error"]
+
+ORDER: tuple[PairOutcome, ...] = ("error", "fail", "inconclusive", "warn", "pass")
+"""Pairs, worst first; one that no check was run on is an error."""
+
+BAD: tuple[Outcome, ...] = ("fail", "inconclusive", "warn")
+"""Findings that are told, worst first."""
+
+
+def outcome(checked: Checked) -> PairOutcome:
+    """A pair's outcome as the gate counts it: a pair that nothing was found out about is an error."""
+    found = checked.outcome
+    return "error" if checked.error is not None or found == "skipped" else found
+
+
+def worst_first(gate: Gate) -> list[Checked]:
+    """The pairs, worst first; among equals as they were given."""
+    return sorted(gate.checked, key=lambda c: ORDER.index(outcome(c)))
+
+
+def bad(checked: Checked) -> list[Finding]:
+    """What did not pass of one pair, worst first.
+
+    What a check that only warns cannot decide is left out, unless nothing else was found out.
+    """
+    found = [f for f in checked.findings if f.counts and f.outcome in BAD]
+    if not found and checked.outcome == "inconclusive":
+        found = [f for f in checked.findings if f.outcome == "inconclusive"]
+    return sorted(found, key=lambda f: BAD.index(f.outcome))
+
+
+def every_bad(gate: Gate) -> list[tuple[Checked, Finding]]:
+    """What did not pass of all pairs, worst first; among equals as they were made."""
+    found = [(checked, finding) for checked in gate.checked for finding in bad(checked)]
+    return sorted(found, key=lambda pair: BAD.index(pair[1].outcome))
+
+
+def fails(gate: Gate, checked: Checked, finding: Finding) -> bool:
+    """Whether a finding of a pair alone makes the exit status other than 0."""
+    undecided = gate.strict and finding.outcome == "inconclusive" and finding in bad(checked)
+    return finding.outcome == "fail" or undecided
+
+
+def reason(checked: Checked) -> str:
+    """Why a pair could not be checked, in one line that need not name the transfer again."""
+    if checked.error is not None:
+        return checked.error.removeprefix(f"{checked.transfer}: ")
+    why = list(dict.fromkeys(f.message for f in checked.findings))
+    return f"no check could be run: {'; '.join(why)}" if why else "no check was run"
+
+
+def limit(threshold: Threshold) -> str:
+    """``check.r2.min = 0.8``."""
+    value = threshold.value
+    if value is None:
+        return f"{threshold.name}, unset"
+    words = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return f"{threshold.name} = {words}"
+
+
+def place(threshold: Threshold) -> str:
+    """``diag.toml:12``, or that it is the default."""
+    if threshold.file is None:
+        return "the default"
+    return threshold.file if threshold.line is None else f"{threshold.file}:{threshold.line}"
+
+
+def told(finding: Finding) -> str:
+    """A finding's message and where its limit was set: ``R² is 0.59 …; wanted … (diag.toml:12)``."""
+    own = finding.threshold
+    if own is None:
+        return finding.message
+    return f"{finding.message} ({f'default {own.name}' if own.file is None else place(own)})"
+
+
+def counted(words: Iterable[str]) -> dict[str, int]:
+    """How often each of these was said, in order of first appearance."""
+    counts: dict[str, int] = {}
+    for one in words:
+        counts[one] = counts.get(one, 0) + 1
+    return counts
+
+
+def warnings(gate: Gate) -> list[str]:
+    """The gate's warnings and those of its pairs, each once, with the number of pairs where it is not all."""
+    own = counted(w for c in gate.checked for w in dict.fromkeys(c.warnings))
+    of = len(gate.checked)
+    return [*gate.warnings, *(w if n == of else f"{w} ({n} of {of} transfers)" for w, n in own.items())]
+
+
+def skipped(gate: Gate) -> dict[str, int]:
+    """The checks that could not be run, each with the number of pairs; pairs that are errors left out."""
+    return counted(
+        name
+        for c in gate.checked
+        if outcome(c) != "error"
+        for name in dict.fromkeys(f.check for f in c.findings if f.outcome == "skipped")
+    )
+
+
+def accepted(gate: Gate) -> list[tuple[Checked, Finding]]:
+    """What would not pass, but for the baseline."""
+    return [(c, f) for c in gate.checked for f in c.findings if f.accepted]
+
+
+def accepted_words(gate: Gate) -> str | None:
+    """How many of those there are; None for none."""
+    count = len(accepted(gate))
+    words = f"{count} finding{'' if count == 1 else 's'} accepted by the baseline {gate.baseline or ''}"
+    return words.rstrip() if count else None
+
+
+def source_root() -> Path:
+    """The root of the source tree around the working directory, or that itself where it is in no repository.
+
+    Public CIs resolve relative paths against the root of the checkout, wherever the command was run in it.
+    """
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
+
+
+def whole(path: str) -> Path:
+    """A path as an absolute one, not resolved: a link is what its users know, whatever it points to."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def in_tree(path: str, root: Path) -> str | None:
+    """A path relative to ``root`` with forward slashes; None where it lies outside."""
+    place = whole(path)
+    return place.relative_to(root).as_posix() if place.is_relative_to(root) else None

@@ -1,0 +1,86 @@
+"""The chart of a gate: every check's numbers with their intervals, beside the limit they were held to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from reports.charts import STATUS_COLOURS, finish
+
+SHAPES = {"pass": "circle", "warn": "triangle-up", "fail": "diamond", "inconclusive": "square"}
+
+CUT = 4.0
+"""Numbers further from a limit than this many times its size, or the usual distance, are drawn at the edge:
+one broken transfer is not to press all the others into a line."""
+
+_INK = "currentColor"
+_WIDTH, _LABELS = 250, 170
+
+
+def against_limits(rows: pd.DataFrame) -> Any:
+    """A panel a check, a line a transfer; the side of the limit that does not pass is shaded.
+
+    ``rows`` has check, title, transfer, value, low, high, limit, outcome and said (read on hovering); low and
+    high may be NaN, and limit where the check has none on this scale; and better, ``higher`` or ``lower``.
+    """
+    transfers = list(dict.fromkeys(rows["transfer"]))
+    outcomes = [o for o in SHAPES if o in set(rows["outcome"])]
+    panels = [
+        _panel(rows[rows["check"] == check], transfers, outcomes, labels=place % 2 == 0)
+        for place, check in enumerate(dict.fromkeys(rows["check"]))
+    ]
+    return finish(alt.concat(*panels, columns=2, spacing={"row": 14, "column": 22}))
+
+
+def _panel(rows: pd.DataFrame, transfers: list[str], outcomes: list[str], labels: bool) -> Any:
+    limit, better = float(rows["limit"].max()), str(rows["better"].iloc[0])
+    least, most = _drawn(rows, limit)
+    room = 0.1 * (most - least) or 1.0
+    columns = ["value", "low", "high"]
+    shown = rows.assign(**{f"{c}_at": rows[c].clip(lower=least, upper=most) for c in columns})
+    scale = alt.Scale(domain=[least - room, most + room], nice=False, zero=False)
+    axis = alt.Axis(labelLimit=_LABELS, ticks=False, domain=False) if labels else None
+    base = alt.Chart(shown).encode(
+        y=alt.Y("transfer:N", title=None, axis=axis, scale=alt.Scale(domain=transfers)),
+        tooltip=["transfer:N", "said:N"],
+    )
+
+    def x(column: str) -> Any:
+        return alt.X(f"{column}:Q", title=None, scale=scale, axis=alt.Axis(tickCount=5))
+
+    colour = alt.Color(
+        "outcome:N",
+        title=None,
+        sort=outcomes,
+        scale=alt.Scale(domain=outcomes, range=[STATUS_COLOURS[o] for o in outcomes]),
+    )
+    shape = alt.Shape(
+        "outcome:N", sort=outcomes, scale=alt.Scale(domain=outcomes, range=[SHAPES[o] for o in outcomes])
+    )
+    layers = []
+    if pd.notna(limit):
+        edge = least - room if better == "higher" else most + room
+        line = alt.Chart(pd.DataFrame({"limit": [limit], "edge": [edge]}))
+        layers = [
+            line.mark_rect(color=STATUS_COLOURS["fail"], opacity=0.1).encode(x=x("limit"), x2="edge:Q"),
+            line.mark_rule(color=_INK, strokeDash=[4, 3]).encode(x=x("limit")),
+        ]
+    layers += [
+        base.mark_rule(strokeWidth=2).encode(x=x("low_at"), x2="high_at:Q", color=colour),
+        base.mark_point(filled=True, size=70, opacity=1).encode(x=x("value_at"), color=colour, shape=shape),
+    ]
+    title = alt.Title(str(rows["title"].iloc[0]), fontSize=12)
+    return alt.layer(*layers).properties(width=_WIDTH, height=22 * len(transfers), title=title)
+
+
+def _drawn(rows: pd.DataFrame, limit: float) -> tuple[float, float]:
+    """The least and the greatest number that is drawn in its place."""
+    every = pd.concat([rows[c] for c in ("value", "low", "high")]).dropna()
+    least, most = float(every.min()), float(every.max())
+    if pd.isna(limit):
+        return least, most
+    usual = (rows["value"] - limit).abs().quantile(0.5, interpolation="lower")
+    reach = CUT * max(abs(limit), float(usual))
+    return max(min(least, limit), limit - reach), min(max(most, limit), limit + reach)
