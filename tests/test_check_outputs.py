@@ -293,6 +293,7 @@ def test_the_page_shows_every_pair_and_why(compared: Comparison) -> None:
         assert one in words
     assert f"{UNREAD.transfer}: {UNREAD.error}" in words
     assert f"✗ r2: {FAILED.findings[0].message} (diag.toml:12)" in words
+    assert page.count(f"<h2>{FAILED.transfer}: fail</h2>") == 3
     # The numbers against their limits, and a picture of each pair that has embeddings.
     assert page.count("data-spec=") == 3
     assert [a for a in outline(page).addresses if not a.startswith(("data:", "#"))] == []
