@@ -113,7 +113,8 @@ def check(
         calibrated(calibrate, found, chosen, supplied, json or form == "json", html, quiet, verbose)
         return
     if len(found) < 2:
-        raise UsageError(f"found {len(found)} files, expected a base and at least one transfer")
+        count = f"{len(found)} file{'' if len(found) == 1 else 's'}"
+        raise UsageError(f"found {count}, expected a base and at least one transfer")
     from diag.checks import baseline as accepted
     from diag.checks.run import check as run
 

@@ -19,6 +19,7 @@ _BAD_INPUT = {
     "diag._answer": ("UsageError",),
     "diag.subject": ("SubjectError",),
     "diag.repairs.asked": ("RepairError",),
+    "diag.checks": ("CheckError",),
     "diag.landscapes": ("LandscapeError",),
     "diag.studies": ("StudyError",),
     "diag.forecasts": ("ForecastError",),

@@ -13,6 +13,7 @@ import typer
 
 from diag import _exit
 from diag._answer import answer, check_writable, kept, note, percent, say, write_line
+from diag._checking import check
 from diag._forecasting import forecast
 from diag._options import (
     Adapter,
@@ -57,6 +58,7 @@ app = typer.Typer(
       diag compare-embeddings base.npy transfer.npy --html report.html
       diag landscape failed.safetensors successful.safetensors
       diag probe checkpoint.safetensors
+      diag check base.safetensors 'runs/t0/*.safetensors'
       diag repair base.safetensors failed.safetensors -o mended.safetensors
       diag study run simple-maze --out runs/maze
     """,
@@ -380,6 +382,7 @@ def show(
         )
 
 
+app.command(short_help="A gate for a CI: check transfers against limits.")(check)
 app.command(short_help="How will a transfer end, from an early checkpoint or its base?")(forecast)
 app.command(short_help="Lead a failed transfer back into the base's embedding.")(repair)
 

@@ -20,7 +20,7 @@ from diag.sources import opened
 from diag.sources.supplied import NOTHING, Supplied
 from probes import Measure, share
 
-MOST_PAIRS = 1000
+MOST_PAIRS = 300
 """More pairs than this are drawn at random: their files recur, and more of them tell little more."""
 
 CLEAR = 0.95
