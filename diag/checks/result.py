@@ -174,22 +174,23 @@ class Gate:
     def summary(self) -> str:
         """One sentence: how many of how many, and the worst of them."""
         of = len(self.checked)
-        if of == 0:
-            return "No transfer was checked."
-        if bad := self.errors:
-            return f"{len(bad)} of {of} {_transfers(of)} could not be checked."
-        if any(c.outcome == "skipped" for c in self.checked):
-            return "No check could be run: nothing was found out, which is no pass."
-        words: dict[Outcome, str] = {
+        words: dict[str, str] = {
+            "error": "could not be checked",
             "fail": "failed",
             "inconclusive": "could not be decided",
             "warn": "passed with warnings",
             "pass": "passed",
         }
-        counts = {o: sum(c.outcome == o for c in self.checked) for o in words}
+        counts = dict.fromkeys(words, 0)
+        for one in self.checked:
+            ended = one.outcome if one.error is None else "error"
+            counts["error" if ended == "skipped" else ended] += 1
+        if of == 0:
+            return "No transfer was checked."
         if of == 1:
-            only = self.checked[0].outcome
-            return f"The transfer {words[only]}."
+            if self.checked[0].outcome == "skipped" and not self.errors:
+                return "No check could be run: nothing was found out, which is no pass."
+            return f"The transfer {next(words[o] for o, count in counts.items() if count)}."
         parts = [f"{count} {words[o]}" for o, count in counts.items() if count]
         return f"Of {of} transfers {', '.join(parts)}."
 
@@ -208,7 +209,3 @@ class Gate:
             "checked": [c.to_tree() for c in self.checked],
             "warnings": list(self.warnings),
         }
-
-
-def _transfers(count: int) -> str:
-    return "transfer" if count == 1 else "transfers"
