@@ -13,7 +13,8 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,20 +49,27 @@ def imported(name: str) -> Callable[..., Any]:
     module, colon, attribute = name.partition(":")
     if not colon or not module or not attribute:
         raise SubjectError(f"--adapter {name}", "no colon between two names", "package.module:function")
-    here = str(os.getcwd())  # noqa: PTH109 (sys.path holds strings)
-    sys.path.insert(0, here)
-    try:
+    with working_directory_first():
         found: Any = called(lambda: importlib.import_module(module), f"--adapter {name}", "its import")
-    finally:
-        sys.path.remove(here)
-        if here not in sys.path:
-            sys.path.append(here)
     for part in attribute.split("."):
         found = getattr(found, part, None)
     if not callable(found):
         expected = f"a function {attribute} in {module}"
         raise SubjectError(f"--adapter {name}", f"{'none' if found is None else 'no function'}", expected)
     return found  # type: ignore[no-any-return]
+
+
+@contextmanager
+def working_directory_first() -> Iterator[None]:
+    """Modules of the working directory are found first, as by ``python -m``, and afterwards last."""
+    here = str(os.getcwd())  # noqa: PTH109 (sys.path holds strings)
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+        if here not in sys.path:
+            sys.path.append(here)
 
 
 def called(function: Callable[[], Any], path: str, what: str) -> Any:
@@ -71,11 +79,12 @@ def called(function: Callable[[], Any], path: str, what: str) -> Any:
     except (SubjectError, MemoryError):
         raise
     except (Exception, SystemExit) as error:
-        raise SubjectError(path, f"{_told(error)} in {what}: {line(error)}", "code that runs") from error
+        found = f"{type(error).__name__} in {what}{_place(error)}: {line(error)}"
+        raise SubjectError(path, found, "code that runs") from error
 
 
-def _told(error: BaseException) -> str:
-    """The kind of an error, and the line that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is our own call
-    places = [f" ({Path(f.filename).name}:{f.lineno})" for f in frames if not f.filename.startswith("<")]
-    return type(error).__name__ + (places[-1] if places else "")
+def _place(error: BaseException) -> str:
+    """The line that raised an error, in brackets; nothing where that was no line but the import itself."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [f for f in frames if f.filename != __file__ and "importlib" not in f.filename]
+    return f" ({Path(theirs[-1].filename).name}:{theirs[-1].lineno})" if theirs else ""

@@ -65,6 +65,8 @@ def declared(path: str) -> dict[str, Declared]:
 
 def _pages(data: mmap.mmap, about: Struct) -> Iterator[Declared]:
     """Of each page of a column in one row group, of which ``about`` is the metadata."""
+    if not about[5]:  # of no values, no page is read
+        return
     start = min(at for at in (about[9], about.get(11, 0) or about[9]))
     end = start + about[7]
     if not 0 < start <= end <= len(data):
