@@ -1,0 +1,573 @@
+"""Stable-Baselines3 files: read without unpickling, and equal to what the library itself computes."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import diag
+from diag.sources import open_subject
+from diag.sources.environments import make
+from diag.sources.sb3_losses import entropy
+from diag.sources.supplied import Supplied
+from diag.subject import LatentObjective, Subject, SubjectError
+from tests.source_files import Explosive
+
+sb3 = pytest.importorskip("stable_baselines3")
+
+DOT, FIRST, STEERED = (f"tests.dots:{name}Dot-v0" for name in ("", "First", "Steered"))
+SMALL = {"features_extractor_kwargs": {"features_dim": 12}}
+
+MODELS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
+    "ppo": ("PPO", "MlpPolicy", "CartPole-v1", {}),
+    "ppo-relu": ("PPO", "MlpPolicy", "CartPole-v1", {"activation_fn": nn.ReLU, "net_arch": [8]}),
+    "ppo-steered": ("PPO", "MlpPolicy", "Pendulum-v1", {}),
+    "ppo-images": ("PPO", "CnnPolicy", DOT, SMALL),
+    "ppo-images-first": ("PPO", "CnnPolicy", FIRST, SMALL | {"net_arch": {"pi": [6], "vf": [8, 5]}}),
+    "ppo-images-unshared": ("PPO", "CnnPolicy", DOT, SMALL | {"share_features_extractor": False}),
+    "ppo-images-steered": ("PPO", "CnnPolicy", STEERED, SMALL | {"normalize_images": False}),
+    "a2c-numbers": ("A2C", "MlpPolicy", "FrozenLake-v1", {}),
+    "dqn": ("DQN", "MlpPolicy", "CartPole-v1", {}),
+    "dqn-images": ("DQN", "CnnPolicy", DOT, SMALL | {"net_arch": [9]}),
+    "sac": ("SAC", "MlpPolicy", "Pendulum-v1", {"net_arch": [16, 16]}),
+    "td3": ("TD3", "MlpPolicy", "Pendulum-v1", {"net_arch": [16, 16]}),
+    "td3-images": ("TD3", "CnnPolicy", STEERED, SMALL | {"net_arch": [16]}),
+    "ddpg": ("DDPG", "MlpPolicy", "Pendulum-v1", {"net_arch": [16, 16]}),
+}
+"""Algorithm, policy, environment and policy_kwargs."""
+
+
+def model_of(algorithm: str, policy: str, env: str, kwargs: dict[str, Any], **more: Any) -> Any:
+    """An untrained model whose weights are all random, targets apart from what they follow."""
+    if algorithm not in ("PPO", "A2C"):
+        more |= {"buffer_size": 2}
+    model = getattr(sb3, algorithm)(
+        policy, make(env), policy_kwargs=dict(kwargs), seed=0, device="cpu", **more
+    )
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.policy.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Any, str]]:
+    """A model of :data:`MODELS` and its file."""
+    folder, made = tmp_path_factory.mktemp("sb3"), dict[str, tuple[Any, str]]()
+
+    def get(name: str) -> tuple[Any, str]:
+        if name not in made:
+            model = model_of(*MODELS[name])
+            model.save(folder / f"{name}.zip")
+            made[name] = model, str(folder / f"{name}.zip")
+        return made[name]
+
+    return get
+
+
+def opened(path: str, env: str = "", **more: Any) -> Subject:
+    given = {"source_env": env, "target_env": env} if env else {}
+    return open_subject(path, Supplied(**given, **more), "source")
+
+
+def observations(env: str, n: int = 40) -> Any:
+    """(n, *shape) of the environment's own space, unbounded ones near 0."""
+    environment = make(env)
+    environment.observation_space.seed(0)
+    return np.array([np.clip(environment.observation_space.sample(), -3, 255) for _ in range(n)]).astype(
+        environment.observation_space.dtype
+    )
+
+
+def latent(policy: Any, kind: str, seen: torch.Tensor) -> torch.Tensor:
+    """The library's own embedding: the extractor's output, or the last hidden layer."""
+    if kind in ("PPO", "A2C"):
+        features = (
+            policy.extract_features(seen, policy.features_extractor)
+            if policy.share_features_extractor
+            else (policy.extract_features(seen)[0])
+        )
+        return features if has_cnn(policy) else policy.mlp_extractor.forward_actor(features)
+    if kind == "DQN":
+        features = policy.q_net.extract_features(seen, policy.q_net.features_extractor)
+        return features if has_cnn(policy) else policy.q_net.q_net[:-1](features)
+    features = policy.actor.extract_features(seen, policy.actor.features_extractor)
+    if has_cnn(policy):
+        return features
+    return policy.actor.latent_pi(features) if kind == "SAC" else policy.actor.mu[:-2](features)
+
+
+def assert_equal(found: torch.Tensor, expected: torch.Tensor) -> None:
+    """To rounding of the largest number among them."""
+    torch.testing.assert_close(found, expected, atol=1e-6 * float(expected.abs().max()), rtol=0)
+
+
+def has_cnn(policy: Any) -> bool:
+    return "NatureCNN" in policy.features_extractor_class.__name__
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_embeddings_actions_and_values_are_the_librarys_own(name: str, saved: Any) -> None:
+    model, path = saved(name)
+    algorithm, _, env, _ = MODELS[name]
+    subject = opened(path, env)
+    assert subject.parameters is not None
+    assert subject.encoder is not None
+    assert subject.actor is not None
+    seen = observations(env)
+    model.policy.set_training_mode(False)
+    with torch.no_grad():
+        # Laid out as in the library's own training: convolutions sum in the order of memory.
+        tensor = model.policy.obs_to_tensor(seen)[0].contiguous()
+        expected = latent(model.policy, algorithm, tensor)
+        found = subject.encoder.embed(subject.parameters, torch.from_numpy(seen))
+        assert_equal(found, expected)
+        act = subject.actor.best(subject.parameters, "source")  # type: ignore[attr-defined]
+        np.testing.assert_allclose(act(seen), model.predict(seen, deterministic=True)[0], atol=1e-6)
+        nets, prepared = subject.encoder.nets, subject.encoder.observing(torch.from_numpy(seen))  # type: ignore[attr-defined]
+        if algorithm in ("PPO", "A2C"):
+            read = found if nets.value_reads_embedding else prepared
+            values = model.policy.predict_values(tensor)
+            assert_equal(nets.value(subject.parameters, read), values)
+        if algorithm == "DQN":
+            values = model.policy.q_net(tensor)
+            assert_equal(nets.act(subject.parameters, found), values)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_parameter_belongs_to_one_component(name: str, saved: Any) -> None:
+    model, path = saved(name)
+    parameters = opened(path).parameters
+    assert parameters is not None
+    own = {id(t): t.numel() for t in model.policy.parameters()}
+    assert sum(t.numel() for t in parameters.values()) == sum(own.values())
+    known = {
+        "encoder",
+        "value_encoder",
+        "policy_latent",
+        "value_latent",
+        "action",
+        "value",
+        "q",
+        "target",
+        "critic",
+    }
+    assert {n.partition("/")[0] for n in parameters} <= known
+    assert all("/" in n for n in parameters)
+
+
+@pytest.mark.parametrize("name", ["dqn", "dqn-images"])
+def test_dqns_loss_is_the_huber_loss_against_its_own_target(name: str, saved: Any) -> None:
+    model, path = saved(name)
+    subject = opened(path, MODELS[name][2])
+    assert subject.tasks is not None
+    assert subject.objective is not None
+    assert subject.parameters is not None
+    sampled = subject.tasks.batch("source", 200, 0)
+    batch = sampled.batch
+    with torch.no_grad():
+        now, after = (
+            model.policy.obs_to_tensor(batch[key].numpy())[0] for key in ("observations", "next_observations")
+        )
+        goal = batch["rewards"] + 0.99 * model.q_net_target(after).max(1)[0] * (~batch["terminated"]).float()
+        taken = model.q_net(now).gather(1, batch["actions"][:, None])[:, 0]
+        expected = functional.smooth_l1_loss(taken, goal, reduction="none")
+    found = subject.objective.losses(subject.parameters, batch)["td"]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert isinstance(subject.objective, LatentObjective)
+    points = subject.objective.embeddings(subject.parameters, batch)
+    at = subject.objective.losses_at(subject.parameters, points, batch)["td"]
+    torch.testing.assert_close(at, found)
+    assert len(np.unique(sampled.groups)) >= 5
+
+
+def test_the_target_network_gets_no_gradient(saved: Any) -> None:
+    subject = opened(saved("dqn")[1], "CartPole-v1")
+    assert subject.tasks is not None
+    assert subject.objective is not None
+    assert subject.parameters is not None
+    moving = {n: t.clone().requires_grad_() for n, t in subject.parameters.items()}
+    losses = subject.objective.losses(moving, subject.tasks.batch("source", 50, 0).batch)
+    losses["td"].sum().backward()  # type: ignore[no-untyped-call]
+    assert {n.partition("/")[0] for n, t in moving.items() if t.grad is not None} == {"encoder", "q"}
+
+
+@pytest.mark.parametrize("name", ["ppo", "ppo-images", "ppo-images-unshared", "ppo-images-steered"])
+def test_the_value_loss_is_taken_on_the_policys_own_episodes(name: str, saved: Any) -> None:
+    model, path = saved(name)
+    env = MODELS[name][2]
+    subject = opened(path, env)
+    assert subject.tasks is not None
+    assert subject.objective is not None
+    assert subject.parameters is not None
+    sampled = subject.tasks.batch("source", 150, 0)
+    found = subject.objective.losses(subject.parameters, sampled.batch)
+    assert found.keys() == {"value"} == subject.objective.terms.keys()
+    with torch.no_grad():
+        seen = model.policy.obs_to_tensor(sampled.batch["observations"].numpy())[0]
+        expected = (model.policy.predict_values(seen)[:, 0] - sampled.batch["returns"]) ** 2
+    torch.testing.assert_close(found["value"], expected, atol=1e-4, rtol=1e-4)
+    assert len(np.unique(sampled.groups)) >= 20
+    assert isinstance(subject.objective, LatentObjective) == (name in ("ppo-images", "ppo-images-steered"))
+    again = subject.tasks.batch("source", 150, 0)
+    assert torch.equal(again.batch["observations"], sampled.batch["observations"])
+
+
+def test_returns_are_discounted_and_go_on_after_a_time_limit(saved: Any) -> None:
+    """In Pendulum every episode is cut: at its last step the return is the reward plus the value after it."""
+    model, path = saved("ppo-steered")
+    subject = opened(path, "Pendulum-v1")
+    assert subject.tasks is not None
+    sampled = subject.tasks.batch("source", 4000, 0)  # twenty episodes of 200 steps: every row
+    returns = sampled.batch["returns"].double().numpy()
+    rows = np.flatnonzero(sampled.groups == 3)
+    rewards = returns[rows[:-1]] - 0.99 * returns[rows[1:]]
+    assert len(rows) == 200
+    assert np.all(rewards <= 1e-3)  # Pendulum's are never positive
+    assert np.all(rewards >= -17)
+    last = sampled.batch["observations"][rows[-1]].numpy()
+    with torch.no_grad():
+        value = float(model.policy.predict_values(model.policy.obs_to_tensor(last)[0]))
+    assert -17 - abs(value) * 2 < returns[rows[-1]] < abs(value) * 2
+
+
+def test_an_entropy_bonus_is_a_term(tmp_path: Path) -> None:
+    for name, env in (("chosen", "CartPole-v1"), ("steered", "Pendulum-v1")):
+        model = model_of("PPO", "MlpPolicy", env, {}, ent_coef=0.02)
+        model.save(tmp_path / name)
+        subject = opened(str(tmp_path / f"{name}.zip"), env)
+        assert subject.objective is not None
+        assert subject.tasks is not None
+        assert subject.parameters is not None
+        assert subject.objective.terms == {"value": 0.5, "entropy": 0.02}
+        batch = subject.tasks.batch("source", 60, 0).batch
+        with torch.no_grad():
+            seen = model.policy.obs_to_tensor(batch["observations"].numpy())[0]
+            expected = -model.policy.get_distribution(seen).entropy()
+        found = subject.objective.losses(subject.parameters, batch)["entropy"]
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_entropy_of_equal_chances() -> None:
+    torch.testing.assert_close(entropy(torch.zeros(3, 4), None), torch.full((3,), float(np.log(4))))
+
+
+def test_returns_are_those_of_the_librarys_best_actions(saved: Any) -> None:
+    model, path = saved("ppo")
+    subject = opened(path, "CartPole-v1")
+    assert subject.actor is not None
+    assert subject.parameters is not None
+    found = subject.actor.returns(subject.parameters, "target", 12, 3)
+    again = subject.actor.returns(subject.parameters, "target", 12, 3)
+    other = subject.actor.returns(subject.parameters, "target", 12, 4)
+    assert found.tolist() == again.tolist() != other.tolist()
+    environment = make("CartPole-v1")
+    played = []
+    for seed in range(60):
+        seen, _ = environment.reset(seed=seed)
+        total, over = 0.0, False
+        while not over:
+            seen, reward, terminated, truncated, _ = environment.step(
+                model.predict(seen, deterministic=True)[0]
+            )
+            total, over = total + float(reward), terminated or truncated
+        played.append(total)
+    assert abs(np.mean(found) - np.mean(played)) < 4 * np.std(played) / np.sqrt(12) + 1e-9
+
+
+def test_without_environments_there_is_an_encoder_and_nothing_to_run(saved: Any) -> None:
+    subject = opened(saved("dqn-images")[1])
+    assert subject.encoder is not None
+    assert (subject.objective, subject.tasks, subject.actor) == (None, None, None)
+    assert subject.label.startswith("DQN of stable-baselines3 2.")
+    assert "12 numbers from its features extractor" in subject.label
+    assert "from its last hidden layer" in opened(saved("td3")[1]).label
+
+
+def test_pairs_of_a_file_serve_as_well(saved: Any, tmp_path: Path) -> None:
+    seen = observations(DOT, 30)
+    np.savez(tmp_path / "pairs.npz", source=seen, target=255 - seen)
+    subject = opened(saved("ppo-images")[1], pairs=tmp_path / "pairs.npz")
+    assert subject.tasks is not None
+    assert subject.encoder is not None
+    assert subject.parameters is not None
+    pairs = subject.tasks.paired_observations(None, 0)
+    assert subject.encoder.embed(subject.parameters, pairs.observations["source"]).shape == (30, 12)
+    assert subject.actor is None
+
+
+def test_features_in_another_order_are_told(saved: Any, tmp_path: Path) -> None:
+    """Whose heads are not reordered alike: what a frozen head would then read is wrong."""
+    model, path = saved("ppo-images")
+    other = sb3.PPO.load(path, device="cpu")
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for tensor in other.policy.features_extractor.linear[0].parameters():
+            tensor.copy_(tensor[order])
+    other.save(tmp_path / "permuted.zip")
+    supplied = Supplied(source_env=DOT, target_env=DOT)
+    found = diag.compare(path, tmp_path / "permuted.zip", supplied=supplied)
+    assert found.relation == "permuted"
+    assert found.verdict.status == "fail"
+    model.save(tmp_path / "same.zip")
+    assert diag.compare(path, tmp_path / "same.zip", supplied=supplied).relation == "matched"
+
+
+# --- What is no such file, and what cannot be rebuilt -----------------------------------------------------
+
+
+def edited(path: str, out: Path, edit: Callable[[dict[str, Any]], None] | None = None, **parts: Any) -> str:
+    """A copy of a file with its data edited, and parts replaced by bytes, or left out where None."""
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(out, "w") as copy:
+        for name in archive.namelist():
+            content = archive.read(name)
+            if name == "data" and edit is not None:
+                data = json.loads(content)
+                edit(data)
+                content = json.dumps(data).encode()
+            content = parts.get(name.partition(".")[0], content)
+            if content is not None:
+                copy.writestr(name, content)
+    return str(out)
+
+
+def test_nothing_is_unpickled(saved: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = saved("ppo-images")[1]
+    bomb = base64.b64encode(pickle.dumps(Explosive())).decode()
+
+    def arm(data: dict[str, Any]) -> None:
+        for value in data.values():
+            if isinstance(value, dict) and ":serialized:" in value:
+                value[":serialized:"] = bomb
+
+    armed = opened(edited(path, tmp_path / "armed.zip", arm))
+    assert armed.identity == opened(path).identity
+    for name in ("policy", "pytorch_variables"):
+        content = io.BytesIO()
+        torch.save({"a": Explosive()}, content)
+        replaced = edited(path, tmp_path / f"{name}.zip", **{name: content.getvalue()})
+        if name == "policy":
+            with pytest.raises(SubjectError, match="never loaded"):
+                opened(replaced)
+        else:
+            opened(replaced)
+    assert not (tmp_path / "exploded").exists()
+
+
+class Halved(nn.Module):
+    """A features extractor of one's own."""
+
+    def __init__(self, observation_space: Any, features_dim: int = 7) -> None:
+        super().__init__()
+        self.features_dim = features_dim
+        self.linear = nn.Linear(int(np.prod(observation_space.shape)), features_dim)
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        return torch.sin(self.linear(observations.flatten(1)))
+
+
+class Wave(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sin(x)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "kwargs", "words"),
+    [
+        ("PPO", {"features_extractor_class": Halved}, "features extractor .*Halved"),
+        ("DQN", {"features_extractor_class": Halved}, "features extractor .*Halved"),
+        ("PPO", {"activation_fn": Wave}, "activation .*Wave"),
+    ],
+)
+def test_what_is_ones_own_takes_trust(
+    algorithm: str, kwargs: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    model = model_of(algorithm, "MlpPolicy", "CartPole-v1", kwargs)
+    model.save(tmp_path / "own.zip")
+    path = str(tmp_path / "own.zip")
+    with pytest.raises(SubjectError, match=f"{words}.*--adapter or --trust-pickle"):
+        opened(path)
+    subject = opened(path, "CartPole-v1", trust_pickle=True)
+    assert subject.parameters is not None
+    assert subject.encoder is not None
+    assert subject.actor is not None
+    seen = observations("CartPole-v1")
+    with torch.no_grad():
+        tensor = torch.from_numpy(seen)
+        features = (model.policy if algorithm == "PPO" else model.policy.q_net).features_extractor(tensor)
+        own = "features_extractor_class" in kwargs
+        expected = features if own else model.policy.mlp_extractor.forward_actor(features)
+        found = subject.encoder.embed(subject.parameters, tensor)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
+    act = subject.actor.best(subject.parameters, "source")  # type: ignore[attr-defined]
+    assert act(seen).tolist() == model.predict(seen, deterministic=True)[0].tolist()
+    moved = {n: t + 0.1 if n.startswith("encoder/") else t for n, t in subject.parameters.items()}
+    assert not torch.allclose(subject.encoder.embed(moved, tensor), found)
+
+
+def first_layer(weights: Any, opening: Any) -> nn.Module:
+    """An adapter: it is given the policy's state dict."""
+    layer = nn.Linear(4, 64)
+    layer.load_state_dict({p: weights[f"mlp_extractor.policy_net.0.{p}"] for p in ("weight", "bias")})
+    return layer
+
+
+def test_an_adapter_is_given_the_weights(saved: Any) -> None:
+    model, path = saved("ppo")
+    subject = opened(path, "CartPole-v1", adapter="tests.test_sb3:first_layer")
+    assert subject.encoder is not None
+    seen = torch.from_numpy(observations("CartPole-v1"))
+    with torch.no_grad():
+        expected = model.policy.mlp_extractor.policy_net[0](seen)
+    torch.testing.assert_close(subject.encoder.embed(subject.parameters or {}, seen), expected)
+
+
+def put(*path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    """An edit of the data."""
+
+    def edit(data: dict[str, Any]) -> None:
+        for name in path[:-1]:
+            data = data[name]
+        data[path[-1]] = value
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "words"),
+    [
+        ("ppo", put("policy_class", "__module__", value="mine.policies"), "the module 'mine.policies'"),
+        ("ppo", put("policy_class", value=3), "the module ''"),
+        ("ppo", put("policy_kwargs", value={"activation_fn": "<class 'mine.ReLU'>"}), "activation"),
+        ("ppo", put("observation_space", "_shape", value=[5]), "networks that do not run"),
+        ("ppo", put("observation_space", "_shape", value=[-4]), r"shape \[-4\]"),
+        ("ppo", put("observation_space", "_shape", value=[2**23] * 8), "networks that do not run"),
+        ("ppo", put("observation_space", ":type:", value="<class 'gymnasium.spaces.dict.Dict'>"), "Dict obs"),
+        ("a2c-numbers", put("observation_space", "n", value="9" * 5000), "values of observations"),
+        ("a2c-numbers", put("observation_space", "n", value="17"), "networks that do not run"),
+        (
+            "dqn",
+            put("policy_class", "__module__", value="stable_baselines3.td3.policies"),
+            "no layers 'actor.mu.'",
+        ),
+        ("ppo", put("policy_class", "__module__", value="stable_baselines3.dqn.policies"), "no layers"),
+        ("sac", put("use_sde", value=True), "state-dependent exploration"),
+        ("ppo-images-unshared", put("policy_kwargs", value={}), "other than the shared one"),
+    ],
+)
+def test_data_that_do_not_fit_get_one_line(
+    name: str, edit: Any, words: str, saved: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(SubjectError, match=words) as caught:
+        opened(edited(saved(name)[1], tmp_path / "edited.zip", edit))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("gamma", "words"), [("0.99", "gamma 0.99"), (None, "gamma None"), (float("inf"), "gamma inf")]
+)
+def test_a_discount_is_a_number(gamma: Any, words: str, saved: Any, tmp_path: Path) -> None:
+    path = edited(saved("ppo")[1], tmp_path / "edited.zip", put("gamma", value=gamma))
+    with pytest.raises(SubjectError, match=words):
+        opened(path, "CartPole-v1")
+
+
+def state(path: str) -> dict[str, torch.Tensor]:
+    with zipfile.ZipFile(path) as archive:
+        return torch.load(io.BytesIO(archive.read("policy.pth")), weights_only=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s.pop("action_net.bias"), "no layer 'action/'"),
+        (lambda s: s.pop("mlp_extractor.policy_net.2.bias"), "layers other than dense"),
+        (
+            lambda s: s.update({"mlp_extractor.policy_net.1.weight": torch.ones(64)}),
+            "layers other than dense",
+        ),
+        (lambda s: s.update({"extra": torch.ones(2)}), "weights 'extra'"),
+        (lambda s: s.update({"action_net.weight": torch.ones(2, 63)}), "networks that do not run"),
+        (lambda s: s["action_net.weight"].fill_(float("nan")), "128 non-finite weights"),
+        (lambda s: s.update({"log_std": torch.ones(1).expand(10**9)}), "more than its data"),
+        (lambda s: s.update({"list": [1]}), "a list among its weights"),
+        (
+            lambda s: s.update({"features_extractor.cnn.0.weight": torch.ones(3)}),
+            "extractor with other layers",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_get_one_line(change: Any, words: str, saved: Any, tmp_path: Path) -> None:
+    path = saved("ppo")[1]
+    tensors, content = state(path), io.BytesIO()
+    change(tensors)
+    torch.save(tensors, content)
+    with pytest.raises(SubjectError, match=words):
+        opened(edited(path, tmp_path / "edited.zip", policy=content.getvalue()))
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"policy": None}, "without policy.pth"),
+        ({"data": None}, "without data"),
+        ({"data": b"[" * 10**6}, "no whole archive"),
+        ({"data": b"[1]"}, "a list as its data"),
+        ({"data": b"\xff\xfe"}, "no whole archive"),
+        ({"policy": b"\x80\x04."}, "a pickle, which is never loaded"),
+        ({"policy": b"nothing"}, "no file of torch.save"),
+        ({"data": b" " * (2**25 + 1)}, "bytes of data"),
+    ],
+)
+def test_parts_that_are_no_models_get_one_line(
+    parts: dict[str, Any], words: str, saved: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(SubjectError, match=words) as caught:
+        opened(edited(saved("ppo")[1], tmp_path / "edited.zip", **parts))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bomb_is_not_unpacked(saved: Any, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data", "{}")
+        with archive.open("policy.pth", "w") as file:
+            for _ in range(64):
+                file.write(bytes(2**20))
+    with pytest.raises(SubjectError, match=r"policy\.pth packed otherwise"):
+        opened(str(tmp_path / "bomb.zip"))
+
+
+def test_damage_anywhere_gets_one_line(saved: Any, tmp_path: Path, rng: np.random.Generator) -> None:
+    """Cut or bit-flipped: refused in one line, or, where the damage is in what is not read, opened."""
+    content = Path(saved("ppo-relu")[1]).read_bytes()
+    file = tmp_path / "damaged.zip"
+    told: list[str] = []
+    for number in range(150):
+        damaged = bytearray(content)
+        if number % 3 == 0:
+            damaged = damaged[: rng.integers(len(damaged))]
+        else:
+            for place in rng.integers(len(damaged), size=1 + number % 5):
+                damaged[place] ^= 1 << rng.integers(8)
+        file.write_bytes(damaged)
+        try:
+            opened(str(file))
+        except SubjectError as error:
+            told.append(str(error))
+    assert len(told) > 75
+    assert not any("\n" in line for line in told)
