@@ -32,7 +32,11 @@ def embedded(subject: Subject, pairs: Pairs) -> Tensor:
     Raises SubjectError where the encoder fails on them, or gives anything but numbers (n, ...).
     """
     encoder = require(subject, "encoder", subject.encoder)
-    seen = pairs.observations[require(subject, "task", subject.task)]
+    task = require(subject, "task", subject.task)
+    if task not in pairs.observations:
+        expected = f"a subject of {' or '.join(pairs.observations)}, which is all that there are pairs of"
+        raise SubjectError(subject.path, f"the task {task!r}", expected)
+    seen = pairs.observations[task]
     try:
         with one_thread():
             found = encoder.embed(subject.parameters or {}, seen)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray[Any]]
 Write = Callable[[Path, Arrays], Path]
+Weights = NDArray[np.float32]
 
 
 class Explosive:
@@ -26,7 +27,7 @@ class Explosive:
 class Plain(torch.nn.Module):
     """The weights (k, d) as an encoder, for the formats that hold modules."""
 
-    def __init__(self, weights: NDArray[np.float32]) -> None:
+    def __init__(self, weights: Weights) -> None:
         super().__init__()
         self.linear = torch.nn.Linear(*weights.shape, bias=False)
         self.linear.weight.data = torch.from_numpy(weights.T.copy())
@@ -128,7 +129,7 @@ def _beside(arrays: Arrays) -> dict[str, Any]:
 
 def onnx(
     path: Path,
-    weights: NDArray[np.float32],
+    weights: Weights,
     batch: int | str = "n",
     outputs: tuple[str, ...] = ("embedding",),
     kind: str = "FLOAT",
@@ -162,7 +163,7 @@ def onnx(
     return path
 
 
-def exported(path: Path, weights: NDArray[np.float32]) -> Path:
+def exported(path: Path, weights: Weights) -> Path:
     rows = torch.export.Dim("rows", min=2, max=1024)
     program = torch.export.export(
         Plain(weights), (torch.zeros(8, len(weights)),), dynamic_shapes=({0: rows},)
@@ -171,13 +172,37 @@ def exported(path: Path, weights: NDArray[np.float32]) -> Path:
     return path.with_suffix(".pt2")
 
 
-def state_dict(path: Path, weights: NDArray[np.float32]) -> Path:
+def state_dict(path: Path, weights: Weights) -> Path:
     torch.save(Plain(weights).state_dict(), path.with_suffix(".pt"))
     return path.with_suffix(".pt")
 
 
-def state_tensors(path: Path, weights: NDArray[np.float32]) -> Path:
+def state_tensors(path: Path, weights: Weights) -> Path:
     from safetensors.torch import save_file
 
     save_file(Plain(weights).state_dict(), path.with_suffix(".safetensors"))
     return path.with_suffix(".safetensors")
+
+
+def flipping(rng: np.random.Generator) -> tuple[Weights, Weights]:
+    """Weights of a base, and of a transfer that flips axis 1 on observations in reverse."""
+    base = rng.normal(size=(4, 3)).astype(np.float32)
+    return base, base[::-1] * np.float32([1, -1, 1])
+
+
+def pairs(path: Path, rng: np.random.Generator) -> Path:
+    """60 pairs of observations (4,), those of the target task in reverse, and the room of each."""
+    seen = rng.normal(size=(60, 4)).astype(np.float32)
+    np.savez(path, source=seen, target=seen[:, ::-1], room=np.array(["a", "b", "c"] * 20))
+    return path
+
+
+def both(
+    write: Callable[[Path, Weights], Path], folder: Path, weights: tuple[Weights, Weights]
+) -> list[Path]:
+    return [write(folder / name, w) for name, w in zip(("base", "transfer"), weights, strict=True)]
+
+
+def embeddings(pairs: Path, weights: tuple[Weights, Weights]) -> list[Weights]:
+    with np.load(pairs) as seen:
+        return [seen[task] @ w for task, w in zip(("source", "target"), weights, strict=True)]

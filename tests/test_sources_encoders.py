@@ -11,19 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 import diag
 from diag import cli
 from diag.outputs.json import render
 from diag.sources import exported, modules
-from diag.sources.pairs import FilePairs, tasks_of
+from diag.sources.pairs import tasks_of
 from diag.sources.supplied import Supplied
 from diag.subject import Subject, SubjectError
 from tests import source_files as files
+from tests.source_files import Weights
 from tests.test_sources import told
-
-Weights = NDArray[np.float32]
 
 ADAPTERS = """
 import torch
@@ -72,16 +70,12 @@ thing = 3
 
 @pytest.fixture
 def weights(rng: np.random.Generator) -> tuple[Weights, Weights]:
-    """Of the base, and of a transfer that flips axis 1 on observations in reverse."""
-    base = rng.normal(size=(4, 3)).astype(np.float32)
-    return base, base[::-1] * np.float32([1, -1, 1])
+    return files.flipping(rng)
 
 
 @pytest.fixture
 def pairs(rng: np.random.Generator, tmp_path: Path) -> Path:
-    seen = rng.normal(size=(60, 4)).astype(np.float32)
-    np.savez(tmp_path / "pairs.npz", source=seen, target=seen[:, ::-1], room=np.array(["a", "b", "c"] * 20))
-    return tmp_path / "pairs.npz"
+    return files.pairs(tmp_path / "pairs.npz", rng)
 
 
 @pytest.fixture
@@ -92,17 +86,6 @@ def adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", str(tmp_path))])
     yield "my_adapters"
     sys.modules.pop("my_adapters", None)
-
-
-def both(
-    write: Callable[[Path, Weights], Path], folder: Path, weights: tuple[Weights, Weights]
-) -> list[Path]:
-    return [write(folder / name, w) for name, w in zip(("base", "transfer"), weights, strict=True)]
-
-
-def embeddings(pairs: Path, weights: tuple[Weights, Weights]) -> list[Weights]:
-    with np.load(pairs) as seen:
-        return [seen[task] @ w for task, w in zip(("source", "target"), weights, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -124,13 +107,13 @@ def test_an_encoder_compares_as_its_embeddings_do(
     adapters: str,
     tmp_path: Path,
 ) -> None:
-    base, transfer = both(write, tmp_path, weights)
+    base, transfer = files.both(write, tmp_path, weights)
     supplied = replace(supplied, pairs=pairs)
     found = diag.compare(base, transfer, supplied=supplied)
     assert (found.relation, found.verdict.axes) == ("flipped", (1,))
     assert list(found.picture.variables) == ["room"]
     points = [found.picture.base.astype(np.float32), found.picture.transfer.astype(np.float32)]
-    for one, expected in zip(points, embeddings(pairs, weights), strict=True):
+    for one, expected in zip(points, files.embeddings(pairs, weights), strict=True):
         np.testing.assert_allclose(one, expected, atol=1e-5)
     assert told(found) == told(diag.compare(*points, unfrozen=found.frozen == () or None))
     assert json.loads(render(found))["verdict"]["axes"] == [1]
@@ -140,7 +123,7 @@ def test_an_encoder_compares_as_its_embeddings_do(
 def test_programs_of_torch_export_need_trust(
     weights: tuple[Weights, Weights], pairs: Path, tmp_path: Path
 ) -> None:
-    base, transfer = both(files.exported, tmp_path, weights)
+    base, transfer = files.both(files.exported, tmp_path, weights)
     with pytest.raises(SubjectError, match=r"a program of torch\.export; expected --trust-pickle"):
         diag.compare(base, transfer, supplied=Supplied(pairs))
     trusting = Supplied(pairs, trust_pickle=True)
@@ -170,7 +153,7 @@ def test_a_fixed_number_of_rows_is_kept_to(
     assert subject.encoder is not None
     seen = torch.from_numpy(np.load(pairs)["source"])
     found = subject.encoder.embed({}, seen).numpy()
-    np.testing.assert_allclose(found, embeddings(pairs, weights)[0], atol=1e-5)
+    np.testing.assert_allclose(found, files.embeddings(pairs, weights)[0], atol=1e-5)
 
 
 def test_memory_stays_flat_however_many_rows(
@@ -184,7 +167,7 @@ def test_memory_stays_flat_however_many_rows(
     assert program is not None
     for encoder in (program, module):
         found = encoder.embed({}, seen).numpy()
-        np.testing.assert_allclose(found, embeddings(pairs, weights)[0], atol=1e-5)
+        np.testing.assert_allclose(found, files.embeddings(pairs, weights)[0], atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +190,7 @@ def test_observations_become_the_type_of_the_input(
     seen = np.random.default_rng(0).integers(0, 9, (40, 4)).astype(dtype)
     np.savez(tmp_path / "pairs.npz", source=seen, target=seen)
     given = Supplied(tmp_path / "pairs.npz")
-    base, transfer = both(lambda p, w: files.onnx(p, w, kind=kind), tmp_path, (weights[0], -weights[0]))
+    base, transfer = files.both(lambda p, w: files.onnx(p, w, kind=kind), tmp_path, (weights[0], -weights[0]))
     if fits:
         assert diag.compare(base, transfer, supplied=given).verdict.axes == (0, 1, 2)
         return
@@ -256,7 +239,7 @@ def test_which_output_is_the_embedding(
     pairs: Path,
     tmp_path: Path,
 ) -> None:
-    base, transfer = both(lambda p, w: files.onnx(p, w, **options), tmp_path, weights)  # type: ignore[arg-type]
+    base, transfer = files.both(lambda p, w: files.onnx(p, w, **options), tmp_path, weights)  # type: ignore[arg-type]
     given = Supplied(pairs, output=output)
     if words is None:
         assert diag.compare(base, transfer, supplied=given).verdict.axes == (1,)
@@ -267,7 +250,7 @@ def test_which_output_is_the_embedding(
 
 def test_observations_of_another_shape(weights: tuple[Weights, Weights], tmp_path: Path) -> None:
     np.savez(tmp_path / "pairs.npz", source=np.ones((20, 2, 2)), target=np.ones((20, 2, 2)))
-    base, transfer = both(files.onnx, tmp_path, weights)
+    base, transfer = files.both(files.onnx, tmp_path, weights)
     expected = r"base.onnx: found observations of shape \(2, 2\); expected \(4,\), the shape of its input x"
     with pytest.raises(SubjectError, match=expected):
         diag.compare(base, transfer, supplied=Supplied(tmp_path / "pairs.npz"))
@@ -363,7 +346,7 @@ def test_faults_of_an_adapter_get_one_line(
 ) -> None:
     (tmp_path / "bad_syntax.py").write_text("def f(:")
     (tmp_path / "bad_import.py").write_text("\n1 / 0\n")
-    base, transfer = both(files.state_dict, tmp_path, weights)
+    base, transfer = files.both(files.state_dict, tmp_path, weights)
     with pytest.raises(SubjectError, match=words) as caught:
         diag.compare(base, transfer, supplied=Supplied(pairs, adapter=adapter))
     assert "\n" not in str(caught.value)
@@ -373,7 +356,7 @@ def test_observations_that_an_encoder_cannot_take_get_one_line(
     adapters: str, weights: tuple[Weights, Weights], tmp_path: Path
 ) -> None:
     np.savez(tmp_path / "pairs.npz", source=np.ones((20, 7)), target=np.ones((20, 7)))
-    base, transfer = both(files.state_dict, tmp_path, weights)
+    base, transfer = files.both(files.state_dict, tmp_path, weights)
     with pytest.raises(
         SubjectError, match=r"an encoder that fails on observations of torch.float64 \(20, 7\)"
     ):
@@ -392,7 +375,7 @@ def test_the_same_from_the_command_line(
         (files.onnx, ["--output", "embedding"]),
         (files.state_dict, ["--adapter", "my_adapters:plain"]),
     ):
-        paths = [str(path) for path in both(write, tmp_path, weights)]
+        paths = [str(path) for path in files.both(write, tmp_path, weights)]
         assert cli.run(["compare-embeddings", *paths, "--pairs", str(pairs), *options, "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["verdict"]["relation"] == "flipped"
         assert cli.run(["compare-embeddings", *paths, *options]) == 2
@@ -400,121 +383,3 @@ def test_the_same_from_the_command_line(
     page = tmp_path / "pairs.npz"
     assert cli.run(["compare-embeddings", *paths, "--pairs", str(pairs), "--html", str(page)]) == 2
     assert "an input of this command" in capsys.readouterr().err
-
-
-def test_a_checkpoint_of_ours_sees_the_pairs_that_are_given(examples: Path, tmp_path: Path) -> None:
-    """So that it can be compared with its own export, here by an adapter's kind of encoder."""
-    base = diag.open_subject(examples / "base.safetensors")
-    assert base.tasks is not None
-    seen = base.tasks.paired_observations(None, 0).observations
-    rows = np.arange(31).repeat(2)[:40]
-    np.savez(tmp_path / "pairs.npz", **{task: o.numpy()[rows] for task, o in seen.items()})
-    given = Supplied(tmp_path / "pairs.npz")
-    found = diag.compare(examples / "base.safetensors", examples / "mirrored.safetensors", supplied=given)
-    assert (found.relation, found.rows, found.success_states) == ("flipped", 40, None)
-    opened = diag.open_subject(examples / "base.safetensors", given)
-    assert opened.tasks is not None
-    assert len(opened.tasks.batch("source", 62, 0).groups) == 62  # its own transitions are still there
-    np.savez(tmp_path / "other.npz", source=np.ones((20, 3)), target=np.ones((20, 3)))
-    with pytest.raises(
-        SubjectError, match=r"observations of the source task of shape \(3,\); expected \(8, 8\)"
-    ):
-        diag.open_subject(examples / "base.safetensors", Supplied(tmp_path / "other.npz"))
-
-
-def test_pairs_of_a_file(tmp_path: Path, rng: np.random.Generator) -> None:
-    seen = rng.normal(size=(40, 3)).astype(np.float32)
-    np.savez(tmp_path / "a.npz", source=seen, target=-seen, room=np.arange(40))
-    tasks = FilePairs(str(tmp_path / "a.npz"))
-    whole = tasks.paired_observations(None, 0)
-    assert (whole.groups, list(whole.observations), list(tasks.variables())) == (
-        None,
-        ["source", "target"],
-        ["room"],
-    )
-    some = tasks.paired_observations(10, 1).observations
-    assert torch.equal(some["source"], -some["target"])
-    assert torch.equal(some["source"], tasks.paired_observations(10, 1).observations["source"])
-    assert len(some["source"]) == 10
-    with pytest.raises(SubjectError, match="found observations alone; expected transitions"):
-        tasks.batch("source", 10, 0)
-    episodes = np.array([f"episode {i // 4}" for i in range(40)])
-    files.safetensors(tmp_path / "b", {"source": seen, "target": -seen, "episodes": np.arange(40) // 4})
-    np.savez(tmp_path / "c.npz", source=seen, target=-seen, episodes=episodes)
-    for name in ("b.safetensors", "c.npz"):
-        grouped = FilePairs(str(tmp_path / name)).paired_observations(None, 0)
-        assert grouped.grouping == "episodes"
-        assert len(np.unique(grouped.groups)) == 10
-
-
-def test_pairs_in_episodes_are_resampled_whole(
-    weights: tuple[Weights, Weights], pairs: Path, tmp_path: Path
-) -> None:
-    with np.load(pairs) as known:
-        arrays = {name: known[name] for name in ("source", "target")}
-    base, transfer = both(files.onnx, tmp_path, weights)
-    np.savez(tmp_path / "e.npz", **arrays, episodes=np.arange(60) // 5)
-    found = diag.compare(base, transfer, supplied=Supplied(tmp_path / "e.npz"))
-    known_too = diag.compare(*embeddings(pairs, weights), episodes=np.arange(60) // 5)
-    assert (found.grouping, found.states) == ("episodes", 12)
-    assert found.measures["cka"].p == pytest.approx(known_too.measures["cka"].p)
-    np.savez(tmp_path / "few.npz", **arrays, episodes=np.arange(60) // 20)
-    with pytest.raises(SubjectError, match="found 3 episodes; expected at least 8"):
-        diag.compare(base, transfer, supplied=Supplied(tmp_path / "few.npz"))
-
-
-ROWS = np.ones((20, 2))
-
-
-@pytest.mark.parametrize(
-    ("arrays", "words"),
-    [
-        ({"source": ROWS}, "found no array 'target'; expected a .npz or .safetensors of arrays 'source'"),
-        ({"source": ROWS, "target": np.ones(20)}, r"'target' of float64 \(20,\)"),
-        ({"source": ROWS, "target": np.ones((20, 0))}, r"'target' of float64 \(20, 0\)"),
-        ({"source": ROWS, "target": np.ones((19, 2))}, "found 20 rows of source and 19 of target"),
-        ({"source": ROWS, "target": np.full((20, 2), "a")}, "'target' of <U1"),
-        ({"source": ROWS, "target": ROWS, "room": np.ones(3)}, r"'room' of float64 \(3,\)"),
-        ({"source": ROWS, "target": ROWS, "episodes": np.ones(20)}, "episodes of float64; expected whole"),
-        ({"source": ROWS, "target": ROWS, "episodes": np.ones(3, int)}, r"'episodes' of int64 \(3,\)"),
-    ],
-)
-def test_files_that_are_no_pairs(arrays: dict[str, NDArray[np.float64]], words: str, tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", **arrays)
-    with pytest.raises(SubjectError, match=words):
-        tasks_of(Supplied(tmp_path / "a.npz"))
-
-
-def test_pairs_are_read_once_and_anew_when_they_change(tmp_path: Path) -> None:
-    place = tmp_path / "a.npz"
-    np.savez(place, source=ROWS, target=ROWS)
-    first = tasks_of(Supplied(place))
-    assert tasks_of(Supplied(str(place), output="x")) is first
-    np.savez(place, source=ROWS[:10], target=ROWS[:10])
-    second = tasks_of(Supplied(place))
-    assert second is not None
-    assert first is not None
-    assert second.name != first.name
-
-
-def test_pairs_come_from_one_place(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", source=ROWS, target=ROWS)
-    assert tasks_of(Supplied()) is None
-    with pytest.raises(SubjectError, match="found pairs, and environments; expected one of them"):
-        tasks_of(Supplied(tmp_path / "a.npz", "CartPole-v1", "CartPole-v1"))
-    with pytest.raises(SubjectError, match="CartPole-v1: found no --target-env"):
-        tasks_of(Supplied(source_env="CartPole-v1"))
-    with pytest.raises(SubjectError, match="CartPole-v1: found no --source-env"):
-        tasks_of(Supplied(target_env="CartPole-v1"))
-    with pytest.raises(SubjectError, match=r"none.npz: found no such file.*expected a .npz or .safetensors"):
-        tasks_of(Supplied(tmp_path / "none.npz"))
-
-
-def test_different_pairs_do_not_mix(weights: tuple[Weights, Weights], pairs: Path, tmp_path: Path) -> None:
-    base, transfer = both(files.onnx, tmp_path, weights)
-    with np.load(pairs) as known:
-        np.savez(tmp_path / "other.npz", source=known["source"][:30], target=known["target"][:30])
-    left = diag.open_subject(base, Supplied(pairs), "source")
-    right = diag.open_subject(transfer, Supplied(tmp_path / "other.npz"), "target")
-    with pytest.raises(SubjectError, match=r"world 'other.npz \(30 pairs, .*'pairs.npz \(60 pairs"):
-        diag.compare(left, right)
