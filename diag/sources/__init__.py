@@ -59,19 +59,20 @@ def _opened(opening: Opening) -> Subject:
     header = header_of(name)
     if header is not None and NATIVE in header:
         return _native(opening)
+    if suffix == ".safetensors" and header is None:
+        return _native(opening)  # which says what is wrong
+    if suffix in OPENERS or suffix == ".zip":
+        from diag.sources.plugins import check_own
+
+        check_own(suffix, name)
     if suffix == ".zip":
         from diag.sources.sb3 import open_sb3
 
         return open_sb3(name, opening.supplied, opening.task)
-    if suffix in OPENERS and not (suffix == ".safetensors" and header is None):
-        from diag.sources.plugins import check_own
-
-        check_own(suffix, name)
+    if suffix in OPENERS:
         module, _, function = OPENERS[suffix].partition(":")
         opener: Callable[[Opening], Subject] = getattr(import_module(f"diag.sources.{module}"), function)
         return opener(opening)
-    if suffix in OPENERS:
-        return _native(opening)  # which says what is wrong
     return _unknown(opening, header is not None)
 
 
