@@ -10,8 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from diag.checks.result import Finding, Gate
 from diag.sources.arrays import from_array
 from diag.subject import Pairs, Parameters, Sampled, Subject, Task
+
+
+def said(gate: Gate, name: str, transfer: int = 0) -> Finding:
+    """The finding of this name on one of the transfers."""
+    [found] = [f for f in gate.checked[transfer].findings if f.name == name]
+    return found
 
 
 def states(rows: int = 100, seed: int = 0) -> NDArray[np.float64]:
