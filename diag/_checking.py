@@ -16,7 +16,6 @@ from diag._options import (
     OutputName,
     Pairs,
     Quiet,
-    Set,
     SourceEnv,
     TargetEnv,
     TrustPickle,
@@ -40,7 +39,10 @@ def check(
         Path | None,
         typer.Option("--config", metavar="FILE", help="Instead of the diag.toml or [tool.diag] found here."),
     ] = None,
-    settings: Set = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Override a setting, such as check.r2.min=0.9."),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 where the data cannot tell.")] = False,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 where a check fails.")] = False,
     unfrozen: Annotated[
@@ -158,7 +160,7 @@ def _expanded(files: list[str]) -> list[str]:
         if not matches:
             raise UsageError(f"{name}: found no file that matches, expected at least one")
         found += [match for match in matches if Path(match).is_file() and not match.endswith(".resume")]
-    return list(dict.fromkeys(found))
+    return [*found[:1], *dict.fromkeys(found[1:])]
 
 
 def _write_config(place: Path, files: list[str] | None, overwrite: bool, quiet: bool) -> None:

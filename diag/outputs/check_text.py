@@ -1,4 +1,4 @@
-"""The gate for a terminal: a line a transfer, and under those that did not pass, why; within 80 columns."""
+"""The gate for a terminal: one line where all is well; else the transfers that did not pass, and why."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from diag.outputs.text import WIDTH, plain
 
 
 def render(gate: Gate, verbose: bool = False) -> str:
-    """The whole text of a gate; every finding with ``verbose``, else those that did not pass."""
+    """The text of a gate, within 80 columns; everything with ``verbose``, else what did not pass."""
     tag = f"{gate.outcome.upper()}  "
     lines = wrapped(gate.summary, tag, " " * len(tag))
     if gate.outcome == "inconclusive":
@@ -31,9 +31,10 @@ def render(gate: Gate, verbose: bool = False) -> str:
     bases = list(dict.fromkeys(c.base for c in gate.checked))
     if len(bases) == 1 and (verbose or gate.outcome != "pass"):
         lines += ["", f"  against {ending(bases[0], WIDTH - 10)}"]
-    lines.append("")
-    width = max((len(outcome(c)) for c in gate.checked), default=0)
-    for checked in worst_first(gate):
+    told = [c for c in worst_first(gate) if verbose or outcome(c) != "pass"]
+    lines += [""] if told else []
+    width = max((len(outcome(c)) for c in told), default=0)
+    for checked in told:
         lines.append(f"  {outcome(checked).upper():{width}}  {ending(checked.transfer, WIDTH - width - 4)}")
         if len(bases) > 1:
             lines.append(f"    against {ending(checked.base, WIDTH - 12)}")
@@ -67,7 +68,7 @@ def _findings(checked: Checked, verbose: bool) -> Iterator[str]:
 def _notes(gate: Gate, verbose: bool) -> Iterator[str]:
     """What was left out, accepted, and by which limits it was judged."""
     notes = []
-    if (left := skipped(gate)) and not verbose:
+    if (left := skipped(gate)) and not verbose and gate.outcome != "pass":
         notes.append(f"not checked: {', '.join(left)}; --verbose says why")
     if taken := accepted_words(gate):
         notes.append(taken)
