@@ -27,6 +27,7 @@ from trainers import checkpoint as files
 from trainers.checkpoint import CheckpointError
 
 CHECKS = tuple(Checks.model_fields)
+EPISODES = np.array([9.0, 10.0, 11.0] * 30)
 OF_EMBEDDINGS = ("relation", "r2", "l2", "states", "collapse", "cka", "cca")
 
 
@@ -220,31 +221,31 @@ def test_no_check_that_can_be_run_is_no_pass() -> None:
     assert "no pass" in gate.summary
 
 
+EQUALS = played(EPISODES, "base.npz"), played(EPISODES, "t.npz")
+"""Two agents that are as good, of which nothing but returns is known."""
+
+
 def test_what_is_asked_for_and_cannot_be_run_is_not_passed() -> None:
-    y = states(40)
-    pair = embedded(y, "base"), embedded(near(y), "t")
-    assert of(diag.check(*pair))["returns"] == "skipped"
-    gate = diag.check(*pair, config={"check.returns.margin": 0.2})
-    assert said(gate, "returns").message.startswith("asked for, but the transfer has no returns")
+    assert of(diag.check(*EQUALS))["r2"] == "skipped"
+    asked = {"check.r2.min": 0.9}
+    gate = diag.check(*EQUALS, config=asked)
+    assert said(gate, "r2").message == "asked for, but the files hold no embeddings"
     assert (gate.outcome, gate.exit_status) == ("inconclusive", 0)
-    assert diag.check(*pair, config={"check.returns.margin": 0.2}, strict=True).exit_status == 4
-    sure = {"check.returns.on_inconclusive": "fail"}
-    assert diag.check(*pair, config=sure).exit_status == 1
-    passed = {"check.returns.margin": 0.2, "check.returns.on_inconclusive": "pass"}
-    assert diag.check(*pair, config=passed, strict=True).outcome == "pass"
+    assert diag.check(*EQUALS, config=asked, strict=True).exit_status == 4
+    assert diag.check(*EQUALS, config={"check.r2.on_inconclusive": "fail"}).exit_status == 1
+    passed = asked | {"check.r2.on_inconclusive": "pass"}
+    assert diag.check(*EQUALS, config=passed, strict=True).outcome == "pass"
 
 
 def test_the_written_defaults_change_nothing(tmp_path: Path) -> None:
     """Though every check is named there."""
     (tmp_path / "diag.toml").write_text(written())
-    y = states(40)
-    pair = embedded(y, "base"), embedded(near(y), "t")
-    with_file, without = diag.check(*pair, config=tmp_path / "diag.toml"), diag.check(*pair)
+    with_file, without = diag.check(*EQUALS, config=tmp_path / "diag.toml"), diag.check(*EQUALS)
     assert of(with_file) == of(without)
-    limit = said(with_file, "r2").threshold
+    limit = said(with_file, "returns").threshold
     assert limit is not None
     assert limit.line is not None
-    assert (tmp_path / "diag.toml").read_text().splitlines()[limit.line - 1] == "min = 0.8"
+    assert (tmp_path / "diag.toml").read_text().splitlines()[limit.line - 1] == "margin = 0.1"
 
 
 def broken(folder: Path, examples: Path) -> dict[str, Path]:
@@ -395,27 +396,22 @@ def test_a_rank_whose_interval_holds_the_limit_is_not_sure() -> None:
 
 
 def test_returns_alone() -> None:
-    base = played(np.array([9.0, 10.0, 11.0] * 30), "base.npz")
-    transfers = [
-        played(np.array([9.0, 10.0, 11.0] * 30) + shift, f"{shift}.npz") for shift in (-0.2, -3.0, -1.0)
-    ]
-    gate = diag.check(base, *transfers)
+    transfers = [played(EPISODES + shift, f"{shift}.npz") for shift in (-0.2, -3.0, -1.0)]
+    gate = diag.check(EQUALS[0], *transfers)
     assert [c.outcome for c in gate.checked] == ["pass", "fail", "inconclusive"]
     assert {f.outcome for f in gate.checked[0].findings if f.check != "returns"} == {"skipped"}
     assert gate.checked[0].comparison is None
     assert said(gate, "relation").message == "the files hold no embeddings"
     assert "more episodes of each" in said(gate, "returns", 2).message
     wide = {"check.returns.margin": 5.0, "check.returns.relative": False}
-    assert diag.check(base, *transfers, config=wide).outcome == "pass"
+    assert diag.check(EQUALS[0], *transfers, config=wide).outcome == "pass"
 
 
 def test_a_reference_replaces_the_base_s_returns() -> None:
-    y = states(40)
-    base, transfer = embedded(y, "base"), embedded(near(y), "t", [9.0, 10.0, 11.0] * 30)
+    base, transfer = Subject("base.zip", "b"), EQUALS[1]
     assert of(diag.check(base, transfer))["returns"] == "skipped"
     config = {"check.returns.reference": 20.0}
-    gate = diag.check(base, transfer, config=config)
-    assert (of(gate)["returns"], of(gate)["r2"], gate.outcome) == ("fail", "pass", "fail")
+    assert of(diag.check(base, transfer, config=config))["returns"] == "fail"
 
     class NotToPlay:
         def returns(self, *of: Any) -> Any:
@@ -574,19 +570,19 @@ def test_a_forecast_beside_another_base(tmp_path: Path, examples: Path, trained:
 
 
 def test_settings_by_name_or_from_a_file(tmp_path: Path) -> None:
-    y = states(40)
-    pair = embedded(y, "base"), embedded(near(y), "t")
-    (tmp_path / "gate.toml").write_text("[check.r2]\nlevel = 'warn'\nmin = 0.999\n")
-    gate = diag.check(*pair, config=tmp_path / "gate.toml", strict=True)
-    assert (gate.config, gate.strict, gate.outcome) == (str(tmp_path / "gate.toml"), True, "warn")
-    limit = said(gate, "r2").threshold
+    worse = EQUALS[0], played(EPISODES - 3, "t.npz")
+    place = tmp_path / "gate.toml"
+    place.write_text("[check.returns]\nlevel = 'warn'\nmargin = 0.2\n")
+    gate = diag.check(*worse, config=place, strict=True)
+    assert (gate.config, gate.strict, gate.outcome) == (str(place), True, "warn")
+    limit = said(gate, "returns").threshold
     assert limit is not None
-    assert (limit.value, limit.file, limit.line) == (0.999, str(tmp_path / "gate.toml"), 3)
-    assert diag.check(*pair, config={"check.r2.min": 0.999}).outcome == "fail"
-    with pytest.raises(CheckError, match=r"did you mean 'check\.r2\.min'"):
-        diag.check(*pair, config={"check.r2.mn": 0.999})
+    assert (limit.value, limit.file, limit.line) == (0.2, str(place), 3)
+    assert diag.check(*worse, config={"check.returns.margin": 0.5}).outcome == "pass"
+    with pytest.raises(CheckError, match=r"did you mean 'check\.returns\.margin'"):
+        diag.check(*worse, config={"check.returns.margins": 0.5})
     with pytest.raises(CheckError, match="no such file"):
-        diag.check(*pair, config=tmp_path / "absent.toml")
+        diag.check(*worse, config=tmp_path / "absent.toml")
 
 
 def test_a_measure_that_is_exact_has_no_interval() -> None:
