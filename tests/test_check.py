@@ -17,6 +17,7 @@ from diag.checks import CheckError
 from diag.checks.config import Config, with_settings
 from diag.checks.judging import Found, State, settled
 from diag.checks.result import Checked, Finding, Gate
+from diag.checks.run import DRAWN, thinned
 from diag.checks.settings import Checks
 from diag.checks.written import text as written
 from diag.subject import Subject, SubjectError
@@ -567,6 +568,22 @@ def test_a_forecast_beside_another_base(tmp_path: Path, examples: Path, trained:
     early = at_step(examples / "mirrored.safetensors", tmp_path / "early.safetensors", 2000)
     gate = diag.check(trained / "base" / "seed0.safetensors", early, config={"check.r2.level": "off"})
     assert said(gate, "forecast").message == "the transfer was made from another base"
+
+
+def test_a_gate_keeps_of_a_large_embedding_what_a_picture_needs(both: Gate) -> None:
+    result = both.checked[1].comparison
+    assert result is not None
+    assert thinned(result) is result
+    many = {name: np.repeat(values, 5000, 0) for name, values in result.picture.variables.items()}
+    large = replace(
+        result.picture, base=np.zeros((155_000, 2)), transfer=np.ones((155_000, 2)), variables=many
+    )
+    large = replace(large, base_predictions=np.zeros((155_000, 4, 2)), transfer_predictions=None)
+    few = thinned(replace(result, picture=large)).picture
+    assert few.base.shape == few.transfer.shape == (DRAWN // 2, 2)
+    assert few.base_predictions is not None
+    assert {len(few.base_predictions), *map(len, few.variables.values())} == {DRAWN // 2}
+    assert few.base.base is None  # the rest is let go
 
 
 def test_settings_by_name_or_from_a_file(tmp_path: Path) -> None:

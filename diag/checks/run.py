@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -23,11 +24,14 @@ from diag.checks.probing import of_probes, scores_of
 from diag.checks.result import Checked, Gate
 from diag.checks.returns import of_returns, returns_of
 from diag.checks.settings import GateSettings, plain
-from diag.result import Comparison, FileRef
+from diag.result import Comparison, FileRef, Picture
 from diag.sources import opened, same_file
 from diag.sources.supplied import NOTHING, Place, Supplied
 from diag.subject import Subject, SubjectError
 from trainers.checkpoint import CheckpointError
+
+DRAWN = 2**18
+"""Numbers of an embedding that are kept for its picture: a gate may hold hundreds of pairs."""
 
 
 class Base:
@@ -115,9 +119,28 @@ def _comparison(base: Subject, transfer: Subject, settings: GateSettings) -> Com
     wanted = any(getattr(settings.check, name).level != "off" for name in EMBEDDINGS)
     if not wanted or any(s.embeddings is None and s.encoder is None for s in (base, transfer)):
         return None
-    return compare(
-        base, transfer, unfrozen=settings.unfrozen or None, margin=settings.margin, seed=settings.seed
+    return thinned(
+        compare(
+            base, transfer, unfrozen=settings.unfrozen or None, margin=settings.margin, seed=settings.seed
+        )
     )
+
+
+def thinned(result: Comparison) -> Comparison:
+    """A comparison whose picture has no more rows than :data:`DRAWN` numbers make, evenly from all."""
+    picture = result.picture
+    rows, most = len(picture.base), max(DRAWN // max(result.dimensions), probes.MIN_STATES)
+    if rows <= most:
+        return result
+    some = np.linspace(0, rows - 1, most).astype(np.int64)
+    predictions = (picture.base_predictions, picture.transfer_predictions)
+    few = Picture(
+        picture.base[some],
+        picture.transfer[some],
+        {name: values[some] for name, values in picture.variables.items()},
+        *(None if p is None else p[some] for p in predictions),
+    )
+    return replace(result, picture=few)
 
 
 def _found(
