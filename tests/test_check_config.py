@@ -224,6 +224,15 @@ def test_mistakes_have_a_line_and_say_what_was_expected(
     assert words in told(tmp_path, text)
 
 
+def test_in_a_project_s_file_mistakes_are_those_of_its_table(tmp_path: Path) -> None:
+    above = "[tool.other.check.r2]\nmn = 1\n[project]\ndependencies = [\n" + "'x',\n" * 300 + "]\n"
+    words = told(tmp_path, f"{above}[tool.diag]\nsed = 1\n[tool.diag.check.r2]\nmn = 1\n", "pyproject.toml")
+    assert words == (
+        "pyproject.toml:307: unknown setting 'sed'; did you mean 'seed'?; "
+        "pyproject.toml:309: unknown setting 'check.r2.mn'; did you mean 'min'?"
+    )
+
+
 def test_every_mistake_is_named_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     words = told(tmp_path, "sed = 1\n[check.r2]\nlevel = 'of'\n[check.relation]\nallow = ['a', 'b']\nx = 1\n")
     assert re.findall(r"diag.toml:(\d+): [^']*'([^']*)'", words) == [
