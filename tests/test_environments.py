@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -130,6 +131,20 @@ def test_an_episode_that_is_kept_is_cut_and_one_that_counts_must_end() -> None:
     assert not cut.terminated
     with pytest.raises(SubjectError, match="more than 50 steps; expected a time limit"):
         play("tests.dots:Endless-v0", still, 1, 0, longest=50)
+
+
+def test_the_example_shows_one_world_by_two_cameras(examples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(examples)  # whose modules are found there
+    names = [f"visual_cartpole:{name}CartPole-v0" for name in ("Visual", "UpsideDown")]
+    tasks = EnvironmentTasks(names[0], names[1], steps=300)
+    pairs = tasks.paired_observations(None, 0)
+    source, target = (pairs.observations[task] for task in ("source", "target"))
+    assert torch.equal(source, target.flip(1, 2))
+    place = (source[..., 1][:, 33:].float().mean(1) * torch.arange(36)).sum(1) / source[..., 1][
+        :, 33:
+    ].float().mean(1).sum(1)
+    known = tasks.variables()["state_0"]  # the cart's place
+    assert np.corrcoef(place.numpy(), known)[0, 1] > 0.99
 
 
 def test_environments_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -297,6 +299,11 @@ def test_without_environments_there_is_an_encoder_and_nothing_to_run(saved: Any)
     assert "from its last hidden layer" in opened(saved("td3")[1]).label
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_the_label_names_the_algorithm(name: str, saved: Any) -> None:
+    assert opened(saved(name)[1]).label.startswith(f"{MODELS[name][0]} of stable-baselines3 2.")
+
+
 def test_pairs_of_a_file_serve_as_well(saved: Any, tmp_path: Path) -> None:
     seen = observations(DOT, 30)
     np.savez(tmp_path / "pairs.npz", source=seen, target=255 - seen)
@@ -324,6 +331,27 @@ def test_features_in_another_order_are_told(saved: Any, tmp_path: Path) -> None:
     assert found.verdict.status == "fail"
     model.save(tmp_path / "same.zip")
     assert diag.compare(path, tmp_path / "same.zip", supplied=supplied).relation == "matched"
+
+
+def test_a_landscape_between_two_files(saved: Any, tmp_path: Path) -> None:
+    other = model_of("DQN", "MlpPolicy", "CartPole-v1", {})
+    with torch.no_grad():
+        for tensor in other.q_net.parameters():
+            tensor += 0.05
+    other.save(tmp_path / "other.zip")
+    ends = [opened(path, "CartPole-v1") for path in (saved("dqn")[1], str(tmp_path / "other.zip"))]
+    found = diag.landscape(*ends, quick=True, samples=200, points=5)
+    assert {"total", "td"} <= found.tasks["source"].raw.losses.keys()
+
+
+@pytest.mark.long
+def test_the_example_runs(tmp_path: Path, examples: Path) -> None:
+    """A minute: trained so briefly the agents know nothing, but every part of it runs."""
+    script = [sys.executable, examples / "sb3_gate.py", "--steps", "2048", "--out", tmp_path]
+    found = subprocess.run(script, capture_output=True, text=True, check=True)
+    assert found.stdout.count("$ diag check") == 2
+    assert found.stdout.count("exit status") == 2
+    assert "exit status 2" not in found.stdout
 
 
 # --- What is no such file, and what cannot be rebuilt -----------------------------------------------------

@@ -161,9 +161,12 @@ def _kind(saved: Saved, trusted: bool) -> Kind:
 
 
 def _algorithm(saved: Saved, kind: Kind) -> str:
+    """By what only that algorithm has among its attributes."""
     if kind == "actor-critic":
         return "PPO" if "clip_range" in saved.data else "A2C"
-    return {"dqn": "DQN", "sac": "SAC", "td3": "TD3"}[kind]
+    if kind == "td3":
+        return "DDPG" if saved.words("policy_kwargs").get("n_critics") == 1 else "TD3"
+    return {"dqn": "DQN", "sac": "SAC"}[kind]
 
 
 def _custom(saved: Saved, kind: Kind) -> tuple[str, str] | None:
