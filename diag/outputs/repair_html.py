@@ -40,7 +40,7 @@ def page(result: Repair) -> str:
         ("base", f"{result.base.path} ({result.base.label})"),
         ("transfer", f"{result.transfer.path} ({result.transfer.label})"),
         ("mended", result.written or "not written"),
-        *(("repair", words) for words in facts(result)),
+        ("how", "; ".join(facts(result))),
         ("seed", str(result.seed)),
     ]
     return render(Page("repair", result.verdict.status, result.verdict.summary, known, parts, footer()))
