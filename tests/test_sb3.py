@@ -304,6 +304,38 @@ def test_the_label_names_the_algorithm(name: str, saved: Any) -> None:
     assert opened(saved(name)[1]).label.startswith(f"{MODELS[name][0]} of stable-baselines3 2.")
 
 
+@pytest.mark.parametrize(
+    ("name", "env", "words"),
+    [
+        ("ppo", DOT, r"a policy of Discrete actions, 2 numbers; expected one of Discrete\(3\)"),
+        ("ppo", "Pendulum-v1", r"2 numbers; expected one of Box\("),
+        ("sac", DOT, r"a policy of Box actions, 1 numbers; expected one of Discrete\(3\)"),
+        ("ppo-steered", STEERED, r"1 numbers; expected one of Box\("),
+    ],
+)
+def test_actions_of_another_environment_get_one_line(name: str, env: str, words: str, saved: Any) -> None:
+    with pytest.raises(SubjectError, match=words):
+        opened(saved(name)[1], env)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "words"),
+    [
+        ("ppo", torch.zeros(9, 5), r"shape \(4,\); expected one for \(5,\)"),
+        ("ppo-images", torch.zeros(9, 3, 36, 36), r"shape \(2, 36, 36\); expected one for "),
+        ("a2c-numbers", torch.zeros(9, 4), "numbers from 0 to 15"),
+        ("a2c-numbers", torch.full((9,), 16), "numbers from 0 to 15"),
+    ],
+)
+def test_observations_of_another_environment_get_one_line(
+    name: str, shown: torch.Tensor, words: str, saved: Any
+) -> None:
+    subject = opened(saved(name)[1])
+    assert subject.encoder is not None
+    with pytest.raises(SubjectError, match=words):
+        subject.encoder.embed(subject.parameters or {}, shown)
+
+
 def test_pairs_of_a_file_serve_as_well(saved: Any, tmp_path: Path) -> None:
     seen = observations(DOT, 30)
     np.savez(tmp_path / "pairs.npz", source=seen, target=255 - seen)

@@ -133,6 +133,14 @@ def make(name: str) -> Environment:
 
 
 @lru_cache(maxsize=4)
+def actions_of(name: str) -> gymnasium.Space[Any]:
+    """The actions that an environment takes; raises SubjectError as :func:`make` does."""
+    environment = make(name)
+    environment.close()
+    return environment.action_space
+
+
+@lru_cache(maxsize=4)
 def _lockstep(source_env: str, target_env: str, steps: int, seed: int, stream: int) -> Lockstep:
     """So many steps of both, kept for the next checkpoint that asks for the same."""
     both: dict[Task, Environment] = {"source": make(source_env), "target": make(target_env)}

@@ -6,17 +6,19 @@ it is in the file as a pickle alone, which ``--trust-pickle`` lets the library i
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from diag.sources.adapter import adapted
 from diag.sources.bounds import line, shown
-from diag.sources.environments import EnvironmentTasks
+from diag.sources.environments import EnvironmentTasks, actions_of
 from diag.sources.opening import Opening
 from diag.sources.pairs import tasks_of
 from diag.sources.sb3_file import Saved, read_saved
@@ -93,11 +95,14 @@ def open_sb3(path: str, supplied: Supplied, task: Task | None) -> Subject:
     shared = bool(kwargs.get("share_features_extractor", kind == "actor-critic"))
     nets = nets_of(kind, saved.weights, extractor, activation, shared, path)
     try:
-        width = nets.embedding_width(observing.width)
+        width, outputs = nets.widths(observing.width)
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
         expected = f"layers that fit observations of shape {observing.width}"
         raise SubjectError(path, f"networks that do not run ({line(error)})", expected) from None
-    objective, tasks, player = _offered(saved, kind, nets, observing, tasks_of(supplied))
+    tasks = tasks_of(supplied)
+    if isinstance(tasks, EnvironmentTasks):
+        _check_actions(saved, outputs, tasks)
+    objective, tasks, player = _offered(saved, kind, nets, observing, tasks)
     made = "its features extractor" if extractor.has_weights else "its last hidden layer"
     library, steps = f"stable-baselines3 {saved.version}".strip(), int(saved.number("num_timesteps", 0))
     return Subject(
@@ -207,6 +212,17 @@ def _acting(saved: Saved, kind: Kind) -> Acting | None:
     if space != "Box" or saved.data.get("use_sde"):
         return None
     return "clipped" if kind == "actor-critic" else "squashed"
+
+
+def _check_actions(saved: Saved, outputs: int, tasks: EnvironmentTasks) -> None:
+    """Raises SubjectError where the environments take other actions than the policy makes."""
+    space = _space(saved, "action_space")
+    known: Any = actions_of(tasks.ids["target"])
+    if space in ("Discrete", "Box"):
+        wanted = known.n if isinstance(known, Discrete) else math.prod(known.shape or ())
+        if type(known).__name__ != space or wanted != outputs:
+            found = f"a policy of {space} actions, {outputs} numbers"
+            raise SubjectError(saved.path, found, f"one of {known}, as {tasks.name} take them")
 
 
 def _space(saved: Saved, name: str) -> str:

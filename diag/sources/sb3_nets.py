@@ -66,6 +66,10 @@ class Observing:
     def __call__(self, observations: Tensor) -> Tensor:
         """(n, *shape), or images (n, H, W, C) where the networks take (C, H, W), as float32."""
         if self.categories is not None:
+            whole = not observations.is_floating_point() and observations.shape[1:].numel() == 1
+            if not whole or not bool(((observations >= 0) & (observations < self.categories)).all()):
+                found = f"a policy for observations that are numbers from 0 to {self.categories - 1}"
+                raise SubjectError(self.path, found, "one for what it is shown")
             return functional.one_hot(observations.long().reshape(-1), self.categories).float()
         if observations.shape[1:] != self.shape and observations.ndim == 4:
             observations = observations.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
@@ -142,20 +146,22 @@ class Nets:
     target: Net | None = None
     """DQN: observations -> Q-values (n, A) of the target network."""
 
-    def embedding_width(self, shape: tuple[int, ...]) -> int:
-        """d for preprocessed observations (*shape); raises RuntimeError where the layers do not fit together.
+    def widths(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """d and A for preprocessed observations (*shape); RuntimeError where the layers do not fit together.
 
         Only shapes are worked out: nothing is computed, and nothing of that size is made.
         """
         bare = {name: tensor.to("meta") for name, tensor in self.parameters.items()}
         observations = torch.empty((1, *shape), device="meta")
         points = self.embed(bare, observations)
-        self.act(bare, points)
+        outputs = self.act(bare, points)
         if self.value is not None:
             self.value(bare, points if self.value_reads_embedding else observations)
         if self.target is not None:
             self.target(bare, observations)
-        return points.shape[1]
+        if not points.shape[1] or not outputs.shape[1]:
+            raise RuntimeError("layers without units")
+        return points.shape[1], outputs.shape[1]
 
 
 def nets_of(

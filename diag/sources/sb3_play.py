@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diag.sources.environments import EPISODES, STEPS, Act, EnvironmentTasks, Episode, make, play
+from diag.sources.environments import EPISODES, STEPS, Act, EnvironmentTasks, Episode, actions_of, play
 from diag.sources.sb3_nets import Nets, Observing
 from diag.subject import Pairs, Parameters, Sampled, Task
 
@@ -48,9 +48,7 @@ class Player:
 
     def bounded(self, task: Task) -> Callable[[Tensor], NDArray[Any]]:
         """What makes actions (n, *shape) inside the task's action space of outputs (n, A)."""
-        environment = make(self.ids[task])
-        space: Any = environment.action_space
-        environment.close()
+        space: Any = actions_of(self.ids[task])
 
         def within(outputs: Tensor) -> NDArray[Any]:
             means = outputs.numpy().reshape(-1, *space.shape)
