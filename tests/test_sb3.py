@@ -565,6 +565,14 @@ def state(path: str) -> dict[str, torch.Tensor]:
         (lambda s: s.update({"action_net.weight": torch.ones(2, 63)}), "networks that do not run"),
         (lambda s: s["action_net.weight"].fill_(float("nan")), "128 non-finite weights"),
         (lambda s: s.update({"log_std": torch.ones(1).expand(10**9)}), "more than its data"),
+        (
+            lambda s: s.update({"value_net.weight": torch.ones(2, 64), "value_net.bias": torch.ones(2)}),
+            "2 values",
+        ),
+        (
+            lambda s: s.update({"action_net.weight": torch.ones(0, 64), "action_net.bias": torch.ones(0)}),
+            "units",
+        ),
         (lambda s: s.update({"list": [1]}), "a list among its weights"),
         (
             lambda s: s.update({"features_extractor.cnn.0.weight": torch.ones(3)}),

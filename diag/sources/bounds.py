@@ -113,8 +113,9 @@ def unreadable(error: Exception) -> str:
 
 
 def line(error: BaseException | str) -> str:
-    """What an error says, or words from a file, on one line of bounded length."""
+    """What an error says, or words from a file: one line of bounded length that no terminal obeys."""
     words = " ".join(str(error).split())
+    words = words if words.isprintable() else ascii(words)[1:-1]
     return f"{words[:200]}…" if len(words) > 200 else words or type(error).__name__
 
 

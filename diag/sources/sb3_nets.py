@@ -155,11 +155,16 @@ class Nets:
         observations = torch.empty((1, *shape), device="meta")
         points = self.embed(bare, observations)
         outputs = self.act(bare, points)
+        sizes = [points.shape[1], outputs.shape[1]]
         if self.value is not None:
-            self.value(bare, points if self.value_reads_embedding else observations)
+            found = self.value(bare, points if self.value_reads_embedding else observations)
+            if found.shape[1] != 1:
+                raise RuntimeError(f"{found.shape[1]} values")
         if self.target is not None:
-            self.target(bare, observations)
-        if not points.shape[1] or not outputs.shape[1]:
+            sizes.append(self.target(bare, observations).shape[1])
+            if sizes[1] != sizes[2]:
+                raise RuntimeError(f"{sizes[1]} Q-values, {sizes[2]} of the target network")
+        if 0 in sizes:
             raise RuntimeError("layers without units")
         return points.shape[1], outputs.shape[1]
 
