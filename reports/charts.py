@@ -62,6 +62,8 @@ def embeddings(
     data = pd.concat([points.assign(kind="state"), lines.assign(kind="transition")], ignore_index=True)
     order = list(dict.fromkeys(points["panel"]))
     groups = list(dict.fromkeys(points["group"]))
+    # A single group is no group: it needs no key.
+    key = {"sort": groups} | ({"title": "room"} if len(groups) > 1 else {"legend": None})
     scale = alt.Scale(nice=False, padding=8, zero=False)
     base = alt.Chart(data).encode(
         x=alt.X("x:Q", title=axes[0], scale=scale), y=alt.Y("y:Q", title=axes[1], scale=scale)
@@ -75,12 +77,8 @@ def embeddings(
         base.transform_filter("datum.kind == 'state'")
         .mark_point(filled=True, size=42, opacity=0.95)
         .encode(
-            color=alt.Color(
-                "group:N", title="room", scale=alt.Scale(domain=groups, range=PALETTE), sort=groups
-            ),
-            shape=alt.Shape(
-                "group:N", title="room", scale=alt.Scale(domain=groups, range=SHAPES), sort=groups
-            ),
+            color=alt.Color("group:N", scale=alt.Scale(domain=groups, range=PALETTE), **key),
+            shape=alt.Shape("group:N", scale=alt.Scale(domain=groups, range=SHAPES), **key),
             tooltip=[
                 "state:N",
                 "group:N",
