@@ -150,13 +150,40 @@ def _frozen_readers(
     """The frozen components that read the embedding; None where that is only assumed."""
     if unfrozen:
         return ()
-    if transfer.frozen is None or unfrozen is False:
+    if unfrozen is False:
         return None
+    if transfer.frozen is None:
+        return _equal_readers(base, transfer)
     if base.made_from is not None and base.made_from == transfer.identity:
         raise SubjectError(transfer.path, f"the base that {base.path} was made from", "BASE before TRANSFER")
     if transfer.made_from is not None and transfer.made_from != base.identity:
         warnings.append(f"{transfer.path} was not made from {base.path}, but from another base")
     return transfer.frozen
+
+
+def _equal_readers(base: Subject, transfer: Subject) -> tuple[str, ...] | None:
+    """The components beside the encoder that the two share to the bit: no training leaves them so.
+
+    Of files that do not say what was frozen; None where they have no such components to tell by.
+    """
+    if not base.parameters or not transfer.parameters:
+        return None
+    by: dict[str, list[str]] = {}
+    for name in transfer.parameters:
+        by.setdefault(name.split("/")[0], []).append(name)
+    by.pop("encoder", None)
+
+    def equal(name: str) -> bool:
+        mine, theirs = transfer.parameters, base.parameters
+        assert mine is not None
+        assert theirs is not None
+        return (
+            name in theirs
+            and mine[name].shape == theirs[name].shape
+            and bool((mine[name] == theirs[name]).all())
+        )
+
+    return tuple(c for c, names in by.items() if all(equal(n) for n in names)) if by else None
 
 
 @dataclass(frozen=True)

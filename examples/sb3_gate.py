@@ -146,8 +146,7 @@ def main() -> None:
     made("trained", TARGET, asked.out, lambda: trained(with_frozen_heads(base, 1)))
     made("aligned", TARGET, asked.out, aligned)
     made("scratch", TARGET, asked.out, lambda: trained(agent(TARGET, 3)))
-    gate(asked.out, "base.zip", "trained.zip", "aligned.zip")
-    gate(asked.out, "base.zip", "scratch.zip", "--unfrozen")
+    gate(asked.out, "base.zip", "trained.zip", "aligned.zip", "scratch.zip")
 
 
 if __name__ == "__main__":

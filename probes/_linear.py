@@ -171,8 +171,12 @@ def _ridge(x: Floats, y: Floats, new: Floats) -> Floats:
     """Predictions at ``new`` (m, d) of a ridge regression of each column of y (n, t) on x (n, d).
 
     Each column's penalty has the least error when each distinct row of x is left out, in closed form:
-    e_i / (1 − h_ii) (Allen 1974). Repeated rows are one row with their number as its weight.
+    e_i / (1 − h_ii) (Allen 1974). Repeated rows are one row with their number as its weight. A new row
+    counts as lying at most one range beyond what was fitted: a column that hardly ever moves, as a rectified
+    unit's, would otherwise throw it anywhere.
     """
+    low, high = x.min(0), x.max(0)
+    new = np.clip(new, low - (high - low), high + (high - low))
     state = distinct_rows(x)
     weight = np.bincount(state).astype(np.float64)
     first = np.unique(state, return_index=True)[1]

@@ -361,6 +361,13 @@ def test_features_in_another_order_are_told(saved: Any, tmp_path: Path) -> None:
     found = diag.compare(path, tmp_path / "permuted.zip", supplied=supplied)
     assert found.relation == "permuted"
     assert found.verdict.status == "fail"
+    with torch.no_grad():
+        for head in (other.policy.mlp_extractor, other.policy.action_net, other.policy.value_net):
+            for tensor in head.parameters():
+                tensor += 0.01
+    other.save(tmp_path / "learned.zip")
+    learned = diag.compare(path, tmp_path / "learned.zip", supplied=supplied)
+    assert (learned.relation, learned.frozen, learned.verdict.status) == ("permuted", (), "pass")
     model.save(tmp_path / "same.zip")
     assert diag.compare(path, tmp_path / "same.zip", supplied=supplied).relation == "matched"
 
@@ -381,8 +388,8 @@ def test_the_example_runs(tmp_path: Path, examples: Path) -> None:
     """A minute: trained so briefly the agents know nothing, but every part of it runs."""
     script = [sys.executable, examples / "sb3_gate.py", "--steps", "2048", "--out", tmp_path]
     found = subprocess.run(script, capture_output=True, text=True, check=True)
-    assert found.stdout.count("$ diag check") == 2
-    assert found.stdout.count("exit status") == 2
+    assert found.stdout.count("$ diag check") == 1
+    assert found.stdout.count("exit status") == 1
     assert "exit status 2" not in found.stdout
 
 
