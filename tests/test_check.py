@@ -95,8 +95,11 @@ def twice(gate: Gate) -> list[Any]:
 
 def test_the_same_gate_twice_says_the_same() -> None:
     y = states(60)
-    found = [diag.check(embedded(y, "base"), embedded(near(y), "t")) for _ in "ab"]
-    assert twice(found[0]) == twice(found[1])
+    one, again, other = (
+        diag.check(embedded(y, "base"), embedded(near(y), "t"), config={"seed": seed}) for seed in (3, 3, 4)
+    )
+    assert twice(one) == twice(again)
+    assert [said(gate, "r2").measure != said(one, "r2").measure for gate in (again, other)] == [False, True]
 
 
 CERTAIN = ("pass", "fail", "warn", "inconclusive")
@@ -252,7 +255,7 @@ def test_the_written_defaults_change_nothing(tmp_path: Path) -> None:
 def broken(folder: Path, examples: Path) -> dict[str, Path]:
     """Transfers that cannot be used, by what is wrong with them."""
     good = (examples / "matched.safetensors").read_bytes()
-    found = {"absent": folder / "absent.npy", "folder": folder / "folder.npy"}
+    found = {name: folder / f"{name}.npy" for name in ("absent", "folder", "x" * 300)}
     found["folder"].mkdir()
     for name, content in {
         "short.safetensors": good[: len(good) // 2],
@@ -553,7 +556,7 @@ def test_a_forecast_of_what_has_updates_left(tmp_path: Path, examples: Path) -> 
     base, mirrored = (examples / f"{n}.safetensors" for n in ("base", "mirrored"))
     budget = files.read(mirrored).header.step
     early = at_step(mirrored, tmp_path / "early.safetensors", budget // 10)
-    config = only("forecast")
+    config = only(check__forecast__level="warn")  # asked for
     gate = diag.check(base, early, config=config)
     finding = said(gate, "forecast")
     assert finding.outcome == "warn"
