@@ -197,7 +197,7 @@ def _validated(tree: Mapping[str, Any], name: str, places: Mapping[Keys, int]) -
         every = error.errors(include_url=False, include_context=False)
     # One a setting, in the order of the file.
     mistakes = {tuple(part for part in e["loc"] if isinstance(part, str)): e for e in reversed(every)}
-    ordered = sorted((_line(keys, places), number, keys) for number, keys in enumerate(mistakes))
+    ordered = sorted((places.get(keys, 0), number, keys) for number, keys in enumerate(mistakes))
     told = [
         f"{name}:{line}: {words}" if line else f"{name}: {words}"
         for line, _, keys in ordered[:MOST_MISTAKES]
@@ -205,12 +205,6 @@ def _validated(tree: Mapping[str, Any], name: str, places: Mapping[Keys, int]) -
     ]
     more = [f"and {len(ordered) - MOST_MISTAKES} more"] if len(ordered) > MOST_MISTAKES else []
     raise CheckError("; ".join(told + more))
-
-
-def _line(keys: Keys, places: Mapping[Keys, int]) -> int:
-    """The line of a key, or of the nearest table around it; 0 where none is known."""
-    around = (keys[:length] for length in range(len(keys), 0, -1))
-    return next((places[known] for known in around if known in places), 0)
 
 
 def _mistake(keys: Keys, error: Any) -> str:

@@ -100,6 +100,8 @@ def checked(
         )
     except (SubjectError, CheckpointError, probes.ProbeError, OSError) as error:
         words = " ".join(str(error).split())
+        if isinstance(error, OSError):
+            words = f"{name}: found {(error.strerror or words).lower()}; expected a file that can be read"
         return Checked(base.subject.path, name, error=words, seconds=time.monotonic() - begun)
     return Checked(
         base.subject.path,
