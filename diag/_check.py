@@ -6,17 +6,17 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from diag._compare import Source
 from diag.checks import baseline as baselines
 from diag.checks import config as configs
 from diag.checks import run
 from diag.checks.result import Gate
 from diag.sources.supplied import NOTHING, Place, Supplied
-from diag.subject import Subject
 
 
 def check(
-    base: Place | Subject,
-    *transfers: Place | Subject,
+    base: Source,
+    *transfers: Source,
     config: Place | Mapping[str, Any] | None = None,
     strict: bool = False,
     baseline: Place | None = None,

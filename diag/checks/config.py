@@ -52,14 +52,16 @@ class Config:
 
     def threshold(self, name: str) -> Threshold:
         """The limit of this dotted name; raises KeyError for a name that is no setting."""
+        default = False
         if (term := name.removeprefix(f"{TERMS}.")) != name:
             value: Any = self.settings.check.loss_ratio.terms[term]
         else:
             value = attrgetter(name)(self.settings)
+            default = value == attrgetter(name)(GateSettings())
         if isinstance(value, Mapping | tuple):
             value = dict(value) if isinstance(value, Mapping) else list(value)
         line = self.lines.get(name)
-        return Threshold(name, value, None if line is None else self.file, line)
+        return Threshold(name, value, None if line is None else self.file, line, default)
 
 
 def find(folder: Path) -> Path | None:

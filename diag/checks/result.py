@@ -18,7 +18,7 @@ WORST: tuple[Outcome, ...] = ("fail", "inconclusive", "warn", "pass", "skipped")
 
 @dataclass(frozen=True)
 class Threshold:
-    """A limit and where it was set: ``file`` and ``line`` are None where it is the default."""
+    """A limit and where it was set: ``file`` and ``line`` are None where no file sets it."""
 
     name: str
     """The setting's dotted name, ``check.r2.min``."""
@@ -27,6 +27,8 @@ class Threshold:
     """As it may be opened from the working directory."""
     line: int | None = None
     """Counted from 1."""
+    default: bool = True
+    """Whether it is the default's own value; else, without a file, it was set on the command line."""
 
 
 @dataclass(frozen=True)

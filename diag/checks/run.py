@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import probes
-from diag._compare import compare
+from diag._compare import Source, compare
 from diag.checks.baseline import Accepted, against
 from diag.checks.config import Config
 from diag.checks.embeddings import NAMES as EMBEDDINGS
@@ -26,7 +26,7 @@ from diag.checks.returns import of_returns, returns_of
 from diag.checks.settings import GateSettings, plain
 from diag.result import Comparison, FileRef, Picture
 from diag.sources import opened, same_file
-from diag.sources.supplied import NOTHING, Place, Supplied
+from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError
 from trainers.checkpoint import CheckpointError
 
@@ -54,8 +54,8 @@ class Base:
 
 
 def check(
-    base: Place | Subject,
-    transfers: Sequence[Place | Subject],
+    base: Source,
+    transfers: Sequence[Source],
     *,
     config: Config | None = None,
     supplied: Supplied = NOTHING,
@@ -86,11 +86,13 @@ def check(
 
 
 def checked(
-    base: Base, transfer: Place | Subject, config: Config, supplied: Supplied, baseline: Accepted | None
+    base: Base, transfer: Source, config: Config, supplied: Supplied, baseline: Accepted | None
 ) -> Checked:
     """Every check on one transfer; an error of its file is told, not raised."""
     begun = time.monotonic()
-    name = transfer.path if isinstance(transfer, Subject) else os.fspath(transfer)
+    name = "transfer"  # of an array
+    if isinstance(transfer, Subject | str | os.PathLike):
+        name = transfer.path if isinstance(transfer, Subject) else os.fspath(transfer)
     try:
         subject = opened(transfer, "transfer", supplied, "target")
         comparison = _comparison(base.subject, subject, config.settings)

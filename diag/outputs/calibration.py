@@ -14,7 +14,7 @@ from probes import Measure
 if TYPE_CHECKING:
     from diag.checks.calibrate import Calibration, Rate
 
-HEADER = ("check", "alarms", "95% interval", "cannot tell", "limit", "95% clear")
+HEADER = ("check", "alarms", "95% interval", "unsure", "limit", "95% pass")
 
 
 def brief(found: Calibration) -> str:
@@ -74,7 +74,7 @@ def words(found: Calibration) -> Sequence[str]:
         )
     return (
         how,
-        "An alarm is a check that was sure of a fault where there is none. 95% clear: the limit that 95% of "
+        "An alarm is a check that was sure of a fault where there is none. 95% pass: the limit that 95% of "
         "these pairs would pass outright; a limit stricter than it will often not be able to tell.",
     )
 

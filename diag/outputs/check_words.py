@@ -70,9 +70,9 @@ def limit(threshold: Threshold) -> str:
 
 
 def place(threshold: Threshold) -> str:
-    """``diag.toml:12``, or that it is the default."""
+    """``diag.toml:12``, or that it is the default, or was set on the command line."""
     if threshold.file is None:
-        return "the default"
+        return "the default" if threshold.default else "set on the command line"
     return threshold.file if threshold.line is None else f"{threshold.file}:{threshold.line}"
 
 
@@ -81,7 +81,8 @@ def told(finding: Finding) -> str:
     own = finding.threshold
     if own is None:
         return finding.message
-    return f"{finding.message} ({f'default {own.name}' if own.file is None else place(own)})"
+    where = place(own) if own.file is not None else f"{'default' if own.default else 'set'} {own.name}"
+    return f"{finding.message} ({where})"
 
 
 def counted(words: Iterable[str]) -> dict[str, int]:
