@@ -166,14 +166,15 @@ def assigned(assignment: str) -> tuple[str, Any]:
 
 def setting_names() -> list[str]:
     """The dotted names of all settings, in the order of the tree."""
-    return list(_names(Settings, ""))
+    return list(dotted_names(Settings))
 
 
-def _names(model: type[pydantic.BaseModel], prefix: str) -> Iterable[str]:
+def dotted_names(model: type[pydantic.BaseModel], prefix: str = "") -> Iterable[str]:
+    """The dotted names of all leaves of a tree of settings, in order."""
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel):
-            yield from _names(kind, f"{prefix}{name}.")
+            yield from dotted_names(kind, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
 

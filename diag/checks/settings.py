@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import Field
 
+from trainers.settings import dotted_names
+
 Level = Literal["error", "warn", "off"]
 Known = Literal["matched", "flipped", "permuted", "rotated", "rescaled", "affine", "collapsed", "unrelated"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -170,18 +172,7 @@ class GateSettings(Tree):
 
 def setting_names() -> list[str]:
     """The dotted names of all settings, in order."""
-
-    def names(model: type[pydantic.BaseModel], prefix: str) -> list[str]:
-        found = []
-        for name, field in model.model_fields.items():
-            kind = field.annotation
-            if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel):
-                found += names(kind, f"{prefix}{name}.")
-            else:
-                found.append(f"{prefix}{name}")
-        return found
-
-    return names(GateSettings, "")
+    return list(dotted_names(GateSettings))
 
 
 def plain(settings: GateSettings) -> dict[str, Any]:
