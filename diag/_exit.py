@@ -12,6 +12,7 @@ import typer
 import typer.exceptions
 
 from diag._answer import write_line
+from trainers.harmless import plain
 
 # Where the exceptions live that mean bad input. They are looked up after something was raised, and only
 # in modules that are loaded by then, so that no command pays for importing what it does not use.
@@ -68,7 +69,7 @@ def run(app: typer.Typer, arguments: list[str]) -> int:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}", 2)
     except Exception as error:
-        words = " ".join(str(error).split())
+        words = str(error)
         if _is_bad_input(error):
             return _fail(words, 2)
         if isinstance(error, MemoryError):
@@ -81,5 +82,6 @@ def run(app: typer.Typer, arguments: list[str]) -> int:
 
 
 def _fail(words: str, status: int) -> int:
-    sys.stderr.write(f"diag: {words}\n")
+    """One line that no terminal obeys, whatever names and files are told of in it."""
+    sys.stderr.write(f"diag: {plain(' '.join(words.splitlines()))}\n")
     return status

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, ru
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.harmless import in_words, one_line
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -30,11 +32,14 @@ Task: TypeAlias = str
 
 
 class SubjectError(ValueError):
-    """A file, or a pair of them, that a diagnosis cannot use: ``path``, ``found``, ``expected``."""
+    """A file, or a pair of them, that a diagnosis cannot use: ``path``, ``found``, ``expected``.
+
+    Its message is one line of bounded length, whatever the file says.
+    """
 
     def __init__(self, path: str, found: str, expected: str) -> None:
-        self.path, self.found, self.expected = path, found, expected
-        super().__init__(f"{path}: found {found}; expected {expected}")
+        self.path, self.found, self.expected = path, one_line(found), one_line(expected)
+        super().__init__(f"{in_words(path)}: found {self.found}; expected {self.expected}")
 
 
 class Encoder(Protocol):

@@ -25,22 +25,29 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from trainers.harmless import MAGIC_BYTES, MOST_HEADER, in_words, no_ordinary_file, one_line, value, whole
 from trainers.settings import unknown_name
 
 FORMAT_VERSION = 1
 _KEY = "transfer_diag"
 RESUME_SUFFIX = ".resume"
 
+MOST_STEPS = 2**63
+"""No step or seed is larger: numbers of a header are those of 64 bits."""
+
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class CheckpointError(ValueError):
-    """A file that is no usable checkpoint: ``path``, what was ``found`` and what was ``expected``."""
+    """A file that is no usable checkpoint: ``path``, what was ``found`` and what was ``expected``.
+
+    Its message is one line of bounded length, whatever the file says.
+    """
 
     def __init__(self, path: str | os.PathLike[str], found: str, expected: str) -> None:
-        self.path, self.found, self.expected = str(path), found, expected
-        super().__init__(f"{self.path}: found {found}; expected {expected}")
+        self.path, self.found, self.expected = str(path), one_line(found), one_line(expected)
+        super().__init__(f"{in_words(self.path)}: found {self.found}; expected {self.expected}")
 
 
 @dataclass(frozen=True)
@@ -167,10 +174,14 @@ def read(path: str | os.PathLike[str], finite: bool = True) -> Checkpoint:
 
 
 def _decode(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Tensor], bytes]:
+    if special := no_ordinary_file(path):
+        raise CheckpointError(path, special, "a checkpoint file")
     try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        found = (error.strerror or str(error)).lower()
+        content, of = whole(path, MAGIC_BYTES), Path(path).stat().st_size
+        if 2 <= int.from_bytes(content[:8], "little") <= min(MOST_HEADER, of - 8):
+            content = whole(path)  # of what cannot be one, however large, no more is read
+    except (OSError, ValueError) as error:
+        found = (getattr(error, "strerror", None) or str(error)).lower()
         raise CheckpointError(path, found, "a checkpoint file") from None
     try:
         # Sorted, since the library's order changes from call to call, and sums with it. Cloned onto memory
@@ -181,11 +192,11 @@ def _decode(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Ten
         size = int.from_bytes(content[:8], "little")
         words = json.loads(content[8 : 8 + size]).get("__metadata__", {})
     except (safetensors.SafetensorError, ValueError, KeyError, RecursionError, RuntimeError) as error:
-        raise CheckpointError(path, _guess(content, error), "a .safetensors checkpoint") from None
+        raise CheckpointError(path, _guess(content, of, error), "a .safetensors checkpoint") from None
     return words, tensors, content
 
 
-def _guess(content: bytes, error: Exception) -> str:
+def _guess(content: bytes, size: int, error: Exception) -> str:
     """What bytes that are no safetensors file look like, without ever running them."""
     if content[:1] == b"\x80" and content[1:2] in b"\x02\x03\x04\x05":
         return "a pickle, which is never loaded"
@@ -193,7 +204,7 @@ def _guess(content: bytes, error: Exception) -> str:
         return "a zip archive (torch.save writes pickles in one), which is never loaded"
     if content[:6] == b"\x93NUMPY":
         return "a numpy array"
-    return " ".join(f"{len(content)} bytes that are no whole safetensors file ({error})".split())
+    return f"{size} bytes that are no whole safetensors file ({one_line(error, 200)})"
 
 
 def _header(path: str | os.PathLike[str], text: str) -> Header:
@@ -205,7 +216,7 @@ def _header(path: str | os.PathLike[str], text: str) -> Header:
         raise CheckpointError(path, f"a header that is a {type(tree).__name__}", "a JSON object")
     version = tree.get("format_version")
     if version != FORMAT_VERSION:
-        raise CheckpointError(path, f"format version {version!r}", f"format version {FORMAT_VERSION}")
+        raise CheckpointError(path, f"format version {value(version)}", f"format version {FORMAT_VERSION}")
     fields = Header.__dataclass_fields__
     for name in tree:
         if name not in fields:
@@ -221,12 +232,15 @@ def _header(path: str | os.PathLike[str], text: str) -> Header:
         "metrics": dict,
         "environment": dict,
     }
+    for name in ("step", "seed"):
+        if isinstance(number := tree.get(name), int) and not 0 <= number < MOST_STEPS:
+            raise CheckpointError(path, f"{name} {value(number)} in the header", "a valid header")
     for name, kind in kinds.items():
         required = name in ("system", "settings", "task", "step", "seed")
         if name not in tree and required:
             raise CheckpointError(path, f"a header without {name!r}", "a complete header")
         if name in tree and (not isinstance(tree[name], kind) or isinstance(tree[name], bool)):
-            raise CheckpointError(path, f"{name} {tree[name]!r} in the header", "a valid header")
+            raise CheckpointError(path, f"{name} {value(tree[name])} in the header", "a valid header")
     origin = tree.get("base")
     if origin is not None and not all(isinstance(origin.get(k), str) for k in ("path", "sha256", "identity")):
         found = "a base without path, sha256 and identity in the header"

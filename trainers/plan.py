@@ -33,10 +33,14 @@ import pydantic
 import torch
 from torch import Tensor
 
+from trainers.harmless import value
 from trainers.settings import unknown_name
 from trainers.stack import component_of
 
 Action = Literal["copy", "freeze", "reset", "permute", "fraction", "ensemble"]
+MOST_RULES = 1000
+"""Each is held against each parameter's name; the longest plan that ships has a handful."""
+
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 
 
@@ -95,7 +99,7 @@ class TransferPlan(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, pydantic.Field(min_length=1)]
-    rules: tuple[Rule, ...]
+    rules: Annotated[tuple[Rule, ...], pydantic.Field(max_length=MOST_RULES)]
     terms: Mapping[str, Window] = {}
 
     def action_of(self, name: str) -> Rule:
@@ -166,7 +170,7 @@ class TransferPlan(pydantic.BaseModel):
         except pydantic.ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "plan"
-            raise PlanError(f"{where}: {first['msg']} (found {first.get('input')!r})") from None
+            raise PlanError(f"{where}: {first['msg']} (found {value(first.get('input'))})") from None
 
     def to_tree(self) -> dict[str, Any]:
         """Nested plain values that :meth:`from_tree` reads back."""

@@ -22,6 +22,8 @@ from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
+from trainers.harmless import value
+
 Algorithm = Literal["separate", "shared", "summed"]
 """How the loss terms are descended: one optimiser step per term at the parameters that the step before
 left (``separate``, the paper's); every term's gradient at one point, then all the steps (``shared``);
@@ -193,7 +195,7 @@ def _in_words(error: pydantic.ValidationError, known: Iterable[str]) -> str:
     if first["type"] == "extra_forbidden":
         return unknown_name("setting", name, known)
     found = first.get("input")
-    return f"setting {name!r}: {first['msg']} (found {found!r})"
+    return f"setting {name!r}: {first['msg']} (found {value(found)})"
 
 
 def preset_names() -> list[str]:

@@ -1,5 +1,17 @@
 """The gate: checks with limits over pairs of checkpoints, and one outcome for a CI."""
 
+from trainers.harmless import plain
+
+LONGEST = 4000
+"""Characters of an error: ten mistakes of a configuration, each with its line."""
+
 
 class CheckError(ValueError):
-    """A gate that cannot be run as it was asked for; the message names the place and what was expected."""
+    """A gate that cannot be run as it was asked for; the message names the place and what was expected.
+
+    It is one line of bounded length, whatever the file says.
+    """
+
+    def __init__(self, words: str) -> None:
+        text = plain(words)
+        super().__init__(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")

@@ -17,6 +17,7 @@ from diag.checks.result import WORST, Finding, Gate, Outcome
 from diag.checks.settings import GateSettings, Tree
 from diag.result import finite
 from probes import Measure
+from trainers.harmless import in_words, no_ordinary_file, whole
 
 MOST_BYTES = 2**24
 EXPECTED = "a baseline of diag check --write-baseline"
@@ -56,12 +57,13 @@ class Accepted:
 def read(path: str | os.PathLike[str]) -> Accepted:
     """The baseline in a file; raises CheckError."""
     name = os.fspath(path)
+    if special := no_ordinary_file(name):
+        raise CheckError(f"{in_words(name)}: found {special}, expected {EXPECTED}")
     try:
-        with Path(name).open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        found = (error.strerror or str(error)).lower()
-        raise CheckError(f"{name}: found {found}, expected {EXPECTED}") from None
+        content = whole(name, MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        found = (getattr(error, "strerror", None) or str(error)).lower()
+        raise CheckError(f"{in_words(name)}: found {found}, expected {EXPECTED}") from None
     if len(content) > MOST_BYTES:
         raise CheckError(f"{name}: found more than {MOST_BYTES >> 20} MiB, expected {EXPECTED}")
     try:

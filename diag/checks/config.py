@@ -19,6 +19,7 @@ from diag.checks.lines import MOST_PARTS, has_long_keys, key_lines
 from diag.checks.lines import Path as Keys
 from diag.checks.result import Threshold
 from diag.checks.settings import Checks, GateSettings, setting_names
+from trainers.harmless import in_words, no_ordinary_file, whole
 from trainers.settings import assigned, unknown_name
 
 NAME, PROJECT, TABLE = "diag.toml", "pyproject.toml", ("tool", "diag")
@@ -165,18 +166,18 @@ def with_settings(config: Config, values: Mapping[str, Any]) -> Config:
 
 def _content(path: Path) -> bytes:
     """A file's first bytes, one more than a configuration may have."""
-    with path.open("rb") as file:
-        return file.read(MOST_BYTES + 1)
+    return whole(path, MOST_BYTES + 1)
 
 
 def _text(name: str) -> str:
     expected = "a configuration for diag check"
+    if special := no_ordinary_file(name):
+        raise CheckError(f"{in_words(name)}: found {special}, expected {expected}")
     try:
         content = _content(Path(name))
-    except OSError as error:
-        raise CheckError(
-            f"{name}: found {(error.strerror or str(error)).lower()}, expected {expected}"
-        ) from None
+    except (OSError, ValueError) as error:
+        found = (getattr(error, "strerror", None) or str(error)).lower()
+        raise CheckError(f"{in_words(name)}: found {found}, expected {expected}") from None
     if len(content) > MOST_BYTES:
         raise CheckError(f"{name}: found more than {MOST_BYTES // 1024} KiB, expected {expected}")
     try:

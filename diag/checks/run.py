@@ -29,6 +29,7 @@ from diag.sources import opened, same_file
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError
 from trainers.checkpoint import CheckpointError
+from trainers.harmless import in_words, one_line
 
 DRAWN = 2**18
 """Numbers of an embedding that are kept for its picture: a gate may hold hundreds of pairs."""
@@ -101,9 +102,10 @@ def checked(
             for found in _found(base, subject, comparison, config.settings)
         )
     except (SubjectError, CheckpointError, probes.ProbeError, OSError) as error:
-        words = " ".join(str(error).split())
+        words = one_line(error, 3000)
         if isinstance(error, OSError):
-            words = f"{name}: found {(error.strerror or words).lower()}; expected a file that can be read"
+            found = (error.strerror or words).lower()
+            words = f"{in_words(name)}: found {found}; expected a file that can be read"
         return Checked(base.subject.path, name, error=words, seconds=time.monotonic() - begun)
     return Checked(
         base.subject.path,

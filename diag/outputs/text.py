@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from diag.result import Comparison, Verdict
 from probes import Measure, Step
+from trainers.harmless import plain as plain
 
 if TYPE_CHECKING:
     from diag._forecast import Forecast
@@ -273,11 +274,6 @@ def version() -> str | None:
         return metadata.version("transfer-diag")
     except metadata.PackageNotFoundError:
         return None
-
-
-def plain(words: str) -> str:
-    """Words from a file, with what could steer a terminal escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
 def _flat(tree: object, prefix: str = "") -> list[tuple[str, object]]:

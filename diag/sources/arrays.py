@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diag.sources.bounds import content_of, listed, sha256_of, shown
-from diag.sources.members import ZIP_BEGINS, PickledError, read_archive, read_array, read_header
+from diag.sources.members import MAGIC, ZIP_BEGINS, PickledError, read_archive, read_array, read_header
 from diag.subject import Subject, SubjectError
 
 KEY = "embeddings"
@@ -103,7 +103,7 @@ def read_members(
     Raises SubjectError, with ``file`` as what was expected where nothing can be read, and ``expected``
     where it holds something other than a ``whole``.
     """
-    content = content_of(path, file)
+    content = content_of(path, file, (MAGIC, *ZIP_BEGINS))
     found: Mapping[str, NDArray[Any] | None]
     try:
         if content.startswith(ZIP_BEGINS):
@@ -121,7 +121,6 @@ def read_members(
 
 
 def _mapped(path: str) -> Subject:
-    sha256 = sha256_of(path)
     with Path(path).open("rb") as file:
         begins = file.read(8)
         file.seek(0)
@@ -130,7 +129,8 @@ def _mapped(path: str) -> Subject:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except Exception as error:
             raise _damaged(path, error, begins) from None
-    return _subject(array, path, sha256)
+    _check_embeddings(array, path)  # before a long file is read through
+    return _subject(array, path, sha256_of(path))
 
 
 def _damaged(
@@ -148,12 +148,16 @@ def _subject(
     episodes: NDArray[Any] | None = None,
     returns: NDArray[np.float64] | None = None,
 ) -> Subject:
-    if array.dtype.kind not in "fiub":
-        raise SubjectError(path, f"{shown(array.dtype)} values", EXPECTED)
-    if array.ndim < 2 or 0 in array.shape:
-        raise SubjectError(path, f"shape {array.shape}", EXPECTED)
+    _check_embeddings(array, path)
     if episodes is not None and (episodes.shape != array.shape[:1] or episodes.dtype.kind not in "iubU"):
         found = f"{EPISODES} of {shown(episodes.dtype)} {episodes.shape}"
         raise SubjectError(path, found, f"whole numbers or words of shape ({len(array)},)")
     label = f"embeddings {array.shape}"
     return Subject(path, sha256, embeddings=array, episodes=episodes, returns=returns, label=label)
+
+
+def _check_embeddings(array: NDArray[Any], path: str) -> None:
+    if array.dtype.kind not in "fiub":
+        raise SubjectError(path, f"{shown(array.dtype)} values", EXPECTED)
+    if array.ndim < 2 or 0 in array.shape:
+        raise SubjectError(path, f"shape {array.shape}", EXPECTED)

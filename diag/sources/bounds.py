@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import stat
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from diag.subject import SubjectError
+from trainers.harmless import MAGIC_BYTES, no_ordinary_file, one_line, plain, whole
 
 ALWAYS_BYTES = 2**28
 """So much may come out of any packed file, whatever its size: a constant embedding packs a thousandfold."""
@@ -70,12 +70,8 @@ def check_members(path: str, archive: zipfile.ZipFile, packed: int, expected: st
 
 def check_ordinary(path: str, expected: str) -> None:
     """Raises SubjectError for devices and pipes, which need not end; what is not there is left to others."""
-    try:
-        mode = Path(path).stat().st_mode
-    except (OSError, ValueError):
-        return
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise SubjectError(path, "a device or a pipe", expected)
+    if special := no_ordinary_file(path):
+        raise SubjectError(path, special, expected)
 
 
 def check_holdable(path: str) -> None:
@@ -87,12 +83,18 @@ def check_holdable(path: str) -> None:
     check_room(path, size, "file")
 
 
-def content_of(path: str, expected: str) -> bytes:
-    """A file's bytes; raises SubjectError where they cannot be had, or not held."""
+def content_of(path: str, expected: str, begins: tuple[bytes, ...] = (b"",)) -> bytes:
+    """A file's bytes; raises SubjectError where they cannot be had, or not held.
+
+    Of a file that begins in none of these ways, its first bytes alone: they are enough to say what it is.
+    """
     check_ordinary(path, expected)
-    check_holdable(path)
     try:
-        return Path(path).read_bytes()
+        start = whole(path, MAGIC_BYTES)
+        if not start.startswith(begins):
+            return start
+        check_holdable(path)
+        return whole(path)
     except (OSError, ValueError) as error:
         raise SubjectError(path, unreadable(error), expected) from None
 
@@ -112,18 +114,24 @@ def unreadable(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error)).lower()
 
 
+def check_readable(path: str, expected: str = "a file that can be read") -> None:
+    """Raises SubjectError, in words, for a file that libraries could only fail to open."""
+    check_ordinary(path, expected)
+    try:
+        whole(path, 1)
+    except (OSError, ValueError) as error:
+        raise SubjectError(path, unreadable(error), expected) from None
+
+
 def line(error: BaseException | str) -> str:
     """What an error says, or words from a file: one line of bounded length that no terminal obeys."""
-    words = " ".join(str(error).split())
-    words = words if words.isprintable() else ascii(words)[1:-1]
-    return f"{words[:200]}…" if len(words) > 200 else words or type(error).__name__
+    return one_line(error, 200) or type(error).__name__
 
 
 def shown(name: object) -> str:
     """A name out of a file, fit for a line: of bounded length, and with nothing that a terminal obeys."""
     words = str(name)
-    words = words if words.isprintable() else ascii(words)[1:-1]
-    return f"{words[:80]}…" if len(words) > 80 else words
+    return plain(words) if len(words) <= 80 else f"{plain(words[:80])}…"
 
 
 def listed(names: Iterable[object]) -> str:

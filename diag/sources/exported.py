@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.sources.bounds import line, listed, shown
+from diag.sources.bounds import check_readable, line, listed, shown
 from diag.sources.modules import ModuleEncoder, chosen_name, in_parts
 from diag.sources.opening import Opening
 from diag.subject import Parameters, Subject, SubjectError
@@ -44,7 +44,7 @@ def open_onnx(opening: Opening) -> Subject:
     if tuple(int(part) for part in ort.__version__.split(".")[:2]) < LEAST_RUNTIME:
         least = ".".join(map(str, LEAST_RUNTIME))
         raise SubjectError(path, f"onnxruntime {ort.__version__}", f"{least} or newer ({INSTALL})")
-    sha256 = opening.sha256  # first: it says in words why a file cannot be read
+    check_readable(path)
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
@@ -58,7 +58,8 @@ def open_onnx(opening: Opening) -> Subject:
     except Exception as error:  # onnxruntime's exceptions have no base of their own
         found = f"no ONNX program that can be run ({_line(error)})"
         raise SubjectError(path, found, "an .onnx file") from None
-    return Subject(path, sha256, encoder=encoder, label=f"ONNX program, output {shown(encoder.output)}")
+    label = f"ONNX program, output {shown(encoder.output)}"
+    return Subject(path, opening.sha256, encoder=encoder, label=label)
 
 
 class OnnxEncoder:

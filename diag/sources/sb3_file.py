@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from diag.sources.bounds import content_of, line, shown
+from diag.sources.members import ZIP_BEGINS
 from diag.subject import SubjectError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def read_saved(path: str) -> Saved:
     """A model's file; raises SubjectError for anything else."""
     from diag.sources.weights import load_saved
 
-    content = content_of(path, EXPECTED)
+    content = content_of(path, EXPECTED, ZIP_BEGINS)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()

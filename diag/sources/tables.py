@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diag.sources.arrays import EPISODES, KEY, RETURNS, ready
-from diag.sources.bounds import check_unpacked, line, shown
+from diag.sources.bounds import check_readable, check_unpacked, line, shown
 from diag.sources.opening import Opening
 from diag.sources.parquet_pages import Declared, declared
 from diag.subject import Subject, SubjectError
@@ -47,7 +47,7 @@ def open_table(opening: Opening) -> Subject:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    sha256 = opening.sha256  # first: it says in words why a file cannot be read
+    check_readable(opening.path)
     try:
         with pq.ParquetFile(opening.path) as file:
             words = EPISODES in file.schema_arrow.names and _are_words(file.schema_arrow.field(EPISODES).type)
@@ -58,7 +58,7 @@ def open_table(opening: Opening) -> Subject:
         raise
     except (*DAMAGED, pa.ArrowException) as error:
         raise SubjectError(opening.path, f"no whole Parquet file ({line(error)})", EXPECTED) from None
-    return ready(arrays, opening.path, sha256)
+    return ready(arrays, opening.path, opening.sha256)
 
 
 def _arrays(file: pq.ParquetFile, held: Mapping[str, Declared], path: str) -> dict[str, NDArray[Any]]:

@@ -18,15 +18,13 @@ from diag.sources.arrays import EPISODES, KEY, MAPPED_BYTES, RETURNS, as_numpy, 
 from diag.sources.bounds import content_of, line, listed, shown
 from diag.sources.opening import Opening
 from diag.subject import Subject, SubjectError
+from trainers.harmless import MOST_HEADER
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 NATIVE = b'"transfer_diag"'
 """What stands in the header of a checkpoint of ours."""
-
-MOST_HEADER = 100_000_000
-"""Bytes that a safetensors header may have; the library's own bound."""
 
 NUMPY_TYPES = {
     **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"},
@@ -115,8 +113,9 @@ def open_saved(opening: Opening) -> Subject:
 
     from diag.sources.weights import load_saved
 
-    path = opening.path
-    saved = load_saved(content_of(path, "a file of torch.save"), path, opening.supplied.trust_pickle)
+    path, trusted = opening.path, opening.supplied.trust_pickle
+    content = content_of(path, "a file of torch.save", (b"",) if trusted else (b"PK",))
+    saved = load_saved(content, path, trusted)
     if opening.supplied.adapter is not None:
         from diag.sources.adapter import adapted
 

@@ -2,29 +2,22 @@
 
 torch's own loader, told ``weights_only``, runs no code, but what it makes may be larger than the file. So the
 file is looked through first: nothing in it may be packed or stand for several parts at once, and of all that
-its pickle would call, only what tensors and the mappings around them need is let through.
+its pickle would do, only what tensors and the mappings around them need is let through.
 """
 
 from __future__ import annotations
 
 import io
-import pickletools
-import re
 import zipfile
-from collections.abc import Mapping
 from typing import Any
 
-from diag.sources.bounds import MOST_MEMBERS, line, shown
+from diag.sources.bounds import MOST_MEMBERS, line, listed, shown
+from diag.sources.pickled import UnusualError, follow
 from diag.subject import SubjectError
 
-MOST_INDEX_BYTES = 2**24
-"""So large may the pickle be that names the tensors: some 200 bytes a tensor are usual."""
-
-CALLED = re.compile(
-    r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)"
-    r"|torch ([A-Z][A-Za-z0-9]*Storage|Size)"
-)
-"""All that a state dict's file calls for: its own mapping, its tensors and the types of their numbers."""
+MOST_INDEX_BYTES = 2**22
+"""So large may the pickle be that names the tensors: some 200 bytes a tensor are usual. A byte can stand for
+a part that takes seventy."""
 
 EXPECTED = (
     "tensors saved by torch.save, or --trust-pickle for a file that you trust: unpickling can run any code"
@@ -65,12 +58,11 @@ def _look_through(content: bytes, path: str, expected: str) -> None:
             if len(index) != 1 or index[0].file_size > MOST_INDEX_BYTES:
                 raise SubjectError(path, "an archive without one index of tensors, of usual size", expected)
             pickled = archive.read(index[0])
-        for operation, argument, _ in pickletools.genops(pickled):
-            if operation.name == "GLOBAL" and not CALLED.fullmatch(str(argument)):
-                found = f"a pickle that calls {shown(str(argument).replace(' ', '.'))}, which is never loaded"
-                raise SubjectError(path, found, expected)
+        follow(pickled)
     except SubjectError:
         raise
+    except UnusualError as error:
+        raise SubjectError(path, f"a pickle that {line(error)}, which is never loaded", expected) from None
     except Exception as error:
         raise SubjectError(path, f"no whole file of torch.save ({line(error)})", expected) from None
 
@@ -86,8 +78,11 @@ def _check_tensors(loaded: Any, path: str) -> None:
         if id(part) in seen:
             continue
         seen.add(id(part))
-        if isinstance(part, Mapping):
-            waiting += [(str(key), value) for key, value in part.items()]
+        if isinstance(part, dict):
+            if vars_ := set(getattr(part, "__dict__", {})) - {"_metadata"}:
+                found = f"a mapping with attributes of its own ({listed(sorted(map(str, vars_)))})"
+                raise SubjectError(path, found, "tensors saved whole")
+            waiting += [(shown(key), value) for key, value in part.items()]
         elif isinstance(part, list | tuple | set):
             waiting += [(name, value) for value in part]
         elif isinstance(part, torch.Tensor):
