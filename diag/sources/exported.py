@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.sources.bounds import check_readable, line, listed, shown
+from diag.sources.bounds import check_readable, free_memory, line, listed, shown
 from diag.sources.modules import ModuleEncoder, chosen_name, in_parts
 from diag.sources.opening import Opening
 from diag.subject import Parameters, Subject, SubjectError
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
 
 LEAST_RUNTIME = (1, 24)
 """The first onnxruntime that refuses external data outside of the model's folder."""
+
+MOST_BYTES = 2**32
+"""So much memory may programs take, all of a process together: a small file can ask for any amount."""
+
+TOO_MUCH = "Available memory of"
+"""How onnxruntime begins to say that a program asks for more."""
 
 INSTALL = "pip install 'transfer-diag[onnx]'"
 
@@ -48,6 +56,8 @@ def open_onnx(opening: Opening) -> Subject:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    _bound_memory()
     options.log_severity_level = 4  # what is wrong comes as an exception
     try:
         # Without its fallback, which says on standard output that it tries the same again.
@@ -60,6 +70,18 @@ def open_onnx(opening: Opening) -> Subject:
         raise SubjectError(path, found, "an .onnx file") from None
     label = f"ONNX program, output {shown(encoder.output)}"
     return Subject(path, opening.sha256, encoder=encoder, label=label)
+
+
+@cache
+def _bound_memory() -> None:
+    """From now on, the programs of this process share an allocator that gives no more than it may."""
+    import onnxruntime as ort
+
+    kind, use = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, ort.OrtMemType.DEFAULT
+    exact = {"max_mem": min(MOST_BYTES, free_memory()), "arena_extend_strategy": 1}
+    place = ort.OrtMemoryInfo("Cpu", kind, 0, use)
+    with suppress(Exception):  # where the program that uses this one has an allocator of its own
+        ort.create_and_register_allocator(place, ort.OrtArenaCfg(exact))
 
 
 class OnnxEncoder:
@@ -87,6 +109,8 @@ class OnnxEncoder:
         rows, *shape = self._input.shape
         self._check(tuple(observations.shape[1:]), shape, observations.numpy().dtype)
         fixed = rows if isinstance(rows, int) and rows > 0 else None
+        if fixed is not None and fixed * observations[:1].nbytes > MOST_BYTES:
+            raise SubjectError(self._path, f"a program for {fixed} rows at once", "one for fewer")
         found = [self._run(part.numpy(), fixed) for part in in_parts(observations, fixed)]
         return torch.from_numpy(np.concatenate(found))
 
@@ -142,5 +166,7 @@ def open_exported(opening: Opening) -> Subject:
 
 def _line(error: Exception) -> str:
     """What onnxruntime says, without the codes before it and the C++ after it."""
+    if TOO_MUCH in str(error):
+        return f"it asks for more than {MOST_BYTES >> 30} GiB of memory, or than is free"
     words = line(error)
     return words.rpartition(" : ")[2] or words
