@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from diag.checks.result import Checked, Finding, Gate, Outcome, Threshold
+from trainers.harmless import in_words
 
 PairOutcome: TypeAlias = Outcome | Literal["error"]
 
@@ -55,7 +56,7 @@ def fails(gate: Gate, checked: Checked, finding: Finding) -> bool:
 def reason(checked: Checked) -> str:
     """Why a pair could not be checked, in one line that need not name the transfer again."""
     if checked.error is not None:
-        return checked.error.removeprefix(f"{checked.transfer}: ")
+        return checked.error.removeprefix(f"{in_words(checked.transfer)}: ")
     why = list(dict.fromkeys(f.message for f in checked.findings))
     return f"no check could be run: {'; '.join(why)}" if why else "no check was run"
 
