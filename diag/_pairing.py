@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ STREAMED_NUMBERS = 2**25
 
 MOST_REMEMBERED = 2**22
 """Numbers at a rollout's beginning that its memory is judged by."""
+
+MOST_UNEQUAL = 2**12
+"""Dimensions up to which the two may have other numbers of them, however few the rows: 128 MB of sums."""
 
 SUMS = 24
 """Rows a dimension below which a stream's sums would take more memory than the data themselves."""
@@ -51,7 +55,26 @@ def pair_of(
     rollout: bool,
     drop_nonfinite: bool,
 ) -> Pair:
-    """Both embeddings of the same states, each under the task that its model was trained on."""
+    """Both embeddings of the same states, each under the task that its model was trained on.
+
+    Raises SubjectError where they do not pair, or where comparing them would take far more memory than they.
+    """
+    pair = _paired(base, transfer, episodes, rollout, drop_nonfinite)
+    # Maps between dimensions of other number are fitted through the sums of their products, d² of them.
+    widths = [math.prod(v.shape[1:]) for v in (pair.base, pair.transfer)]
+    if widths[0] != widths[1] and max(widths) > max(len(pair.base), MOST_UNEQUAL):
+        expected = f"{widths[0]}, those of {base.path}, or more rows than dimensions"
+        raise SubjectError(transfer.path, f"{widths[1]} dimensions, of {len(pair.base)} rows", expected)
+    return pair
+
+
+def _paired(
+    base: Subject,
+    transfer: Subject,
+    episodes: str | os.PathLike[str] | NDArray[Any] | None,
+    rollout: bool,
+    drop_nonfinite: bool,
+) -> Pair:
     if (base.embeddings is None) != (transfer.embeddings is None):
         found = "embeddings" if transfer.embeddings is not None else "a checkpoint"
         raise SubjectError(transfer.path, found, f"the same kind of file as {base.path}")
