@@ -25,7 +25,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from trainers.harmless import MAGIC_BYTES, MOST_HEADER, in_words, no_ordinary_file, one_line, value, whole
+from trainers.harmless import MAGIC_BYTES, MOST_HEADER, MOST_TENSORS, in_words, no_ordinary_file, one_line, value, whole
 from trainers.settings import unknown_name
 
 FORMAT_VERSION = 1
@@ -187,9 +187,11 @@ def _decode(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Ten
         # Sorted, since the library's order changes from call to call, and sums with it. Cloned onto memory
         # of torch's own alignment: matrix kernels round by where their input lies, and inside a file that
         # depends on the length of its header.
+        size = int.from_bytes(content[:8], "little")
+        if content[8 : 8 + size].count(b'"data_offsets"') > MOST_TENSORS:
+            raise ValueError(f"more than {MOST_TENSORS} tensors")
         loaded = safetensors.torch.load(content)
         tensors = {name: loaded[name].clone() for name in sorted(loaded)}
-        size = int.from_bytes(content[:8], "little")
         words = json.loads(content[8 : 8 + size]).get("__metadata__", {})
     except (safetensors.SafetensorError, ValueError, KeyError, RecursionError, RuntimeError) as error:
         raise CheckpointError(path, _guess(content, of, error), "a .safetensors checkpoint") from None

@@ -15,6 +15,9 @@ MOST_HEADER = 2**24
 """Bytes that the header of a safetensors file may have: 50 kB are usual, some MB with the
 curves of a long training. Reading JSON takes up to twenty times as much memory."""
 
+MOST_TENSORS = 2**16
+"""So many may one file hold; each costs a kilobyte of bookkeeping."""
+
 _BRIEF = reprlib.Repr()
 _BRIEF.maxlevel, _BRIEF.maxlist, _BRIEF.maxdict, _BRIEF.maxstring, _BRIEF.maxlong = 3, 8, 8, 80, 40
 
