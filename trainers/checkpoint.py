@@ -25,7 +25,16 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from trainers.harmless import MAGIC_BYTES, MOST_HEADER, MOST_TENSORS, in_words, no_ordinary_file, one_line, value, whole
+from trainers.harmless import (
+    MAGIC_BYTES,
+    MOST_HEADER,
+    MOST_TENSORS,
+    in_words,
+    no_ordinary_file,
+    one_line,
+    value,
+    whole,
+)
 from trainers.settings import unknown_name
 
 FORMAT_VERSION = 1
