@@ -14,6 +14,9 @@ import typer.exceptions
 from diag._answer import write_line
 from trainers.harmless import plain
 
+TORCH_HAS_NONE = "can't allocate memory"
+"""What torch says in a RuntimeError where numpy raises MemoryError."""
+
 # Where the exceptions live that mean bad input. They are looked up after something was raised, and only
 # in modules that are loaded by then, so that no command pays for importing what it does not use.
 _BAD_INPUT = {
@@ -72,7 +75,7 @@ def run(app: typer.Typer, arguments: list[str]) -> int:
         words = str(error)
         if _is_bad_input(error):
             return _fail(words, 2)
-        if isinstance(error, MemoryError):
+        if isinstance(error, MemoryError) or TORCH_HAS_NONE in words:
             return _fail(f"not enough memory for this input {words}".rstrip(), 2)
         if verbose:
             import traceback

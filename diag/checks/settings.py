@@ -105,7 +105,7 @@ class LossCheck(Check):
         description="A term of the base counts as at least this share of its total: many times next to "
         "nothing is still nothing",
     )
-    samples: Annotated[int, Field(ge=100, le=10**7)] = Field(1240, description="Transitions per task")
+    samples: Annotated[int, Field(ge=100, le=10**6)] = Field(1240, description="Transitions per task")
 
 
 class ProbeCheck(Check):
