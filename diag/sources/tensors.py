@@ -18,7 +18,7 @@ from diag.sources.arrays import EPISODES, KEY, MAPPED_BYTES, RETURNS, as_numpy, 
 from diag.sources.bounds import content_of, line, listed, shown
 from diag.sources.opening import Opening
 from diag.subject import Subject, SubjectError
-from trainers.harmless import MOST_HEADER, MOST_TENSORS
+from trainers.harmless import MOST_HEADER, MOST_TENSORS, whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,11 +42,10 @@ EXPECTED = (
 def header_of(path: str) -> bytes | None:
     """The header of a safetensors file, as bytes of JSON; None for what does not begin as one."""
     try:
-        with Path(path).open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            if not 2 <= size <= min(MOST_HEADER, Path(path).stat().st_size - 8):
-                return None
-            header = file.read(size)
+        size = int.from_bytes(whole(path, 8), "little")
+        if not 2 <= size <= min(MOST_HEADER, Path(path).stat().st_size - 8):
+            return None
+        header = whole(path, 8 + size)[8:]
     except (OSError, ValueError):
         return None
     return header if header.startswith(b"{") else None
