@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from diag._compare import Source
+from diag.checks import CheckError, run
 from diag.checks import baseline as baselines
 from diag.checks import config as configs
-from diag.checks import run
 from diag.checks.result import Gate
 from diag.sources.supplied import NOTHING, Place, Supplied
 
@@ -39,5 +39,7 @@ def check(
         chosen = configs.with_settings(configs.Config(), config or {})
     if strict:
         chosen = configs.with_settings(chosen, {"strict": True})
+    if not transfers:
+        raise CheckError("found no transfers, expected at least one")
     known = None if baseline is None else baselines.read(baseline)
     return run.check(base, transfers, config=chosen, supplied=supplied, baseline=known, progress=progress)

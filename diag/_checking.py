@@ -46,8 +46,9 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 where the data cannot tell.")] = False,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 where a check fails.")] = False,
     unfrozen: Annotated[
-        bool, typer.Option("--unfrozen", help="Nothing frozen reads the embedding: no relation is a failure.")
-    ] = False,
+        bool | None,
+        typer.Option("--unfrozen/--frozen", help="Whether anything frozen reads the embedding (see docs)."),
+    ] = None,
     baseline: Annotated[
         Path | None,
         typer.Option("--baseline", metavar="FILE", help="An accepted state: what is no worse does not fail."),
@@ -104,12 +105,23 @@ def check(
     found = _expanded(files or [])
     chosen = _config(config, settings or [], strict, unfrozen)
     written = {"--html": html, "--junit-xml": junit_xml, "--sarif": sarif, "--write-baseline": write_baseline}
-    for place in written.values():
-        check_writable(place, *map(Path, found), *([] if chosen.file is None else [Path(chosen.file)]))
+    own = [place for place in (chosen.file, pairs, _module_file(adapter)) if place is not None]
+    for option, place in written.items():
+        # A baseline may be written anew over the one that is read; everything else that is read stays.
+        read = own if baseline is None or option == "--write-baseline" else [*own, baseline]
+        check_writable(place, *map(Path, found), *map(Path, read))
+    places = [place.resolve() for place in written.values() if place is not None]
+    if len(set(places)) < len(places):
+        raise UsageError(f"found one file for several of {', '.join(written)}, expected one each")
     if json and form == "github":
         raise UsageError("found --json and --format github, expected one of them")
     supplied = supplied_of(pairs, source_env, target_env, adapter, output, trust_pickle)
     if calibrate is not None:
+        idle = {"--junit-xml": junit_xml, "--sarif": sarif, "--write-baseline": write_baseline}
+        others = {"--baseline": baseline, "--strict": strict, "--exit-zero": exit_zero}
+        asked = {**idle, **others, "--format github": form == "github"}
+        if given := [name for name, value in asked.items() if value]:
+            raise UsageError(f"found --calibrate and {given[0]}, expected one of them")
         from diag._calibrating import calibrated
 
         calibrated(calibrate, found, chosen, supplied, json or form == "json", html, quiet, verbose)
@@ -118,29 +130,43 @@ def check(
         count = f"{len(found)} file{'' if len(found) == 1 else 's'}"
         raise UsageError(f"found {count}, expected a base and at least one transfer")
     from diag.checks import baseline as accepted
+    from diag.checks.result import Checked, Gate
     from diag.checks.run import check as run
+    from diag.subject import SubjectError
+    from trainers.checkpoint import CheckpointError
 
     known = None if baseline is None else accepted.read(baseline)
     with percent("checking", quiet or json or form != "text") as step:
-        gate = run(found[0], found[1:], config=chosen, supplied=supplied, baseline=known, progress=step)
+        try:
+            gate = run(found[0], found[1:], config=chosen, supplied=supplied, baseline=known, progress=step)
+        except (SubjectError, CheckpointError) as error:  # of the base: every report is to say so
+            words = " ".join(str(error).split())
+            unread = tuple(Checked(found[0], transfer, error=words) for transfer in found[1:])
+            gate = Gate(unread, chosen.settings.strict, chosen.file)
     if write_baseline is not None:
         write_file(write_baseline, accepted.text(gate, write_baseline))
         say(quiet or json or form != "text", f"accepted: {write_baseline}\n")
     _files(gate, junit_xml, sarif, html)
     _printed(gate, "json" if json else form, quiet, verbose)
-    for one in gate.errors:
-        note(f"diag: {one.error}")
+    for line in dict.fromkeys(one.error for one in gate.errors):
+        note(f"diag: {line}")
     status = gate.exit_status
     raise typer.Exit(0 if status in (1, 4) and (exit_zero or write_baseline is not None) else status)
 
 
-def _config(file: Path | None, assignments: list[str], strict: bool, unfrozen: bool) -> Config:
+def _config(file: Path | None, assignments: list[str], strict: bool, unfrozen: bool | None) -> Config:
     from diag.checks import config as configs
 
     place = file if file is not None else configs.find(Path.cwd())
     found = configs.Config() if place is None else configs.read(_short(place))
-    flags = {"strict": strict, "unfrozen": unfrozen}
-    return configs.with_overrides(found, [*assignments, *(f"{n}=true" for n, on in flags.items() if on)])
+    flags = ["strict=true"] if strict else []
+    flags += [] if unfrozen is None else [f"unfrozen={str(unfrozen).lower()}"]
+    return configs.with_overrides(found, [*assignments, *flags])
+
+
+def _module_file(adapter: str | None) -> Path | None:
+    """The file of an adapter's module, where it lies below the working directory."""
+    return None if adapter is None else Path(*adapter.partition(":")[0].split(".")).with_suffix(".py")
 
 
 def _short(path: Path) -> Path:
@@ -152,14 +178,18 @@ def _short(path: Path) -> Path:
 def _expanded(files: list[str]) -> list[str]:
     """Patterns as the files that they match, in order and once each; a name of a file is itself."""
     found: list[str] = []
-    for name in files:
+    for place, name in enumerate(files):
         if Path(name).exists() or not any(c in name for c in "*?["):
             found.append(name)
             continue
         matches = sorted(glob(name, recursive=True))  # noqa: PTH207 (a pattern may be absolute)
         if not matches:
             raise UsageError(f"{name}: found no file that matches, expected at least one")
-        found += [match for match in matches if Path(match).is_file() and not match.endswith(".resume")]
+        plain = [match for match in matches if Path(match).is_file() and not match.endswith(".resume")]
+        if place == 0 and len(plain) != 1:
+            raise UsageError(f"{name}: found {len(plain)} files that match, expected one base")
+        # A pattern for the transfers may match the base beside them.
+        found += [match for match in plain if not found or not Path(match).samefile(found[0])]
     return [*found[:1], *dict.fromkeys(found[1:])]
 
 

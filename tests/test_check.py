@@ -120,6 +120,8 @@ def test_what_becomes_of_what_was_found(level: str, on: str | None, state: State
     )
     if unsure:
         expected = on or "inconclusive"
+    if state == "absent" and asked and level == "warn":
+        expected = "warn"
     if level == "warn" and expected == "fail":
         expected = "warn"
     assert (found.outcome, found.level) == (expected, level)
@@ -406,7 +408,7 @@ def test_returns_alone() -> None:
     assert {f.outcome for f in gate.checked[0].findings if f.check != "returns"} == {"skipped"}
     assert gate.checked[0].comparison is None
     assert said(gate, "relation").message == "the files hold no embeddings"
-    assert "more episodes of each" in said(gate, "returns", 2).message
+    assert "worse, but the data cannot tell whether by more" in said(gate, "returns", 2).message
     wide = {"check.returns.margin": 5.0, "check.returns.relative": False}
     assert diag.check(EQUALS[0], *transfers, config=wide).outcome == "pass"
 

@@ -272,6 +272,7 @@ VALUES: dict[str, Any] = {
     "strict": True,
     "unfrozen": True,
     "relative": False,
+    "margin": 0.25,
     "seed": 3,
     "samples": 500,
     "episodes": 7,
@@ -333,12 +334,18 @@ def test_the_default_configuration_says_what_holds_without_it(tmp_path: Path) ->
 def test_what_it_leaves_unset_can_be_set_where_it_stands(tmp_path: Path) -> None:
     """Each commented key with a value, and nothing else changed."""
     unset = re.findall(r"^# (\w+) =$", written(), re.MULTILINE)
-    assert sorted(unset) == ["margin", "min", "on_inconclusive", "reference"]
-    examples = {"margin": "0.1", "min": "20", "on_inconclusive": '"fail"', "reference": "475.5"}
+    assert sorted(unset) == ["margin", "min", "on_inconclusive", "reference", "unfrozen"]
+    examples = {
+        "margin": "0.1",
+        "min": "20",
+        "on_inconclusive": '"fail"',
+        "reference": "475.5",
+        "unfrozen": "true",
+    }
     text = re.sub(r"^# (\w+) =$", lambda found: f"{found[1]} = {examples[found[1]]}", written(), flags=re.M)
     (tmp_path / "diag.toml").write_text(text)
     found = read(tmp_path / "diag.toml")
-    expected = plain(GateSettings()) | {"margin": 0.1}
+    expected = plain(GateSettings()) | {"margin": 0.1, "unfrozen": True}
     expected["check"]["states"]["min"] = 20
     expected["check"]["relation"]["on_inconclusive"] = "fail"
     expected["check"]["returns"]["reference"] = 475.5
@@ -500,3 +507,9 @@ def test_nothing_on_top_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "diag.toml").write_text("seed = 4")
     config = read(tmp_path / "diag.toml")
     assert with_overrides(config, []) is config
+
+
+def test_a_margin_that_is_no_limit_is_refused() -> None:
+    with pytest.raises(CheckError, match="share is no limit"):
+        with_settings(Config(), {"check.returns.margin": 5.0})
+    assert with_settings(Config(), {"check.returns.margin": 5.0, "check.returns.relative": False})

@@ -99,7 +99,7 @@ def settled(found: Found, config: Config) -> Finding:
     bad: Outcome = "fail" if level == "error" else "warn"
     state, message = found.state, found.message
     if state == "absent" and found.check in config.given:
-        state, message = "unsure", f"asked for, but {message}"
+        state, message = "unsure" if level == "error" else "odd", f"asked for, but {message}"
     outcome: Outcome
     match state:
         case "good":

@@ -99,7 +99,7 @@ class Checked:
     """One line where a file could not be used: then there are no findings."""
     refs: tuple[FileRef, FileRef] | None = None
     """Base and transfer as they were read; None with an error."""
-    comparison: Comparison | None = None
+    comparison: Comparison | None = field(default=None, repr=False)
     """What the embeddings' checks rest on, for the page."""
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0

@@ -61,17 +61,21 @@ def of_returns(
         f"the mean return is {found.mean():.4g}, the reference's {mean:.4g}: a difference of {shown(worse)}"
     )
     state: State = "unsure"
-    if margin == 0:
+    if worse.low > 0:
+        state, words = "good", "better"
+    elif margin == 0:
         words = "a reference of 0 has no share to be worse by: set check.returns.relative = false"
     elif worse.low >= -margin:
         state, words = "good", f"not worse by more than the margin of {margin:.3g}"
     elif worse.high < -margin:
         state, words = "bad", f"worse by more than the margin of {margin:.3g}"
+    elif worse.high < 0:
+        words = f"worse, but the data cannot tell whether by more than the margin of {margin:.3g}"
     else:
         more = more_episodes(found, reference, margin, weight)
         of = "" if reference is None else " of each"
         words = f"across the margin of {margin:.3g}: " + (
-            f"needs about {more} more episodes{of} to tell, if they are as good"
+            f"needs about {more} more episode{'' if more == 1 else 's'}{of} to tell, if they are as good"
             if more is not None
             else "no number of episodes that anybody runs would tell"
         )

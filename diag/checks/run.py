@@ -126,9 +126,7 @@ def _comparison(base: Subject, transfer: Subject, settings: GateSettings) -> Com
     if not wanted or any(s.embeddings is None and s.encoder is None for s in (base, transfer)):
         return None
     return thinned(
-        compare(
-            base, transfer, unfrozen=settings.unfrozen or None, margin=settings.margin, seed=settings.seed
-        )
+        compare(base, transfer, unfrozen=settings.unfrozen, margin=settings.margin, seed=settings.seed)
     )
 
 

@@ -121,13 +121,24 @@ class ReturnsCheck(Check):
     """Non-inferiority of the returns: worse by less than the margin, with an interval."""
 
     margin: Positive = Field(0.1, description="So much worse is still as good")
-    relative: bool = Field(True, description="Whether the margin is a share of the reference's mean return")
+    relative: bool = Field(
+        True,
+        validate_default=True,
+        description="Whether the margin is a share of the reference's mean return",
+    )
     reference: float | None = Field(
         None, description="A mean return to hold the transfer against (unset: the base's on its own task)"
     )
     episodes: Annotated[int, Field(ge=2, le=10**6)] = Field(
         100, description="Episodes to run, where the source can run them"
     )
+
+    @pydantic.field_validator("relative")
+    @classmethod
+    def _a_share(cls, relative: bool, info: pydantic.ValidationInfo) -> bool:
+        if relative and info.data.get("margin", 0.0) >= 1:
+            raise ValueError(f"false for a margin of {info.data['margin']:g}, which as a share is no limit")
+        return relative
 
 
 class ForecastCheck(Check):
@@ -158,8 +169,8 @@ class GateSettings(Tree):
 
     strict: bool = Field(False, description="Exit with status 4 where an error check is inconclusive")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Of every bootstrap and sample")
-    unfrozen: bool = Field(
-        False, description="Nothing frozen reads the embedding: where it lies is information, no failure"
+    unfrozen: bool | None = Field(
+        None, description="Nothing frozen reads the embedding: where it lies is information, no failure"
     )
     margin: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="R² within which two maps are as good (unset: 0.05)"

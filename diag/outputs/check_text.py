@@ -61,14 +61,14 @@ def _findings(checked: Checked, verbose: bool) -> Iterator[str]:
     width = max((len(f.outcome) for f in shown), default=0)
     for one in shown:
         words = one.message if one.outcome in ("pass", "skipped") else told(one)
-        words += "; accepted by the baseline" if one.accepted else ""
         yield from wrapped(f"{one.name}: {words}", f"    {one.outcome:{width}}  ", "      ")
 
 
 def _notes(gate: Gate, verbose: bool) -> Iterator[str]:
     """What was left out, accepted, and by which limits it was judged."""
     notes = []
-    if (left := skipped(gate)) and not verbose and gate.outcome != "pass":
+    bare = any(c.comparison is None for c in gate.checked)  # then the word "pass" says little
+    if (left := skipped(gate)) and not verbose and (bare or gate.outcome != "pass"):
         notes.append(f"not checked: {', '.join(left)}; --verbose says why")
     if taken := accepted_words(gate):
         notes.append(taken)
