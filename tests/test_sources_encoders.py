@@ -383,3 +383,11 @@ def test_the_same_from_the_command_line(
     page = tmp_path / "pairs.npz"
     assert cli.run(["compare-embeddings", *paths, "--pairs", str(pairs), "--html", str(page)]) == 2
     assert "an input of this command" in capsys.readouterr().err
+
+
+def test_an_onnx_file_longer_than_the_format_allows_is_not_read(tmp_path: Path) -> None:
+    """A terabyte of nothing, which the runtime would read through for minutes."""
+    with (tmp_path / "long.onnx").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(SubjectError, match=r"found 1024 GiB; expected an \.onnx file of at most 2 GiB"):
+        diag.open_subject(tmp_path / "long.onnx")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,9 @@ TYPES: Mapping[str, np.dtype[Any]] = {
 }
 """ONNX's words for the types that numpy has."""
 
+MOST_PROGRAM = 2**31
+"""Bytes of an ONNX file: protobuf's own limit. The runtime reads longer ones to their end to say so."""
+
 TRUST = (
     "--trust-pickle for a file that you trust: torch.export's loader unpickles, which can run any code; "
     "ONNX needs no trust"
@@ -53,6 +57,9 @@ def open_onnx(opening: Opening) -> Subject:
         least = ".".join(map(str, LEAST_RUNTIME))
         raise SubjectError(path, f"onnxruntime {ort.__version__}", f"{least} or newer ({INSTALL})")
     check_readable(path)
+    if (size := Path(path).stat().st_size) > MOST_PROGRAM:
+        expected = f"an .onnx file of at most {MOST_PROGRAM >> 30} GiB; larger weights lie beside it"
+        raise SubjectError(path, f"{size >> 30} GiB", expected)
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
