@@ -259,6 +259,14 @@ FOUND: dict[str, tuple[Callable[[Judge], Attack], str]] = {
         lambda judge: Attack("a.onnx", programs.filled([2**30, 2**3])),
         "it asks for more than 4 GiB of memory",
     ),
+    "functions that call each other for ever": (
+        lambda judge: Attack("a.onnx", programs.called(40, 2)),
+        "more than 32768 operations",
+    ),
+    "functions that call each other too deep": (
+        lambda judge: Attack("a.onnx", programs.called(3000, 1)),
+        "functions more than 64 deep",
+    ),
     "a program for all rows there are": (
         lambda judge: Attack("a.onnx", programs.typed("FLOAT", [2**40, programs.WIDTH])),
         "a program for 1099511627776 rows at once",

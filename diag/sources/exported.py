@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from diag.sources.bounds import check_readable, free_memory, line, listed, shown
 from diag.sources.modules import ModuleEncoder, chosen_name, in_parts
+from diag.sources.onnx_calls import check_calls
 from diag.sources.opening import Opening
 from diag.subject import Parameters, Subject, SubjectError
 
@@ -24,6 +25,10 @@ LEAST_RUNTIME = (1, 24)
 
 MOST_BYTES = 2**32
 """So much memory may programs take, all of a process together: a small file can ask for any amount."""
+
+LOADED: Mapping[str, Any] = {"enable_fallback": 0, "disabled_optimizers": ["ConstantFolding"]}
+"""Without its fallback, which says on standard output that it tries the same again; and nothing is computed
+before the program is run, outside of the memory that it may take."""
 
 TOO_MUCH = "Available memory of"
 """How onnxruntime begins to say that a program asks for more."""
@@ -67,8 +72,8 @@ def open_onnx(opening: Opening) -> Subject:
     _bound_memory()
     options.log_severity_level = 4  # what is wrong comes as an exception
     try:
-        # Without its fallback, which says on standard output that it tries the same again.
-        session = ort.InferenceSession(path, options, ["CPUExecutionProvider"], enable_fallback=0)
+        check_calls(path)
+        session = ort.InferenceSession(path, options, ["CPUExecutionProvider"], **LOADED)
         encoder = OnnxEncoder(session, path, opening.supplied.output)
     except SubjectError:
         raise

@@ -80,7 +80,8 @@ def _arrays(file: pq.ParquetFile, held: Mapping[str, Declared], path: str) -> di
     if RETURNS in names:
         arrays[RETURNS] = _column(file, RETURNS).drop_null().to_numpy(zero_copy_only=False)
     if columns or RETURNS not in names:
-        arrays[KEY] = _embeddings(file, columns, sum(held[name].numbers for name in columns), path)
+        values = sum(held.get(name, Declared()).numbers for name in columns)
+        arrays[KEY] = _embeddings(file, columns, values, path)
     return arrays
 
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import io
 import struct
-import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 
 from tests.attacks.attack import Attack, Seeds
-from tests.attacks.trees import WORDS, deep
 from tests.harmful_files import archive, bomb, damaged_size, header, overlapping, saved
 
 DTYPES = (
@@ -206,7 +202,7 @@ def archives(rng: Random, seeds: Seeds, number: int) -> Attack:
     role = "pairs" if name == "pairs.npz" else "subject"
     match number % 8:
         case 0:
-            size = rng.choice((2**29, 2**30, 2**31, 2**32 - 2**20))
+            size = rng.choice((2**28 - 2**20, 2**29, 2**30, 2**31, 2**32 - 2**20))
             packed = _bombs(size)
             if name == "policy.zip":
                 packed = packed.replace(b"embeddings.npy", b"data\0ings.npy\0"[:14])
@@ -250,97 +246,6 @@ def _bombs(size: int) -> bytes:
     if size not in _BOMBS:
         _BOMBS[size] = bomb(size)
     return _BOMBS[size]
-
-
-def _tables() -> tuple[Callable[[Random], Any], ...]:
-    """Arrow tables of every odd kind."""
-    import pyarrow as pa
-
-    n = 30
-    numbers = pa.array(np.arange(90.0))
-
-    def nested(rng: Random) -> Any:
-        column = pa.array(np.zeros(1))
-        for _ in range(rng.choice((5, 40, 99))):
-            column = pa.ListArray.from_arrays(pa.array([0, len(column)], pa.int32()), column)
-        return {"embeddings": column}
-
-    def listed(rng: Random) -> Any:
-        offsets = sorted(rng.randrange(91) for _ in range(n - 1))
-        return {"embeddings": pa.ListArray.from_arrays(pa.array([0, *offsets, 90], pa.int32()), numbers)}
-
-    kinds = (
-        *(pa.string(), pa.large_string(), pa.binary(), pa.decimal128(20, 3), pa.timestamp("ns"), pa.date32()),
-        *(pa.float16(), pa.uint64(), pa.int8(), pa.bool_(), pa.null(), pa.duration("s"), pa.time64("us")),
-    )
-    return (
-        nested,
-        listed,
-        lambda rng: {"a": pa.nulls(n, rng.choice(kinds)), "b": np.zeros(n)},
-        lambda rng: {rng.choice(WORDS): np.arange(n), "b": pa.nulls(n, rng.choice(kinds))},
-        lambda rng: {"embeddings": pa.nulls(n, rng.choice(kinds))},
-        lambda rng: {"returns": [rng.choice((None, 1.0, float("nan"))) for _ in range(n)]},
-        lambda rng: {"episodes": [rng.choice(("a", None, *WORDS)) for _ in range(n)], "a": np.zeros(n)},
-        lambda rng: {
-            "episodes": pa.array([rng.choice(WORDS[:8]) for _ in range(n)]).dictionary_encode(),
-            "a": np.ones(n),
-        },
-        lambda rng: {"a": pa.array([{"x": {"y": [1]}}] * n), "b": np.zeros(n)},
-        lambda rng: {"a": pa.array([[("k", 1)]] * n, pa.map_(pa.string(), pa.int64()))},
-        lambda rng: {str(i): np.zeros(1) for i in range(rng.choice((0, 1, 2000)))},
-        lambda rng: {"a": np.zeros(rng.choice((0, 1, 2)))},
-        lambda rng: {"a": pa.array(np.zeros(4 * 10**7, np.int8))},
-        lambda rng: {"embeddings": pa.nulls(n, pa.list_(pa.float64(), rng.choice((0, 1, 10**6))))},
-        lambda rng: {
-            "embeddings": pa.ListArray.from_arrays(
-                pa.array([0, 4 * 10**7], pa.int32()), pa.array(np.zeros(4 * 10**7, np.int8))
-            )
-        },
-        lambda rng: {"embeddings": [[float("inf")] * 3, [float("nan")] * 3, [1e308] * 3] * 10},
-    )
-
-
-PANDAS = (
-    b"",
-    b"{",
-    b"[]",
-    b'{"index_columns": 3}',
-    b'{"index_columns": [{"a": 1}]}',
-    b'{"index_columns": ["a", "b"]}',
-    deep("[", "]", 100_000).encode(),
-    b'{"index_columns": [' + b'"a",' * 100_000 + b'"a"]}',
-    b"\xff\xfe",
-)
-
-
-def tables(rng: Random, seeds: Seeds, number: int) -> Attack:
-    """Parquet of other types and shapes, with lying metadata, or with numbers of its footer overwritten."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    name = rng.choice(("columns.parquet", "lists.parquet", "frame.parquet", "grid.parquet"))
-    if number % 2:
-        content = bytearray(seeds[name])
-        footer = int.from_bytes(content[-8:-4], "little")
-        for _ in range(rng.choice((1, 1, 2, 4))):
-            at = len(content) - 1 - rng.randrange(min(footer + 8, len(content)))
-            if rng.random() < 0.6:
-                content[at] = rng.choice((0, 1, 0x15, 0x19, 0x7F, 0x80, 0xFF, content[at] ^ 1))
-            else:  # a varint without end, or an enormous one
-                content[at : at + 5] = rng.choice(
-                    (b"\xff\xff\xff\xff\x0f", b"\xff" * 9 + b"\x01", b"\x80" * 12)
-                )
-        return Attack(name, bytes(content))
-    makers = _tables()
-    maker = makers[number // 2] if number // 2 < len(makers) else rng.choice(makers)
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "a.parquet"
-        table = pa.table(maker(rng))
-        if rng.random() < 0.2:
-            table = table.replace_schema_metadata({b"pandas": rng.choice(PANDAS), b"\xff": b"\0"})
-        packing = rng.choice(("zstd", "snappy", "gzip", "none", "brotli", "lz4"))
-        pq.write_table(table, place, compression=packing, use_dictionary=rng.random() < 0.5)
-        return Attack("a.parquet", place.read_bytes())
 
 
 def numbers(rng: Random, seeds: Seeds, number: int) -> Attack:

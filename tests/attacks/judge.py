@@ -13,7 +13,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -91,6 +91,8 @@ class Judged:
     """The line of a refusal; what happened otherwise."""
     seconds: float = 0.0
     """Of the processor."""
+    memory: int = 0
+    """Bytes of resident memory, mapped files among them, that were needed at most beyond those before."""
 
 
 _seen: list[str] | None = None
@@ -135,11 +137,22 @@ def seen() -> Iterator[list[str]]:
         _seen = None
 
 
+def _status(name: str) -> int:
+    """Bytes, by the system's account of this process."""
+    words = Path("/proc/self/status").read_text().split()
+    return 1024 * int(words[words.index(f"{name}:") + 1])
+
+
+def _forget_peak() -> None:
+    """From now on, ``VmHWM`` is the peak of what follows."""
+    with suppress(OSError):  # a system that does not allow it reports the highest peak so far
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 @contextmanager
 def limited(memory: int = MEMORY) -> Iterator[None]:
     """No more anonymous memory than there is now and so many bytes: mapped files are none."""
-    words = Path("/proc/self/status").read_text().split()
-    now = 1024 * int(words[words.index("VmData:") + 1])
+    now = _status("VmData")
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (now + memory, hard))
     try:
@@ -261,18 +274,19 @@ class Judge:
         try:
             path = attack.placed(self.case)
             before = self._held()
-            began = time.process_time()
+            _forget_peak()
+            began, held = time.process_time(), _status("VmRSS")
             memory = PROGRAM if attack.name.endswith(".onnx") else MEMORY
             with silent() as printed, seen() as events, limited(memory), patient():
                 found = self._opened(attack, path, whole)
-            seconds = time.process_time() - began
+            seconds, needed = time.process_time() - began, max(0, _status("VmHWM") - held)
             if self._held() != before:
                 return Judged("violation", f"files made: {sorted(self._held() ^ before)}", seconds)
             if events or printed:
                 return Judged("violation", "; ".join([*events, *printed])[:500], seconds)
             if seconds > SECONDS:
                 return Judged("violation", f"{seconds:.0f} s: {found.words}", seconds)
-            return Judged(found.outcome, found.words, seconds)
+            return Judged(found.outcome, found.words, seconds, needed)
         finally:
             os.chdir(here)
             shutil.rmtree(self.case)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from random import Random
 
-from tests.attacks import checkpoints, containers, damage, pickles, places, programs, settings
+from tests.attacks import checkpoints, containers, damage, parquet, pickles, places, programs, settings
 from tests.attacks.attack import Attack, Maker, Seeds
 
 KINDS: Mapping[str, tuple[Maker, int]] = {
@@ -18,7 +18,7 @@ KINDS: Mapping[str, tuple[Maker, int]] = {
     "checkpoint headers": (checkpoints.ours, 10),
     "numpy headers": (containers.numpy_headers, 5),
     "archives": (containers.archives, 5),
-    "Parquet": (containers.tables, 4),
+    "Parquet": (parquet.tables, 4),
     "strange numbers": (containers.numbers, 2),
     "pickles": (pickles.pickles, 4),
     "files of torch.save": (pickles.saves, 5),

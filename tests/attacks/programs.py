@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 from tests.attacks.attack import Attack, Seeds
 from tests.attacks.trees import WORDS
 
-ROWS, WIDTH, EMBEDDED = 60, 4, 3
+WIDTH, EMBEDDED = 4, 3
+ONE = np.ones(1, np.float32)
 
 
 def _model(
@@ -68,6 +70,46 @@ def _claimed(shape: list[int]) -> bytes:
     del held.dims[:]
     held.dims.extend(shape)
     return _model([_node("MatMul", ["x", "w"], ["embedding"])], [held])
+
+
+def called(levels: int, times: int, back: bool = False) -> bytes:
+    """Functions that each call the next one so many times; ``back``: and the last one the first."""
+    from onnx import TensorProto, helper
+
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    functions = []
+    for level in range(levels):
+        last = level == levels - 1
+        kind, domain = ("Identity", "") if last and not back else (f"f{0 if last else level + 1}", "own")
+        names = ["a", *(f"t{i}" for i in range(1, times)), "b"]
+        nodes = [helper.make_node(kind, [a], [b], domain=domain) for a, b in pairwise(names)]
+        functions.append(helper.make_function("own", f"f{level}", ["a"], ["b"], nodes, imports))
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", WIDTH]) for n in ("x", "embedding")]
+    graph = helper.make_graph([_node("f0", ["x"], ["embedding"], domain="own")], "g", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=imports, functions=functions, ir_version=8)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _computed(kind: str, *held: Any) -> bytes:
+    """A constant that an operation makes of constants, which may be done before the program is run."""
+    names = [f"c{i}" for i in range(len(held))]
+    nodes = [
+        _node(kind, names, ["big"], **({"axis": 0} if kind == "Concat" else {})),
+        _node("ReduceSum", ["big"], ["sum"], keepdims=0),
+        _node("Add", ["x", "sum"], ["embedding"]),
+    ]
+    return _model(nodes, [_constant(value, name) for value, name in zip(held, names, strict=True)])
+
+
+def _grown(levels: int) -> bytes:
+    """A constant joined to itself, again and again."""
+    nodes = [_node("Concat", [f"t{i}"] * 2, [f"t{i + 1}"], axis=0) for i in range(levels)]
+    nodes += [
+        _node("ReduceSum", [f"t{levels}"], ["sum"], keepdims=0),
+        _node("Add", ["x", "sum"], ["embedding"]),
+    ]
+    return _model(nodes, [_constant(np.ones(1, np.float32), "t0")])
 
 
 def filled(shape: list[int]) -> bytes:
@@ -189,6 +231,15 @@ FIXED: tuple[Callable[[], bytes], ...] = (
     *(lambda c=c: _chain(c) for c in (10, 3000)),
     *(lambda c=c: _doubling(c) for c in (3, 30, 60)),
     *(lambda d=d: _nested(d) for d in (1, 5, 10)),
+    *(lambda c=c: called(*c) for c in ((3, 2), (40, 2), (3000, 1), (1, 1, True), (5, 2, True), (2, 40_000))),
+    *(lambda c=c: _grown(c) for c in (4, 28, 34, 60)),
+    lambda: _computed("Expand", ONE, np.array([2**33], np.int64)),
+    lambda: _computed("Range", np.float32(0), np.float32(1e10), np.float32(1)),
+    lambda: _computed("Pad", ONE, np.array([0, 2**33], np.int64)),
+    lambda: _computed("MatMul", np.ones((50_000, 1), np.float32), np.ones((1, 50_000), np.float32)),
+    lambda: _computed(
+        "OneHot", np.zeros(1, np.int64), np.array([2**33], np.int64), np.array([0, 1], np.float32)
+    ),
     *(lambda d=d: _wrapped(d) for d in (10, 30, 34, 100, 10_000)),
     *(
         lambda k=k: typed(k, ["n", WIDTH])
