@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +144,14 @@ def test_different_pairs_do_not_mix(weights: tuple[Weights, Weights], pairs: Pat
     right = diag.open_subject(transfer, Supplied(tmp_path / "other.npz"), "target")
     with pytest.raises(SubjectError, match=r"world 'other.npz \(30 pairs, .*'pairs.npz \(60 pairs"):
         diag.compare(left, right)
+
+
+def test_a_pipe_of_pairs_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pairs.npz")
+    with pytest.raises(SubjectError, match="a device or a pipe"):
+        tasks_of(Supplied(pairs=tmp_path / "pairs.npz"))
+
+
+def test_a_name_with_a_null_byte_is_refused() -> None:
+    with pytest.raises(SubjectError, match="null byte"):
+        diag.open_subject("a\0.npy")

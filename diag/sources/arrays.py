@@ -52,7 +52,7 @@ def open_arrays(path: str) -> Subject:
     try:
         if file.suffix == ".npy" and file.stat().st_size >= MAPPED_BYTES:
             return _mapped(path)
-    except OSError:
+    except (OSError, ValueError):  # a name with a null byte is the latter
         pass  # read_members says what is wrong
     arrays, content = read_members(path)
     return ready(arrays, path, hashlib.sha256(content).hexdigest())

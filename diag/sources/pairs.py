@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diag.sources.arrays import EPISODES, read_members
-from diag.sources.bounds import shown
+from diag.sources.bounds import check_ordinary, shown
 from diag.sources.supplied import Supplied
 from diag.subject import Pairs, Sampled, SubjectError, Task, TaskPair
 
@@ -134,6 +134,7 @@ class SeenBy:
 def _arrays(path: str) -> dict[str, NDArray[Any]]:
     from diag.sources.tensors import header_of, read_tensors
 
+    check_ordinary(path, EXPECTED)  # before anything opens it: a pipe never ends
     if header_of(path) is not None:
         return read_tensors(path, EXPECTED)
     return dict(read_members(path, EXPECTED, EXPECTED, ".npz or .safetensors file")[0])
