@@ -241,6 +241,7 @@ FOUND: dict[str, tuple[Callable[[Judge], Attack], str]] = {
         lambda judge: Attack("diag.toml", role="config", make=os.mkfifo),
         "a device or a pipe",
     ),
+    "a pipe as pairs": (lambda judge: Attack("a.npz", role="pairs", make=os.mkfifo), "a device or a pipe"),
     "a pipe as baseline": (
         lambda judge: Attack("a.json", role="baseline", make=os.mkfifo),
         "a device or a pipe",

@@ -30,7 +30,6 @@ from trainers.harmless import (
     MOST_HEADER,
     MOST_TENSORS,
     in_words,
-    no_ordinary_file,
     one_line,
     value,
     whole,
@@ -183,8 +182,6 @@ def read(path: str | os.PathLike[str], finite: bool = True) -> Checkpoint:
 
 
 def _decode(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Tensor], bytes]:
-    if special := no_ordinary_file(path):
-        raise CheckpointError(path, special, "a checkpoint file")
     try:
         content, of = whole(path, MAGIC_BYTES), Path(path).stat().st_size
         if 2 <= int.from_bytes(content[:8], "little") <= min(MOST_HEADER, of - 8):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import reprlib
 import stat
@@ -71,8 +72,10 @@ def no_ordinary_file(path: str | os.PathLike[str]) -> str | None:
 def whole(path: str | os.PathLike[str], most: int | None = None) -> bytes:
     """A file's bytes, or the first ``most``: never more than its size says, so that reading ends.
 
-    Raises OSError, or ValueError for a path with a null in it.
+    Raises OSError, also for devices and pipes, or ValueError for a path with a null in it.
     """
+    if special := no_ordinary_file(path):
+        raise OSError(errno.EINVAL, special, os.fspath(path))
     with Path(path).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         return file.read(size if most is None else min(size, most))

@@ -19,7 +19,7 @@ from diag.checks.lines import MOST_PARTS, has_long_keys, key_lines
 from diag.checks.lines import Path as Keys
 from diag.checks.result import Threshold
 from diag.checks.settings import Checks, GateSettings, setting_names
-from trainers.harmless import in_words, no_ordinary_file, whole
+from trainers.harmless import in_words, whole
 from trainers.settings import assigned, unknown_name
 
 NAME, PROJECT, TABLE = "diag.toml", "pyproject.toml", ("tool", "diag")
@@ -171,8 +171,6 @@ def _content(path: Path) -> bytes:
 
 def _text(name: str) -> str:
     expected = "a configuration for diag check"
-    if special := no_ordinary_file(name):
-        raise CheckError(f"{in_words(name)}: found {special}, expected {expected}")
     try:
         content = _content(Path(name))
     except (OSError, ValueError) as error:
