@@ -72,4 +72,4 @@ def supplied_of(
     """What was handed over beside the files, as sources take it."""
     from diag.sources.supplied import Supplied
 
-    return Supplied(pairs, source_env, target_env, adapter, output, trust_pickle)
+    return Supplied(pairs, source_env, target_env, adapter, output, trust_pickle=trust_pickle)

@@ -22,6 +22,10 @@ class Supplied:
     """``package.module:function`` that makes a Subject of a file of weights."""
     output: str | None = None
     """The name of an exported program's output that is the embedding."""
+    key: str | None = None
+    """The column (of a table) or array (of a file of named arrays) that says which row is which."""
+    normalize: Place | None = None
+    """The observation statistics that a policy was trained under, where it saw normalised observations."""
     trust_pickle: bool = False
     """Whether formats whose loaders unpickle, and so can run any code, may be opened at all."""
 
