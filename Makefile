@@ -5,13 +5,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint examples benchmarks clean
+.PHONY: demo test test-kernels test-long lint examples benchmarks clean
 
 demo: $(READY)  ## train, transfer, diagnose; writes demo/index.html
 	$(BIN)/diag demo
 
 test: $(READY) lint  ## lint, types, layers, doctests and tests
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not long"
+
+test-kernels: $(READY)  ## the numeric tests again, under every kernel that this processor can be told to use
+	$(BIN)/python -m tests.kernels
+
+test-long: $(READY)  ## the tests that `make test` leaves out: killed studies, a full disk, Ray, the live demo
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m long
 
 lint: $(READY)
 	$(BIN)/ruff check .

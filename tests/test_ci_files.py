@@ -24,6 +24,7 @@ PIPELINE = yaml.safe_load((ROOT / "examples/ci/gitlab.yml").read_text())
         ("examples/ci/github.yml", "vendor.github-workflows"),
         ("examples/ci/gitlab.yml", "vendor.gitlab-ci"),
         (".github/workflows/ci.yml", "vendor.github-workflows"),
+        (".github/workflows/nightly.yml", "vendor.github-workflows"),
     ],
 )
 def test_each_is_valid_for_its_ci(file: str, schema: str) -> None:

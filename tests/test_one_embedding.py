@@ -400,6 +400,7 @@ def test_one_dimension_and_constants() -> None:
     assert probes.project(np.eye(4), "umap").reason == "4 rows, UMAP needs 5"
 
 
+@pytest.mark.long
 def test_umap_leaves_the_number_of_threads_as_it_was(rng: np.random.Generator) -> None:
     """Its compiler raises it for the whole process, and training is bit-identical with one thread only."""
     before = torch.get_num_threads()

@@ -10,7 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainers.crar import CRAR
+from trainers.envs.world import world
 from trainers.plan import PlanError, Rule, TransferPlan, Window, named_plan, plan_names, read_plan
+from trainers.settings import preset, preset_names
 
 BASE = {
     "encoder/0.weight": torch.arange(12.0).reshape(3, 4),
@@ -98,9 +101,13 @@ def test_plans_round_trip(plan: TransferPlan) -> None:
     assert TransferPlan.from_tree(plan.to_tree()) == plan
 
 
+@pytest.mark.parametrize("recipe", preset_names())
 @pytest.mark.parametrize("name", plan_names())
-def test_shipped_plans_fit_crar(name: str) -> None:
-    named_plan(name).check(BASE, ("transition", "bound", "entropy_random", "entropy_successive"))
+def test_shipped_plans_fit_every_shipped_recipe(name: str, recipe: str) -> None:
+    settings = preset(recipe)
+    agent = CRAR(settings, world(settings.world))
+    assert set(agent.nets) >= {"encoder", "transition"}
+    named_plan(name).check(agent.shapes(), settings.loss.terms)
 
 
 @pytest.mark.parametrize(

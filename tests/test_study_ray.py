@@ -21,6 +21,8 @@ from trainers.pool import Todo, Told
 
 ray = pytest.importorskip("ray")
 
+pytestmark = pytest.mark.long  # half a minute of starting and stopping machines
+
 UPDATES = 2000
 """Two seconds or so: some reports of a worker, and far from the first save by the clock."""
 

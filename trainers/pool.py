@@ -27,14 +27,23 @@ it likes as it goes, and returns early, with everything saved, once ``stopped()`
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class StopOnSignal:
-    """While active, SIGINT and SIGTERM ask for a stop at the next update instead of raising."""
+def never() -> bool:
+    """Nobody asks for a stop."""
+    return False
 
-    def __init__(self) -> None:
-        self._asked = False
+
+class StopOnSignal:
+    """While active, SIGINT and SIGTERM ask for a stop at the next update instead of raising.
+
+    ``also`` is another that may ask for one; once asked for, a stop stays asked for.
+    """
+
+    def __init__(self, also: Stopped = never) -> None:
+        self._asked, self._also = False, also
         self._before: dict[signal.Signals, Any] = {}
 
     def __call__(self) -> bool:
+        self._asked = self._asked or self._also()
         return self._asked
 
     def __enter__(self) -> StopOnSignal:
@@ -84,8 +93,8 @@ Engine: TypeAlias = Callable[[Todo, int, Told], bool]
 """``engine(todo, jobs, told)``: :func:`run_all`, or the same on other machines."""
 
 
-def run_all(todo: Todo, jobs: int, told: Told) -> bool:
-    """Do all the work in so many processes; False where it was stopped.
+def run_all(todo: Todo, jobs: int, told: Told, stopped: Stopped = never) -> bool:
+    """Do all the work in so many processes; False where a signal, or ``stopped()``, stopped it.
 
     When an item fails, the others are stopped (they save), and then it raises: :class:`RunError` in the
     words of an OSError or a ValueError in the worker, RuntimeError with the worker's traceback for anything
@@ -97,7 +106,7 @@ def run_all(todo: Todo, jobs: int, told: Told) -> bool:
     workers: list[_Worker] = []
     idle: list[_Worker] = []
     failures: list[Exception] = []
-    with StopOnSignal() as stop:
+    with StopOnSignal(stopped) as stop:
         try:
             while left or workers:
                 halt = stop() or bool(failures)

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from trainers.pool import StopOnSignal, Stopped, Todo, run_all
+from trainers.pool import StopOnSignal, Stopped, Todo, never, run_all
 from trainers.run import Member, Run, of_equal_step, train_members
 
 
-def execute(run: Run, members: Sequence[Member], jobs: int, progress: Callable[[int], None]) -> bool:
-    """Train all members, over ``jobs`` processes; False where it was interrupted (everything is saved)."""
+def execute(
+    run: Run,
+    members: Sequence[Member],
+    jobs: int,
+    progress: Callable[[int], None],
+    stopped: Stopped = never,
+) -> bool:
+    """Train all members, over ``jobs`` processes.
+
+    False where a signal or ``stopped()`` interrupted it; everything is saved then, and can be resumed.
+    """
     groups = _groups(members, jobs)
     if len(groups) <= 1 or jobs == 1:
-        with StopOnSignal() as stop:
+        with StopOnSignal(stopped) as stop:
             for group in groups:
                 train_members(run, group, progress, stop)
         return not stop()
     items = {f"seeds {', '.join(str(m.seed) for m in group)}": (run, group) for group in groups}
-    return run_all(Todo(_train, items), jobs, lambda key, done: progress(done))
+    return run_all(Todo(_train, items), jobs, lambda key, done: progress(done), stopped)
 
 
 def _groups(members: Sequence[Member], jobs: int) -> list[list[Member]]:

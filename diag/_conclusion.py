@@ -1,0 +1,80 @@
+"""The conclusion of a comparison: where the transfer ended, and what a person should do about it.
+
+A relation is a word about maps. Two transfers that a reader would treat alike can bear different words: one
+that lies just beside its base may come out as matched, affine or undecided, as its last updates happened to
+leave it. The outcome groups them by what follows.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from diag.result import Comparison
+
+Outcome = Literal["landed", "near", "mirrored", "elsewhere", "collapsed", "free"]
+
+NEAR = 0.8
+"""R² of the identity from which on an embedding lies in the base's space, settled or not. In the runs that the
+first paper's authors published, it parts their successes (0.995 and more) from their failures (0.16 and less)
+by itself; between the two it is a convention."""
+
+
+def outcome(result: Comparison) -> Outcome | None:
+    """Where the transfer ended; None where the evidence does not say.
+
+    ``landed``: matched, and as many states in place as the world asks for, where it asks. ``near``: in the
+    base's space, but bent, displaced, or with too few states in place. ``mirrored``: some axes negated or
+    swapped. ``collapsed``: variance or rank lost. ``elsewhere``: any other relation. ``free``: not matched,
+    which no frozen part minds.
+    """
+    identity = next((step.r2.value for step in result.ladder if step.transform == "identity"), None)
+    if result.relation == "matched" and result.success is not False and result.verdict.status == "pass":
+        return "landed"
+    if result.frozen == () and result.relation != "matched":
+        return "free"
+    if result.relation == "collapsed":
+        return "collapsed"
+    if result.relation == "matched" or (identity is not None and identity >= NEAR):
+        return "near"
+    if result.relation in ("flipped", "permuted"):
+        return "mirrored"
+    if result.relation is not None or result.verdict.status == "fail":
+        return "elsewhere"
+    return None
+
+
+def conclusion(result: Comparison) -> str:
+    """One or two sentences on what to conclude and what to do next."""
+    match outcome(result):
+        case "landed":
+            return "It landed: the models that read the embedding see what they were trained on."
+        case "near":
+            share = (
+                ""
+                if result.own_states is None
+                else f" ({result.own_states} of {result.states} states have their own base state nearest)"
+            )
+            return (
+                f"It lies in the base's space but has not settled there{share}. Train on at a learning rate "
+                "that falls, and compare again; a single checkpoint at a constant rate is a snapshot of noise."
+            )
+        case "mirrored":
+            return (
+                "It is caught in a mirrored copy of the base's space, where the models that read the embedding "
+                f"do not work. Training on seldom leads out; {_repair(result)} does."
+            )
+        case "collapsed":
+            return "It has lost what the base's embedding tells apart. No map brings that back; train it again."
+        case "elsewhere":
+            return (
+                "It does not lie where the models that read the embedding expect it. "
+                f"Try {_repair(result)}, or transfer again with another seed or another base."
+            )
+        case "free":
+            return "It lies elsewhere than the base's, and nothing frozen reads it: this is information alone."
+        case None:
+            return "The evidence does not decide: compare again with more states, or later in training."
+
+
+def _repair(result: Comparison) -> str:
+    return f"`diag repair {result.base.path} {result.transfer.path} -o mended.safetensors`"
