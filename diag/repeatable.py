@@ -81,8 +81,8 @@ class Chance:
     def words(self, path: str, what: str) -> str:
         """A warning; ``what`` draws, such as ``its losses``."""
         return (
-            f"{path}: {what} draw random numbers ({self.drawn_by}). They are held fixed: the same ones at every "
-            f"evaluation, from seed {self.seed}. All numbers are for that one draw"
+            f"{path}: {what} draw random numbers ({self.drawn_by}). They are held fixed, the same ones at "
+            f"every evaluation (seed {self.seed}): all numbers are for that one draw"
         )
 
 
@@ -334,4 +334,6 @@ def _check_unchanged(seen: Observed | None, remedy: str, given: bool) -> None:
     """Raise UnsteadyError where a module's own buffers changed."""
     if seen is not None and (changed := seen.changed(given=given)):
         mode = ", in training mode" if seen.training else ""
-        raise UnsteadyError(f"a module whose own buffers change when it is evaluated: {few(changed)}{mode}", remedy)
+        raise UnsteadyError(
+            f"a module whose own buffers change when it is evaluated: {few(changed)}{mode}", remedy
+        )

@@ -115,7 +115,9 @@ def checked(
         findings,
         refs=(FileRef.of(base.subject), FileRef.of(subject)),
         comparison=comparison,
-        warnings=tuple(dict.fromkeys((*(() if comparison is None else comparison.warnings), *base.said, *said))),
+        warnings=tuple(
+            dict.fromkeys((*(() if comparison is None else comparison.warnings), *base.said, *said))
+        ),
         seconds=time.monotonic() - begun,
     )
 
@@ -156,7 +158,7 @@ def _found(
     settings: GateSettings,
     say: Callable[[str], None],
 ) -> Iterator[Found]:
-    """What every check that is not off finds, in the order of the settings; ``say`` is told what to warn of."""
+    """What every check that is not off finds, in the settings' order; ``say`` is told what to warn of."""
     limits, own, seed = settings.check, base.subject, settings.seed
     yield from (f for f in of_comparison(comparison, limits) if getattr(limits, f.check).level != "off")
     if limits.loss_ratio.level != "off":

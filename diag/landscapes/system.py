@@ -56,17 +56,18 @@ class System:
         return Data.of(self.pair.batch(task, samples, seed), seed, self.device)
 
     def steady(self, data: Data, seed: int) -> System:
-        """The same with losses and embeddings that repeat themselves, draws held at ``seed``, and what to say.
+        """The same with losses and embeddings that repeat themselves: what they draw is held at ``seed``.
 
-        Raises SubjectError where they cannot be made to (:mod:`diag.repeatable`).
+        The warnings say so. Raises SubjectError where they cannot be made to (:mod:`diag.repeatable`).
         """
         first, own = self.subjects[0].path, self.sets[0]
-        objective, words = steady_objective(self.objective, own, data.batch, first, seed=seed)
         encoder = self.encoder
-        if encoder is not None:
-            seen = self.paired[0][self.headline]
-            encoder, more = steady_encoder(encoder, own, seen, first, seed=seed)
-            words += more
+        with torch.inference_mode():
+            objective, words = steady_objective(self.objective, own, data.batch, first, seed=seed)
+            if encoder is not None:
+                seen = self.paired[0][self.headline]
+                encoder, more = steady_encoder(encoder, own, seen, first, seed=seed)
+                words += more
         return replace(self, objective=objective, encoder=encoder, warnings=(*self.warnings, *words))
 
     def is_all_there_is(self, samples: int, seed: int) -> bool:

@@ -140,7 +140,10 @@ class OnnxEncoder:
         """Why it gives another result each time, and what was expected; None where nothing tells."""
         if draws := [name for name in DRAWS if name in self._operations]:
             found = f"a program that draws random numbers ({', '.join(draws)}), others each time it is run"
-            return found, "one without: export what gives the embedding before anything is sampled, or its mean"
+            return (
+                found,
+                "one without: export what gives the embedding before anything is sampled, or its mean",
+            )
         if "Dropout" in self._operations:
             return "dropout left on: exported in training mode, it drops others each time it is run", EXPORTED
         return None

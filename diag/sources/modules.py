@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diag.sources.bounds import listed
 from diag.repeatable import EVALUATION
+from diag.sources.bounds import listed
 from diag.sources.opening import Opening
 from diag.subject import Parameters, Subject, SubjectError
 from trainers.checkpoint import identity_of
