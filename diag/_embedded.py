@@ -42,7 +42,7 @@ def embedded(subject: Subject, pairs: Pairs, say: Callable[[str], None] = lambda
     seen = pairs.observations[task]
     try:
         with one_thread():
-            steady, words = steady_encoder(encoder, subject.parameters or {}, seen, subject.path)
+            steady, said = steady_encoder(encoder, subject.parameters or {}, seen, subject.path)
             found = steady.embed(subject.parameters or {}, seen)
     except SubjectError:
         raise
@@ -55,6 +55,6 @@ def embedded(subject: Subject, pairs: Pairs, say: Callable[[str], None] = lambda
         raise SubjectError(subject.path, f"a {type(found).__name__} as embedding", expected)
     if found.ndim < 2 or len(found) != len(seen) or not found.numel():
         raise SubjectError(subject.path, f"an embedding of shape {tuple(found.shape)}", expected)
-    for one in words:
-        say(one)
+    for warning in said:
+        say(warning)
     return found

@@ -58,8 +58,8 @@ class Watch:
 
         ``embed`` gives the embeddings (n, d) of the paired observations; it is called at the shares of the
         budget that the model knows. Raises ProbeError for arrays that do not pair or are not finite,
-        ForecastError for a base all of whose states are at one place and for an ``embed`` that does not repeat
-        itself (:mod:`diag.repeatable`), ValueError for steps beyond the budget.
+        ForecastError for a base all of whose states are at one place and for an ``embed`` that does not
+        repeat itself (:mod:`diag.repeatable`), ValueError for steps beyond the budget.
 
         At a look ``embed`` is called three times, to see that it gives the same. The global generators, and
         the buffers of the modules that it calls, are afterwards as they were: training goes on as without.
@@ -87,9 +87,9 @@ class Watch:
         try:
             chance = examined(embed, remedy=LOOK, keepers=(embed,))
         except UnsteadyError as error:
-            raise ForecastError(f"the embedding: {error}") from None
+            raise ForecastError(f"diag.watch: {error}") from None
         if chance is not None and chance.matters:
-            words = chance.words("the embedding", "its numbers")
+            words = chance.words("diag.watch", "the embeddings that it is given")
             if words not in self.warnings:
                 self.warnings.append(words)
                 if not self.quiet:
