@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -250,13 +250,16 @@ def _once(
 def _arrays(result: Any) -> dict[str, Any]:
     """Copies of the numbers in a result; what is none is left to those who look at results."""
     parts = result if isinstance(result, Mapping) else {"": result}
+    if isinstance(result, tuple | list) and any(hasattr(part, "shape") for part in result):
+        parts = dict(enumerate(result))
     found = {}
     for name, value in parts.items():
         if hasattr(value, "detach"):
             # NumPy has no bfloat16; and an array that shares the tensor's memory would change with it.
             found[str(name)] = value.detach().cpu().clone()
-        elif isinstance(value, np.ndarray):
-            found[str(name)] = value.copy()
+        else:
+            with suppress(ValueError, TypeError):  # rows of other lengths
+                found[str(name)] = np.array(value)
     return found
 
 

@@ -156,6 +156,14 @@ def test_rounding_is_no_difference(share: float, repeats: bool) -> None:
         examined(summed)
 
 
+@pytest.mark.parametrize("wrap", [list, np.array, lambda x: (torch.tensor(x), "a word"), lambda x: {"y": x}])
+def test_results_of_every_kind_are_compared(wrap: Callable[[list[float]], Any]) -> None:
+    assert examined(lambda: wrap([1.0, 2.0])) is None
+    turns = iter([1.0, 2.0])
+    with pytest.raises(UnsteadyError, match=r"by up to 1, where the largest number is 3"):
+        examined(lambda: wrap([next(turns), 3.0]))
+
+
 def test_numbers_that_are_not_finite_repeat_themselves_too() -> None:
     assert examined(lambda: {"loss": torch.tensor([float("nan"), float("inf"), 1.0])}) is None
     turns = iter([float("inf"), float("-inf")])
