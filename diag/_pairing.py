@@ -149,7 +149,14 @@ def _embedded(base: Subject, transfer: Subject) -> Pair:
             predicted.append(None if predict is None else predict(parameters, points).double().numpy())
     null: probes.Null | None = "episodes" if by_episode else "moments" if pairs.groups is None else None
     return Pair(
-        *found, pairs.groups, null, tasks.variables(), *predicted, warnings=tuple(dict.fromkeys(warnings))
+        found[0],
+        found[1],
+        pairs.groups,
+        null,
+        tasks.variables(),
+        predicted[0],
+        predicted[1],
+        warnings=tuple(dict.fromkeys(warnings)),
     )
 
 
