@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-FEWEST_NAMED = 3
+MOST_NAMED = 3
 """Layers, buffers or functions that a message names before it says how many more there are."""
 
 
@@ -98,7 +98,7 @@ class Observed:
         """Put back what buffers held, where they changed."""
         import torch
 
-        with torch.no_grad():
+        with torch.inference_mode():  # what was made there can be written to only there
             for one in self.held:
                 if one.is_replaced:
                     one.owner._buffers[one.name] = one.tensor
@@ -193,8 +193,8 @@ def _watching(seen: Observed) -> Any:
 def few(names: list[str]) -> str:
     """Names in a sentence: each once, a few of them, and how many more there are."""
     names = list(dict.fromkeys(names))
-    more = len(names) - FEWEST_NAMED
-    return ", ".join(names[:FEWEST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def is_generator(value: Any) -> bool:
