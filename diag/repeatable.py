@@ -169,6 +169,7 @@ def steady_objective(
         chance = examined(
             lambda: objective.losses(parameters, batch),
             remedy=getattr(objective, "remedy", EVALUATION),
+            given=getattr(objective, "lends", False),
             keepers=(objective,),
             seed=seed,
         )
@@ -308,12 +309,11 @@ def _keepers(seen: Observed | None, others: tuple[Any, ...]) -> list[str]:
     """What keeps a generator of its own, in words."""
     found = [] if seen is None else seen.own_generators()
     for one in others:
-        cells = zip(
-            getattr(getattr(one, "__code__", None), "co_freevars", ()),
-            (cell.cell_contents for cell in getattr(one, "__closure__", None) or ()),
-            strict=False,
-        )
-        known = {**dict(cells), **getattr(one, "__dict__", {})}
+        known = dict(getattr(one, "__dict__", {}))
+        names = getattr(getattr(one, "__code__", None), "co_freevars", ())
+        for name, cell in zip(names, getattr(one, "__closure__", None) or (), strict=False):
+            with suppress(ValueError):  # one that is empty yet
+                known[name] = cell.cell_contents
         if seen is not None:
             found += [repr(name) for name, value in known.items() if is_generator(value)]
     return found

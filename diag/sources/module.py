@@ -213,6 +213,10 @@ class Given:
 class ModuleObjective:
     """A module's losses as functions of its parameters; differentiable where gradients are enabled."""
 
+    lends = True
+    """Its module runs on copies of its buffers: what is written to them is lost after each call."""
+    remedy = UNTRAINED
+
     def __init__(
         self, evaluation: _Evaluation, losses: Losses, pinned: tuple[str, ...], parted: bool
     ) -> None:
