@@ -99,6 +99,7 @@ def compare(
         if chosen > WIDE_MARGIN:
             warnings.append(f"the known-good transfers lie far apart: a margin of {chosen:.2f} is wide")
     pair = pair_of(left, right, episodes, rollout, drop_nonfinite)
+    warnings += pair.warnings
     if pair.dropped:
         warnings.append(f"{pair.dropped} rows with NaN or infinity were left out")
     if is_streamed(pair):

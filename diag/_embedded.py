@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from diag._threads import one_thread
+from diag.repeatable import steady_encoder
 from diag.subject import Pairs, Subject, SubjectError, TaskPair, require
 
 if TYPE_CHECKING:
@@ -26,10 +27,12 @@ def shared_tasks(subjects: Sequence[Subject]) -> TaskPair:
     return tasks
 
 
-def embedded(subject: Subject, pairs: Pairs) -> Tensor:
+def embedded(subject: Subject, pairs: Pairs, say: Callable[[str], None] = lambda words: None) -> Tensor:
     """What its encoder makes of the states (n, ...), as the task that it was trained on shows them.
 
-    Raises SubjectError where the encoder fails on them, or gives anything but numbers (n, ...).
+    An encoder that draws random numbers has them held fixed, and ``say`` is told.
+    Raises SubjectError where the encoder fails on them, gives anything but numbers (n, ...), or does not
+    repeat itself (:mod:`diag.repeatable`).
     """
     encoder = require(subject, "encoder", subject.encoder)
     task = require(subject, "task", subject.task)
@@ -39,7 +42,8 @@ def embedded(subject: Subject, pairs: Pairs) -> Tensor:
     seen = pairs.observations[task]
     try:
         with one_thread():
-            found = encoder.embed(subject.parameters or {}, seen)
+            steady, said = steady_encoder(encoder, subject.parameters or {}, seen, subject.path)
+            found = steady.embed(subject.parameters or {}, seen)
     except SubjectError:
         raise
     except UNABLE as error:
@@ -51,4 +55,6 @@ def embedded(subject: Subject, pairs: Pairs) -> Tensor:
         raise SubjectError(subject.path, f"a {type(found).__name__} as embedding", expected)
     if found.ndim < 2 or len(found) != len(seen) or not found.numel():
         raise SubjectError(subject.path, f"an embedding of shape {tuple(found.shape)}", expected)
+    for warning in said:
+        say(warning)
     return found

@@ -121,6 +121,7 @@ def landscape(
     system = system_of((a, b, *(() if third is None else (third,))), move, task, device)
     t = spaced(points, beyond)
     data = {name: system.data(name, samples, seed) for name in system.names}
+    system = system.steady(data[system.headline], seed)
     refs = [FileRef.of(s) for s in system.subjects]
     # All that can be refused is, before any work is done for it.
     planned = _sheets(system, random_plane, along, refs, steps, seed)

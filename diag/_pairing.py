@@ -46,6 +46,8 @@ class Pair:
     transfer_predictions: NDArray[np.float64] | None = None
     dropped: int = 0
     """Rows left out because they had NaN or infinity."""
+    warnings: tuple[str, ...] = ()
+    """What is to be said of how the embeddings were made."""
 
 
 def pair_of(
@@ -136,9 +138,9 @@ def _embedded(base: Subject, transfer: Subject) -> Pair:
     by_episode = pairs.grouping == "episodes"
     if by_episode:
         _enough_episodes(transfer.path, pairs.groups)
-    found, predicted = [], []
+    found, predicted, warnings = [], [], list[str]()
     for subject in (base, transfer):
-        points = embedded(subject, pairs)
+        points = embedded(subject, pairs, warnings.append)
         found.append(probes.as_matrix(points, f"{subject.path}: the embedding").reshape(points.shape))
         parameters = subject.parameters or {}
         has_model = any(name.startswith("transition/") for name in parameters) and points.dim() == 2
@@ -146,7 +148,16 @@ def _embedded(base: Subject, transfer: Subject) -> Pair:
         with one_thread():
             predicted.append(None if predict is None else predict(parameters, points).double().numpy())
     null: probes.Null | None = "episodes" if by_episode else "moments" if pairs.groups is None else None
-    return Pair(found[0], found[1], pairs.groups, null, tasks.variables(), predicted[0], predicted[1])
+    return Pair(
+        found[0],
+        found[1],
+        pairs.groups,
+        null,
+        tasks.variables(),
+        predicted[0],
+        predicted[1],
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
 
 
 def matrix(x: NDArray[Any]) -> NDArray[np.float64]:

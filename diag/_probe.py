@@ -86,7 +86,7 @@ def probe(
     if other is not None:
         subjects.append(opened(other, "second array"))
     warnings = _pair_warnings(subjects)
-    seen = _seen(subjects, rollout or episodes is not None, seed)
+    seen = _seen(subjects, rollout or episodes is not None, seed, warnings)
     arrays, place = _arrays(subjects, seen, variables, categorical)
     labels = _labels(subjects, seen, arrays, episodes, rollout)
     if not arrays:
@@ -167,7 +167,7 @@ class _Seen:
     """The state of each row, where there is a world."""
 
 
-def _seen(subjects: Sequence[Subject], grouped: bool, seed: int) -> _Seen:
+def _seen(subjects: Sequence[Subject], grouped: bool, seed: int, warnings: list[str]) -> _Seen:
     first = subjects[0]
     for subject in subjects[1:]:
         if (subject.embeddings is None) != (first.embeddings is None):
@@ -184,14 +184,15 @@ def _seen(subjects: Sequence[Subject], grouped: bool, seed: int) -> _Seen:
         return _Seen([e.reshape(len(e), -1) for e in ready], {}, None)
     if grouped:
         raise SubjectError(first.path, "episodes for a checkpoint", "them with arrays of embeddings")
-    return _embedded(subjects, seed)
+    return _embedded(subjects, seed, warnings)
 
 
-def _embedded(subjects: Sequence[Subject], seed: int) -> _Seen:
+def _embedded(subjects: Sequence[Subject], seed: int, warnings: list[str]) -> _Seen:
     """Every state of the world, each subject seeing the task that it was trained on."""
     tasks = shared_tasks(subjects)
     pairs = tasks.paired_observations(None, seed)
-    embeddings = [embedded(subject, pairs).flatten(1).double().numpy() for subject in subjects]
+    points = [embedded(subject, pairs, warnings.append) for subject in subjects]
+    embeddings = [found.flatten(1).double().numpy() for found in points]
     return _Seen(embeddings, tasks.variables(), pairs.groups)
 
 

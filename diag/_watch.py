@@ -9,8 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import probes
+from diag._generators import kept, pinned
+from diag.forecasts import ForecastError
 from diag.forecasts.features import Floats, measures_of
 from diag.forecasts.model import Forecaster, Probability, in_words, read_model
+from diag.repeatable import UnsteadyError, examined
+
+LOOK = "the embedding in evaluation mode: model.eval() before it is taken, and model.train() after"
+"""What leads on where a look is taken in the middle of training."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Watch:
     forecaster: Forecaster
     quiet: bool = False
     looks: list[Look] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What is to be said of how the embedding was taken."""
     _due: int = 0
     """Of the model's shares, how many are behind: looked at, or passed over by a loop taken up late."""
 
@@ -49,9 +57,12 @@ class Watch:
         """After ``step + 1`` updates: whether the stopping rule says to stop.
 
         ``embed`` gives the embeddings (n, d) of the paired observations; it is called at the shares of the
-        budget that the model knows, once each. Raises ProbeError for arrays that do not pair or are not
-        finite, ForecastError for a base all of whose states are at one place, ValueError for steps beyond
-        the budget.
+        budget that the model knows. Raises ProbeError for arrays that do not pair or are not finite,
+        ForecastError for a base all of whose states are at one place and for an ``embed`` that does not
+        repeat itself (:mod:`diag.repeatable`), ValueError for steps beyond the budget.
+
+        At a look ``embed`` is called three times, to see that it gives the same. The global generators, and
+        the buffers of the modules that it calls, are afterwards as they were: training goes on as without.
         """
         done = step + 1
         if not 0 < done <= self.updates:
@@ -61,7 +72,7 @@ class Watch:
             return False
         self._due = due
         share = done / self.updates
-        row = measures_of(embed(), self.base)
+        row = measures_of(self._taken(embed), self.base)
         found = self.forecaster.probability(row, share)
         look = Look(step, share, found, self.forecaster.stops(found, share), row)
         self.looks.append(look)
@@ -70,6 +81,21 @@ class Watch:
             chance = f"{in_words(found)} that it ends {self.forecaster.outcome}"
             sys.stderr.write(f"{share:.0%} of the updates: {chance}{advice}\n")
         return look.stop
+
+    def _taken(self, embed: Callable[[], Any]) -> Any:
+        """What ``embed`` gives, once it is known to repeat itself; leaves no trace in what it calls."""
+        try:
+            chance = examined(embed, remedy=LOOK, keepers=(embed,))
+        except UnsteadyError as error:
+            raise ForecastError(f"diag.watch: {error}") from None
+        if chance is not None and chance.matters:
+            words = chance.words("diag.watch", "the embeddings that it is given")
+            if words not in self.warnings:
+                self.warnings.append(words)
+                if not self.quiet:
+                    sys.stderr.write(f"warning: {words}\n")
+        with kept() if chance is None else pinned(chance.seed):
+            return embed()
 
     @property
     def probability(self) -> Probability | None:

@@ -447,6 +447,13 @@ class Halved(nn.Module):
         return torch.sin(self.linear(observations.flatten(1)))
 
 
+class Dropping(Halved):
+    """One that drops numbers whatever the mode."""
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        return functional.dropout(super().forward(observations), 0.5)
+
+
 class Wave(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.sin(x)
@@ -484,6 +491,15 @@ def test_what_is_ones_own_takes_trust(
     assert act(seen).tolist() == model.predict(seen, deterministic=True)[0].tolist()
     moved = {n: t + 0.1 if n.startswith("encoder/") else t for n, t in subject.parameters.items()}
     assert not torch.allclose(subject.encoder.embed(moved, tensor), found)
+
+
+def test_an_extractor_that_does_not_repeat_itself_is_refused(tmp_path: Path) -> None:
+    for name, extractor in (("a", Halved), ("b", Dropping)):
+        kwargs = {"features_extractor_class": extractor}
+        model_of("PPO", "MlpPolicy", "CartPole-v1", kwargs).save(tmp_path / f"{name}.zip")
+    given = Supplied(source_env="CartPole-v1", target_env="CartPole-v1", trust_pickle=True)
+    with pytest.raises(SubjectError, match=r"b\.zip: found dropout left on: torch\.nn\.functional\.dropout"):
+        diag.compare(tmp_path / "a.zip", tmp_path / "b.zip", supplied=given)
 
 
 def first_layer(weights: Any, opening: Any) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from diag._embedded import shared_tasks
 from diag._threads import one_thread
 from diag.checks.judging import Found, absent, judged
 from diag.checks.settings import LossCheck
+from diag.repeatable import steady_objective
 from diag.subject import Subject, SubjectError, require
 from probes import Measure
 
@@ -28,26 +29,32 @@ class Losses:
     """{term: (n,)}, each times its weight in the total; and the total."""
     groups: NDArray[np.int64]
     """(n,) the state or episode of each sample."""
+    warnings: tuple[str, ...] = ()
+    """What is to be said of how they were taken."""
 
 
 def losses_of(subject: Subject, samples: int, seed: int) -> Losses | None:
     """The losses of a subject on its own task; None where it has none, or no data to take them on.
 
-    Raises SubjectError for losses that are not finite.
+    Losses that draw random numbers have them held at ``seed``, which the warnings say.
+    Raises SubjectError for losses that are not finite, or that do not repeat themselves.
     """
     if subject.objective is None or subject.tasks is None or subject.task is None:
         return None
     parameters = require(subject, "parameters", subject.parameters)
     with one_thread(), torch.no_grad():
         data = subject.tasks.batch(subject.task, samples, seed)
-        found = subject.objective.losses(parameters, data.batch)
+        objective, words = steady_objective(
+            subject.objective, parameters, data.batch, subject.path, seed=seed
+        )
+        found = objective.losses(parameters, data.batch)
     weights = subject.objective.terms
     terms = {t: weights[t] * values.double().cpu().numpy() for t, values in found.items()}
     for term, values in terms.items():
         if bad := int((~np.isfinite(values)).sum()):
             expected = "finite losses: a network that has not diverged"
             raise SubjectError(subject.path, f"{bad} of {len(values)} {term!r} losses not finite", expected)
-    return Losses({TOTAL: np.sum(list(terms.values()), axis=0), **terms}, data.groups)
+    return Losses({TOTAL: np.sum(list(terms.values()), axis=0), **terms}, data.groups, words)
 
 
 def ratios(transfer: Losses, base: Losses, floor: float, seed: int) -> dict[str, Measure]:
@@ -84,13 +91,20 @@ def ratios(transfer: Losses, base: Losses, floor: float, seed: int) -> dict[str,
 
 
 def of_losses(
-    base: Subject, transfer: Subject, own: Losses | None, limits: LossCheck, seed: int
+    base: Subject,
+    transfer: Subject,
+    own: Losses | None,
+    limits: LossCheck,
+    seed: int,
+    say: Callable[[str], None] = lambda words: None,
 ) -> Iterator[Found]:
-    """What the check says of each term; ``own`` are the base's losses."""
+    """What the check says of each term; ``own`` are the base's losses, ``say`` is told what to warn of."""
     found = losses_of(transfer, limits.samples, seed) if own is not None else None
     if own is None or found is None:
         yield absent("loss_ratio", "the files offer no losses")
         return
+    for words in (*own.warnings, *found.warnings):
+        say(words)
     shared_tasks((base, transfer))
     if own.terms.keys() != found.terms.keys():
         yield absent("loss_ratio", "the two train on other loss terms")

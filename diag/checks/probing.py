@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -14,12 +14,14 @@ from diag.subject import Subject
 from probes import Measure
 
 
-def scores_of(subject: Subject, seed: int) -> Mapping[str, Measure] | None:
+def scores_of(
+    subject: Subject, seed: int, say: Callable[[str], None] = lambda words: None
+) -> Mapping[str, Measure] | None:
     """{variable: held-out score of a linear probe, at least chance}; None where no variables are known."""
     if subject.encoder is None or subject.tasks is None or not (known := subject.tasks.variables()):
         return None
     pairs = subject.tasks.paired_observations(None, seed)
-    x = probes.as_matrix(embedded(subject, pairs), f"{subject.path}: the embedding")
+    x = probes.as_matrix(embedded(subject, pairs, say), f"{subject.path}: the embedding")
     found = {}
     for name, values in known.items():
         variable = probes.as_variable(values, f"{subject.path}: {name!r}")
@@ -36,10 +38,15 @@ def _above(score: Measure, chance: float) -> Measure:
 
 
 def of_probes(
-    base: Subject, transfer: Subject, own: Mapping[str, Measure] | None, limits: ProbeCheck, seed: int
+    base: Subject,
+    transfer: Subject,
+    own: Mapping[str, Measure] | None,
+    limits: ProbeCheck,
+    seed: int,
+    say: Callable[[str], None] = lambda words: None,
 ) -> Iterator[Found]:
-    """How far each variable's score falls from the base's ``own``."""
-    found = scores_of(transfer, seed) if own is not None else None
+    """How far each variable's score falls from the base's ``own``; ``say`` is told what to warn of."""
+    found = scores_of(transfer, seed, say) if own is not None else None
     if own is None or found is None:
         yield absent("probe", "nothing is known of the states")
         return

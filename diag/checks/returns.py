@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from diag.checks.judging import Found, State, absent, shown
 from diag.checks.settings import ReturnsCheck
+from diag.repeatable import HeldActor
 from diag.subject import Subject, SubjectError, require
 from probes import Measure, share
 
@@ -26,7 +27,7 @@ def returns_of(subject: Subject, episodes: int, seed: int) -> NDArray[np.float64
         found = subject.returns
     elif subject.actor is not None and subject.task is not None:
         parameters = require(subject, "parameters", subject.parameters)
-        found = subject.actor.returns(parameters, subject.task, episodes, seed)
+        found = HeldActor(subject.actor).returns(parameters, subject.task, episodes, seed)
     else:
         return None
     if len(found) < 2 or not np.isfinite(found).all():

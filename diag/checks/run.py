@@ -40,6 +40,8 @@ class Base:
 
     def __init__(self, subject: Subject, settings: GateSettings) -> None:
         self.subject, self.settings = subject, settings
+        self.said: list[str] = []
+        """What is to be said of how its scores were taken."""
 
     @cached_property
     def losses(self) -> Losses | None:
@@ -47,7 +49,7 @@ class Base:
 
     @cached_property
     def scores(self) -> Mapping[str, probes.Measure] | None:
-        return scores_of(self.subject, self.settings.seed)
+        return scores_of(self.subject, self.settings.seed, self.said.append)
 
     @cached_property
     def returns(self) -> NDArray[np.float64] | None:
@@ -90,7 +92,7 @@ def checked(
     base: Base, transfer: Source, config: Config, supplied: Supplied, baseline: Accepted | None
 ) -> Checked:
     """Every check on one transfer; an error of its file is told, not raised."""
-    begun = time.monotonic()
+    begun, said = time.monotonic(), list[str]()
     name = "transfer"  # of an array
     if isinstance(transfer, Subject | str | os.PathLike):
         name = transfer.path if isinstance(transfer, Subject) else os.fspath(transfer)
@@ -99,7 +101,7 @@ def checked(
         comparison = _comparison(base.subject, subject, config.settings)
         findings = tuple(
             against(baseline, name, found, settled(found, config), config.settings)
-            for found in _found(base, subject, comparison, config.settings)
+            for found in _found(base, subject, comparison, config.settings, said.append)
         )
     except (SubjectError, CheckpointError, probes.ProbeError, OSError) as error:
         words = one_line(error, 3000)
@@ -113,7 +115,9 @@ def checked(
         findings,
         refs=(FileRef.of(base.subject), FileRef.of(subject)),
         comparison=comparison,
-        warnings=() if comparison is None else comparison.warnings,
+        warnings=tuple(
+            dict.fromkeys((*(() if comparison is None else comparison.warnings), *base.said, *said))
+        ),
         seconds=time.monotonic() - begun,
     )
 
@@ -148,15 +152,19 @@ def thinned(result: Comparison) -> Comparison:
 
 
 def _found(
-    base: Base, transfer: Subject, comparison: Comparison | None, settings: GateSettings
+    base: Base,
+    transfer: Subject,
+    comparison: Comparison | None,
+    settings: GateSettings,
+    say: Callable[[str], None],
 ) -> Iterator[Found]:
-    """What every check that is not off finds, in the order of the settings."""
+    """What every check that is not off finds, in the settings' order; ``say`` is told what to warn of."""
     limits, own, seed = settings.check, base.subject, settings.seed
     yield from (f for f in of_comparison(comparison, limits) if getattr(limits, f.check).level != "off")
     if limits.loss_ratio.level != "off":
-        yield from of_losses(own, transfer, base.losses, limits.loss_ratio, seed)
+        yield from of_losses(own, transfer, base.losses, limits.loss_ratio, seed, say)
     if limits.probe.level != "off":
-        yield from of_probes(own, transfer, base.scores, limits.probe, seed)
+        yield from of_probes(own, transfer, base.scores, limits.probe, seed, say)
     if limits.returns.level != "off":
         own_returns = base.returns if limits.returns.reference is None else None
         yield from of_returns(transfer, own_returns, limits.returns, seed)

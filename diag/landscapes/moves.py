@@ -14,6 +14,7 @@ import probes
 from diag.landscapes.evaluate import on_route
 from diag.landscapes.result import Conflict, Floats, Moves, Returns
 from diag.landscapes.space import Space, Straight
+from diag.repeatable import HeldActor
 from diag.subject import Actor, Encoder, Objective
 from probes import make_groups
 
@@ -75,7 +76,7 @@ def returns_along(actor: Actor, space: Space, path: Straight, task: str, seed: i
     rows = []
     for at in t:
         parameters = space.one(path(torch.tensor([at]))[0])
-        found = np.asarray(actor.returns(parameters, task, EPISODES, seed), np.float64)
+        found = np.asarray(HeldActor(actor).returns(parameters, task, EPISODES, seed), np.float64)
         groups = make_groups(np.arange(len(found)), seed)
         draws = groups.resampled(found[:, None])[:, 0] / len(found)
         measure = probes.interval(float(found.mean()), draws, len(found))

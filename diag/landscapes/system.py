@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from diag.landscapes import LandscapeError
 from diag.landscapes.evaluate import Data
 from diag.landscapes.result import Floats
 from diag.landscapes.space import Space
+from diag.repeatable import steady_encoder, steady_objective
 from diag.result import FileRef
 from diag.sources import opened, same_file
 from diag.subject import Encoder, Objective, Parameters, Subject, SubjectError, TaskPair, require
@@ -53,6 +54,21 @@ class System:
     def data(self, task: str, samples: int, seed: int) -> Data:
         """So many samples of a task."""
         return Data.of(self.pair.batch(task, samples, seed), seed, self.device)
+
+    def steady(self, data: Data, seed: int) -> System:
+        """The same with losses and embeddings that repeat themselves: what they draw is held at ``seed``.
+
+        The warnings say so. Raises SubjectError where they cannot be made to (:mod:`diag.repeatable`).
+        """
+        first, own = self.subjects[0].path, self.sets[0]
+        encoder = self.encoder
+        with torch.inference_mode():
+            objective, words = steady_objective(self.objective, own, data.batch, first, seed=seed)
+            if encoder is not None:
+                seen = self.paired[0][self.headline]
+                encoder, more = steady_encoder(encoder, own, seen, first, seed=seed)
+                words += more
+        return replace(self, objective=objective, encoder=encoder, warnings=(*self.warnings, *words))
 
     def is_all_there_is(self, samples: int, seed: int) -> bool:
         """Whether another seed gives the same samples."""
@@ -127,7 +143,9 @@ def reference_of(system: System, base: Any) -> tuple[str, Floats]:
     parameters = require(chosen, "parameters", chosen.parameters)
     task = require(chosen, "task", chosen.task)
     with torch.inference_mode():
-        points = encoder.embed(parameters, observations[task].cpu())
+        seen = observations[task].cpu()
+        encoder, _ = steady_encoder(encoder, parameters, seen, chosen.path)
+        points = encoder.embed(parameters, seen)
     name = f"{words}, {chosen.path}"
     return name, probes.as_matrix(points.flatten(1), f"{chosen.path}: the embedding")
 

@@ -51,6 +51,13 @@ TRUST = (
 )
 
 
+EXPORTED = "a program exported in evaluation mode: model.eval() before the export"
+"""What leads on where dropout, or batch statistics, were exported as in training."""
+
+DRAWS = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
+"""ONNX's operations that draw random numbers, from a generator that nobody else can set."""
+
+
 def open_onnx(opening: Opening) -> Subject:
     """The subject of an ONNX file, whose output for observations is the embedding; raises SubjectError."""
     path = opening.path
@@ -72,9 +79,9 @@ def open_onnx(opening: Opening) -> Subject:
     _bound_memory()
     options.log_severity_level = 4  # what is wrong comes as an exception
     try:
-        check_calls(path)
+        operations = check_calls(path)
         session = ort.InferenceSession(path, options, ["CPUExecutionProvider"], **LOADED)
-        encoder = OnnxEncoder(session, path, opening.supplied.output)
+        encoder = OnnxEncoder(session, path, opening.supplied.output, operations)
     except SubjectError:
         raise
     except Exception as error:  # onnxruntime's exceptions have no base of their own
@@ -99,8 +106,11 @@ def _bound_memory() -> None:
 class OnnxEncoder:
     """Runs an ONNX program on observations, in parts of as many rows as it was exported for."""
 
-    def __init__(self, session: Any, path: str, output: str | None) -> None:
-        self._session, self._path = session, path
+    def __init__(
+        self, session: Any, path: str, output: str | None, operations: frozenset[str] = frozenset()
+    ) -> None:
+        """``operations`` are the types of those that the program has."""
+        self._session, self._path, self._operations = session, path, operations
         inputs = session.get_inputs()
         if len(inputs) != 1:
             found = f"inputs {listed(i.name for i in inputs) or '(none)'}"
@@ -125,6 +135,18 @@ class OnnxEncoder:
             raise SubjectError(self._path, f"a program for {fixed} rows at once", "one for fewer")
         found = [self._run(part.numpy(), fixed) for part in in_parts(observations, fixed)]
         return torch.from_numpy(np.concatenate(found))
+
+    def unsteady(self) -> tuple[str, str] | None:
+        """Why it gives another result each time, and what was expected; None where nothing tells."""
+        if draws := [name for name in DRAWS if name in self._operations]:
+            found = f"a program that draws random numbers ({', '.join(draws)}), others each time it is run"
+            return (
+                found,
+                "one without: export what gives the embedding before anything is sampled, or its mean",
+            )
+        if "Dropout" in self._operations:
+            return "dropout left on: exported in training mode, it drops others each time it is run", EXPORTED
+        return None
 
     def _check(self, seen: tuple[int, ...], shape: list[Any], dtype: np.dtype[Any]) -> None:
         wanted = TYPES[self._input.type]
@@ -172,7 +194,7 @@ def open_exported(opening: Opening) -> Subject:
     except Exception as error:
         found = f"no program of torch.export that can be loaded ({line(error)})"
         raise SubjectError(path, found, "a .pt2 file") from None
-    encoder = ModuleEncoder(function, path, opening.supplied.output)
+    encoder = ModuleEncoder(function, path, opening.supplied.output, EXPORTED)
     return Subject(path, sha256, encoder=encoder, label="program of torch.export")
 
 

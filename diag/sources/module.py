@@ -25,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 
 from diag.batches import each_tensor, rows_in, some_rows, stacked, tensors_in
 from diag.landscapes.symmetry import SymmetryError, check
+from diag.repeatable import Chance, HeldObjective, UnsteadyError, examined
 from diag.subject import Pairs, Parameters, Sampled, Subject, SubjectError, Task
 from trainers.checkpoint import identity_of
 
@@ -68,6 +69,10 @@ NUDGE = 0.1
 """How far every parameter is moved, beside its mean size and 1, to see that the losses depend on any."""
 
 
+UNTRAINED = "losses that leave the module that they are given in evaluation mode: no .train() in them"
+"""What leads on where losses put it into training mode: the copy that they are given is not."""
+
+
 def from_module(
     model: nn.Module,
     losses: Losses,
@@ -84,6 +89,7 @@ def from_module(
 ) -> Subject:
     """The subject of a module; later training of it does not reach the subject.
 
+    Losses that draw random numbers are given the same ones at every point, which the result says.
     Everything floating moves, running statistics too, so that the ends of a path are exact; gradients reach
     all but buffers. Parameters are named by the module's attribute that they lie in: ``encoder.0.weight`` is
     ``encoder/0.weight``; those of a bare sequence, or of the module itself, have the component ``model``.
@@ -105,7 +111,8 @@ def from_module(
 
     Raises:
         SubjectError: the module cannot be copied or has nothing that moves; ``losses`` does not give
-            per-sample losses; the batch, groups, terms or pinned prefixes do not fit.
+            per-sample losses, or others for the same input that no seed of the global generators makes
+            alike (:mod:`diag.repeatable`); the batch, groups, terms or pinned prefixes do not fit.
     """
     try:
         module = copy.deepcopy(model).eval().requires_grad_(False)
@@ -128,10 +135,13 @@ def from_module(
     rows = rows_in(batch, name)
     labels = np.arange(rows) if groups is None else _labels(groups, rows, name)
     evaluation = _Evaluation(name, module, losses, moving)
+    some = batch if pairs_rows else _parts(batch)[0]
+    chance = _chance(evaluation, losses, parameters, some)
+    at = evaluation.at if chance is None else chance.hold(evaluation.at)
     with torch.inference_mode():
-        found = evaluation.at(parameters, batch if pairs_rows else _parts(batch)[0])
+        found = at(parameters, some)
         nudged = {n: t + NUDGE * (t.abs().mean() + 1) for n, t in parameters.items()}
-        other = evaluation.at(nudged, batch if pairs_rows else _parts(batch)[0])
+        other = at(nudged, some)
     if all(torch.equal(found[term], other[term]) for term in found):
         expected = "losses of the module that they are given, whose parameters change"
         raise SubjectError(name, "losses that no parameter changes", expected)
@@ -159,11 +169,24 @@ def from_module(
         sha256=identity,
         task=task,
         parameters=parameters,
-        objective=objective,
+        objective=objective if chance is None else HeldObjective(objective, chance),
         tasks=Given(task, batch, labels),
         identity=identity,
         label=", ".join(words),
     )
+
+
+def _chance(evaluation: _Evaluation, losses: Losses, parameters: Parameters, batch: Any) -> Chance | None:
+    """What the losses draw; raises SubjectError where they do not repeat themselves."""
+    try:
+        with torch.inference_mode():
+            return examined(
+                lambda: evaluation.at(parameters, batch), remedy=UNTRAINED, given=True, keepers=(losses,)
+            )
+    except UnsteadyError as error:
+        raise SubjectError(evaluation.path, error.found, error.expected) from None
+    finally:
+        evaluation.module.eval()  # which losses may have changed
 
 
 class Given:
@@ -189,6 +212,10 @@ class Given:
 
 class ModuleObjective:
     """A module's losses as functions of its parameters; differentiable where gradients are enabled."""
+
+    lends = True
+    """Its module runs on copies of its buffers: what is written to them is lost after each call."""
+    remedy = UNTRAINED
 
     def __init__(
         self, evaluation: _Evaluation, losses: Losses, pinned: tuple[str, ...], parted: bool

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from diag.repeatable import EVALUATION
 from diag.sources.bounds import listed
 from diag.sources.opening import Opening
 from diag.subject import Parameters, Subject, SubjectError
@@ -37,8 +38,18 @@ def module_subject(module: nn.Module, opening: Opening) -> Subject:
 class ModuleEncoder:
     """Calls a function of torch on observations, in parts, with its own parameters."""
 
-    def __init__(self, function: Callable[[Tensor], Any], path: str, output: str | None = None) -> None:
-        """``output`` names the embedding where the function gives several; ``path`` stands in errors."""
+    def __init__(
+        self,
+        function: Callable[[Tensor], Any],
+        path: str,
+        output: str | None = None,
+        remedy: str = EVALUATION,
+    ) -> None:
+        """``output`` names the embedding where the function gives several; ``path`` stands in errors.
+
+        ``remedy`` is what to do where it turns out to be in training mode.
+        """
+        self.remedy = remedy
         self._function, self._path, self._output = function, path, output
         own = function.parameters() if isinstance(function, nn.Module) else ()
         self._dtype = next((p.dtype for p in own if p.is_floating_point()), None)

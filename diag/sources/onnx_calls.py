@@ -37,10 +37,11 @@ class TooManyError(ValueError):
     """A program of too many operations, or too deep; its words say which."""
 
 
-def check_calls(path: str) -> None:
-    """Raises TooManyError for a program beyond the bounds, ValueError or IndexError for no protobuf.
+def check_calls(path: str) -> frozenset[str]:
+    """The types of its operations, ``Dropout``, once their number is known to be within the bounds.
 
-    OSError where it cannot be read.
+    Raises TooManyError for a program beyond them, ValueError or IndexError for no protobuf, OSError where it
+    cannot be read.
     """
     with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         main, functions = Calls(), dict[Name, Calls]()
@@ -51,6 +52,8 @@ def check_calls(path: str) -> None:
                 name = _domain(data, span, FUNCTION_DOMAIN), _text(data, span, FUNCTION_NAME)
                 _count(data, span, FUNCTION_NODE, functions.setdefault(name, {}), 0)
         _size(main, functions, {}, 0)
+    types = {name for calls in (main, *functions.values()) for _, name in calls}
+    return frozenset(name.decode(errors="replace") for name in types)
 
 
 def _count(data: mmap.mmap, span: Span, node_field: int, calls: Calls, depth: int) -> None:

@@ -1,0 +1,76 @@
+"""The generators that anybody may draw from without handing one over: torch's, numpy's global, Python's.
+
+What an evaluation does to them is nobody's business but its own: :func:`kept` puts back how they stood, and
+:func:`pinned` has them stand at the same place each time.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+TORCH, CUDA, NUMPY, PYTHON = "torch's generator", "torch's on CUDA", "numpy's global one", "Python's random"
+"""What each is called in words."""
+
+
+def states() -> dict[str, Any]:
+    """How every global generator that is in use stands, by what it is called.
+
+    torch's is left out where nobody has imported torch, CUDA's where nobody has used it.
+    """
+    found: dict[str, Any] = {NUMPY: np.random.get_state(legacy=False), PYTHON: random.getstate()}  # noqa: NPY002
+    if (torch := sys.modules.get("torch")) is not None:
+        found[TORCH] = torch.get_rng_state()
+        if torch.cuda.is_initialized():
+            found[CUDA] = torch.cuda.get_rng_state_all()
+    return found
+
+
+def moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    """The generators that stand elsewhere than before, by what they are called."""
+    return tuple(name for name, state in after.items() if name in before and not _alike(before[name], state))
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Afterwards every global generator stands where it stood before."""
+    before = states()
+    try:
+        yield
+    finally:
+        np.random.set_state(before[NUMPY])  # noqa: NPY002
+        random.setstate(before[PYTHON])
+        if TORCH in before:
+            sys.modules["torch"].set_rng_state(before[TORCH])
+        if CUDA in before:
+            sys.modules["torch"].cuda.set_rng_state_all(before[CUDA])
+
+
+@contextmanager
+def pinned(seed: int) -> Iterator[None]:
+    """Inside, every global generator starts from ``seed``; afterwards each stands where it stood before."""
+    with kept():
+        random.seed(seed)
+        if np.random.get_state(legacy=False)["bit_generator"] == "MT19937":  # noqa: NPY002 (the only one with a seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+        if (torch := sys.modules.get("torch")) is not None:
+            # Each device by itself: torch.manual_seed would leave a seed behind for a CUDA not yet in use.
+            torch.default_generator.manual_seed(seed)
+            if torch.cuda.is_initialized():
+                torch.cuda.manual_seed_all(seed)
+        yield
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two states are the same, whatever they are made of."""
+    if isinstance(one, Mapping):
+        return all(_alike(value, other.get(key)) for key, value in one.items())
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    found = one == other
+    return bool(found.all()) if hasattr(found, "all") else bool(found)
