@@ -11,6 +11,7 @@ from diag.repairs.asked import Asked, Progress, RepairError
 from diag.repairs.fits import FEWEST, Method
 from diag.repairs.result import Mode, Repair
 from diag.sources import opened, same_file
+from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import SubjectError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def repair(
     mode: Mode = "paired",
     force: bool = False,
     overwrite: bool = False,
+    supplied: Supplied = NOTHING,
     seed: int = 0,
     device: str = "cpu",
     progress: Progress | None = None,
@@ -54,7 +56,8 @@ def repair(
     RepairError for bad input; ``out`` is replaced only with ``overwrite``.
     """
     place = None if out is None else Path(os.fspath(out))
-    left, right = opened(base, "base array"), opened(transfer, "transfer array")
+    left = opened(base, "base array", supplied, "source")
+    right = opened(transfer, "transfer array", supplied, "target")
     for taken in (left.path, right.path):
         if place is not None and (same_file(taken, str(place)) or Path(taken) == place):
             raise RepairError(f"{place}: found an input of this repair, expected another file to write")
@@ -65,7 +68,7 @@ def repair(
     if unpaired is not None and (pairs is not None or method is not None):
         raise RepairError("found pairs, or a method that needs them, and --unpaired; expected one of them")
     if pairs is not None and pairs < FEWEST:
-        raise RepairError(f"--pairs {pairs}: expected at least {FEWEST}")
+        raise RepairError(f"--use {pairs}: expected at least {FEWEST}")
     asked = Asked(place, pairs, method, unpaired, train, mode, force, overwrite, seed, device)
     with one_thread():
         if left.embeddings is not None or right.embeddings is not None:
