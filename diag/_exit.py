@@ -66,6 +66,8 @@ def run(app: typer.Typer, arguments: list[str]) -> int:
         return status if isinstance(status, int) else 0
     except typer.exceptions.TyperException as error:
         words = str(getattr(error, "format_message", error.__str__)())
+        if meant := getattr(error, "possibilities", None):
+            words = f"{getattr(error, 'message', words)}: did you mean {' or '.join(sorted(meant))}?"
         if words.startswith("Usage:"):  # a group without a command: its help is the answer
             write_line(words)
             return 2

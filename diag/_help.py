@@ -1,4 +1,4 @@
-"""Help and suggestions: what is shown of the commands that typer makes, and what was meant by a mistyped one."""
+"""Help and suggestions: how the commands that typer makes are shown, and what a mistyped one stands for."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ MIN_SAMPLES = 124
 SAME_FUNCTION = 1e-3
 """Relative difference of B's loss from its symmetric copy's above which the symmetry is none."""
 
-SEAT_WORK = 2000
+SEAT_WORK = 700
 """Points of a slice that take about as long as looking at how one checkpoint sits."""
 
 
@@ -109,8 +109,9 @@ def landscape(
     (``curve_steps`` of Adam), the curvature at the ends, the terms' conflict and returns. ``per_sample``
     keeps every sample's loss. ``base`` is the checkpoint whose embedding R² is taken to (default: see
     :func:`diag.landscapes.system.reference_of`). ``device`` is where losses are taken (default: where the
-    parameters are). ``supplied`` is what files of weights alone do not say: an ``--adapter`` that makes a
-    module with losses of them (:func:`diag.sources.module.from_module`), … ``progress`` is told points done and points in all.
+    parameters are). ``supplied`` is what files of weights alone do not say: an adapter that makes a module
+    with losses of them (:func:`diag.sources.module.from_module`), … ``progress`` is told points done and
+    points in all.
     Raises SubjectError or CheckpointError for bad input, LandscapeError for bad numbers.
     """
     if points < 3:

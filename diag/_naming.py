@@ -10,7 +10,7 @@ from pathlib import Path
 from diag._outputs import UsageError
 
 CHECKPOINTS = "seed*.safetensors"
-"""What diag train and diag transfer write into a folder; ``seed0.step500.safetensors`` is of an early step."""
+"""What diag train and diag transfer write into a folder; ``seed0.step500.safetensors`` is an early step."""
 
 EARLY = ".step"
 

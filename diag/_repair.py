@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diag._pairing import undroppable
 from diag._threads import one_thread
 from diag.repairs.asked import Asked, Progress, RepairError
 from diag.repairs.fits import FEWEST, Method
@@ -44,6 +45,8 @@ def repair(
     ``unpaired`` needs no pairs: signed permutations, or rotations by the gradient, are judged by the frozen
     models' losses after training on from each.
 
+    ``supplied`` is what files of arrays alone do not say, such as which column is a key.
+
     ``train`` goes on for so many updates, or a share of the transfer's own such as ``"5%"``: in ``paired``
     mode with the pairs' distances beside the task's losses, in ``task`` mode as the transfer was trained.
     Stopped, the same call goes on. Nothing but the encoder moves.
@@ -70,7 +73,7 @@ def repair(
     if pairs is not None and pairs < FEWEST:
         raise RepairError(f"--use {pairs}: expected at least {FEWEST}")
     asked = Asked(place, pairs, method, unpaired, train, mode, force, overwrite, seed, device)
-    with one_thread():
+    with one_thread(), undroppable():
         if left.embeddings is not None or right.embeddings is not None:
             if unpaired is not None or train or method == "last-layer":
                 raise SubjectError(right.path, "embeddings without an encoder", "a checkpoint to train on")
@@ -79,4 +82,8 @@ def repair(
             return of_arrays(left, right, asked)
         from diag.repairs.checkpoints import repaired
 
+        for handed in (supplied.pairs, supplied.source_env, supplied.target_env):
+            if handed is not None:
+                expected = "none: a checkpoint is mended on its own world's states (--use K takes some)"
+                raise SubjectError(os.fspath(handed), "observations for a checkpoint's encoder", expected)
         return repaired(left, right, asked, progress or (lambda done, of: None))

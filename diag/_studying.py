@@ -15,6 +15,7 @@ from diag._help import Group
 from diag._options import Device, Html, Jobs, Json, Quiet, Set, Verbose
 from diag._outputs import Outputs
 from diag._progress import progress_bar
+from diag._timing import about
 
 study_app = typer.Typer(
     cls=Group,
@@ -45,7 +46,7 @@ def run(
     device: Device = "cpu",
     jobs: Jobs = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+        bool, typer.Option("--dry-run", help="Say what would be done and how long it takes; do nothing.")
     ] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -60,6 +61,7 @@ def run(
     \b
     Examples:
       diag study run tiny --out /tmp/tiny
+      diag study run simple-maze --out runs/maze --dry-run
       diag study run simple-maze --out runs/maze
       diag study run simple-maze --out runs/small --set transfers=4
       diag study run mine.toml --out mine --engine ray --address 10.0.0.5:6379
@@ -74,6 +76,8 @@ def run(
         found = Kept(out).joined(found)
         plan = planned(found, Kept(out), number, device)
         write_line(_words(found, plan.seeds, plan.updates, sum(plan.behind.values())))
+        if plan.pieces and engine == "local":
+            write_line(_outlook(plan, number))
         return
     the_engine, number = engine_of(engine, address, jobs)
     say(quiet, f"{found.name}: {found.about}" if found.about else found.name)
@@ -85,7 +89,13 @@ def run(
         say(quiet, f"{total:,} {unit} to do, {number} at a time")
         return progress_bar(f"study {found.name}", total, quiet)
 
-    if not run_study(found, out, engine=the_engine, jobs=number, device=device, progress=progress):
+    def begun(plan: Any) -> None:
+        if engine == "local" and not quiet:
+            say(quiet, _outlook(plan, number))
+
+    if not run_study(
+        found, out, engine=the_engine, jobs=number, device=device, progress=progress, begun=begun
+    ):
         raise Stopped(f"stopped; all is saved in {out}, and the same command goes on with it")
     _report(out, _page_in(out), quiet, verbose)
 
@@ -153,6 +163,13 @@ def listed(
         for v in study.variants:
             label = "" if v.name == "main" else f"{v.name}: "
             write_line(f"  {label}{_size(v)}")
+
+
+def _outlook(plan: Any, jobs: int) -> str:
+    from diag.studies.outlook import seconds_of
+
+    seconds = seconds_of(plan, jobs)
+    return f"{about(seconds)} on this machine, {jobs} at a time, judging by a moment of each kind of work"
 
 
 def _page_in(folder: Path) -> Outputs:

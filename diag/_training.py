@@ -13,6 +13,7 @@ from diag._help import Group
 from diag._options import Device, Jobs, Keep, Out, Overwrite, Quiet, Resume, Seeds, Set, Verbose
 from diag._outputs import UsageError
 from diag._progress import progress_bar
+from diag._timing import Outlook
 
 train_app = typer.Typer(
     cls=Group, no_args_is_help=True, help="Train base models.", rich_markup_mode=None, add_completion=False
@@ -39,7 +40,7 @@ def train_crar(
     """Train CRAR base models, one per seed, on the source task.
 
     Seeds are trained side by side; a seed's result does not depend on the others. Ctrl-C stops after
-    saving; the same command with --resume goes on.
+    saving; the same command with --resume goes on. Once it has begun, it says how long it will take.
 
     \b
     Examples:
@@ -106,23 +107,39 @@ def transfer(
 
 
 def _train(run: Any, jobs: int | None, resume: bool, overwrite: bool, quiet: bool) -> None:
-    from trainers.processes import execute
     from trainers.run import prepare
 
     if resume and overwrite:
         raise UsageError("--resume and --overwrite contradict each other")
-    members = prepare(run, resume, overwrite)
+    with run.alone():
+        _trained(run, prepare(run, resume, overwrite), jobs, quiet)
+
+
+def _trained(run: Any, members: list[Any], jobs: int | None, quiet: bool) -> None:
+    from trainers.processes import execute
+
     todo = sum(run.phase.updates - m.step for m in members)
     if not members:
         say(quiet, f"{run.out}: all {len(run.seeds)} seeds are trained already")
         return
     count = jobs or (1 if run.device != "cpu" else min(os.cpu_count() or 1, len(members)))
     words = f"{len(members)} seed{'s' if len(members) > 1 else ''} × {run.phase.updates} updates"
+
+    def told(left: str) -> None:
+        if not quiet:
+            note(f"{left} to go on this machine; Ctrl-C saves, and --resume goes on")
+
     with progress_bar(f"{words}, {run.phase.algorithm}", todo, quiet) as advance:
-        finished = execute(run, members, count, advance)
+        outlook = Outlook(todo, told)
+
+        def done(more: int) -> None:
+            advance(more)
+            outlook.advance(more)
+
+        finished = execute(run, members, count, done)
     if not finished:
         raise Stopped(
-            f"stopped; {run.out} holds usable checkpoints, and the same command with --resume goes on from them"
+            f"stopped; {run.out} holds usable checkpoints, and the same command with --resume goes on"
         )
     lost = [m.seed for m in members if not run.is_finite(m.seed)]
     if lost:

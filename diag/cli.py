@@ -14,9 +14,9 @@ import typer
 from diag import _exit
 from diag._answer import answer, note, percent, say, stoppable, told, write_line
 from diag._checking import check
+from diag._file_options import files_of, reads_files
 from diag._forecasting import forecast
 from diag._help import Group
-from diag._file_options import files_of, reads_files
 from diag._options import (
     Device,
     DropNonfinite,
@@ -35,6 +35,7 @@ from diag._outputs import Outputs, UsageError
 from diag._progress import progress_bar
 from diag._repairing import repair
 from diag._studying import study_app
+from diag._timing import Outlook
 from diag._training import train_app, transfer
 
 if TYPE_CHECKING:
@@ -279,10 +280,16 @@ def landscape(
         raise UsageError(
             f"--save {save}: found no plane to save, expected --third, --random-plane or --trail"
         )
+    outlook = Outlook(0, lambda left: None if quiet else note(f"landscape: {left} to go on this machine"))
     with (
         stoppable(_kept(save, planes)),
-        percent("landscape", quiet or outputs.printed, brief=not planes) as step,
+        percent("landscape", quiet or outputs.printed, brief=not planes) as bar,
     ):
+
+        def step(done: int, of: int) -> None:
+            bar(done, of)
+            outlook.step(done, of)
+
         result = take(
             a,
             b,

@@ -206,7 +206,7 @@ def test_bad_checkpoints(finished: Path, model: Path, tmp_path: Path) -> None:
         diag.forecast(early(finished), base=finished / "main/base/seed1.safetensors", model=model)
     array = tmp_path / "array.npy"
     np.save(array, np.ones((9, 2)))
-    with pytest.raises(SubjectError, match="ready embeddings; expected a checkpoint"):
+    with pytest.raises(CheckpointError, match="a numpy array; expected a .safetensors checkpoint"):
         diag.forecast(array)
     moved = tmp_path / "moved.safetensors"
     shutil.copy(early(finished), moved)

@@ -27,15 +27,14 @@ def page(result: Forecast) -> str:
         words = "would stop it here" if result.stop else "would let it go on"
         facts.append(("stopping rule", words))
     what = f"share that ends {result.outcome}" if of_base else f"chance that it ends {result.outcome}"
-    table = pd.DataFrame(
-        [
-            {"": what, "forecast": _percent(p.value), "95% interval": f"{_percent(p.low)} to {_percent(p.high)}"},
-            {"": "of all transfers that the model knows", "forecast": _percent(result.common), "95% interval": ""},
-        ]
-    )
+    rows = [
+        (what, _percent(p.value), f"{_percent(p.low)} to {_percent(p.high)}"),
+        ("of all transfers that the model knows", _percent(result.common), ""),
+    ]
+    table = pd.DataFrame(rows, columns=["", "forecast", "95% interval"])
     words = [
-        "The forecast comes from a model that was fitted to finished transfers; the last row is what it would "
-        "say without having seen this checkpoint.",
+        "The forecast comes from a model that was fitted to finished transfers; the last row is what it "
+        "would say without having seen this checkpoint.",
         *warning_words(result.warnings),
     ]
     title = "forecast" if result.share is None else f"forecast {done(result.share)}"

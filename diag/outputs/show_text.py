@@ -55,6 +55,4 @@ def facts(found: FileDescription) -> list[tuple[str, str]]:
 
 
 def _filled(name: str, words: str) -> list[str]:
-    return textwrap.wrap(
-        plain(words), WIDTH, initial_indent=f"  {name:11}", subsequent_indent=" " * 13
-    )
+    return textwrap.wrap(plain(words), WIDTH, initial_indent=f"  {name:11}", subsequent_indent=" " * 13)
