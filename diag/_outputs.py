@@ -31,7 +31,8 @@ def with_places(arguments: list[str]) -> list[str]:
     """
     end = arguments.index("--") if "--" in arguments else len(arguments)
     placed: list[str] = []
-    for argument, following in zip(arguments[:end], [*arguments[1:end], ""], strict=True):
+    for index, argument in enumerate(arguments[:end]):
+        following = arguments[index + 1] if index + 1 < end else ""
         if argument == JSON and following.endswith(".json"):
             words = f"{JSON}={following} to write there, or {JSON} alone to print"
             raise UsageError(f"found {JSON} {following}, expected {words}")

@@ -72,11 +72,13 @@ class FileDescription:
         embeds = subject.embeddings is not None
         pairs = "" if embeds or subject.tasks is not None else "observations: --pairs FILE, or environments"
         seen = pairs if embeds or subject.encoder is not None else "embeddings, or an encoder of them"
+        known = subject.tasks is not None and not embeds and bool(subject.tasks.variables())
+        unknown = "" if known else "what is known of each row: --variables FILE"
         losses = "losses, and parameters that they depend on"
         return {
             "compare-embeddings": seen,
             "check": seen,
-            "probe": seen or ("what is known of each row: --variables FILE" if embeds else ""),
+            "probe": seen or unknown,
             "landscape": losses if None in (subject.parameters, subject.objective) else pairs,
         }
 

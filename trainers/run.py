@@ -8,7 +8,7 @@ trained in one stack, split over processes, or resumed apart, with the same resu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
@@ -72,7 +72,10 @@ class Run:
         Other seeds of the folder may be trained beside them. Where files cannot be locked, nothing is kept.
         """
         folder = Path(self.out)
+        begun = not folder.exists()
         with ExitStack() as held:
+            if begun:
+                held.callback(_remove_empty, folder)
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 held.enter_context(locks.alone([folder / f".seed{seed}{locks.NAME}" for seed in self.seeds]))
@@ -96,6 +99,12 @@ class Run:
         except files.CheckpointError:
             return False
         return True
+
+
+def _remove_empty(folder: Path) -> None:
+    """Take away a folder that was made for a run which then was refused."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 @dataclass
