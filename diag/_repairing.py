@@ -94,7 +94,8 @@ def repair(
     for option, place in outputs.places.items():
         if place.absolute() == out.absolute():
             raise UsageError(f"{option} {place}: found the place of MENDED, expected another file")
-    brief = train.strip() in ("0", "0%") and unpaired is None
+    idle = train.strip() in ("0", "0%")
+    brief = idle and unpaired is None
     words = "nothing is written yet, and the same command goes on with what is trained"
     with stoppable(words), percent("training on", quiet or outputs.printed, brief=brief) as step:
         result = mend(
@@ -104,7 +105,7 @@ def repair(
             pairs=use,
             method=method,
             unpaired=unpaired,
-            train=train,
+            train=0 if idle else train,
             mode=mode,
             force=force,
             overwrite=overwrite,

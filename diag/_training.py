@@ -90,7 +90,7 @@ def transfer(
     Examples:
       diag transfer runs/base/seed0.safetensors --seeds 0-7 --out runs/t0
       diag transfer runs/base/seed0.safetensors --plan fine-tune --out runs/fine
-      diag transfer runs/base/seed0.safetensors --out t1 --set transfer.updates=20000
+      diag transfer base.safetensors --out runs/t1 --set transfer.updates=20000
     """
     from diag.sources.native import agent_of
     from trainers.checkpoint import read

@@ -172,7 +172,7 @@ def compare_embeddings(
       diag compare-embeddings base.safetensors transfer.safetensors
       diag compare-embeddings base.npy transfer.npy --json
       diag compare-embeddings base.npy transfer.npy --episodes episodes.npy
-      diag compare-embeddings base.npy t.npy --good a.npy --good b.npy --good c.npy
+      diag compare-embeddings b.npy t.npy --good 0.npy --good 1.npy --good 2.npy
       diag compare-embeddings base.onnx transfer.onnx --pairs pairs.npz
     """
     from diag import compare
