@@ -9,6 +9,25 @@ from typing import Any
 
 from diag._outputs import Outputs
 from diag._progress import in_percent, progress_bar
+from diag._timing import Outlook
+
+
+@contextmanager
+def timed(words: str, total: int, quiet: bool, then: str = "") -> Iterator[Callable[[int], None]]:
+    """A bar for long work, and a line that says once it has begun how long the rest will take, and ``then``."""
+
+    def told(left: str) -> None:
+        if not quiet:
+            note(f"{words}: {left} to go on this machine{then}")
+
+    with progress_bar(words, total, quiet) as bar:
+        outlook = Outlook(total, told)
+
+        def advance(more: int) -> None:
+            bar(more)
+            outlook.advance(more)
+
+        yield advance
 
 
 @contextmanager

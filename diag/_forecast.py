@@ -125,6 +125,8 @@ def _warnings(known: Forecaster, kind: str, share: float) -> Iterator[str]:
 def _opened(place: Place) -> Subject:
     """The subject of a checkpoint of ours: nothing is known of how other trainings go."""
     name = os.fspath(place)
+    if Path(name).is_dir():
+        raise SubjectError(name, "a folder", "a checkpoint of diag train or diag transfer")
     check_ordinary(name, "a checkpoint of diag train or diag transfer")
     check_holdable(name)
     return open_native(name)

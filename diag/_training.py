@@ -8,12 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from diag._answer import Stopped, note, say
+from diag._answer import Stopped, note, say, timed
 from diag._help import Group
 from diag._options import Device, Jobs, Keep, Out, Overwrite, Quiet, Resume, Seeds, Set, Verbose
 from diag._outputs import UsageError
-from diag._progress import progress_bar
-from diag._timing import Outlook
 
 train_app = typer.Typer(
     cls=Group, no_args_is_help=True, help="Train base models.", rich_markup_mode=None, add_completion=False
@@ -124,19 +122,9 @@ def _trained(run: Any, members: list[Any], jobs: int | None, quiet: bool) -> Non
         return
     count = jobs or (1 if run.device != "cpu" else min(os.cpu_count() or 1, len(members)))
     words = f"{len(members)} seed{'s' if len(members) > 1 else ''} × {run.phase.updates} updates"
-
-    def told(left: str) -> None:
-        if not quiet:
-            note(f"{left} to go on this machine; Ctrl-C saves, and --resume goes on")
-
-    with progress_bar(f"{words}, {run.phase.algorithm}", todo, quiet) as advance:
-        outlook = Outlook(todo, told)
-
-        def done(more: int) -> None:
-            advance(more)
-            outlook.advance(more)
-
-        finished = execute(run, members, count, done)
+    then = "; Ctrl-C saves, and --resume goes on"
+    with timed(f"{words}, {run.phase.algorithm}", todo, quiet, then) as advance:
+        finished = execute(run, members, count, advance)
     if not finished:
         raise Stopped(
             f"stopped; {run.out} holds usable checkpoints, and the same command with --resume goes on"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from diag import _exit
-from diag._answer import answer, note, percent, say, stoppable, told, write_line
+from diag._answer import answer, note, percent, say, stoppable, timed, told, write_line
 from diag._checking import check
 from diag._file_options import files_of, reads_files
 from diag._forecasting import forecast
@@ -32,7 +32,6 @@ from diag._options import (
     Verbose,
 )
 from diag._outputs import Outputs, UsageError
-from diag._progress import progress_bar
 from diag._repairing import repair
 from diag._studying import study_app
 from diag._timing import Outlook
@@ -101,7 +100,8 @@ def demo(
 ) -> None:
     """Train a base and eight transfers from scratch, diagnose them all, and write a page about it.
 
-    Takes a few minutes on two cores. Run again, it goes on where it was stopped.
+    Each training says, once it has begun, how long it takes here. Run again, it goes on where it was
+    stopped.
 
     \b
     Examples:
@@ -118,7 +118,7 @@ def demo(
             jobs or os.cpu_count() or 1,
             overwrite,
             say=lambda words: say(quiet, words),
-            progress=lambda words, total: progress_bar(words, total, quiet),
+            progress=lambda words, total: timed(words, total, quiet),
         )
     if quiet:
         write_line(str(out / "index.html"))
