@@ -14,7 +14,7 @@ from diag._timing import Outlook
 
 @contextmanager
 def timed(words: str, total: int, quiet: bool, then: str = "") -> Iterator[Callable[[int], None]]:
-    """A bar for long work, and a line that says once it has begun how long the rest will take, and ``then``."""
+    """A bar for long work, and a line, once it has begun, on how long the rest will take, and ``then``."""
 
     def told(left: str) -> None:
         if not quiet:
