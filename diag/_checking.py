@@ -102,7 +102,9 @@ def check(
     chosen = _config(config, settings or [], strict, unfrozen)
     if json is not None and form == "github":
         raise UsageError("found --json and --format github, expected one of them")
-    if form == "json" and json is None:
+    if form == "json":
+        if json not in (None, STANDARD_OUTPUT):
+            raise UsageError(f"found --format json and --json={json}, expected one of them")
         json = STANDARD_OUTPUT
     if write_baseline == STANDARD_OUTPUT:
         raise UsageError(

@@ -97,6 +97,7 @@ def repair(
     idle = train.strip() in ("0", "0%")
     brief = idle and unpaired is None
     words = "nothing is written yet, and the same command goes on with what is trained"
+    words = "nothing was written, and the same command begins anew" if brief else words
     with stoppable(words), percent("training on", quiet or outputs.printed, brief=brief) as step:
         result = mend(
             base,

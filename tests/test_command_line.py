@@ -210,6 +210,16 @@ def test_pairs_of_ones_own_are_not_for_mending_a_checkpoint(
     assert not Path(out).exists()
 
 
+def test_arrays_are_mended_from_the_command_line(
+    capsys: pytest.CaptureFixture[str], arrays: tuple[str, str]
+) -> None:
+    np.save("mirrored.npy", np.load(arrays[1]) * [1, -1])
+    status, out, _ = run(capsys, "repair", arrays[0], "mirrored.npy", "-o", "mended.npy", "--json")
+    assert status == 0
+    assert json.loads(out)["verdict"]["status"] == "pass"
+    assert np.abs(np.load("mended.npy") - np.load(arrays[0])).max() < 0.1  # noise of 0.01
+
+
 # --- An error advises only what its command has ------------------------------------------------------------
 
 
@@ -301,6 +311,7 @@ def test_a_place_is_a_file_and_a_dash_is_standard_output(
         (["check", "a.npy", "b.npy", "--sarif", "-", "--junit-xml", "-"], "expected one of them"),
         (["check", "a.npy", "b.npy", "--format", "github", "--html", "-"], "--format github"),
         (["check", "a.npy", "b.npy", "--format", "json", "--html", "-"], "--json and --html -"),
+        (["check", "a.npy", "b.npy", "--format", "json", "--json=o.json"], "expected one of them"),
         (["check", "a.npy", "b.npy", "--sarif", "o", "--junit-xml", "o"], "one file for"),
         (["check", "a.npy", "b.npy", "--write-baseline", "-"], "expected a file"),
         (["check", "a.npy", "b.npy", "--json=a.npy"], "an input of this command"),
@@ -410,7 +421,8 @@ def test_a_folder_stands_for_its_last_checkpoints(capsys: pytest.CaptureFixture[
         (["landscape", BASE, MIRRORED], "--quick takes far less"),
         (["landscape", BASE, MIRRORED, "--random-plane"], "--save DIR"),
         (["landscape", BASE, MIRRORED, "--random-plane", "--save", "{0}"], "goes on with them"),
-        (["repair", BASE, MIRRORED, "-o", "{0}"], "goes on with what is trained"),
+        (["repair", BASE, MIRRORED, "-o", "{0}"], "begins anew"),
+        (["repair", BASE, MIRRORED, "-o", "{0}", "--train", "5%"], "goes on with what is trained"),
         (["check", BASE, MIRRORED], "nothing was written"),
         (["demo", "--out", "{0}"], "goes on with it"),
     ],
