@@ -1,19 +1,33 @@
-"""What the commands share: progress, a result in the form that was asked for, files that can be written."""
+"""What the commands share: progress, words on what was kept, a result in the form that was asked for."""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+from diag._outputs import Outputs
 from diag._progress import in_percent, progress_bar
+from diag._timing import Outlook
 
 
-class UsageError(ValueError):
-    """Options that contradict each other."""
+@contextmanager
+def timed(words: str, total: int, quiet: bool, then: str = "") -> Iterator[Callable[[int], None]]:
+    """A bar for long work, and a line, once it has begun, on how long the rest will take, and ``then``."""
+
+    def told(left: str) -> None:
+        if not quiet:
+            note(f"{words}: {left} to go on this machine{then}")
+
+    with progress_bar(words, total, quiet) as bar:
+        outlook = Outlook(total, told)
+
+        def advance(more: int) -> None:
+            bar(more)
+            outlook.advance(more)
+
+        yield advance
 
 
 @contextmanager
@@ -23,36 +37,61 @@ def percent(words: str, quiet: bool, brief: bool = True) -> Iterator[Callable[[i
         yield in_percent(advance)
 
 
+class Stopped(Exception):  # noqa: N818 (no error: a person asked for it)
+    """Ctrl-C, with words on what was kept and how to go on."""
+
+
 @contextmanager
-def kept(folder: Path | None, used: bool) -> Iterator[None]:
-    """Say on Ctrl-C what was kept in a folder, and how to go on with it."""
-    if folder is not None and not used:
-        raise UsageError(
-            f"--save {folder}: found no plane to save, expected --third, --random-plane or --trail"
-        )
+def stoppable(words: str) -> Iterator[None]:
+    """Say on Ctrl-C what was kept, and how to go on."""
     try:
         yield
     except KeyboardInterrupt:
-        if folder is not None:
-            note(f"stopped; {folder} holds the rows that are done, and the same command goes on with them")
-        raise
+        raise Stopped(f"stopped; {words}") from None
 
 
-def answer(result: Any, kind: str, json: bool, html: Path | None, quiet: bool, verbose: bool) -> None:
-    """Write the report if one was asked for, then print the result; ``kind`` names its renderers."""
-    if html is not None:
-        from diag.outputs import html as page
+def answer(
+    result: Any,
+    kind: str,
+    outputs: Outputs,
+    quiet: bool,
+    verbose: bool,
+    others: Mapping[str, Callable[[], str]] | None = None,
+) -> None:
+    """Write the outputs that were asked for, and print the result; ``kind`` names its renderers.
 
-        write_file(html, getattr(page, kind)(result))
-    if json:
+    ``others`` are the renderers of options that one command alone has.
+    """
+
+    def page() -> str:
+        from diag.outputs import html
+
+        words: str = getattr(html, kind)(result)
+        return words
+
+    def tree() -> str:
         from diag.outputs.json import render
 
-        write_line(render(result))
-        return
+        return render(result)
+
     from diag.outputs import text
 
+    outputs.write({"--html": page, "--json": tree, **(others or {})})
+    if outputs.printed:
+        return
     write_line(text.brief(result.verdict) if quiet else getattr(text, kind)(result, verbose))
-    say(quiet or html is None, f"\nreport: {html}")
+    told(outputs, quiet)
+
+
+REPORTS = {"--html": "report", "--json": "json", "--out": "model"}
+"""What the file of an option is called in the text."""
+
+
+def told(outputs: Outputs, quiet: bool) -> None:
+    """Say below a text where the files are that were written beside it."""
+    names = {name: outputs.written(option) for option, name in REPORTS.items()}
+    if lines := [f"{name}: {place}" for name, place in names.items() if place is not None]:
+        say(quiet, "\n" + "\n".join(lines))
 
 
 def say(quiet: bool, words: str) -> None:
@@ -66,24 +105,3 @@ def note(words: str) -> None:
 
 def write_line(words: str) -> None:
     sys.stdout.write(words + "\n")
-
-
-def check_writable(path: Path | None, *inputs: Path) -> None:
-    """Refuse a place that cannot be written before any work is done for it."""
-    if path is not None:
-        if any(path.exists() and file.exists() and path.samefile(file) for file in inputs):
-            raise UsageError(f"{path}: found an input of this command, expected another file to write")
-        folder = path.parent
-        if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "no ordinary file"
-            raise UsageError(f"{path}: found {kind}, expected a file to write")
-        if not folder.is_dir():
-            raise UsageError(f"{path}: found no folder {folder}, expected one to write to")
-        if not os.access(folder, os.W_OK):
-            raise UsageError(f"{path}: found a folder that cannot be written, expected one that can")
-
-
-def write_file(path: Path, content: str) -> None:
-    from trainers.checkpoint import write_atomically
-
-    write_atomically(path.resolve(), content.encode())

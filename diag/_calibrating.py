@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from diag._answer import UsageError, percent, say, write_file, write_line
+from diag._answer import percent, told, write_line
+from diag._outputs import Outputs, UsageError
 from diag.checks.calibrate import calibrate, files_in
 from diag.checks.config import Config
 from diag.sources.supplied import Supplied
@@ -15,8 +16,7 @@ def calibrated(
     files: list[str],
     config: Config,
     supplied: Supplied,
-    json: bool,
-    html: Path | None,
+    outputs: Outputs,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -24,18 +24,23 @@ def calibrated(
     if len(files) > 1:
         raise UsageError(f"found {len(files)} files with --calibrate, expected a base at most")
     known = [f for f in files_in(folder) if not files or not Path(f).samefile(files[0])]
-    with percent("calibrating", quiet or json) as step:
+    with percent("calibrating", quiet or outputs.printed) as step:
         found = calibrate(known, files[0] if files else None, config=config, supplied=supplied, progress=step)
-    if html is not None:
+
+    def drawn() -> str:
         from diag.outputs.calibration import page
 
-        write_file(html, page(found))
-    if json:
+        return page(found)
+
+    def tree() -> str:
         from diag.outputs.json import render
 
-        write_line(render(found))
+        return render(found)
+
+    outputs.write({"--html": drawn, "--json": tree})
+    if outputs.printed:
         return
     from diag.outputs.calibration import brief, text
 
     write_line(brief(found) if quiet else text(found, verbose))
-    say(quiet or html is None, f"\nreport: {html}")
+    told(outputs, quiet)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import probes
-from diag._pairing import Pair, is_streamed, matrix, numbers, pair_of
+from diag._pairing import FINITE, Pair, is_streamed, matrix, numbers, pair_of
 from diag._verdict import verdict_of
 from diag.result import Comparison, FileRef, Grouping, Picture
 from diag.sources import opened, same_file
@@ -261,7 +261,7 @@ def _streamed(
         found = stream.relation(margin=margin)
     except probes.ProbeError as error:
         both = f"{base.path} and {transfer.path}"
-        wanted = "finite numbers, or --drop-nonfinite" if "NaN" in str(error) else "finite numbers in range"
+        wanted = FINITE if "NaN" in str(error) else "finite numbers in range"
         raise SubjectError(both, str(error), wanted) from None
     if stream.rows - stream.nonfinite < probes.MIN_STATES:
         left = stream.rows - stream.nonfinite

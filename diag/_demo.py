@@ -79,6 +79,11 @@ def run_demo(
 
 
 def _train(run: Run, jobs: int, overwrite: bool, progress: Progress, what: str) -> None:
+    with run.alone():
+        _trained(run, jobs, overwrite, progress, what)
+
+
+def _trained(run: Run, jobs: int, overwrite: bool, progress: Progress, what: str) -> None:
     members = prepare(run, resume=not overwrite, overwrite=overwrite)
     if not members:
         return

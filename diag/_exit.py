@@ -11,8 +11,16 @@ import sys
 import typer
 import typer.exceptions
 
-from diag._answer import write_line
+from diag._answer import Stopped, write_line
+from diag._help import command_of
+from diag._outputs import with_places
 from trainers.harmless import plain
+
+STOPPED = 130
+"""The exit status after Ctrl-C."""
+
+NOTHING_KEPT = "stopped; nothing was written, and the same command begins anew"
+"""After Ctrl-C, where a command keeps nothing on its way."""
 
 TORCH_HAS_NONE = "can't allocate memory"
 """What torch says in a RuntimeError where numpy raises MemoryError."""
@@ -20,7 +28,7 @@ TORCH_HAS_NONE = "can't allocate memory"
 # Where the exceptions live that mean bad input. They are looked up after something was raised, and only
 # in modules that are loaded by then, so that no command pays for importing what it does not use.
 _BAD_INPUT = {
-    "diag._answer": ("UsageError",),
+    "diag._outputs": ("UsageError",),
     "diag.subject": ("SubjectError",),
     "diag.repairs.asked": ("RepairError",),
     "diag.checks": ("CheckError",),
@@ -51,17 +59,23 @@ def run(app: typer.Typer, arguments: list[str]) -> int:
     """Run a command line of ``app`` and return its exit status."""
     verbose = any(a in ("--verbose", "-v") for a in arguments)
     try:
-        status = typer.main.get_command(app).main(arguments, prog_name="diag", standalone_mode=False)
+        status = command_of(app).main(with_places(arguments), prog_name="diag", standalone_mode=False)
         sys.stdout.flush()
+        if status == STOPPED:  # what typer makes of a Ctrl-C that no command has words for
+            return _fail(NOTHING_KEPT, STOPPED)
         return status if isinstance(status, int) else 0
     except typer.exceptions.TyperException as error:
         words = str(getattr(error, "format_message", error.__str__)())
+        if meant := getattr(error, "possibilities", None):
+            words = f"{getattr(error, 'message', words)}: did you mean {' or '.join(sorted(meant))}?"
         if words.startswith("Usage:"):  # a group without a command: its help is the answer
             write_line(words)
             return 2
         return _fail(f"{words.rstrip('.')} (see --help)", 2)
+    except Stopped as words:
+        return _fail(str(words), STOPPED)
     except (KeyboardInterrupt, typer.Abort):
-        return 130
+        return _fail(NOTHING_KEPT, STOPPED)
     except typer.Exit as error:
         return error.exit_code
     except BrokenPipeError:

@@ -14,8 +14,8 @@ from diag.forecasts.features import measures_of
 from diag.forecasts.fit import kind_of
 from diag.forecasts.model import Forecaster, Probability, in_words, read_model
 from diag.result import SCHEMA_VERSION, FileRef, Status, Verdict
-from diag.sources import open_subject
-from diag.sources.native import plan_of
+from diag.sources.bounds import check_holdable, check_ordinary
+from diag.sources.native import open_native, plan_of
 from diag.studies.measure import embedding
 from diag.subject import Subject, SubjectError
 from trainers import checkpoint as files
@@ -85,12 +85,7 @@ def forecast(
     """
     with one_thread():
         known = model if isinstance(model, Forecaster) else read_model(model)
-        subject = open_subject(checkpoint)
-        if subject.objective is None:
-            raise SubjectError(
-                subject.path, "ready embeddings", "a checkpoint of diag train or diag transfer"
-            )
-        saved = files.read(checkpoint)
+        subject, saved = _opened(checkpoint), files.read(checkpoint)
         plan = plan_of(saved)
         if plan is None:
             if base is not None:
@@ -127,11 +122,21 @@ def _warnings(known: Forecaster, kind: str, share: float) -> Iterator[str]:
         yield FINISHED
 
 
+def _opened(place: Place) -> Subject:
+    """The subject of a checkpoint of ours: nothing is known of how other trainings go."""
+    name = os.fspath(place)
+    if Path(name).is_dir():
+        raise SubjectError(name, "a folder", "a checkpoint of diag train or diag transfer")
+    check_ordinary(name, "a checkpoint of diag train or diag transfer")
+    check_holdable(name)
+    return open_native(name)
+
+
 def _base_of(subject: Subject, given: Place | None) -> Subject:
     place = given if given is not None else subject.base_path
     if place is None or (given is None and not Path(place).exists()):
         raise SubjectError(subject.path, f"no base at {place}", "--base FILE")
-    there = open_subject(place)
+    there = _opened(place)
     if there.identity is None or there.identity != subject.made_from:
         raise SubjectError(there.path, "another base than the transfer's", "the one it was made from")
     return there

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from diag._answer import UsageError, answer, check_writable, percent, say, write_file
+from diag._answer import answer, percent
 from diag._options import Html, Json, Quiet, Seed, Verbose
+from diag._outputs import Outputs, UsageError
 
 
 def forecast(
@@ -24,7 +25,8 @@ def forecast(
         Path | None,
         typer.Option("--model", metavar="FILE", help="Of diag study forecast (default: the shipped one)."),
     ] = None,
-    json: Json = False,
+    json: Json = None,
+    html: Html = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -37,14 +39,16 @@ def forecast(
 
     \b
     Examples:
-      diag forecast runs/maze/main/freeze-dynamics/base0/seed3.step8000.safetensors
+      diag forecast transfer.step8000.safetensors
       diag forecast transfer.step5000.safetensors --base base.safetensors --json
-      diag forecast base.safetensors
+      diag forecast base.safetensors --html forecast.html
       diag forecast transfer.step5000.safetensors --model mine.json
     """
     from diag import forecast as foretell
 
-    answer(foretell(checkpoint, base=base, model=model), "forecast", json, None, quiet, verbose)
+    inputs = [place for place in (checkpoint, base, model) if place is not None]
+    outputs = Outputs.of({"--json": json, "--html": html}, *inputs)
+    answer(foretell(checkpoint, base=base, model=model), "forecast", outputs, quiet, verbose)
 
 
 def study_forecast(
@@ -56,7 +60,11 @@ def study_forecast(
     ] = None,
     outcome: Annotated[
         Literal["matched", "succeeded"],
-        typer.Option("--outcome", help="What is forecast: matched by the ladder, or states in place."),
+        typer.Option(
+            "--outcome",
+            metavar="matched|succeeded",
+            help="What is forecast: matched by the ladder, or states in place.",
+        ),
     ] = "matched",
     judge_bases: Annotated[
         str | None,
@@ -71,7 +79,7 @@ def study_forecast(
         typer.Option("--judge-on", metavar="DIR", help="Judge on this other study, by a fit to the first."),
     ] = None,
     seed: Seed = 0,
-    json: Json = False,
+    json: Json = None,
     html: Html = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -86,23 +94,22 @@ def study_forecast(
     \b
     Examples:
       diag study forecast runs/bases -o forecast.json
-      diag study forecast runs/bases runs/more --outcome succeeded --html forecast.html
+      diag study forecast runs/bases runs/more --html forecast.html
+      diag study forecast runs/bases --outcome succeeded
       diag study forecast runs/bases --judge-bases 20-39
       diag study forecast runs/bases --judge-on runs/maze
     """
     from diag.forecasts.report import forecast_report
     from trainers.run import seeds_from
 
-    check_writable(html)
-    check_writable(out)
+    outputs = Outputs.of({"--json": json, "--html": html, "--out": out})
     if judge_on and judge_bases is not None:
         raise UsageError("--judge-bases and --judge-on: found both, expected one of them")
-    if html is not None and out is not None and html.absolute() == out.absolute():
-        raise UsageError(f"--html {html}: found the place of MODEL, expected another file")
     held = () if judge_bases is None else seeds_from(judge_bases)
-    with percent("forecast", quiet or json) as step:
+    with percent("forecast", quiet or outputs.printed) as step:
         result = forecast_report(folders, outcome, seed, held, judge_on or (), step)
-    if out is not None:
-        write_file(out, plain_json.dumps(result.forecaster.to_tree(), separators=(",", ":")) + "\n")
-    answer(result, "study_forecast", json, html, quiet, verbose)
-    say(quiet or json or out is None, f"\nmodel: {out}")
+
+    def fitted() -> str:
+        return plain_json.dumps(result.forecaster.to_tree(), separators=(",", ":"))
+
+    answer(result, "study_forecast", outputs, quiet, verbose, {"--out": fitted})

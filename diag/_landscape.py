@@ -47,6 +47,8 @@ from diag.landscapes.symmetry import SymmetryError, apply
 from diag.landscapes.system import System, distance, gaps, natural, reference_of, spaced, system_of, trail_of
 from diag.landscapes.verdict import NOTHING, verdict_of
 from diag.result import FileRef
+from diag.sources.supplied import NOTHING as NOTHING_SUPPLIED
+from diag.sources.supplied import Supplied
 from diag.subject import SAMPLES, LatentObjective, Layered, Parameters, Steps, Subject
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ MIN_SAMPLES = 124
 SAME_FUNCTION = 1e-3
 """Relative difference of B's loss from its symmetric copy's above which the symmetry is none."""
 
-SEAT_WORK = 2000
+SEAT_WORK = 700
 """Points of a slice that take about as long as looking at how one checkpoint sits."""
 
 
@@ -90,6 +92,7 @@ def landscape(
     save: str | os.PathLike[str] | None = None,
     jobs: int | None = None,
     device: str | None = None,
+    supplied: Supplied = NOTHING_SUPPLIED,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Landscape:
@@ -106,7 +109,9 @@ def landscape(
     (``curve_steps`` of Adam), the curvature at the ends, the terms' conflict and returns. ``per_sample``
     keeps every sample's loss. ``base`` is the checkpoint whose embedding R² is taken to (default: see
     :func:`diag.landscapes.system.reference_of`). ``device`` is where losses are taken (default: where the
-    parameters are). ``progress`` is told points done and points in all.
+    parameters are). ``supplied`` is what files of weights alone do not say: an adapter that makes a module
+    with losses of them (:func:`diag.sources.module.from_module`), … ``progress`` is told points done and
+    points in all.
     Raises SubjectError or CheckpointError for bad input, LandscapeError for bad numbers.
     """
     if points < 3:
@@ -118,7 +123,7 @@ def landscape(
     if not 0 <= beyond <= 10:
         raise LandscapeError(f"beyond is {beyond}, expected 0 to 10")
     along = _trail(trail)
-    system = system_of((a, b, *(() if third is None else (third,))), move, task, device)
+    system = system_of((a, b, *(() if third is None else (third,))), move, task, device, supplied)
     t = spaced(points, beyond)
     data = {name: system.data(name, samples, seed) for name in system.names}
     system = system.steady(data[system.headline], seed)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,9 @@ MOST_REMEMBERED = 2**22
 
 MOST_UNEQUAL = 2**12
 """Dimensions up to which the two may have other numbers of them, however few the rows: 128 MB of sums."""
+
+FINITE = "finite numbers, or --drop-nonfinite"
+"""What is expected of numbers by those that can leave rows out; :func:`undroppable` is for the others."""
 
 SUMS = 24
 """Rows a dimension below which a stream's sums would take more memory than the data themselves."""
@@ -48,6 +52,17 @@ class Pair:
     """Rows left out because they had NaN or infinity."""
     warnings: tuple[str, ...] = ()
     """What is to be said of how the embeddings were made."""
+
+
+@contextmanager
+def undroppable() -> Iterator[None]:
+    """Errors of numbers that are not finite, without the advice that only some can take."""
+    try:
+        yield
+    except SubjectError as error:
+        if error.expected != FINITE:
+            raise
+        raise SubjectError(error.path, error.found, "finite numbers") from None
 
 
 def pair_of(
@@ -95,7 +110,7 @@ def _paired(
         for subject, own in zip((base, transfer), finite, strict=True):
             if not own.all() and not drop_nonfinite:
                 found = f"{int((~own).sum())} of {len(own)} rows with NaN or infinity"
-                raise SubjectError(subject.path, found, "finite numbers, or --drop-nonfinite")
+                raise SubjectError(subject.path, found, FINITE)
         stay = finite[0] & finite[1]
         if not stay.all():
             a, b = a[stay], b[stay]

@@ -23,6 +23,7 @@ from diag.probed import COMPONENTS, Column, Finding, Probed
 from diag.result import FileRef, Grouping
 from diag.sources import opened, same_file
 from diag.sources.arrays import EPISODES, read_labels
+from diag.sources.supplied import NOTHING, Supplied
 from diag.sources.variables import open_variables
 from diag.subject import Subject, SubjectError
 from probes import ProbeError, Projection, Variable
@@ -55,6 +56,8 @@ def probe(
     drop_nonfinite: bool = False,
     projection: str = "both",
     clusters: int | None = None,
+    task: str | None = None,
+    supplied: Supplied = NOTHING,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, of: None,
     say: Callable[[str], None] = lambda words: None,
@@ -72,6 +75,10 @@ def probe(
     in order. Rows that hang together are held out, resampled and shuffled together.
     ``drop_nonfinite=True`` leaves out rows with NaN or infinity, which are refused otherwise.
 
+    ``supplied`` is what files of weights alone do not say: paired observations, an adapter, … ``task``
+    (``source`` or ``target``) is the task that the models see whose files do not say it; without it the
+    first sees the source task, the second the target task.
+
     ``clusters`` replaces the number of a variable's categories in k-means. ``projection`` is ``pca``,
     ``umap``, ``both`` or ``none``. ``progress`` is told steps done and steps in all, ``say`` what takes time.
     Raises SubjectError, CheckpointError or ProbeError for bad input.
@@ -82,9 +89,11 @@ def probe(
         raise ProbeError(f"clusters is {clusters}, expected at least 2")
     if rollout and episodes is not None:
         raise ProbeError("found episodes and one rollout, expected one of them")
-    subjects = [opened(checkpoint, "first array")]
+    if task not in (None, "source", "target"):
+        raise ProbeError(f"task is {task!r}, expected source or target")
+    subjects = [opened(checkpoint, "first array", supplied, task or "source")]
     if other is not None:
-        subjects.append(opened(other, "second array"))
+        subjects.append(opened(other, "second array", supplied, task or "target"))
     warnings = _pair_warnings(subjects)
     seen = _seen(subjects, rollout or episodes is not None, seed, warnings)
     arrays, place = _arrays(subjects, seen, variables, categorical)
@@ -111,6 +120,8 @@ def probe(
         groups = dict.fromkeys(known, None if labels is None else labels[rows])
     if labels is None and not rollout:
         warnings += _alike(subjects, seen.embeddings)
+        if seen.states is not None:
+            groups = dict.fromkeys(known, seen.states[rows])
     methods = PROJECTIONS[projection]
     steps = len(subjects) * (len(known) + len(methods) + 1)
     done = 0
@@ -136,7 +147,7 @@ def probe(
         changes=changes,
         rows=len(rows),
         of=of,
-        grouping="episodes" if labels is not None and not seen.variables else grouping,
+        grouping=seen.grouping or ("episodes" if labels is not None else grouping),
         clusters=clusters,
         seed=seed,
         warnings=tuple(warnings),
@@ -164,7 +175,11 @@ class _Seen:
     """One (n, …) each."""
     variables: Mapping[str, NDArray[Any]]
     groups: NDArray[np.int64] | None
-    """The state of each row, where there is a world."""
+    """The state or episode of each row, where there are pairs of them that say so."""
+    grouping: Grouping | None = None
+    """What the groups are; None of arrays."""
+    states: NDArray[np.int64] | None = None
+    """A number for each distinct pair of observations, where no groups are known."""
 
 
 def _seen(subjects: Sequence[Subject], grouped: bool, seed: int, warnings: list[str]) -> _Seen:
@@ -193,7 +208,19 @@ def _embedded(subjects: Sequence[Subject], seed: int, warnings: list[str]) -> _S
     pairs = tasks.paired_observations(None, seed)
     points = [embedded(subject, pairs, warnings.append) for subject in subjects]
     embeddings = [found.flatten(1).double().numpy() for found in points]
-    return _Seen(embeddings, tasks.variables(), pairs.groups)
+    states = None if pairs.groups is not None else _distinct(pairs.observations)
+    return _Seen(embeddings, tasks.variables(), pairs.groups, pairs.grouping, states)
+
+
+def _distinct(observations: Mapping[str, Tensor]) -> NDArray[np.int64]:
+    """(n,) the number of each row's state, in the order of their first appearance.
+
+    Equal rows are one state: a probe that is fitted on one of them and scored on the other would recite it.
+    """
+    rows = [np.ascontiguousarray(seen.cpu().numpy()) for seen in observations.values()]
+    known: dict[bytes, int] = {}
+    keys = (b"".join(part[row].tobytes() for part in rows) for row in range(len(rows[0])))
+    return np.array([known.setdefault(key, len(known)) for key in keys], np.int64)
 
 
 def _arrays(

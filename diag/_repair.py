@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diag._pairing import undroppable
 from diag._threads import one_thread
 from diag.repairs.asked import Asked, Progress, RepairError
 from diag.repairs.fits import FEWEST, Method
 from diag.repairs.result import Mode, Repair
 from diag.sources import opened, same_file
+from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import SubjectError
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ def repair(
     mode: Mode = "paired",
     force: bool = False,
     overwrite: bool = False,
+    supplied: Supplied = NOTHING,
     seed: int = 0,
     device: str = "cpu",
     progress: Progress | None = None,
@@ -41,6 +44,8 @@ def repair(
     layer; ``method`` keeps to maps of the embedding (``map``) or to that layer anew (``last-layer``).
     ``unpaired`` needs no pairs: signed permutations, or rotations by the gradient, are judged by the frozen
     models' losses after training on from each.
+
+    ``supplied`` is what files of arrays alone do not say, such as which column is a key.
 
     ``train`` goes on for so many updates, or a share of the transfer's own such as ``"5%"``: in ``paired``
     mode with the pairs' distances beside the task's losses, in ``task`` mode as the transfer was trained.
@@ -54,7 +59,8 @@ def repair(
     RepairError for bad input; ``out`` is replaced only with ``overwrite``.
     """
     place = None if out is None else Path(os.fspath(out))
-    left, right = opened(base, "base array"), opened(transfer, "transfer array")
+    left = opened(base, "base array", supplied, "source")
+    right = opened(transfer, "transfer array", supplied, "target")
     for taken in (left.path, right.path):
         if place is not None and (same_file(taken, str(place)) or Path(taken) == place):
             raise RepairError(f"{place}: found an input of this repair, expected another file to write")
@@ -65,9 +71,9 @@ def repair(
     if unpaired is not None and (pairs is not None or method is not None):
         raise RepairError("found pairs, or a method that needs them, and --unpaired; expected one of them")
     if pairs is not None and pairs < FEWEST:
-        raise RepairError(f"--pairs {pairs}: expected at least {FEWEST}")
+        raise RepairError(f"--use {pairs}: expected at least {FEWEST}")
     asked = Asked(place, pairs, method, unpaired, train, mode, force, overwrite, seed, device)
-    with one_thread():
+    with one_thread(), undroppable():
         if left.embeddings is not None or right.embeddings is not None:
             if unpaired is not None or train or method == "last-layer":
                 raise SubjectError(right.path, "embeddings without an encoder", "a checkpoint to train on")
@@ -76,4 +82,8 @@ def repair(
             return of_arrays(left, right, asked)
         from diag.repairs.checkpoints import repaired
 
+        for handed in (supplied.pairs, supplied.source_env, supplied.target_env):
+            if handed is not None:
+                expected = "none: a checkpoint is mended on its own world's states (--use K takes some)"
+                raise SubjectError(os.fspath(handed), "observations for a checkpoint's encoder", expected)
         return repaired(left, right, asked, progress or (lambda done, of: None))

@@ -2,47 +2,66 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from diag._answer import UsageError, answer, check_writable, percent
+from diag._answer import answer, percent, stoppable
+from diag._file_options import files_of, reads_files
 from diag._options import Device, Html, Json, Quiet, Seed, Verbose
+from diag._outputs import Outputs, UsageError, check_writable
+
+if TYPE_CHECKING:
+    from diag.sources.supplied import Supplied
 
 
+@reads_files
 def repair(
     base: Annotated[Path, typer.Argument(metavar="BASE", help="The base, or a .npy/.npz of embeddings.")],
     transfer: Annotated[Path, typer.Argument(metavar="TRANSFER", help="The same of the failed transfer.")],
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="MENDED", help="Where the mended checkpoint goes.")
     ],
-    pairs: Annotated[
-        int | None, typer.Option("--pairs", metavar="K", help="Use K random paired states (default: all).")
+    use: Annotated[
+        int | None, typer.Option("--use", metavar="K", help="Use K random paired states (default: all).")
     ] = None,
     method: Annotated[
         Literal["map", "last-layer"] | None,
-        typer.Option("--method", help="What is fitted to the pairs (default: the better on held-out pairs)."),
+        typer.Option(
+            "--method",
+            metavar="map|last-layer",
+            help="What is fitted to the pairs (default: the better on held-out pairs).",
+        ),
     ] = None,
     unpaired: Annotated[
         Literal["permutations", "gradient"] | None,
-        typer.Option("--unpaired", help="Use no pairs: judge maps by the frozen models' losses."),
+        typer.Option(
+            "--unpaired",
+            metavar="permutations|gradient",
+            help="Use no pairs: judge maps by the frozen models' losses.",
+        ),
     ] = None,
     train: Annotated[
         str, typer.Option("--train", metavar="N", help="Train on: 2000 updates, or 5% of the transfer's.")
     ] = "0",
     mode: Annotated[
         Literal["paired", "task"],
-        typer.Option("--mode", help="Train on with the pairs, or just as the transfer was trained."),
+        typer.Option(
+            "--mode",
+            metavar="paired|task",
+            help="Train on with the pairs, or just as the transfer was trained.",
+        ),
     ] = "paired",
     force: Annotated[
         bool, typer.Option("--force", help="Mend what is matched; write what cannot be told without pairs.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace MENDED; begin anew.")] = False,
     device: Device = "cpu",
+    *,
+    supplied: Supplied,
     seed: Seed = 0,
-    json: Json = False,
+    json: Json = None,
     html: Html = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -56,39 +75,44 @@ def repair(
 
     \b
     Examples:
-      diag repair examples/base.safetensors examples/mirrored.safetensors -o mended.safetensors
-      diag repair base.safetensors failed.safetensors -o mended.safetensors --train 5%
-      diag repair base.safetensors failed.safetensors -o mended.safetensors --pairs 8 --train 2000
-      diag repair base.safetensors failed.safetensors -o mended.safetensors --unpaired permutations
+      diag repair base.safetensors failed.safetensors -o mended.safetensors
+      diag repair base.safetensors failed.safetensors -o m.safetensors --train 5%
+      diag repair base.safetensors failed.safetensors -o m.safetensors --use 8
+      diag repair base.safetensors failed.safetensors -o m.safetensors \\
+          --unpaired permutations
       diag repair base.npy transfer.npy -o mended.npy --html repair.html
     """
     from diag import repair as mend
 
-    check_writable(html, base, transfer)
     check_writable(out)
-    if html is not None and html.absolute() == out.absolute():
-        raise UsageError(f"--html {html}: found the place of MENDED, expected another file")
-    brief = train.strip() in ("0", "0%") and unpaired is None
-    try:
-        with percent("training on", quiet or json, brief=brief) as step:
-            result = mend(
-                base,
-                transfer,
-                out=out,
-                pairs=pairs,
-                method=method,
-                unpaired=unpaired,
-                train=train,
-                mode=mode,
-                force=force,
-                overwrite=overwrite,
-                seed=seed,
-                device=device,
-                progress=step,
-            )
-    except KeyboardInterrupt:
-        sys.stderr.write(
-            "stopped; nothing is written yet, and the same command goes on with what is trained\n"
+    given = supplied.pairs
+    if given is not None and str(given).isdecimal() and not Path(given).exists():
+        raise UsageError(
+            f"--pairs {given}: found a number, expected a file of pairs; --use {given} uses so many"
         )
-        raise
-    answer(result, "repair", json, html, quiet, verbose)
+    outputs = Outputs.of({"--json": json, "--html": html}, base, transfer, *files_of(supplied))
+    for option, place in outputs.places.items():
+        if place.absolute() == out.absolute():
+            raise UsageError(f"{option} {place}: found the place of MENDED, expected another file")
+    idle = train.strip() in ("0", "0%")
+    brief = idle and unpaired is None
+    words = "nothing is written yet, and the same command goes on with what is trained"
+    words = "nothing was written, and the same command begins anew" if brief else words
+    with stoppable(words), percent("training on", quiet or outputs.printed, brief=brief) as step:
+        result = mend(
+            base,
+            transfer,
+            out=out,
+            pairs=use,
+            method=method,
+            unpaired=unpaired,
+            train=0 if idle else train,
+            mode=mode,
+            force=force,
+            overwrite=overwrite,
+            supplied=supplied,
+            seed=seed,
+            device=device,
+            progress=step,
+        )
+    answer(result, "repair", outputs, quiet, verbose)

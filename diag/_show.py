@@ -1,4 +1,4 @@
-"""show: what a checkpoint file is."""
+"""show: what a file is, and what can be asked of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from diag.result import SCHEMA_VERSION
+from diag.sources import open_subject
+from diag.sources.supplied import NOTHING, Supplied
+from diag.sources.tensors import NATIVE, header_of
+from diag.subject import Subject
 from trainers.checkpoint import Checkpoint, read
 from trainers.stack import component_of
 
@@ -45,8 +50,73 @@ class Description:
         }
 
 
-def show(path: str | os.PathLike[str]) -> Description:
-    """Describe a checkpoint; raises CheckpointError for anything that is not one."""
+@dataclass(frozen=True)
+class FileDescription:
+    """What :func:`show` says of a file that is no checkpoint of diag train."""
+
+    subject: Subject
+
+    @property
+    def components(self) -> dict[str, int]:
+        """How many parameters each component has."""
+        counts: dict[str, int] = {}
+        for name, tensor in (self.subject.parameters or {}).items():
+            component = component_of(name)
+            counts[component] = counts.get(component, 0) + tensor.numel()
+        return counts
+
+    @property
+    def lacks(self) -> dict[str, str]:
+        """What each diagnosis lacks, in words; empty where there is enough for it."""
+        subject = self.subject
+        embeds = subject.embeddings is not None
+        pairs = "" if embeds or subject.tasks is not None else "observations: --pairs FILE, or environments"
+        seen = pairs if embeds or subject.encoder is not None else "embeddings, or an encoder of them"
+        known = subject.tasks is not None and not embeds and bool(subject.tasks.variables())
+        unknown = "" if known else "what is known of each row: --variables FILE"
+        losses = "losses, and parameters that they depend on"
+        return {
+            "compare-embeddings": seen,
+            "check": seen,
+            "probe": seen or unknown,
+            "landscape": losses if None in (subject.parameters, subject.objective) else pairs,
+        }
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        subject = self.subject
+        embeddings = subject.embeddings
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "path": subject.path,
+            "sha256": subject.sha256,
+            "identity": subject.identity,
+            "label": subject.label,
+            "task": subject.task,
+            "embeddings": None if embeddings is None else list(embeddings.shape),
+            "episodes": None if subject.episodes is None else len(set(subject.episodes.tolist())),
+            "returns": None if subject.returns is None else len(subject.returns),
+            "encoder": subject.encoder is not None,
+            "pairs": None if subject.tasks is None else subject.tasks.name,
+            "losses": None if subject.objective is None else dict(subject.objective.terms),
+            "components": self.components,
+            "lacks": {name: words or None for name, words in self.lacks.items()},
+        }
+
+
+def show(path: str | os.PathLike[str], *, supplied: Supplied = NOTHING) -> Description | FileDescription:
+    """Describe a checkpoint of diag train or diag transfer, or what any other file is read as.
+
+    ``supplied`` is what files of weights alone do not say: paired observations, an adapter, … Raises
+    CheckpointError or SubjectError for files that cannot be read.
+    """
+    header = header_of(os.fspath(path))
+    if header is None or NATIVE not in header:
+        return FileDescription(open_subject(path, supplied))
+    return _checkpoint(path)
+
+
+def _checkpoint(path: str | os.PathLike[str]) -> Description:
     from diag.sources.native import agent_of, plan_of
 
     checkpoint = read(path)

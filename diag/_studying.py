@@ -9,12 +9,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from diag._answer import answer, check_writable, note, say, write_line
+from diag._answer import Stopped, answer, say, write_line
 from diag._forecasting import study_forecast
+from diag._help import Group
 from diag._options import Device, Html, Jobs, Json, Quiet, Set, Verbose
+from diag._outputs import Outputs
 from diag._progress import progress_bar
+from diag._timing import about
 
 study_app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     help="Many bases, plans and seeds, and the table at the end.",
     rich_markup_mode=None,
@@ -32,7 +36,8 @@ def run(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The study's folder.")],
     settings: Set = None,
     engine: Annotated[
-        Literal["local", "ray"], typer.Option("--engine", help="Processes here, or a Ray cluster.")
+        Literal["local", "ray"],
+        typer.Option("--engine", metavar="local|ray", help="Processes here, or a Ray cluster."),
     ] = "local",
     address: Annotated[
         str | None,
@@ -41,7 +46,7 @@ def run(
     device: Device = "cpu",
     jobs: Jobs = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+        bool, typer.Option("--dry-run", help="Say what would be done and how long it takes; do nothing.")
     ] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -56,9 +61,10 @@ def run(
     \b
     Examples:
       diag study run tiny --out /tmp/tiny
+      diag study run simple-maze --out runs/maze --dry-run
       diag study run simple-maze --out runs/maze
-      diag study run simple-maze --out runs/small --set transfers=4 --set transfer.updates=20000
-      diag study run mine.toml --out runs/mine --engine ray --address 10.0.0.5:6379
+      diag study run simple-maze --out runs/small --set transfers=4
+      diag study run mine.toml --out mine --engine ray --address 10.0.0.5:6379
     """
     from diag.studies.folder import Folder as Kept
     from diag.studies.run import engine_of, planned, run_study
@@ -70,6 +76,8 @@ def run(
         found = Kept(out).joined(found)
         plan = planned(found, Kept(out), number, device)
         write_line(_words(found, plan.seeds, plan.updates, sum(plan.behind.values())))
+        if plan.pieces and engine == "local":
+            write_line(_outlook(plan, number))
         return
     the_engine, number = engine_of(engine, address, jobs)
     say(quiet, f"{found.name}: {found.about}" if found.about else found.name)
@@ -81,17 +89,22 @@ def run(
         say(quiet, f"{total:,} {unit} to do, {number} at a time")
         return progress_bar(f"study {found.name}", total, quiet)
 
-    if not run_study(found, out, engine=the_engine, jobs=number, device=device, progress=progress):
-        note(f"stopped; all is saved in {out}, and the same command goes on with it")
-        raise typer.Exit(130)
-    _report(out, out / "report.html", False, quiet, verbose)
+    def begun(plan: Any) -> None:
+        if engine == "local" and not quiet:
+            say(quiet, _outlook(plan, number))
+
+    if not run_study(
+        found, out, engine=the_engine, jobs=number, device=device, progress=progress, begun=begun
+    ):
+        raise Stopped(f"stopped; all is saved in {out}, and the same command goes on with it")
+    _report(out, _page_in(out), quiet, verbose)
 
 
 @study_app.command("report", short_help="The table of a study, and its page.")
 def report(
     folder: Folder,
     html: Html = None,
-    json: Json = False,
+    json: Json = None,
     events: Annotated[
         Path | None,
         typer.Option("--events", metavar="DIR", help="Also write the curves as TensorBoard events."),
@@ -110,14 +123,15 @@ def report(
       diag study report runs/maze --json
       diag study report runs/maze --events runs/maze/events
     """
-    check_writable(html)
+    outputs = Outputs.of({"--json": json, "--html": html})
+    if not outputs.places:
+        outputs = _page_in(folder)
     if events is not None:
         from diag.studies.events import write_events
 
         count = write_events(folder, events)
-        say(quiet or json, f"{count} curves: tensorboard --logdir {events}")
-    page = html or (None if json else folder / "report.html")
-    _report(folder, page, json, quiet, verbose)
+        say(quiet or outputs.printed, f"{count} curves: tensorboard --logdir {events}")
+    _report(folder, outputs, quiet, verbose)
 
 
 study_app.command("forecast", short_help="Fit a forecast to studies, and judge it.")(study_forecast)
@@ -125,7 +139,7 @@ study_app.command("forecast", short_help="Fit a forecast to studies, and judge i
 
 @study_app.command("list", short_help="The studies that ship with the package.")
 def listed(
-    json: Json = False,
+    json: Json = None,
 ) -> None:
     """Say which studies ship with the package, and what each is.
 
@@ -136,8 +150,13 @@ def listed(
     from diag.studies.study import read_study, study_names
 
     studies = {name: read_study(name) for name in study_names()}
-    if json:
-        write_line(plain_json.dumps({name: s.to_tree() for name, s in studies.items()}, indent=1))
+    outputs = Outputs.of({"--json": json})
+
+    def trees() -> str:
+        return plain_json.dumps({name: s.to_tree() for name, s in studies.items()}, indent=1)
+
+    outputs.write({"--json": trees})
+    if outputs.printed:
         return
     for name, study in studies.items():
         write_line(f"{name}\n  {study.about}")
@@ -146,10 +165,22 @@ def listed(
             write_line(f"  {label}{_size(v)}")
 
 
-def _report(folder: Path, html: Path | None, json: bool, quiet: bool, verbose: bool) -> None:
+def _outlook(plan: Any, jobs: int) -> str:
+    from diag.studies.outlook import seconds_of
+
+    seconds = seconds_of(plan, jobs)
+    return f"{about(seconds)} on this machine, {jobs} at a time, judging by a moment of each kind of work"
+
+
+def _page_in(folder: Path) -> Outputs:
+    """The page where it goes that nobody named a place for."""
+    return Outputs({"--html": folder / "report.html"})
+
+
+def _report(folder: Path, outputs: Outputs, quiet: bool, verbose: bool) -> None:
     from diag.studies.reading import report_of
 
-    answer(report_of(folder), "study", json, html, quiet, verbose)
+    answer(report_of(folder), "study", outputs, quiet, verbose)
 
 
 def _size(variant: Any) -> str:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from diag._answer import UsageError, say
+from diag._answer import Stopped, note, say, timed
+from diag._help import Group
 from diag._options import Device, Jobs, Keep, Out, Overwrite, Quiet, Resume, Seeds, Set, Verbose
-from diag._progress import progress_bar
+from diag._outputs import UsageError
 
 train_app = typer.Typer(
-    no_args_is_help=True, help="Train base models.", rich_markup_mode=None, add_completion=False
+    cls=Group, no_args_is_help=True, help="Train base models.", rich_markup_mode=None, add_completion=False
 )
 
 
@@ -23,7 +23,8 @@ def train_crar(
     out: Out,
     seeds: Seeds = "0",
     preset: Annotated[
-        str, typer.Option("--preset", help="simple-maze, simple-maze-demo or simple-maze-summed.")
+        str,
+        typer.Option("--preset", metavar="NAME", help="simple-maze, simple-maze-demo or simple-maze-summed."),
     ] = "simple-maze",
     settings: Set = None,
     device: Device = "cpu",
@@ -37,13 +38,13 @@ def train_crar(
     """Train CRAR base models, one per seed, on the source task.
 
     Seeds are trained side by side; a seed's result does not depend on the others. Ctrl-C stops after
-    saving; the same command with --resume goes on.
+    saving; the same command with --resume goes on. Once it has begun, it says how long it will take.
 
     \b
     Examples:
       diag train crar --seeds 0-3 --out runs/base
       diag train crar --preset simple-maze-summed --out runs/summed
-      diag train crar --out runs/short --set train.updates=40000 --set train.algorithm=shared
+      diag train crar --out runs/short --set train.updates=40000
     """
     from trainers.run import Run, numbers_from, seeds_from
     from trainers.settings import preset as read_preset
@@ -58,12 +59,14 @@ def transfer(
     out: Out,
     seeds: Seeds = "0",
     preset: Annotated[
-        str | None, typer.Option("--preset", help="A recipe's name (default: the base's own settings).")
+        str | None,
+        typer.Option("--preset", metavar="NAME", help="A recipe's name (default: the base's own settings)."),
     ] = None,
     plan: Annotated[
         str,
         typer.Option(
             "--plan",
+            metavar="NAME",
             help="freeze-dynamics, reset-encoder, fine-tune, no-random-entropy, delayed-structure, "
             "from-scratch, or a TOML file (see trainers/recipes/plans).",
         ),
@@ -85,7 +88,7 @@ def transfer(
     Examples:
       diag transfer runs/base/seed0.safetensors --seeds 0-7 --out runs/t0
       diag transfer runs/base/seed0.safetensors --plan fine-tune --out runs/fine
-      diag transfer runs/base/seed0.safetensors --out runs/t1 --set transfer.updates=20000
+      diag transfer base.safetensors --out runs/t1 --set transfer.updates=20000
     """
     from diag.sources.native import agent_of
     from trainers.checkpoint import read
@@ -102,25 +105,32 @@ def transfer(
 
 
 def _train(run: Any, jobs: int | None, resume: bool, overwrite: bool, quiet: bool) -> None:
-    from trainers.processes import execute
     from trainers.run import prepare
 
     if resume and overwrite:
         raise UsageError("--resume and --overwrite contradict each other")
-    members = prepare(run, resume, overwrite)
+    with run.alone():
+        _trained(run, prepare(run, resume, overwrite), jobs, quiet)
+
+
+def _trained(run: Any, members: list[Any], jobs: int | None, quiet: bool) -> None:
+    from trainers.processes import execute
+
     todo = sum(run.phase.updates - m.step for m in members)
     if not members:
         say(quiet, f"{run.out}: all {len(run.seeds)} seeds are trained already")
         return
     count = jobs or (1 if run.device != "cpu" else min(os.cpu_count() or 1, len(members)))
     words = f"{len(members)} seed{'s' if len(members) > 1 else ''} × {run.phase.updates} updates"
-    with progress_bar(f"{words}, {run.phase.algorithm}", todo, quiet) as advance:
+    then = "; Ctrl-C saves, and --resume goes on"
+    with timed(f"{words}, {run.phase.algorithm}", todo, quiet, then) as advance:
         finished = execute(run, members, count, advance)
     if not finished:
-        sys.stderr.write(f"stopped; {run.out} holds usable checkpoints, and --resume goes on from them\n")
-        raise KeyboardInterrupt
+        raise Stopped(
+            f"stopped; {run.out} holds usable checkpoints, and the same command with --resume goes on"
+        )
     lost = [m.seed for m in members if not run.is_finite(m.seed)]
     if lost:
         words = f"seed{'s' if len(lost) > 1 else ''} {', '.join(map(str, lost))} diverged: weights not finite"
-        sys.stderr.write(f"warning: {words}; try a smaller learning rate\n")
+        note(f"warning: {words}; try a smaller learning rate")
     say(quiet, f"wrote {len(members)} checkpoint{'s' if len(members) > 1 else ''} to {run.out}")

@@ -7,47 +7,46 @@ import os
 import sys
 from glob import glob
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from diag import _exit
-from diag._answer import answer, check_writable, kept, note, percent, say, write_line
+from diag._answer import answer, note, percent, say, stoppable, timed, told, write_line
 from diag._checking import check
+from diag._file_options import files_of, reads_files
 from diag._forecasting import forecast
+from diag._help import Group
 from diag._options import (
-    Adapter,
     Device,
     DropNonfinite,
     Episodes,
     Html,
     Jobs,
     Json,
-    OutputName,
     Overwrite,
-    Pairs,
     Quiet,
     Rollout,
     Seed,
     Set,
-    SourceEnv,
-    TargetEnv,
-    TrustPickle,
     Verbose,
-    supplied_of,
 )
-from diag._progress import progress_bar
+from diag._outputs import Outputs, UsageError
 from diag._repairing import repair
 from diag._studying import study_app
+from diag._timing import Outlook
 from diag._training import train_app, transfer
+
+if TYPE_CHECKING:
+    from diag.sources.supplied import Supplied
 
 app = typer.Typer(
     name="diag",
+    cls=Group,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     help="""Did a transferred network land where it should, and if not, why not?
 
     Start with `diag demo`: it trains a base agent and eight transfers of it, and shows which failed.
@@ -90,7 +89,8 @@ def demo(
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the page and the runs.")
     ] = Path("demo"),
     preset: Annotated[
-        str, typer.Option("--preset", help="simple-maze, simple-maze-demo or simple-maze-summed.")
+        str,
+        typer.Option("--preset", metavar="NAME", help="simple-maze, simple-maze-demo or simple-maze-summed."),
     ] = "simple-maze-demo",
     settings: Set = None,
     jobs: Jobs = None,
@@ -100,7 +100,8 @@ def demo(
 ) -> None:
     """Train a base and eight transfers from scratch, diagnose them all, and write a page about it.
 
-    Takes a few minutes on two cores. Run again, it goes on where it was stopped.
+    Each training says, once it has begun, how long it takes here. Run again, it goes on where it was
+    stopped.
 
     \b
     Examples:
@@ -109,15 +110,16 @@ def demo(
     """
     from diag._demo import run_demo
 
-    run_demo(
-        out,
-        preset,
-        settings or [],
-        jobs or os.cpu_count() or 1,
-        overwrite,
-        say=lambda words: say(quiet, words),
-        progress=lambda words, total: progress_bar(words, total, quiet),
-    )
+    with stoppable(f"{out} holds what is trained, and the same command goes on with it"):
+        run_demo(
+            out,
+            preset,
+            settings or [],
+            jobs or os.cpu_count() or 1,
+            overwrite,
+            say=lambda words: say(quiet, words),
+            progress=lambda words, total: timed(words, total, quiet),
+        )
     if quiet:
         write_line(str(out / "index.html"))
 
@@ -126,6 +128,7 @@ app.command(short_help="Transfer a base model to the target task.")(transfer)
 
 
 @app.command("compare-embeddings", short_help="Did the transfer land, and if not, how does it lie?")
+@reads_files
 def compare_embeddings(
     base: Annotated[
         Path, typer.Argument(metavar="BASE", help="A checkpoint, an array, or a file of docs/sources.md.")
@@ -136,7 +139,9 @@ def compare_embeddings(
     ] = False,
     margin: Annotated[
         float | None,
-        typer.Option("--margin", min=0.0, max=1.0, help="R² within which two maps are as good (0.05)."),
+        typer.Option(
+            "--margin", metavar="X", min=0.0, max=1.0, help="R² within which two maps are as good (0.05)."
+        ),
     ] = None,
     good: Annotated[
         list[Path] | None,
@@ -147,14 +152,10 @@ def compare_embeddings(
     episodes: Episodes = None,
     rollout: Rollout = False,
     drop_nonfinite: DropNonfinite = False,
-    pairs: Pairs = None,
-    source_env: SourceEnv = None,
-    target_env: TargetEnv = None,
-    adapter: Adapter = None,
-    output: OutputName = None,
-    trust_pickle: TrustPickle = False,
+    *,
+    supplied: Supplied,
     seed: Seed = 0,
-    json: Json = False,
+    json: Json = None,
     html: Html = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -168,17 +169,17 @@ def compare_embeddings(
 
     \b
     Examples:
-      diag compare-embeddings examples/base.safetensors examples/mirrored.safetensors
+      diag compare-embeddings base.safetensors transfer.safetensors
       diag compare-embeddings base.npy transfer.npy --json
       diag compare-embeddings base.npy transfer.npy --episodes episodes.npy
-      diag compare-embeddings base.npy t.npy --good g0.npy --good g1.npy --good g2.npy
+      diag compare-embeddings b.npy t.npy --good 0.npy --good 1.npy --good 2.npy
       diag compare-embeddings base.onnx transfer.onnx --pairs pairs.npz
     """
     from diag import compare
 
-    inputs = [base, transfer, *(good or []), *(file for file in (episodes, pairs) if file is not None)]
-    check_writable(html, *inputs)
-    with percent("comparing", quiet or json) as step:
+    inputs = [base, transfer, *(good or []), *([] if episodes is None else [episodes]), *files_of(supplied)]
+    outputs = Outputs.of({"--json": json, "--html": html}, *inputs)
+    with percent("comparing", quiet or outputs.printed) as step:
         result = compare(
             base,
             transfer,
@@ -188,14 +189,15 @@ def compare_embeddings(
             episodes=episodes,
             rollout=rollout,
             drop_nonfinite=drop_nonfinite,
-            supplied=supplied_of(pairs, source_env, target_env, adapter, output, trust_pickle),
+            supplied=supplied,
             seed=seed,
             progress=step,
         )
-    answer(result, "comparison", json, html, quiet, verbose)
+    answer(result, "comparison", outputs, quiet, verbose)
 
 
 @app.command(short_help="Losses, and walls, between two checkpoints.")
+@reads_files
 def landscape(
     a: Annotated[Path, typer.Argument(metavar="A", help="The checkpoint at t = 0: the failed one.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="The checkpoint at t = 1.")],
@@ -218,27 +220,35 @@ def landscape(
     base: Annotated[
         Path | None, typer.Option("--base", metavar="FILE", help="Whose embedding R² is taken to.")
     ] = None,
-    task: Annotated[str | None, typer.Option("--task", help="source or target (default: both).")] = None,
-    points: Annotated[int, typer.Option("--points", min=3, help="Points from A to B.")] = 51,
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="TASK", help="source or target (default: both).")
+    ] = None,
+    points: Annotated[int, typer.Option("--points", metavar="N", min=3, help="Points from A to B.")] = 51,
     beyond: Annotated[
-        float, typer.Option("--beyond", min=0.0, max=10.0, help="How far to go on past A and B.")
+        float, typer.Option("--beyond", metavar="X", min=0.0, max=10.0, help="How far to go on past A and B.")
     ] = 0.2,
     curve_steps: Annotated[
-        int, typer.Option("--curve-steps", min=0, help="Adam steps for a curve round the wall.")
+        int, typer.Option("--curve-steps", metavar="N", min=0, help="Adam steps for a curve round the wall.")
     ] = 400,
     quick: Annotated[
         bool, typer.Option("--quick", help="Straight lines alone: no curve, curvature or gradients.")
     ] = False,
-    steps: Annotated[int, typer.Option("--steps", min=3, help="Points along each side of a plane.")] = 25,
+    steps: Annotated[
+        int, typer.Option("--steps", metavar="N", min=3, help="Points along each side of a plane.")
+    ] = 25,
     save: Annotated[
         Path | None,
         typer.Option("--save", metavar="DIR", help="Keep the planes' rows here, and go on with them."),
     ] = None,
-    samples: Annotated[int, typer.Option("--samples", min=124, help="Transitions per task.")] = 1240,
+    samples: Annotated[
+        int, typer.Option("--samples", metavar="N", min=124, help="Transitions per task.")
+    ] = 1240,
+    *,
+    supplied: Supplied,
     device: Device = "cpu",
     jobs: Jobs = None,
     seed: Seed = 0,
-    json: Json = False,
+    json: Json = None,
     html: Html = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -253,18 +263,33 @@ def landscape(
     \b
     Examples:
       diag landscape examples/mirrored.safetensors examples/matched.safetensors
-      diag landscape failed.safetensors good.safetensors --third base.safetensors --html wall.html
+      diag landscape failed.safetensors good.safetensors --html wall.html
       diag landscape failed.safetensors good.safetensors --move encoder --quick
-      diag landscape runs/t0/seed0.safetensors good.safetensors --trail 'runs/t0/seed0.step*.safetensors'
-      diag landscape failed.safetensors good.safetensors --random-plane --steps 101 --save rows
+      diag landscape a.pt b.pt --adapter mine:with_losses
+      diag landscape a.safetensors b.safetensors --third base.safetensors
+      diag landscape a.safetensors b.safetensors --trail 'a.step*.safetensors'
+      diag landscape a.safetensors b.safetensors --random-plane --save rows
     """
     from diag import landscape as take
 
     inputs = [p for p in (a, b, third, base) if p is not None]
     inputs += [Path(p) for p in glob(trail or "")]  # noqa: PTH207 (a pattern may be absolute)
-    check_writable(html, *inputs)
+    outputs = Outputs.of({"--json": json, "--html": html}, *inputs, *files_of(supplied))
     planes = third is not None or random_plane or trail is not None
-    with kept(save, planes), percent("landscape", quiet or json, brief=not planes) as step:
+    if save is not None and not planes:
+        raise UsageError(
+            f"--save {save}: found no plane to save, expected --third, --random-plane or --trail"
+        )
+    outlook = Outlook(0, lambda left: None if quiet else note(f"landscape: {left} to go on this machine"))
+    with (
+        stoppable(_kept(save, planes)),
+        percent("landscape", quiet or outputs.printed, brief=not planes) as bar,
+    ):
+
+        def step(done: int, of: int) -> None:
+            bar(done, of)
+            outlook.step(done, of)
+
         result = take(
             a,
             b,
@@ -283,13 +308,23 @@ def landscape(
             samples=samples,
             device=device,
             jobs=jobs,
+            supplied=supplied,
             seed=seed,
             progress=step,
         )
-    answer(result, "landscape", json, html, quiet, verbose)
+    answer(result, "landscape", outputs, quiet, verbose)
+
+
+def _kept(save: Path | None, planes: bool) -> str:
+    """What a landscape that is stopped leaves, and how to go on."""
+    if save is not None:
+        return f"{save} holds the planes' rows that are done, and the same command goes on with them"
+    more = "; with --save DIR the planes' rows are kept" if planes else "; --quick takes far less time"
+    return f"nothing was written, and the same command begins anew{more}"
 
 
 @app.command(short_help="What does an embedding hold of what is known of each state?")
+@reads_files
 def probe(
     checkpoint: Annotated[
         Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint, or a .npy/.npz of embeddings.")
@@ -309,13 +344,27 @@ def probe(
     rollout: Rollout = False,
     drop_nonfinite: DropNonfinite = False,
     projection: Annotated[
-        Literal["umap", "pca", "both", "none"], typer.Option("--projection", help="What the page draws.")
+        Literal["umap", "pca", "both", "none"],
+        typer.Option("--projection", metavar="umap|pca|both|none", help="What the page draws."),
     ] = "both",
     clusters: Annotated[
-        int | None, typer.Option("--clusters", min=2, help="k of k-means (default: a variable's categories).")
+        int | None,
+        typer.Option(
+            "--clusters", metavar="K", min=2, help="k of k-means (default: a variable's categories)."
+        ),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            metavar="TASK",
+            help="source or target: what the models see, where no file says (default: source, then target).",
+        ),
+    ] = None,
+    *,
+    supplied: Supplied,
     seed: Seed = 0,
-    json: Json = False,
+    json: Json = None,
     html: Html = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -330,13 +379,14 @@ def probe(
     \b
     Examples:
       diag probe examples/base.safetensors examples/mirrored.safetensors
-      diag probe embeddings.npy --variables known.npz --episodes episodes.npy --html probe.html
+      diag probe embeddings.npy --variables known.npz --episodes episodes.npy
+      diag probe base.onnx transfer.onnx --pairs pairs.npz --html probe.html
     """
     from diag import probe as look
 
     inputs = [p for p in (checkpoint, other, variables, episodes) if p is not None]
-    check_writable(html, *inputs)
-    with percent("probe", quiet or json) as step:
+    outputs = Outputs.of({"--json": json, "--html": html}, *inputs, *files_of(supplied))
+    with percent("probe", quiet or outputs.printed) as step:
         result = look(
             checkpoint,
             other,
@@ -347,39 +397,60 @@ def probe(
             drop_nonfinite=drop_nonfinite,
             projection="none" if html is None else projection,  # which nothing but the page draws
             clusters=clusters,
+            task=task,
+            supplied=supplied,
             seed=seed,
             progress=step,
             say=lambda words: None if quiet else note(words),
         )
-    answer(result, "probe", json, html, quiet, verbose)
+    answer(result, "probe", outputs, quiet, verbose)
 
 
-@app.command(short_help="Say what a checkpoint is.")
+@app.command(short_help="Say what a file is.")
+@reads_files
 def show(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
-    json: Json = False,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint, or a file of docs/sources.md.")],
+    *,
+    supplied: Supplied,
+    json: Json = None,
+    html: Html = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say what a checkpoint is: system, task, step, plan, parent, components.
+    """Say what a checkpoint is, or what another file is read as, and what can be asked of it.
+
+    Of a checkpoint: system, task, step, plan, parent and components. Of any other file: its embeddings or
+    its encoder, and which diagnoses they are enough for.
 
     \b
-    Example:
+    Examples:
       diag show examples/mirrored.safetensors --verbose
+      diag show embeddings.npy
+      diag show net.pt --adapter mine:encoder --pairs pairs.npz
     """
     from diag import show as describe
 
-    found = describe(checkpoint)
-    if json:
+    outputs = Outputs.of({"--json": json, "--html": html}, file, *files_of(supplied))
+    found = describe(file, supplied=supplied)
+
+    def page() -> str:
+        from diag.outputs.show_html import page as whole
+
+        return whole(found)
+
+    def tree() -> str:
         from diag.outputs.json import render
 
-        write_line(render(found))
-    else:
-        from diag.outputs import text
+        return render(found)
 
-        write_line(
-            text.description(found, verbose).splitlines()[0] if quiet else text.description(found, verbose)
-        )
+    outputs.write({"--html": page, "--json": tree})
+    if outputs.printed:
+        return
+    from diag.outputs.show_text import text
+
+    words = text(found, verbose)
+    write_line(words.splitlines()[0] if quiet else words)
+    told(outputs, quiet)
 
 
 app.command(short_help="A gate for a CI: check transfers against limits.")(check)

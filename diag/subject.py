@@ -202,10 +202,12 @@ class Subject:
 
 Capability = TypeVar("Capability")
 
+_LOSSES = "weights with an --adapter that gives diag.sources.module.from_module(net, losses, batch)"
+
 _SUPPLIERS = {
-    "parameters": "a checkpoint of diag train",
+    "parameters": f"a checkpoint of diag train, or {_LOSSES}",
     "encoder": "a checkpoint of diag train, an exported program, or weights with --adapter",
-    "objective": "a checkpoint of a system with losses, such as one of diag train",
+    "objective": f"a checkpoint of a system with losses, such as one of diag train, or {_LOSSES}",
     "tasks": "--pairs FILE, two environments, or a checkpoint of diag train, which names its tasks",
     "task": "a checkpoint that names its task",
 }

@@ -43,7 +43,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report; ``status`` colours the verdict, ``facts`` is a short list under it."""
+    """A whole report; ``status`` (or ``""``) colours the verdict, ``facts`` is a short list under it."""
 
     title: str
     status: str
@@ -110,11 +110,17 @@ def render(page: Page) -> str:
         '<link rel="icon" href="data:,">\n'
         f"<title>{html.escape(page.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{html.escape(page.title)}</h1>\n"
-        f'<p class="verdict" style="border-color:{STATUS_COLOURS[page.status]}">'
-        f"<b>{html.escape(page.status)}</b> {html.escape(page.verdict)}</p>\n"
+        f"{_verdict(page)}\n"
         f"<dl>{facts}</dl>\n{body}\n<footer>{html.escape(page.footer)}</footer>\n{specs}{script}\n"
         "</body>\n</html>\n"
     )
+
+
+def _verdict(page: Page) -> str:
+    colour, status = "inherit", ""
+    if page.status:
+        colour, status = STATUS_COLOURS[page.status], f"<b>{html.escape(page.status)}</b> "
+    return f'<p class="verdict" style="border-color:{colour}">{status}{html.escape(page.verdict)}</p>'
 
 
 def _section(section: Section, number: int | None) -> str:

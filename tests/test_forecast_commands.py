@@ -26,6 +26,7 @@ from diag.studies.study import read_study
 from diag.subject import SubjectError
 from tests.conftest import EXAMPLES
 from tests.short_studies import SHORT, here, silent
+from trainers.checkpoint import CheckpointError
 from trainers.plan import named_plan
 
 BASE, MIRRORED, MATCHED = (EXAMPLES / f"{n}.safetensors" for n in ("base", "mirrored", "matched"))
@@ -206,7 +207,7 @@ def test_bad_checkpoints(finished: Path, model: Path, tmp_path: Path) -> None:
         diag.forecast(early(finished), base=finished / "main/base/seed1.safetensors", model=model)
     array = tmp_path / "array.npy"
     np.save(array, np.ones((9, 2)))
-    with pytest.raises(SubjectError, match="ready embeddings; expected a checkpoint"):
+    with pytest.raises(CheckpointError, match=r"a numpy array; expected a \.safetensors checkpoint"):
         diag.forecast(array)
     moved = tmp_path / "moved.safetensors"
     shutil.copy(early(finished), moved)

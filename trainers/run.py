@@ -7,7 +7,8 @@ trained in one stack, split over processes, or resumed apart, with the same resu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from trainers import checkpoint as files
+from trainers import lock as locks
 from trainers.crar import CRAR, Trainer
 from trainers.envs.world import FiniteWorld, collect, world
 from trainers.plan import TransferPlan
@@ -63,6 +65,33 @@ class Run:
         """Where the checkpoint goes that ``keep`` keeps of a seed on its way."""
         return self.path(seed).with_suffix(f".step{step}.safetensors")
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from training these seeds in this folder meanwhile; raises RunError.
+
+        Other seeds of the folder may be trained beside them. Where files cannot be locked, nothing is kept.
+        """
+        folder = Path(self.out)
+        begun = not folder.exists()
+        with ExitStack() as held:
+            if begun:
+                held.callback(_remove_empty, folder)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                held.enter_context(locks.alone([folder / f".seed{seed}{locks.NAME}" for seed in self.seeds]))
+            except locks.HeldError as error:
+                seed = error.place.name.removeprefix(".").removesuffix(locks.NAME)
+                holder = f" ({error.holder})" if error.holder else ""
+                raise RunError(
+                    f"{self.out}: found another command that trains {seed} there{holder}; "
+                    "wait for it, or take another --out"
+                ) from None
+            except locks.NoLocksError:
+                pass
+            except OSError as error:
+                raise RunError(f"{self.out}: cannot write there ({error.strerror or error})") from None
+            yield
+
     def is_finite(self, seed: int) -> bool:
         """Whether the seed's checkpoint holds weights that can be used."""
         try:
@@ -70,6 +99,12 @@ class Run:
         except files.CheckpointError:
             return False
         return True
+
+
+def _remove_empty(folder: Path) -> None:
+    """Take away a folder that was made for a run which then was refused."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 @dataclass

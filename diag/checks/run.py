@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import probes
 from diag._compare import Source, compare
+from diag._pairing import undroppable
 from diag.checks.baseline import Accepted, against
 from diag.checks.config import Config
 from diag.checks.embeddings import NAMES as EMBEDDINGS
@@ -129,9 +130,10 @@ def _comparison(base: Subject, transfer: Subject, settings: GateSettings) -> Com
     wanted = any(getattr(settings.check, name).level != "off" for name in EMBEDDINGS)
     if not wanted or any(s.embeddings is None and s.encoder is None for s in (base, transfer)):
         return None
-    return thinned(
-        compare(base, transfer, unfrozen=settings.unfrozen, margin=settings.margin, seed=settings.seed)
-    )
+    with undroppable():
+        return thinned(
+            compare(base, transfer, unfrozen=settings.unfrozen, margin=settings.margin, seed=settings.seed)
+        )
 
 
 def thinned(result: Comparison) -> Comparison:

@@ -21,6 +21,7 @@ from diag.landscapes.space import Space
 from diag.repeatable import steady_encoder, steady_objective
 from diag.result import FileRef
 from diag.sources import opened, same_file
+from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Encoder, Objective, Parameters, Subject, SubjectError, TaskPair, require
 from trainers.checkpoint import CheckpointError
 
@@ -50,6 +51,8 @@ class System:
     pinned: tuple[str, ...]
     warnings: tuple[str, ...]
     device: str
+    supplied: Supplied = NOTHING
+    """What was handed over beside the files, for others that are opened later."""
 
     def data(self, task: str, samples: int, seed: int) -> Data:
         """So many samples of a task."""
@@ -83,7 +86,11 @@ class System:
 
 
 def system_of(
-    what: Sequence[Any], move: Sequence[str] | None, task: str | None, device: str | None
+    what: Sequence[Any],
+    move: Sequence[str] | None,
+    task: str | None,
+    device: str | None,
+    supplied: Supplied = NOTHING,
 ) -> System:
     """Open checkpoints A, B and any others; raises SubjectError, CheckpointError or LandscapeError."""
     for one in what:
@@ -91,7 +98,7 @@ def system_of(
             raise LandscapeError("found a torch module, expected diag.sources.module.from_module(module, …)")
     if isinstance(move, str):
         move = [move]
-    subjects = tuple(opened(one, "array") for one in what)
+    subjects = tuple(opened(one, "array", supplied, task) for one in what)
     first, second = subjects[:2]
     for index, subject in enumerate(subjects):
         for earlier in subjects[:index]:
@@ -126,6 +133,7 @@ def system_of(
         tuple(equal + held + list(getattr(objective, "pinned", ()))),
         tuple(_warnings(subjects, sets) + [f"{words}: B's losses are not its own" for words in held]),
         str(place),
+        supplied,
     )
 
 
@@ -153,7 +161,7 @@ def reference_of(system: System, base: Any) -> tuple[str, Floats]:
 def _base_of(system: System, base: Any) -> Subject | None:
     first = system.subjects[0]
     if base is not None:
-        given = opened(base, "base")
+        given = opened(base, "base", system.supplied, "source")
         parameters = require(given, "parameters", given.parameters)
         _same_system(first, system.sets[0], given, parameters, system.pair, system.objective)
         return given
@@ -164,7 +172,7 @@ def _base_of(system: System, base: Any) -> Subject | None:
         if subject.base_path is None or not Path(subject.base_path).exists():
             continue
         try:
-            found = opened(subject.base_path, "base")
+            found = opened(subject.base_path, "base", system.supplied, "source")
         except (SubjectError, CheckpointError):
             continue
         if found.identity == subject.made_from:
@@ -182,7 +190,7 @@ def trail_of(system: System, trail: Sequence[Any]) -> tuple[Tensor, tuple[FileRe
         raise LandscapeError(f"a trail of {len(trail)} checkpoints, expected at least 3")
     first, vectors, files = system.subjects[0], [], []
     for one in trail:
-        subject = opened(one, "trail")
+        subject = opened(one, "trail", system.supplied)
         parameters = require(subject, "parameters", subject.parameters)
         _same_system(first, system.sets[0], subject, parameters, system.pair, system.objective)
         placed = {name: t.to(system.device) for name, t in parameters.items()}

@@ -15,6 +15,7 @@ from probes import Measure
 from reports import Figure, Page, Section, charts, render
 
 if TYPE_CHECKING:
+    from diag._forecast import Forecast
     from diag.checks.result import Gate
     from diag.forecasts.report import ForecastReport
     from diag.landscapes.result import Landscape
@@ -84,6 +85,13 @@ def check(result: Gate) -> str:
 def landscape(result: Landscape) -> str:
     """The page of a landscape."""
     from diag.outputs.landscape_html import page
+
+    return page(result)
+
+
+def forecast(result: Forecast) -> str:
+    """The page of one forecast."""
+    from diag.outputs.one_forecast_html import page
 
     return page(result)
 

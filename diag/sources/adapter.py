@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ def adapted(weights: Any, opening: Opening) -> Subject:
     assert name is not None
     function = imported(name)
     made = called(lambda: function(weights, opening), opening.path, f"--adapter {name}")
-    if isinstance(made, Subject):
-        return made
+    if isinstance(made, Subject):  # of this file, whatever name it was given
+        return replace(made, path=opening.path, sha256=opening.sha256)
     from torch import nn
 
     if isinstance(made, nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from diag.studies.pieces import base_path
 from diag.studies.study import Study
 from diag.studies.table import CURVE_KEY, KEY, TRAINING, leave_only, read_parts
 from trainers import checkpoint as files
+from trainers import lock as locks
 from trainers.plan import PlanError
 from trainers.settings import SettingsError
 
@@ -153,26 +154,20 @@ class Folder:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep other commands from running a study here meanwhile; raises :class:`StudyError`."""
-        try:
-            import fcntl
-        except ImportError:
-            raise StudyError("studies run where files can be locked (fcntl): on Linux and macOS") from None
         if self.root.exists() and not self.root.is_dir():
             raise StudyError(f"{self.root}: found a file, expected a folder, or none yet")
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock = (self.root / LOCK).open("w")
-        except OSError as error:
-            raise StudyError(f"{self.root}: cannot write there ({error.strerror or error})") from None
-        with lock:
+        with ExitStack() as held:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise StudyError(f"{self.root}: another command is running a study there") from None
+                self.root.mkdir(parents=True, exist_ok=True)
+                held.enter_context(locks.alone([self.root / locks.NAME]))
+            except locks.HeldError as error:
+                holder = f" ({error.holder})" if error.holder else ""
+                raise StudyError(f"{self.root}: another command is running a study there{holder}") from None
+            except locks.NoLocksError as error:
+                raise StudyError(f"studies run where files can be locked: {error}") from None
+            except OSError as error:
+                raise StudyError(f"{self.root}: cannot write there ({error.strerror or error})") from None
             yield
-
-
-LOCK = ".lock"
 
 
 def _merged(root: Path, before: Study, study: Study) -> Study:

@@ -88,10 +88,12 @@ def run_study(
     jobs: int,
     device: str = "cpu",
     progress: Callable[[int], AbstractContextManager[Callable[[int], None]]],
+    begun: Callable[[Plan], None] = lambda plan: None,
 ) -> bool:
     """Run what is left of a study into ``out``; False where it was interrupted (all is saved).
 
-    ``progress(total)`` opens a bar. Raises StudyError, RunError or CheckpointError for bad input.
+    ``progress(total)`` opens a bar; ``begun`` is told before it what is left to do. Raises StudyError,
+    RunError or CheckpointError for bad input.
     """
     check_device(device)
     folder = Folder(out)
@@ -101,6 +103,7 @@ def run_study(
         if not plan.pieces:
             return True
         folder.forget(plan.done)
+        begun(plan)
         began, started, finished = time(), monotonic(), False
         last, spent = dict(plan.behind), dict.fromkeys(plan.behind, 0)
         costs = {p.key: p.cost / plan.unit for p in plan.pieces}

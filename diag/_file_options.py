@@ -1,0 +1,124 @@
+"""The options that say how files are to be read: one bundle, the same for every command that takes files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    from diag.sources.supplied import Supplied
+
+# A line here is an option of every command that reads files. Each is a field of Supplied, by its name.
+OPTIONS: Mapping[str, tuple[Any, Any]] = {
+    "pairs": (
+        Annotated[
+            Path | None,
+            typer.Option(
+                "--pairs",
+                metavar="FILE",
+                help="Observations of the same states, for encoders (docs/sources.md).",
+            ),
+        ],
+        None,
+    ),
+    "source_env": (
+        Annotated[
+            str | None,
+            typer.Option("--source-env", metavar="ID", help="Or the source task, as an environment…"),
+        ],
+        None,
+    ),
+    "target_env": (
+        Annotated[
+            str | None,
+            typer.Option("--target-env", metavar="ID", help="…and the target task: stepped side by side."),
+        ],
+        None,
+    ),
+    "adapter": (
+        Annotated[
+            str | None,
+            typer.Option(
+                "--adapter", metavar="MODULE:FUNCTION", help="Your function that makes a model of weights."
+            ),
+        ],
+        None,
+    ),
+    "output": (
+        Annotated[
+            str | None,
+            typer.Option("--output", metavar="NAME", help="An exported program's output to compare."),
+        ],
+        None,
+    ),
+    "key": (
+        Annotated[
+            str | None,
+            typer.Option("--key", metavar="NAME", help="The column or array that says which row is which."),
+        ],
+        None,
+    ),
+    "normalize": (
+        Annotated[
+            Path | None,
+            typer.Option(
+                "--normalize", metavar="FILE", help="Statistics that a policy's observations are scaled by."
+            ),
+        ],
+        None,
+    ),
+    "trust_pickle": (
+        Annotated[
+            bool,
+            typer.Option(
+                "--trust-pickle", help="Unpickle files that ask for it, and so run what is in them."
+            ),
+        ],
+        False,
+    ),
+}
+
+BUNDLE = "supplied"
+"""The parameter of a command that the options are handed over in."""
+
+
+def reads_files(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command every option of :data:`OPTIONS` in the place of its one parameter ``supplied``."""
+    parameters = signature(command).parameters
+    # Supplied stays a name: its module loads numpy, which no help is to wait for.
+    hints = get_type_hints(command, localns={"Supplied": object}, include_extras=True)
+    keyword = Parameter.KEYWORD_ONLY
+    shown: list[Parameter] = []
+    for name, parameter in parameters.items():
+        if name == BUNDLE:
+            shown += [
+                Parameter(option, keyword, default=default, annotation=annotation)
+                for option, (annotation, default) in OPTIONS.items()
+            ]
+        else:
+            shown.append(parameter.replace(kind=keyword, annotation=hints[name]))
+
+    @wraps(command)
+    def reading(**given: Any) -> None:
+        from diag.sources.supplied import Supplied
+
+        handed = {name: given.pop(name) for name in OPTIONS}
+        command(**given, **{BUNDLE: Supplied(**handed)})
+
+    del reading.__wrapped__  # else its signature would be the command's own
+    reading.__signature__ = signature(command).replace(parameters=shown)  # type: ignore[attr-defined]
+    reading.__annotations__ = {p.name: p.annotation for p in shown}
+    return reading
+
+
+def files_of(supplied: Supplied) -> list[Path]:
+    """The files that were handed over, which no output may be written over."""
+    found = [Path(place) for place in (supplied.pairs, supplied.normalize) if place is not None]
+    if supplied.adapter is not None:  # its module, where that lies below the working directory
+        found.append(Path(*supplied.adapter.partition(":")[0].split(".")).with_suffix(".py"))
+    return found

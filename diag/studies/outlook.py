@@ -1,0 +1,101 @@
+"""How long a study will take here: each kind of its stacks is trained for a moment, and one row measured."""
+
+from __future__ import annotations
+
+import os
+from time import monotonic
+
+import numpy as np
+import torch
+
+from diag._compare import compare
+from diag._threads import one_thread
+from diag.studies.pieces import Piece
+from diag.studies.run import Plan
+from trainers.crar import CRAR, Trainer
+from trainers.envs.world import collect, world
+from trainers.run import BASE_PLAN, stream_of
+
+WARM = 3
+"""Updates before the clock begins: the first ones allocate."""
+
+SECONDS = 0.5
+"""Spent on each kind of stack."""
+
+MOST_KINDS = 6
+"""Kinds that are tried; a study of more has others of the same algorithm, which are taken to go as fast."""
+
+
+def seconds_of(plan: Plan, jobs: int) -> float:
+    """Seconds that what is left of a study takes in so many processes on this machine: training and measures.
+
+    Starting the processes, saving and what they do to each other are not in it. Takes a few seconds itself.
+    """
+    measures = [len(p.run.seeds) * (len(p.run.keep) + 1) for p in plan.pieces if p.run.plan is not None]
+    speeds: dict[tuple[str, bool, str, int], float] = {}
+    total = sum(measures) * seconds_a_measure(plan.pieces[0]) if measures else 0.0
+    for piece in plan.pieces:
+        kind = _kind(piece)
+        if kind not in speeds:
+            alike = [speed for known, speed in speeds.items() if known[:2] == kind[:2]]
+            speeds[kind] = alike[0] if alike and len(speeds) >= MOST_KINDS else seconds_an_update(piece)
+        seeds, run = len(piece.run.seeds), piece.run
+        left = seeds * run.phase.updates - plan.behind[piece.key]
+        total += speeds[kind] * left / seeds
+    return total / max(1, min(jobs, cores(), len(plan.pieces) or 1))
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
+
+
+def _kind(piece: Piece) -> tuple[str, bool, str, int]:
+    """What the time of an update depends on."""
+    run = piece.run
+    return run.phase.algorithm, run.plan is None, run.settings.world, len(run.seeds)
+
+
+@one_thread()
+def seconds_an_update(piece: Piece) -> float:
+    """Seconds of one update of a piece's whole stack, from a fresh one that is thrown away."""
+    run, seeds = piece.run, piece.run.seeds
+    the_world = world(run.settings.world)
+    agent, stream = CRAR(run.settings, the_world), stream_of(run.plan is None)
+    steps = min(run.settings.data.steps, 500)  # any: an update draws as many samples from few as from many
+    data = collect(the_world, steps, run.settings.data.episode_steps, seeds[0], stream)
+    trainer = Trainer(
+        agent,
+        run.phase,
+        "source" if run.plan is None else "target",
+        run.plan or BASE_PLAN,
+        [agent.fresh(seed, stream) for seed in seeds],
+        [data] * len(seeds),
+        [(seed, stream) for seed in seeds],
+        run.device,
+    )
+    for _ in range(WARM):
+        trainer.update()
+    began, updates = monotonic(), 0
+    while monotonic() - began < SECONDS:
+        trainer.update()
+        updates += 1
+    if run.device != "cpu":
+        torch.cuda.synchronize()
+    return (monotonic() - began) / updates
+
+
+@one_thread()
+def seconds_a_measure(piece: Piece) -> float:
+    """Seconds of comparing one embedding of a piece's world with another, the longest of its measures."""
+    states = len(world(piece.run.settings.world).observations["target"])
+    rng = np.random.default_rng(0)
+    base, transfer = rng.normal(size=(2, states, piece.run.settings.model.embedding))
+    began = 0.0
+    for _ in range(2):  # the first loads what it needs
+        began = monotonic()
+        compare(base, transfer)
+    return monotonic() - began

@@ -1,0 +1,33 @@
+"""Every command of the command line, for tests that hold for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from diag import cli
+from diag._help import command_of
+
+READING = ("compare-embeddings", "landscape", "probe", "check", "repair", "show")
+"""The commands that take files of any kind."""
+
+
+def commands() -> dict[str, Any]:
+    """Every command that does something, by the words that call it."""
+    return dict(_below(command_of(cli.app), ""))
+
+
+def _below(group: Any, words: str) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        path = f"{words} {name}".strip()
+        if hasattr(command, "commands"):
+            yield from _below(command, path)
+        else:
+            yield path, command
+
+
+def options(command: Any) -> set[str]:
+    """The long options of a command."""
+    return {o for p in command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("--")} | {
+        "--help"
+    }
