@@ -14,9 +14,9 @@ from diag.result import Comparison
 Outcome = Literal["landed", "near", "mirrored", "elsewhere", "collapsed", "free"]
 
 NEAR = 0.8
-"""R² of the identity from which on an embedding lies in the base's space, settled or not. In the runs that the
-first paper's authors published, it parts their successes (0.995 and more) from their failures (0.16 and less)
-by itself; between the two it is a convention."""
+"""R² of the identity from which on an embedding lies in the base's space, settled or not. In the runs that
+the first paper's authors published, it parts their successes (0.995 and more) from their failures (0.16 and
+less) by itself; between the two it is a convention."""
 
 
 def outcome(result: Comparison) -> Outcome | None:
@@ -56,22 +56,27 @@ def conclusion(result: Comparison) -> str:
             )
             return (
                 f"It lies in the base's space but has not settled there{share}. Train on at a learning rate "
-                "that falls, and compare again; a single checkpoint at a constant rate is a snapshot of noise."
+                "that falls, and compare again; a single checkpoint at a constant rate is a snapshot of "
+                "noise."
             )
         case "mirrored":
             return (
-                "It is caught in a mirrored copy of the base's space, where the models that read the embedding "
-                f"do not work. Training on seldom leads out; {_repair(result)} does."
+                "It is caught in a mirrored copy of the base's space, where the models that read the "
+                f"embedding do not work. Training on seldom leads out; {_repair(result)} does."
             )
         case "collapsed":
-            return "It has lost what the base's embedding tells apart. No map brings that back; train it again."
+            return (
+                "It has lost what the base's embedding tells apart. No map brings that back; train it again."
+            )
         case "elsewhere":
             return (
                 "It does not lie where the models that read the embedding expect it. "
                 f"Try {_repair(result)}, or transfer again with another seed or another base."
             )
         case "free":
-            return "It lies elsewhere than the base's, and nothing frozen reads it: this is information alone."
+            return (
+                "It lies elsewhere than the base's, and nothing frozen reads it: this is information alone."
+            )
         case None:
             return "The evidence does not decide: compare again with more states, or later in training."
 

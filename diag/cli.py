@@ -49,7 +49,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     help="""Did a transferred network land where it should, and if not, why not?
 
-    Start with `diag demo`: it trains a base agent and eight transfers of it, and shows which failed.
+    Start with `diag demo`: it shows a transfer that landed and one that is mirrored, and trains more.
     With checkpoints of your own, or two arrays of paired embeddings:
 
     \b
@@ -83,11 +83,21 @@ def about(
     """Did a transferred network land where it should, and if not, why not?"""
 
 
-@app.command(short_help="Train, transfer, diagnose: the whole road, on a page.")
+@app.command(short_help="A page from shipped checkpoints, then transfers trained here.")
 def demo(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the page and the runs.")
     ] = Path("demo"),
+    minutes: Annotated[
+        float,
+        typer.Option("--minutes", metavar="N", min=0.0, help="Time to keep to (0: only the first page)."),
+    ] = 4.0,
+    bases: Annotated[
+        str | None,
+        typer.Option(
+            "--bases", metavar="SEEDS", help="Also train these bases from scratch, whatever time it takes."
+        ),
+    ] = None,
     preset: Annotated[
         str,
         typer.Option("--preset", metavar="NAME", help="simple-maze, simple-maze-demo or simple-maze-summed."),
@@ -98,25 +108,31 @@ def demo(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Train a base and eight transfers from scratch, diagnose them all, and write a page about it.
+    """Show a transfer that landed and one that is mirrored, and train twelve more.
 
-    Each training says, once it has begun, how long it takes here. Run again, it goes on where it was
-    stopped.
+    The first page comes from checkpoints that ship with the package. Then twelve transfers of the same
+    base are trained here, as many as fit into the time; the page says what was left out. Run again, the
+    command goes on where it was stopped.
 
     \b
     Examples:
       diag demo
-      diag demo --out /tmp/demo --set transfer.updates=5000
+      diag demo --minutes 0             (the first page alone)
+      diag demo --bases 0,1             (bases from scratch too)
+      diag demo --out /tmp/demo --minutes 10 --jobs 4
     """
-    from diag._demo import run_demo
+    from diag.demo import run_demo
+    from trainers.run import numbers_from
 
     with stoppable(f"{out} holds what is trained, and the same command goes on with it"):
         run_demo(
             out,
-            preset,
-            settings or [],
-            jobs or os.cpu_count() or 1,
-            overwrite,
+            preset=preset,
+            assignments=settings or [],
+            bases=numbers_from(bases, "--bases"),
+            minutes=minutes,
+            jobs=jobs or os.cpu_count() or 1,
+            overwrite=overwrite,
             say=lambda words: say(quiet, words),
             progress=lambda words, total: timed(words, total, quiet),
         )

@@ -36,7 +36,11 @@ def kernels() -> list[str]:
         return ["ATEN_CPU_CAPABILITY=default"]
     capability = torch.backends.cpu.get_cpu_capability()
     known = [k for k in KERNELS if capability == "AVX512" or k not in ALSO_AVX512]
-    return known if capability.startswith("AVX") else [k for k in known if "avx2" not in k and "Haswell" not in k]
+    return (
+        known
+        if capability.startswith("AVX")
+        else [k for k in known if "avx2" not in k and "Haswell" not in k]
+    )
 
 
 def run(kernel: str, arguments: list[str]) -> tuple[int, str, float]:
@@ -44,7 +48,17 @@ def run(kernel: str, arguments: list[str]) -> tuple[int, str, float]:
     name, _, value = kernel.partition("=")
     began = monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-m", "numeric and not long", "-p", "no:cacheprovider", *arguments],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-m",
+            "numeric and not long",
+            "-p",
+            "no:cacheprovider",
+            *arguments,
+        ],
         env={**os.environ, name: value, "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

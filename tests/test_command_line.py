@@ -434,8 +434,8 @@ def test_ctrl_c_says_what_was_kept(
     arguments: list[str],
     words: str,
 ) -> None:
-    import diag._demo
     import diag.checks.run
+    import diag.demo
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -443,7 +443,7 @@ def test_ctrl_c_says_what_was_kept(
     for name in ("show", "landscape", "repair"):
         monkeypatch.setattr(diag, name, interrupted, raising=False)
     monkeypatch.setattr(diag.checks.run, "check", interrupted)
-    monkeypatch.setattr(diag._demo, "run_demo", interrupted)
+    monkeypatch.setattr(diag.demo, "run_demo", interrupted)
     status, out, err = run(capsys, *(a.format(tmp_path / "new") for a in arguments))
     assert (status, out) == (130, "")
     assert err.startswith("diag: stopped; ")

@@ -123,7 +123,7 @@ def test_a_dry_run_of_a_study_says_how_long_it_takes(
 ) -> None:
     from diag.studies import outlook
 
-    monkeypatch.setattr(outlook, "seconds_an_update", lambda piece: 0.01 * len(piece.run.seeds))
+    monkeypatch.setattr(outlook, "seconds_an_update", lambda run, members: 0.01 * members)
     monkeypatch.setattr(outlook, "seconds_a_measure", lambda piece: 2.0)
     monkeypatch.setattr(outlook, "cores", lambda: 2)
     assert cli.run(["study", "run", "tiny", "--out", str(tmp_path / "s"), "--dry-run", "--jobs", "2"]) == 0
@@ -145,4 +145,4 @@ def test_the_speed_of_a_stack_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(outlook, "SECONDS", 0.02)
     plan = planned(read_study("tiny"), Folder(tmp_path), 2, "cpu")
     for piece in (plan.pieces[0], plan.pieces[-1]):  # a base's and a transfer's
-        assert 1e-5 < outlook.seconds_an_update(piece) < 10
+        assert 1e-5 < outlook.seconds_an_update(piece.run, len(piece.run.seeds)) < 10

@@ -73,4 +73,6 @@ def exact_mirror(base: Subject) -> Shown:
 def best_first(transfers: Sequence[Shown]) -> list[Shown]:
     """Transfers by how they ended, then by distance: landed, near, others, mirrored."""
     order = {"landed": 0, "near": 1, "mirrored": 3}
-    return sorted(transfers, key=lambda t: (order.get(t.outcome or "", 2), t.comparison.measures["l2"].value or 0.0))
+    return sorted(
+        transfers, key=lambda t: (order.get(t.outcome or "", 2), t.comparison.measures["l2"].value or 0.0)
+    )

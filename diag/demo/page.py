@@ -64,15 +64,18 @@ def page(shipped: Shipped, trained: Sequence[Trained] = (), left_out: Sequence[s
         facts = [
             ("base", first.transfers[0].comparison.base.path),
             ("transfers", f"{len(first.transfers)}, trained on this machine"),
-            ("training", f"{settings.updates:,} updates each, {settings.algorithm}, rate {settings.learning_rate:g} "
-             f"× {settings.decay:g} every {settings.decay_every:,} updates"),
+            (
+                "training",
+                f"{settings.updates:,} updates each, {settings.algorithm}, rate {settings.learning_rate:g} "
+                f"× {settings.decay:g} every {settings.decay_every:,} updates",
+            ),
         ]
         status = "fail" if any(t.comparison.verdict.status == "fail" for t in first.transfers) else "pass"
     else:
         title = "Two transfers of one base"
         verdict = (
-            f"Both have small losses ({' and '.join(f'{t.loss:.3f}' for t in shipped.transfers)}), but only one "
-            "landed where its base's frozen models can use it; the other is caught in a mirrored copy."
+            f"Both have small losses ({' and '.join(f'{t.loss:.3f}' for t in shipped.transfers)}), but only "
+            "one landed where its base's frozen models can use it; the other is caught in a mirrored copy."
         )
         facts = [("checkpoints", "the three that come with transfer-diag")]
         status = "fail"
@@ -85,8 +88,15 @@ def headline(trained: Trained) -> str:
     For instance: "Of 8 transfers of the shipped base, 4 landed and 4 are mirrored."
     """
     ends = [t.outcome for t in best_first(trained.transfers)]
-    words = {"landed": "landed", "near": "lie near the base without having settled", "mirrored": "are mirrored",
-             "collapsed": "collapsed", "elsewhere": "lie elsewhere", "free": "lie elsewhere", None: "cannot be told"}
+    words = {
+        "landed": "landed",
+        "near": "lie near the base without having settled",
+        "mirrored": "are mirrored",
+        "collapsed": "collapsed",
+        "elsewhere": "lie elsewhere",
+        "free": "lie elsewhere",
+        None: "cannot be told",
+    }
     parts = [f"{ends.count(end)} {words[end]}" for end in dict.fromkeys(ends)]
     listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     return f"Of {len(ends)} transfers of {trained.base}, {listed}."
@@ -100,11 +110,11 @@ def _trained(trained: Trained) -> list[Section]:
             f"The embeddings: {trained.base} and its transfers",
             [
                 headline(trained),
-                "A point is a place in the maze, coloured by its room; a line leads to where the transition model "
-                "expects an action to lead. Every transfer started from the base's encoder and was shown the "
-                "inverted maze, with the base's transition model frozen. One that landed looks like the base. In a "
-                "mirrored one the rooms have changed sides; the frozen model, which expects them on the other, "
-                "bends the picture.",
+                "A point is a place in the maze, coloured by its room; a line leads to where the "
+                "transition model expects an action to lead. Every transfer started from the base's "
+                "encoder and was shown the inverted maze, with the base's transition model frozen. One "
+                "that landed looks like the base. In a mirrored one the rooms have changed sides; the "
+                "frozen model, which expects them on the other, bends the picture.",
             ],
             Figure(
                 html.embedding_chart(panels(results), first.dimensions[0]),
@@ -119,10 +129,13 @@ def _trained(trained: Trained) -> list[Section]:
         Section(
             "How many succeed",
             [
-                f"A transfer counts as a success when at least {first.success_states} of the {first.states} states "
-                "have their own base state as the nearest one. The count, as that number moves:"
+                f"A transfer counts as a success when at least {first.success_states} of the {first.states} "
+                "states have their own base state as the nearest one. The count, as that number moves:"
             ],
-            Figure(charts.success_margin(_margin(results)), "Steps: transfers that succeed against states required."),
+            Figure(
+                charts.success_margin(_margin(results)),
+                "Steps: transfers that succeed against states required.",
+            ),
         ),
     ]
 
@@ -137,22 +150,24 @@ def _losses_in_words(trained: Trained) -> str:
     if len(means) < 2:
         return f"The base's own total loss is {trained.base_loss[0]:.3f}."
     return (
-        f"The mean total loss is {means['landed']:.3f} of those that landed and {means['mirrored']:.3f} of the mirrored "
-        f"ones; the base's own is {trained.base_loss[0]:.3f}. Nobody who sees one run alone could say from its loss "
-        "which of the two it is."
+        f"The mean total loss is {means['landed']:.3f} of those that landed and {means['mirrored']:.3f} of "
+        f"the mirrored ones; the base's own is {trained.base_loss[0]:.3f}. Nobody who sees one run alone "
+        "could say from its loss which of the two it is."
     )
 
 
 READING = (
     "In place: how many states have their own base state as the nearest one.",
-    "CKA, like every similarity score that is invariant to rotation, is 1.00 for an exact mirror image (last row): it "
-    "cannot see a flip. It is lower for the mirrored transfers only because the frozen model bends them.",
-    "R² as it is: how much of the base's embedding the transfer's explains with no map at all. R² mirrored: the same "
-    "with the best axes negated. The flip metric is the difference between the two: clearly above 0, together with a "
-    "low R² as it is, it means a mirrored copy.",
-    "Flipped: some axes are negated. Affine: stretched, sheared or displaced. Undecided: resampling the states names "
-    "several relations, so that none is claimed. Near the base, not settled: in the base's space (R² of at least 0.8), "
-    "but with states out of place; training on at a falling learning rate usually settles it.",
+    "CKA, like every similarity score that is invariant to rotation, is 1.00 for an exact mirror image "
+    "(last row): it cannot see a flip. It is lower for the mirrored transfers only because the frozen "
+    "model bends them.",
+    "R² as it is: how much of the base's embedding the transfer's explains with no map at all. R² "
+    "mirrored: the same with the best axes negated. The flip metric is the difference between the two: "
+    "clearly above 0, together with a low R² as it is, it means a mirrored copy.",
+    "Flipped: some axes are negated. Affine: stretched, sheared or displaced. Undecided: resampling the "
+    "states names several relations, so that none is claimed. Near the base, not settled: in the base's "
+    "space (R² of at least 0.8), but with states out of place; training on at a falling learning rate "
+    "usually settles it.",
 )
 
 
@@ -161,7 +176,11 @@ def table(results: Sequence[Shown], base_loss: tuple[float, float] | None) -> pd
     rows = [_row(t) for t in results]
     if base_loss is not None:
         rows.append(
-            {"transfer": "the base itself", "total loss": number(base_loss[0], 3), "transition loss": number(base_loss[1], 4)}
+            {
+                "transfer": "the base itself",
+                "total loss": number(base_loss[0], 3),
+                "transition loss": number(base_loss[1], 4),
+            }
         )
     return pd.DataFrame(rows).fillna("–")
 
@@ -189,15 +208,18 @@ def _margin(results: Sequence[Shown]) -> pd.DataFrame:
     states = results[0].comparison.states
     required = range(max(1, states - 10), states + 1)
     return pd.DataFrame(
-        [{"required": n, "count": sum((t.comparison.own_states or 0) >= n for t in results)} for n in required]
+        [
+            {"required": n, "count": sum((t.comparison.own_states or 0) >= n for t in results)}
+            for n in required
+        ]
     )
 
 
 def _shipped(shipped: Shipped, beside: bool) -> list[Section]:
     results = best_first(shipped.transfers)
     lead = (
-        "Three checkpoints come with transfer-diag: the base, a transfer of it that landed and one that is mirrored, "
-        "trained earlier with the paper's own algorithm."
+        "Three checkpoints come with transfer-diag: the base, a transfer of it that landed and one that is "
+        "mirrored, trained earlier with the paper's own algorithm."
     )
     words = [lead, *(() if beside else READING)]
     mirror = shipped.mirror
@@ -206,9 +228,10 @@ def _shipped(shipped: Shipped, beside: bool) -> list[Section]:
             "The shipped checkpoints",
             [
                 *words,
-                f"The last rows show why a mirrored transfer is bent: the base's own embedding, mirrored exactly, would "
-                f"cost a transition loss of {mirror.transition_loss:.3f} under the frozen models, where the base's is "
-                f"{shipped.base_loss[1]:.4f}. Training bends the mirror image until the loss is small again.",
+                "The last rows show why a mirrored transfer is bent: the base's own embedding, mirrored "
+                f"exactly, would cost a transition loss of {mirror.transition_loss:.3f} under the frozen "
+                f"models, where the base's is {shipped.base_loss[1]:.4f}. Training bends the mirror image "
+                "until the loss is small again.",
             ],
             Figure(
                 html.embedding_chart(panels(results), results[0].comparison.dimensions[0]),
@@ -221,8 +244,8 @@ def _shipped(shipped: Shipped, beside: bool) -> list[Section]:
 
 def _wall(wall: Landscape) -> list[Section]:
     ends = (
-        f"A is the mirrored transfer ({wall.base.path}), B the one that landed ({wall.transfer.path}). Both sit low; "
-        "training at A would have to climb to get to B."
+        f"A is the mirrored transfer ({wall.base.path}), B the one that landed ({wall.transfer.path}). Both "
+        "sit low; training at A would have to climb to get to B."
     )
     first, *rest = landscape_html.sections(wall)
     lead = Section("The wall between the two", [ends, wall.verdict.summary])

@@ -18,7 +18,7 @@ from time import monotonic
 from diag._landscape import landscape
 from diag._progress import in_percent
 from diag._timing import about
-from diag.demo.measured import Shown, best_first, exact_mirror, mean_losses, shown
+from diag.demo.measured import best_first, exact_mirror, mean_losses, shown
 from diag.demo.page import Shipped, Trained, headline, page, table
 from diag.demo.shipped import NAMES, shipped
 from diag.sources import open_subject
@@ -51,7 +51,7 @@ class Demo:
     bases: tuple[int, ...]
     """Seeds of bases that are trained from scratch after the shipped one's transfers."""
     minutes: float
-    """The time that it keeps to; infinite for none."""
+    """The time that the transfers of the shipped base keep to."""
     jobs: int
     overwrite: bool
     say: Say
@@ -76,20 +76,17 @@ class Demo:
         self.say(_first_words(first))
         self.say(f"Look at {self.place}: it was there after {monotonic() - self.began:.0f} s.\n")
         trained = []
-        base = self.out / "shipped" / "base.safetensors"
-        done = self._transfers(base, "the shipped base", self.out / "transfers")
-        if done is not None:
-            trained.append(done)
+        if self.minutes > 0:
+            base = self.out / "shipped" / "base.safetensors"
+            done = self._transfers(base, "the shipped base", self.out / "transfers", self.left)
+            trained += [] if done is None else [done]
             self._write(first, trained)
         for seed in self.bases:
             self._base(seed)
             path = self.out / "base" / f"seed{seed}.safetensors"
-            done = self._transfers(path, f"base {seed}", self.out / f"transfers-of-base{seed}")
-            if done is not None:
-                trained.append(done)
-                self._write(first, trained)
-        if not trained:
-            self._write(first, [])
+            done = self._transfers(path, f"base {seed}", self.out / f"transfers-of-base{seed}", inf)
+            trained += [] if done is None else [done]
+            self._write(first, trained)
         self.say(self._last_words(trained))
         return self.place
 
@@ -105,7 +102,10 @@ class Demo:
         with self.progress("the checkpoints that come with transfer-diag", 100) as advance:
             step = in_percent(advance)
             wall = landscape(paths["mirrored"], paths["matched"], base=base, quick=True, progress=step)
-        transfers = [shown("shipped, landed", base, paths["matched"]), shown("shipped, mirrored", base, paths["mirrored"])]
+        transfers = [
+            shown("shipped, landed", base, paths["matched"]),
+            shown("shipped, mirrored", base, paths["mirrored"]),
+        ]
         return Shipped(mean_losses(base), transfers, exact_mirror(base), wall)
 
     def _write(self, first: Shipped, trained: Sequence[Trained]) -> None:
@@ -115,27 +115,29 @@ class Demo:
         run = Run(self.settings, (seed,), str(self.out / "base"))
         self._train(run, f"base {seed}", inf)
 
-    def _transfers(self, base: Path, name: str, folder: Path) -> Trained | None:
-        """Train as many transfers of a base as the time allows, and measure those that are done."""
+    def _transfers(self, base: Path, name: str, folder: Path, seconds: float) -> Trained | None:
+        """Train as many transfers of a base as the seconds allow, and measure those that are done."""
+        end = monotonic() + seconds - FINISH
         plan = named_plan("freeze-dynamics")
         run = Run(self.settings, TRANSFER_SEEDS, str(folder), plan, str(base))
-        seeds, seconds = self._fitting(run)
+        seeds, whole = self._fitting(run, end)
         if len(seeds) < len(TRANSFER_SEEDS):
             missing = len(TRANSFER_SEEDS) - len(seeds)
             self._leave_out(
-                f"{missing} of {len(TRANSFER_SEEDS)} transfers of {name} are not trained: all of them would take "
-                f"{about(seconds)} on this machine as busy as it is, and the demo keeps to {self.minutes:g} minutes. "
-                f"`diag demo --minutes {ceil((seconds + 3 * FINISH) / 60)}` trains them too."
+                f"{missing} of {len(TRANSFER_SEEDS)} transfers of {name} are not trained: all of them would "
+                f"take {about(whole)} on this machine as busy as it is, and the demo keeps to "
+                f"{self.minutes:g} minutes. `diag demo --minutes {ceil((whole + 3 * FINISH) / 60)}` trains "
+                "them too."
             )
         if not seeds:
             return None
         run = Run(self.settings, seeds, str(folder), plan, str(base))
-        self._train(run, f"{len(seeds)} transfers of {name}", self.left - FINISH / 2)
+        self._train(run, f"{len(seeds)} transfers of {name}", end)
         done = [s for s in seeds if read(run.path(s)).header.step == run.phase.updates]
         if len(done) < len(seeds):
             self._leave_out(
-                f"{len(seeds) - len(done)} of {len(seeds)} transfers of {name} were stopped after {self.minutes:g} "
-                "minutes, with some updates to go; the same command goes on with them."
+                f"{len(seeds) - len(done)} of {len(seeds)} transfers of {name} were stopped after "
+                f"{self.minutes:g} minutes, with some updates to go; the same command goes on with them."
             )
         if not done:
             return None
@@ -145,8 +147,8 @@ class Demo:
         self.say(_table_in_words(result))
         return result
 
-    def _fitting(self, run: Run) -> tuple[tuple[int, ...], float]:
-        """The seeds that fit into the time that is left, and the seconds that all of them would take."""
+    def _fitting(self, run: Run, end: float) -> tuple[tuple[int, ...], float]:
+        """The seeds that can be trained until ``end``, and the seconds that all of them would take."""
         members = prepare(run, resume=not self.overwrite, overwrite=self.overwrite)
         if not members:
             return run.seeds, 0.0
@@ -154,16 +156,15 @@ class Demo:
         each = ceil(len(members) / self.jobs)
         seconds = whole = SLACK * updates * seconds_an_update(run, each)
         self.say(f"Training {len(members)} transfers of {run.base} on this machine: {about(seconds)}.")
-        while each > 0 and seconds > self.left - FINISH:
+        while each > 0 and seconds > end - monotonic():
             each //= 2
             seconds = SLACK * updates * seconds_an_update(run, each) if each else inf
         finished = set(run.seeds) - {m.seed for m in members}
         fitting = {m.seed for m in members[: each * self.jobs]}
         return tuple(s for s in run.seeds if s in finished | fitting), whole
 
-    def _train(self, run: Run, what: str, seconds: float) -> None:
-        """Train a run's seeds, for so many seconds at most; raises KeyboardInterrupt where a person stops it."""
-        end = monotonic() + seconds
+    def _train(self, run: Run, what: str, end: float) -> None:
+        """Train a run's seeds, until ``end`` at most; raises KeyboardInterrupt where a person stops it."""
         with run.alone():
             members = prepare(run, resume=not self.overwrite, overwrite=self.overwrite)
             if not members:
@@ -188,9 +189,13 @@ class Demo:
                 f"  diag landscape {last.transfer.path} {first.transfer.path}",
             ]
             if ends[-1].outcome == "mirrored":
-                lines.append(f"  diag repair {last.base.path} {last.transfer.path} -o {self.out}/mended.safetensors")
+                lines.append(
+                    f"  diag repair {last.base.path} {last.transfer.path} -o {self.out}/mended.safetensors"
+                )
         if not self.bases:
-            lines.append("  diag demo --bases 0     trains a base from scratch too, and eight transfers of it")
+            lines.append(
+                "  diag demo --bases 0     trains a base from scratch too, and twelve transfers of it"
+            )
         return "\n".join([*lines, f"{monotonic() - self.began:.0f} s in all."])
 
 
@@ -216,8 +221,8 @@ def _first_words(first: Shipped) -> str:
     columns = ["transfer", "ended", "in place", "total loss", "CKA", "R² as it is", "R² mirrored"]
     landed, mirrored = best_first(first.transfers)
     return (
-        f"Two transfers of one base, both with small losses ({landed.loss:.3f} and {mirrored.loss:.3f}): one landed, "
-        f"one is mirrored.\n\n{rows[columns].to_string(index=False)}\n"
+        f"Two transfers of one base, both with small losses ({landed.loss:.3f} and {mirrored.loss:.3f}): "
+        f"one landed, one is mirrored.\n\n{rows[columns].to_string(index=False)}\n"
     )
 
 

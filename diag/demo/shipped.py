@@ -1,4 +1,4 @@
-"""The checkpoints that come with transfer-diag: a base, a transfer of it that landed, and one that is mirrored."""
+"""The shipped checkpoints: a base, a transfer of it that landed, and one that is mirrored."""
 
 from __future__ import annotations
 
@@ -21,4 +21,6 @@ def shipped(name: str) -> Path:
     for place in (installed, cloned):
         if place.is_file():
             return place
-    raise FileNotFoundError(2, "a checkpoint that comes with transfer-diag is missing; install it anew", str(installed))
+    raise FileNotFoundError(
+        2, "a checkpoint that comes with transfer-diag is missing; install it anew", str(installed)
+    )

@@ -14,7 +14,7 @@ from diag.studies.pieces import Piece
 from diag.studies.run import Plan
 from trainers.crar import CRAR, Trainer
 from trainers.envs.world import collect, world
-from trainers.run import BASE_PLAN, stream_of
+from trainers.run import BASE_PLAN, Run, stream_of
 
 WARM = 3
 """Updates before the clock begins: the first ones allocate."""
@@ -38,7 +38,8 @@ def seconds_of(plan: Plan, jobs: int) -> float:
         kind = _kind(piece)
         if kind not in speeds:
             alike = [speed for known, speed in speeds.items() if known[:2] == kind[:2]]
-            speeds[kind] = alike[0] if alike and len(speeds) >= MOST_KINDS else seconds_an_update(piece)
+            guess = alike and len(speeds) >= MOST_KINDS
+            speeds[kind] = alike[0] if guess else seconds_an_update(piece.run, len(piece.run.seeds))
         seeds, run = len(piece.run.seeds), piece.run
         left = seeds * run.phase.updates - plan.behind[piece.key]
         total += speeds[kind] * left / seeds
@@ -60,21 +61,20 @@ def _kind(piece: Piece) -> tuple[str, bool, str, int]:
 
 
 @one_thread()
-def seconds_an_update(piece: Piece) -> float:
-    """Seconds of one update of a piece's whole stack, from a fresh one that is thrown away."""
-    run, seeds = piece.run, piece.run.seeds
+def seconds_an_update(run: Run, members: int) -> float:
+    """Seconds of one update of a stack of so many seeds of a run, from a fresh one that is thrown away."""
     the_world = world(run.settings.world)
     agent, stream = CRAR(run.settings, the_world), stream_of(run.plan is None)
     steps = min(run.settings.data.steps, 500)  # any: an update draws as many samples from few as from many
-    data = collect(the_world, steps, run.settings.data.episode_steps, seeds[0], stream)
+    data = collect(the_world, steps, run.settings.data.episode_steps, 0, stream)
     trainer = Trainer(
         agent,
         run.phase,
         "source" if run.plan is None else "target",
         run.plan or BASE_PLAN,
-        [agent.fresh(seed, stream) for seed in seeds],
-        [data] * len(seeds),
-        [(seed, stream) for seed in seeds],
+        [agent.fresh(seed, stream) for seed in range(members)],
+        [data] * members,
+        [(seed, stream) for seed in range(members)],
         run.device,
     )
     for _ in range(WARM):
