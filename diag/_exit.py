@@ -72,8 +72,8 @@ def run(app: typer.Typer, arguments: list[str]) -> int:
             write_line(words)
             return 2
         return _fail(f"{words.rstrip('.')} (see --help)", 2)
-    except Stopped as words:
-        return _fail(str(words), STOPPED)
+    except Stopped as stopped:
+        return _fail(str(stopped), STOPPED)
     except (KeyboardInterrupt, typer.Abort):
         return _fail(NOTHING_KEPT, STOPPED)
     except typer.Exit as error:

@@ -254,7 +254,7 @@ def test_models_and_folders_that_are_none(
     assert "0 bases to judge on" in fails("study", "forecast", finished, "--judge-bases", "9")
     assert "seeds" in fails("study", "forecast", finished, "--judge-bases", "x")
     same = tmp_path / "same"
-    assert "place of MODEL" in fails("study", "forecast", finished, "--html", same, "-o", same)
+    assert "one file for --html and --out" in fails("study", "forecast", finished, "--html", same, "-o", same)
     assert "no folder" in fails("study", "forecast", finished, "-o", tmp_path / "no" / "model.json")
     assert list(tmp_path.iterdir()) == [tmp_path / "text.json"]
 

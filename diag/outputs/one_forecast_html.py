@@ -24,8 +24,7 @@ def page(result: Forecast) -> str:
         facts.append(("model", f"that for {result.model_share:.1%} of the updates"))
     facts.append(("fitted to", fitted_words(result.fitted_to)))
     if result.stop is not None:
-        words = "would stop it here" if result.stop else "would let it go on"
-        facts.append(("stopping rule", words))
+        facts.append(("stopping rule", "would stop it here" if result.stop else "would let it go on"))
     what = f"share that ends {result.outcome}" if of_base else f"chance that it ends {result.outcome}"
     rows = [
         (what, _percent(p.value), f"{_percent(p.low)} to {_percent(p.high)}"),
