@@ -152,14 +152,14 @@ class Point:
             lambda s: (self.at(s * v) + self.at(-s * v)) / 2, reach, predicted, _halvings(reach, shortest)
         )
 
-    def slope(self, towards: Tensor) -> Slope:
-        """Along the line to another vector (P,)."""
+    def slope(self, towards: Tensor, *, curved: bool = True) -> Slope:
+        """Along the line to another vector (P,); without its curvature where there is none to be had."""
         way = towards.detach().to(self.x) - self.x
         distance = norm(way)
         if not (math.isfinite(distance) and distance > 0):
             return Slope(distance, None, None)
         unit = way / distance
-        return Slope(distance, dot(self.g, unit), dot(unit, self.product(unit)))
+        return Slope(distance, dot(self.g, unit), dot(unit, self.product(unit)) if curved else None)
 
     def _fall(self, move: Callable[[float], float], length: float, predicted: float, halvings: int) -> Fall:
         """The best of so many lengths of a move, which gives the loss at a length."""

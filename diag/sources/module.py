@@ -216,7 +216,12 @@ class ModuleObjective:
     """A module's losses as functions of its parameters; differentiable where gradients are enabled."""
 
     def __init__(
-        self, evaluation: Evaluation, losses: Losses, state: State, parted: bool, wide: Evaluation | None = None
+        self,
+        evaluation: Evaluation,
+        losses: Losses,
+        state: State,
+        parted: bool,
+        wide: Evaluation | None = None,
     ) -> None:
         self.terms: Mapping[str, float] = evaluation.terms
         self.follows, self.discrete, self.half = evaluation.follows, state.discrete, state.half
@@ -232,7 +237,7 @@ class ModuleObjective:
         self._agreed = False
 
     def precise(self) -> ModuleObjective:
-        """The same losses in float32, batch and weights, where the module has less; itself where it has not."""
+        """The same losses with weights and batch in float32 where the module has less; else itself."""
         if self._wide is None:
             return self
         return ModuleObjective(self._wide, self._losses, replace(self._state, half=()), self._parted)
@@ -383,7 +388,7 @@ def _under(full: str, prefix: str) -> bool:
 
 def _is_half(tensor: Tensor) -> bool:
     """Whether it has numbers of less than four bytes, or pairs of them."""
-    return tensor.is_floating_point() and tensor.element_size() < 4 or tensor.dtype == torch.complex32
+    return (tensor.is_floating_point() and tensor.element_size() < 4) or tensor.dtype == torch.complex32
 
 
 def _word(losses: Losses) -> str:

@@ -37,7 +37,7 @@ class Evaluation(nn.Module):
     def __init__(
         self, path: str, module: nn.Module, losses: Losses, names: Mapping[str, str], *, wide: bool = False
     ) -> None:
-        """``names`` tells what the module calls each tensor that is given; ``wide``: none in half precision."""
+        """``names`` tells what the module calls each tensor that is given; ``wide`` makes halves float32."""
         super().__init__()
         self.path, self.module, self.terms = path, module, dict[str, float]()
         self._losses = (losses,)  # losses that are a module themselves are no part of this one
@@ -81,13 +81,15 @@ class Evaluation(nn.Module):
         return self._losses[0](self.module, batch)
 
     def offsets(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
-        """What the own averages of norms differ by from those of a batch, by the offsets' names."""
+        """What own derived state differs by from what a batch and the weights give, by the offsets' names."""
         found: dict[str, Tensor] = {}
-        if self.reads_rows:
+        if self._derived:
+            for derived, _ in self._derived:
+                derived.measures = True
             self.at(parameters, batch)
             for derived, follows in self._derived:
-                if isinstance(derived, Statistics):
-                    found |= dict(zip(follows.offsets, derived.off(), strict=True))
+                found |= dict(zip(follows.offsets, derived.off(), strict=True))
+                derived.measures = False
         return found
 
     def at(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
@@ -162,6 +164,7 @@ _TANH = (torch.tanh, torch.Tensor.tanh)
 
 
 def quick_tanh() -> Any:
+    """A context in which tanh is taken by way of a sigmoid, where no gradient is asked for."""
     return nullcontext() if torch.is_grad_enabled() else _QuickTanh()
 
 

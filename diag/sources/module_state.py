@@ -1,4 +1,4 @@
-"""A torch module's tensors, sorted: free weights, state that follows from them, and state with nothing between.
+"""A torch module's tensors, sorted: free weights, what follows from them, and what has nothing in between.
 
 Between two checkpoints a weight moves along a straight line. What follows from the weights does not: the two
 vectors that a spectral norm remembers, and the running averages of a batch norm, belong to the weights that
@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -28,6 +29,10 @@ from diag.subject import Follows, SubjectError
 MEAN_OFF, SPREAD_OFF = "mean_off_the_samples", "spread_off_the_samples"
 """What the running averages of a norm differ by from the averages of the given samples: mean less mean, and
 the logarithm of the ratio of the variances."""
+
+SIGMA_OFF = "sigma_off_the_weight"
+"""What σ by a spectral norm's own two vectors differs by from the largest singular value: the logarithm of
+their ratio. Power iteration, one step for each update, is always a little behind."""
 
 TIED = 1e-9
 """Distance of two squared singular values, as a share of the largest, below which they count as equal: no
@@ -59,14 +64,14 @@ def _hooked(hook: Any) -> str:
     return str(hook._tensor_name if isinstance(hook, BasePruningMethod) else hook.name)
 
 
-def refreshers(model: nn.Module) -> list[Callable[[], None]]:
+def refreshers(model: nn.Module) -> list[Callable[[], Any]]:
     """What brings the attributes that hooks make up to date, for losses that read them without a call."""
-    found: list[Callable[[], None]] = []
-    for part in model.modules():
-        for hook in part._forward_pre_hooks.values():
-            if isinstance(hook, (*HOOKS, _FreshHook)):
-                found.append(lambda part=part, hook=hook: hook(part, ()))  # type: ignore[misc]
-    return found
+    return [
+        partial(hook, part, ())
+        for part in model.modules()
+        for hook in part._forward_pre_hooks.values()
+        if isinstance(hook, (*HOOKS, _FreshHook))
+    ]
 
 
 # --- What moves -------------------------------------------------------------------------------------------
@@ -141,15 +146,22 @@ class Derived(Protocol):
     """Its buffers, by the module's own names."""
     of: tuple[str, ...]
     """The parameters that they follow from alone; none where they follow from the data too."""
+    off_names: tuple[str, ...]
     where: str
+    measures: bool
+    """Whether to measure, while own state is read, what it differs by from what is computed afresh."""
 
     def fresh(self, off: tuple[Tensor, ...] | None) -> None:
         """From now on compute the state afresh, with what it is off by; None: read the buffers."""
         ...
 
+    def off(self) -> tuple[Tensor, ...]:
+        """What was measured; nothing where it has not run."""
+        ...
+
 
 def derived_in(module: nn.Module) -> list[Derived]:
-    """The parts of a module with derived state, made so that it can be computed afresh; changes the module."""
+    """Change a module so that derived state can be computed afresh; the parts that have some."""
     found: list[Derived] = []
     for where, part in module.named_modules():
         stem = f"{where}." if where else ""
@@ -176,42 +188,70 @@ def _is_torchs(part: nn.Module) -> bool:
     return type(part).forward in (_BatchNorm.forward, _InstanceNorm.forward, nn.SyncBatchNorm.forward)
 
 
-class _FreshHook:
-    """A spectral norm of the older kind, a hook, that can take σ from the weight instead of from u and v."""
+class _Sigma:
+    """The norm that a weight is divided by: by two stored vectors, or afresh from the weight."""
+
+    off_names = (SIGMA_OFF,)
+
+    def __init__(self, names: tuple[str, ...], of: tuple[str, ...], where: str) -> None:
+        self.names, self.of, self.where, self.measures = names, of, where, False
+        self._off: Tensor | None = None
+        self._measured: Tensor | None = None
+
+    def fresh(self, off: tuple[Tensor, ...] | None) -> None:
+        self._off = None if off is None else off[0].detach()
+
+    def off(self) -> tuple[Tensor, ...]:
+        return (torch.zeros(()) if self._measured is None else self._measured,)
+
+    def measure(self, matrix: Tensor, u: Tensor, v: Tensor) -> None:
+        """Remember what σ by u and v differs by from the matrix's own, where they have the same sign."""
+        ratio = torch.vdot(u, torch.mv(matrix, v)).real.float() / largest_singular(matrix).float()
+        self._measured = torch.where(ratio > 0, ratio, 1.0).log()
+
+    def of_matrix(self, matrix: Tensor) -> Tensor | None:
+        """The norm afresh; None where the stored vectors are to be read."""
+        if self._off is None:
+            return None
+        return largest_singular(matrix) * self._off.exp().to(matrix.real.dtype)
+
+
+class _FreshHook(_Sigma):
+    """A spectral norm of the older kind, a hook."""
 
     def __init__(self, hook: SpectralNorm, stem: str) -> None:
-        self._hook, self._fresh = hook, False
-        self.names = (f"{stem}{hook.name}_u", f"{stem}{hook.name}_v")
-        self.of = (f"{stem}{hook.name}_orig",)
-        self.where = f"{stem}{hook.name}"
-
-    def fresh(self, off: tuple[Tensor, ...] | None) -> None:
-        self._fresh = off is not None
+        self._hook, own = hook, f"{stem}{hook.name}"
+        super().__init__((f"{own}_u", f"{own}_v"), (f"{own}_orig",), own)
 
     def __call__(self, part: nn.Module, inputs: Any) -> None:
-        if not self._fresh:
-            return self._hook(part, inputs)
-        weight = getattr(part, f"{self._hook.name}_orig")
-        setattr(part, self._hook.name, weight / largest_singular(self._hook.reshape_weight_to_matrix(weight)))
-        return None
+        name = self._hook.name
+        weight = getattr(part, f"{name}_orig")
+        matrix = self._hook.reshape_weight_to_matrix(weight)
+        if self.measures:
+            self.measure(matrix, getattr(part, f"{name}_u"), getattr(part, f"{name}_v"))
+        sigma = self.of_matrix(matrix)
+        if sigma is None:
+            self._hook(part, inputs)
+        else:
+            setattr(part, name, weight / sigma)
 
 
-class _FreshParametrization:
-    """A spectral norm of the newer kind, a parametrization, that can take σ from the weight alone."""
+class _FreshParametrization(_Sigma):
+    """A spectral norm of the newer kind, a parametrization."""
 
-    def __init__(self, part: parametrizations._SpectralNorm, where: str, of: tuple[str, ...]) -> None:
-        self._part, self._own, self._fresh = part, part.forward, False
-        self.names, self.of = (f"{where}._u", f"{where}._v"), of
-        self.where = where.rpartition(".")[0].replace("parametrizations.", "")
-        part.forward = self._forward  # type: ignore[method-assign]
-
-    def fresh(self, off: tuple[Tensor, ...] | None) -> None:
-        self._fresh = off is not None
+    def __init__(self, part: Any, where: str, of: tuple[str, ...]) -> None:
+        self._part, self._own = part, part.forward
+        layer = where.rpartition(".")[0].replace("parametrizations.", "")
+        super().__init__((f"{where}._u", f"{where}._v"), of, layer)
+        part.forward = self._forward
 
     def _forward(self, weight: Tensor) -> Tensor:
-        if not self._fresh:
-            return self._own(weight)
-        return weight / largest_singular(self._part._reshape_weight_to_matrix(weight))
+        matrix = self._part._reshape_weight_to_matrix(weight)
+        if self.measures:
+            self.measure(matrix, self._part._u, self._part._v)
+        sigma = self.of_matrix(matrix)
+        found: Tensor = self._own(weight) if sigma is None else weight / sigma
+        return found
 
 
 def largest_singular(matrix: Tensor) -> Tensor:
@@ -248,27 +288,27 @@ class Statistics:
     the checkpoint's own weights they are the checkpoint's own.
     """
 
+    off_names = (MEAN_OFF, SPREAD_OFF)
+
     def __init__(self, part: Any, where: str) -> None:
         self._part, self._own, self.where = part, part.forward, where or type(part).__name__
         stem = f"{where}." if where else ""
         self.names, self.of = (f"{stem}running_mean", f"{stem}running_var"), ()
-        self.offsets = (f"{stem}{MEAN_OFF}", f"{stem}{SPREAD_OFF}")
+        self.measures = False
         self._off: _Off | None = None
         self._seen: tuple[Tensor, Tensor] | None = None
-        self.measured: tuple[Tensor, Tensor] | None = None
-        """While own averages are read: those of the first samples that came, mean and variance + ε."""
+        self._measured: tuple[Tensor, Tensor] | None = None
         part.forward = self._forward
 
     def fresh(self, off: tuple[Tensor, ...] | None) -> None:
         self._off = None if off is None else _Off(off[0].detach(), off[1].detach())
-        self._seen = self.measured = None
+        self._seen = None
 
-    def off(self) -> tuple[Tensor, Tensor]:
-        """What its own averages differ by from those that were measured; nothing where it has not run."""
+    def off(self) -> tuple[Tensor, ...]:
         mean, spread = self._part.running_mean.float(), self._part.running_var.float() + self._part.eps
-        if self.measured is None:
+        if self._measured is None:
             return torch.zeros_like(mean), torch.zeros_like(spread)
-        return mean - self.measured[0], torch.log(spread / self.measured[1])
+        return mean - self._measured[0], torch.log(spread / self._measured[1])
 
     def _averages(self, x: Tensor) -> tuple[Tensor, Tensor]:
         apart = x if x.ndim > 1 and x.shape[1] == self._part.num_features else x[None]
@@ -278,9 +318,8 @@ class Statistics:
 
     def _forward(self, x: Tensor) -> Tensor:
         if self._off is None:
-            if self.measured is None:
-                mean, spread = self._averages(x.detach())
-                self.measured = mean, spread
+            if self.measures and self._measured is None:
+                self._measured = self._averages(x)
             found: Tensor = self._own(x)
             return found
         if self._seen is None:
@@ -297,16 +336,12 @@ class Statistics:
 
 def follows_of(derived: Derived, named: Mapping[str, str]) -> Follows:
     """The same in a subject's names; ``named`` takes the module's names to them."""
-    statistics = isinstance(derived, Statistics)
+    first = named[derived.names[0]]
+    stem = first.removesuffix("running_mean").removesuffix("u")
     return Follows(
         tuple(named[n] for n in derived.names),
         tuple(named[n] for n in derived.of if n in named),
-        tuple(offset_name(named[derived.names[0]], o) for o in (MEAN_OFF, SPREAD_OFF)) if statistics else (),
-        "batch statistics" if statistics else "spectral norm",
+        tuple(f"{stem}{off}" for off in derived.off_names),
+        "batch statistics" if isinstance(derived, Statistics) else "spectral norm",
         derived.where,
     )
-
-
-def offset_name(statistic: str, offset: str) -> str:
-    """``encoder/1.running_mean`` -> ``encoder/1.mean_off_the_samples``."""
-    return statistic.removesuffix("running_mean") + offset
