@@ -162,7 +162,8 @@ def second_derivative_in_words(error: RuntimeError) -> str:
     if operation is not None:
         return f"torch has no second derivative of {operation.group(1)}, which the losses use"
     if "once_differentiable" in first:
-        return "an operation in the losses can be differentiated once only"
+        name = first.partition(" is marked")[0] if " is marked" in first else "an operation"
+        return f"{name} can be differentiated once only, and the losses use it"
     return f"torch could not differentiate the losses twice ({first})"
 
 

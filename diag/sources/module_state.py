@@ -88,7 +88,7 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
         if isinstance(part, _NormBase)
     }
     both = (*module.named_parameters(), *module.named_buffers())
-    return {n: t.detach() for n, t in both if n not in counters}
+    return {n: t if nn.parameter.is_lazy(t) else t.detach() for n, t in both if n not in counters}
 
 
 def check_tensors(tensors: Mapping[str, Tensor], name: str) -> None:
