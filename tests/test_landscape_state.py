@@ -191,6 +191,32 @@ def test_running_averages_that_are_equal_in_both_are_constants() -> None:
     assert found.notes == ()
 
 
+def test_what_is_held_keeps_its_own_averages_and_what_moves_has_them_afresh() -> None:
+    class Parts(nn.Module):
+        def __init__(self, seed: int) -> None:
+            super().__init__()
+            self.body, self.head = (
+                normed(seed),
+                nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)),
+            )
+            self.train()(X)
+            self.eval()
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = self.head(self.body(x))
+            return found
+
+    a, b = Parts(0), Parts(1)
+    for moved, held in (("body", "head"), ("head", "body")):
+        mixed = copy.deepcopy(b)
+        mixed.get_submodule(held).load_state_dict(a.get_submodule(held).state_dict())
+        found = between(a, b, move=[moved])
+        assert total(found)[[0, -1]] == pytest.approx([own(a), own(mixed)], rel=EXACT)
+        (words,) = found.notes
+        assert f"{moved}.1: re-estimated" in words
+        assert any(f"{held}: held at A's values" in warning for warning in found.warnings)
+
+
 # --- What has nothing in between --------------------------------------------------------------------------
 
 

@@ -109,7 +109,7 @@ def test_a_drift_outweighs_the_gradient_on_these_samples() -> None:
 
 
 def test_no_minimum_has_a_step_that_lowers_it_and_strong_negative_curvature() -> None:
-    """Once "Minimum: curvature runs from −43.7 to 174 … a step down the gradient lowers the loss by 10.4%"."""
+    """Once "Minimum: curvature runs from −43.7 to 174 … a step down … lowers the loss by 10.4%"."""
     g = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
     start = torch.tensor([0.01, 0.0, 0.0])
     loss, at, _ = quadratic([-43.7, 20.0, 174.0], slope=g, start=start, level=0.03)

@@ -191,7 +191,7 @@ def _is_torchs(part: nn.Module) -> bool:
 class _Sigma:
     """The norm that a weight is divided by: by two stored vectors, or afresh from the weight."""
 
-    off_names = (SIGMA_OFF,)
+    off_names: tuple[str, ...] = (SIGMA_OFF,)
 
     def __init__(self, names: tuple[str, ...], of: tuple[str, ...], where: str) -> None:
         self.names, self.of, self.where, self.measures = names, of, where, False
@@ -271,7 +271,8 @@ def largest_singular(matrix: Tensor) -> Tensor:
         apart = gaps > TIED * values[-1]
         stiff = torch.where(apart, 1 / torch.where(apart, gaps, 1.0), 0.0)
         v = v + vectors @ (stiff * (vectors.mH @ (tall.mH @ (tall @ v))))
-    return ((tall @ v).norm() / v.norm()).to(matrix.real.dtype)
+    found: Tensor = (tall @ v).norm() / v.norm()
+    return found.to(matrix.real.dtype)
 
 
 @dataclass
@@ -288,12 +289,13 @@ class Statistics:
     the checkpoint's own weights they are the checkpoint's own.
     """
 
-    off_names = (MEAN_OFF, SPREAD_OFF)
+    off_names: tuple[str, ...] = (MEAN_OFF, SPREAD_OFF)
 
     def __init__(self, part: Any, where: str) -> None:
         self._part, self._own, self.where = part, part.forward, where or type(part).__name__
         stem = f"{where}." if where else ""
-        self.names, self.of = (f"{stem}running_mean", f"{stem}running_var"), ()
+        self.names: tuple[str, ...] = (f"{stem}running_mean", f"{stem}running_var")
+        self.of: tuple[str, ...] = ()
         self.measures = False
         self._off: _Off | None = None
         self._seen: tuple[Tensor, Tensor] | None = None
