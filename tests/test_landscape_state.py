@@ -101,6 +101,18 @@ def test_a_spectral_norm_between_two_nets_is_that_of_the_weight_between(kind: st
     assert total(between(a, b)) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:.*spectral_norm.*:FutureWarning")
+def test_stored_vectors_that_are_no_singular_vectors_are_told() -> None:
+    """With u negated alone, B divides by −σ: a jump, and its own loss at its end all the same."""
+    a, b = spectral("hook", 0), spectral("hook", 0)
+    with torch.no_grad():
+        vectors(b)[0].neg_()
+    found = between(a, b)
+    assert total(found)[[0, -1]] == pytest.approx([own(a), own(b)], rel=EXACT)
+    (warning,) = found.warnings
+    assert warning.startswith(f"B's own loss is {own(b):.4g}, and {own(a):.4g} with its spectral norms")
+
+
 def test_the_largest_singular_value_has_both_derivatives() -> None:
     matrix = torch.randn(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     assert float(largest_singular(matrix)) == pytest.approx(float(torch.linalg.matrix_norm(matrix, 2)))
@@ -160,6 +172,30 @@ def test_batch_statistics_are_those_of_the_batch_at_every_point() -> None:
     assert any("Batch statistics of 1: re-estimated on the given samples" in words for words in found.notes)
     assert "re-estimated" in " ".join(text.landscape(found).split())
     assert "re-estimated" in html.landscape(found)
+
+
+def test_averages_are_those_of_the_whole_batch_though_convolutions_see_it_in_parts() -> None:
+    def net(seed: int) -> nn.Sequential:
+        torch.manual_seed(seed)
+        norm = nn.BatchNorm2d(2, momentum=1.0)
+        model = nn.Sequential(nn.Conv2d(1, 2, 3), norm, nn.Tanh(), nn.Flatten(), nn.Linear(128, 2))
+        model.train()(images)
+        count = 64 * len(images)
+        norm.running_var.mul_((count - 1) / count)  # type: ignore[union-attr, operator]
+        return model.eval()
+
+    generator = torch.Generator().manual_seed(3)
+    images = (
+        torch.randn(600, 1, 10, 10, generator=generator) * torch.linspace(0.1, 2, 600)[:, None, None, None]
+    )
+    batch = images, torch.zeros(600, 2)
+    a, b = net(0), net(1)
+    middle = copy.deepcopy(a)
+    with torch.no_grad():
+        for mine, other in zip(middle.parameters(), b.parameters(), strict=True):
+            mine.lerp_(other, 0.5)
+        expected = float(squared(middle.train(), batch)["mse"].mean())
+    assert total(between(a, b, batch=batch))[2] == pytest.approx(expected, rel=1e-4)
 
 
 def test_running_averages_of_other_data_join_without_a_jump_and_beyond_the_ends_too() -> None:

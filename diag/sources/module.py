@@ -135,7 +135,6 @@ def from_module(
     batch = each_tensor(batch, lambda t: t.detach().to(device))
     rows = rows_in(batch, name)
     labels = np.arange(rows) if groups is None else _labels(groups, rows, name)
-    pairs_rows = pairs_rows or evaluation.reads_rows
     some = batch if pairs_rows else _parts(batch)[0]
     with torch.inference_mode():
         found = evaluation.at(parameters, some)
@@ -301,7 +300,7 @@ class ModuleObjective:
         return self._by_parts(list(_unstacked(parameters)), batch)
 
     def _by_parts(self, points: Sequence[Parameters], batch: Any) -> dict[str, Tensor]:
-        parts = _parts(batch) if self._parted else [batch]
+        parts = _parts(batch) if self._parted and not self._evaluation.reads_rows(points[0]) else [batch]
         with quick_tanh():
             found = [[self._evaluation.at(one, part) for part in parts] for one in points]
         return stacked([{t: torch.cat([part[t] for part in one]) for t in one[0]} for one in found])
@@ -312,7 +311,8 @@ class ModuleObjective:
         Where the batch was parted, for rows across two parts: losses that read other rows show there.
         """
         size = _part_rows(batch)
-        parted = self._parted and self._convolves and size < rows_in(batch, self._evaluation.path)
+        whole = not self._parted or self._evaluation.reads_rows(parameters)
+        parted = not whole and self._convolves and size < rows_in(batch, self._evaluation.path)
         rows = slice(size // 2, size // 2 + size) if parted else slice(None)
         with torch.no_grad():
             plain = self.losses(next(_unstacked(parameters)), some_rows(batch, rows))

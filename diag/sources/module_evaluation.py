@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -65,10 +65,12 @@ class Evaluation(nn.Module):
         """The state that is computed afresh where it is not given."""
         return tuple(follows for _, follows in self._derived)
 
-    @property
-    def reads_rows(self) -> bool:
-        """Whether the state that is computed afresh follows from the whole batch."""
-        return any(isinstance(d, Statistics) for d, _ in self._derived)
+    def reads_rows(self, given: Collection[str]) -> bool:
+        """Whether a sample's loss follows from the whole batch, since averages are not given."""
+        return any(
+            isinstance(derived, Statistics) and not all(name in given for name in follows.names)
+            for derived, follows in self._derived
+        )
 
     def _settle(self, device: torch.device) -> None:
         self.module.to(device)
