@@ -203,7 +203,7 @@ def _told(system: System, batch: Any) -> list[str]:
     Raises SubjectError where B's network differs from A's in more than that.
     """
     objective, words = system.objective, list[str]()
-    if not system.pinned_by_the_caller:
+    if not system.holds_some:
         for own, subject in zip(system.own[1:], system.subjects[1:], strict=True):
             check_own(objective, own, subject, system.subjects[0].path, batch)
     if system.uneven_matters(batch):

@@ -90,8 +90,8 @@ class System:
         return bool(self.fresh or self.uneven)
 
     @property
-    def pinned_by_the_caller(self) -> bool:
-        """Whether B's network holds at A's values what is its own in B."""
+    def holds_some(self) -> bool:
+        """Whether anything that is B's own is held at A's values."""
         return bool(getattr(self.objective, "pinned", ())) or len(self.held) > 0
 
     def uneven_matters(self, batch: Any) -> bool:
