@@ -101,6 +101,7 @@ def test_a_drift_outweighs_the_gradient_on_these_samples() -> None:
     rests = with_drift(loss, at, -0.002, 0.002)
     assert rests.kind == "resting"
     assert "a step down the gradient lowers" in rests.summary
+    assert with_drift(loss, at, -0.01, 0.06).kind == "resting"  # no fall, and no rise that is established
     assert with_drift(loss, at, 0.5, 0.9).kind == "unclear"  # training on raises the loss: that is no rest
     assert with_drift(loss, at, -0.08, 0.02).kind == "unclear"
     assert with_drift(loss, at, -0.08, -0.06).kind == "descending"

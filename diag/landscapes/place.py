@@ -60,8 +60,9 @@ def place(found: Sharpness) -> Place:
       ways along it lowers the loss, on average, by what counts within the reach;
     - **minimum** where no curvature is negative beyond NEGATIVE of the largest and a step down the gradient
       does not lower the loss by what counts;
-    - **resting** where it is no minimum by these, and training on neither lowers nor raises the loss by
-      FALLS, with its whole interval: a training at rest in its own noise, above what a step could reach;
+    - **resting** where it is no minimum by these, and the drift's whole interval rules out a fall by FALLS
+      without establishing a rise by as much: a training at rest in its own noise, above what a step could
+      reach;
     - **unclear** else.
     """
     if not (math.isfinite(found.loss) and math.isfinite(found.gradient)):
@@ -77,7 +78,7 @@ def place(found: Sharpness) -> Place:
         if high is not None and high < fall:
             return Place("descending", f"Still descending: {_onwards(moving)}.")
         may_fall = low is None or low < fall
-        rests = low is not None and high is not None and fall <= low and high <= -fall
+        rests = low is not None and fall <= low <= -fall
     elif step is not None and stepped:
         return Place("descending", f"Still descending: a step down the gradient {_lowers(step, found)}.")
     if ends is None:
@@ -119,7 +120,7 @@ def place(found: Sharpness) -> Place:
         return Place("minimum", f"Minimum: {low_end}; {down}{onwards}.")
     against = [down] if falls else []
     against += [low_end] if negative else []
-    evidence = " and ".join(against)
+    evidence = "; ".join(against)
     if moving is not None and rests:
         words = f"At rest within its noise: {_onwards(moving)}. It is no minimum: {evidence}."
         return Place("resting", words)
