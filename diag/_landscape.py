@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -42,14 +43,15 @@ from diag.landscapes.result import (
     TaskSlice,
 )
 from diag.landscapes.sharpness import sharpness
-from diag.landscapes.space import Bezier, Space, Straight
+from diag.landscapes.space import Bezier, Straight
+from diag.landscapes.state import check_own, in_short, in_words, jumps, uneven_in_words
 from diag.landscapes.symmetry import SymmetryError, apply
 from diag.landscapes.system import System, distance, gaps, natural, reference_of, spaced, system_of, trail_of
 from diag.landscapes.verdict import NOTHING, verdict_of
 from diag.result import FileRef
 from diag.sources.supplied import NOTHING as NOTHING_SUPPLIED
 from diag.sources.supplied import Supplied
-from diag.subject import SAMPLES, LatentObjective, Layered, Parameters, Steps, Subject
+from diag.subject import SAMPLES, LatentObjective, Layered, Steps, Subject
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -127,9 +129,10 @@ def landscape(
     t = spaced(points, beyond)
     data = {name: system.data(name, samples, seed) for name in system.names}
     system = system.steady(data[system.headline], seed)
+    told = _told(system, data[system.headline].batch)
     refs = [FileRef.of(s) for s in system.subjects]
     # All that can be refused is, before any work is done for it.
-    planned = _sheets(system, random_plane, along, refs, steps, seed)
+    planned = _sheets(system, random_plane, along, refs, steps, seed, data[system.headline].batch)
     if save is not None and not planned:
         raise LandscapeError("found a folder to save rows in, expected a plane to take them of")
     stores = [None if save is None else _store(Path(save), sheet, system, samples, seed) for sheet in planned]
@@ -143,25 +146,38 @@ def landscape(
         done += count
         progress(min(done, of), of)
 
+    missing: dict[str, str] = {}
     with differentiable(system.device):
-        paths, warnings = _paths(system, data[system.headline], curve_steps, quick, samples, seed, step)
+        paths, warnings = _paths(
+            system, data[system.headline], curve_steps, quick, samples, seed, step, missing
+        )
     routes = {name: _routes(system, name, data[name], paths, t, points, per_sample, step) for name in data}
     tasks = {}
     for name in data:
         conflict = None
         if not quick and name == system.headline:
-            with differentiable(system.device):
+            with differentiable(system.device), _left_out(missing, "the conflict of the terms' gradients"):
                 conflict = moves.conflict_along(
-                    system.objective, system.space, paths["raw"], data[name].batch
+                    system.precise, system.space, paths["raw"], data[name].batch, system.line
                 )
         moved = _moves(system, name, paths["raw"], t, reference, quick, seed, step)
         tasks[name] = TaskSlice(name, routes[name], moved, conflict)
-    with differentiable(system.device):
-        seats = () if quick else tuple(_seats(system, data[system.headline], seed, step))
+    seats: tuple[Seat, ...] = ()
+    if not quick:
+        with differentiable(system.device), _left_out(missing, "where the checkpoints sit"):
+            seats = tuple(_seats(system, data[system.headline], seed, step))
+    missing |= {f"the curvature at {s.name}": s.sharpness.reason for s in seats if s.sharpness.reason}
     processes = jobs or os.cpu_count() or 1 if system.device == "cpu" else 1
     planes = tuple(
         plane.losses_on(
-            sheet, system.objective, system.space, data, jobs=processes, store=store, progress=step
+            sheet,
+            system.objective,
+            system.space,
+            data,
+            corners=sheets.corners_of(sheet, system.spaces, system.own),
+            jobs=processes,
+            store=store,
+            progress=step,
         )
         for sheet, store in zip(planned, stores, strict=True)
     )
@@ -181,8 +197,35 @@ def landscape(
         samples=data[system.headline].n,
         seed=seed,
         planes=planes,
-        warnings=(*system.warnings, *warnings),
+        warnings=(*system.warnings, *told, *warnings),
+        notes=tuple(in_words(system.fresh, system.objective)),
+        missing=missing,
     )
+
+
+def _told(system: System, batch: Any) -> list[str]:
+    """What is to be warned of in the checkpoints' state beside their weights.
+
+    Raises SubjectError where B's network differs from A's in more than that.
+    """
+    objective, words = system.objective, list[str]()
+    if not system.holds_some:
+        for own, subject in zip(system.own[1:], system.subjects[1:], strict=True):
+            check_own(objective, own, subject, system.subjects[0].path, batch)
+    if system.uneven_matters(batch):
+        words.append(uneven_in_words(system.uneven))
+    if any(follows.what == "spectral norm" for follows in system.fresh):
+        words += jumps(objective, system.spaces, system.vectors, system.own, batch, objective.terms)
+    return words
+
+
+@contextmanager
+def _left_out(missing: dict[str, str], part: str) -> Iterator[None]:
+    """What torch cannot differentiate, or not in float32, is left out, with the reason."""
+    try:
+        yield
+    except RuntimeError as error:
+        missing[part] = f"torch says: {str(error).strip().partition(chr(10))[0]}"
 
 
 def _trail(trail: str | Sequence[Source]) -> list[Source]:
@@ -215,6 +258,7 @@ def _paths(
     samples: int,
     seed: int,
     step: Callable[[int], None],
+    missing: dict[str, str],
 ) -> tuple[dict[RouteName, Any], list[str]]:
     """The ways from A to B through parameter space, and what to warn of."""
     objective, space = system.objective, system.space
@@ -223,11 +267,11 @@ def _paths(
     warnings: list[str] = []
     if isinstance(objective, Layered):
         try:
-            copies = _symmetric_copies(objective, space, system.sets[0], system.sets[1], data.batch)
+            copies = _symmetric_copies(objective, system, data.batch)
         except SymmetryError as error:
             copies = {}
             warnings.append(f"hidden units were not matched: {error}")
-        loss = total_of(objective, space, data.batch)
+        loss = total_of(objective, system.spaces[1], data.batch)
         with torch.no_grad():
             own, middle = float(loss(two)), float(loss((one + two) / 2))
         for name, copy in copies.items():
@@ -242,24 +286,33 @@ def _paths(
                 )
                 continue
             paths[name] = Straight(one, vector)
-    if not quick and curve_steps > 0:
+    if not quick and curve_steps > 0 and system.uneven_matters(data.batch):
+        missing["an optimised curve"] = f"{in_short(system.uneven)} cannot move along it"
+        step(curve_steps)
+    elif not quick and curve_steps > 0:
         # Other samples than those that the curve is judged on.
         fresh = system.data(system.headline, samples, seed + 1)
         if system.is_all_there_is(samples, seed):
             warnings.append("the curve was made on the samples that it is judged on: there are no others")
-        losses = totals_of(objective, space, fresh.batch)
-        paths["curve"] = curve.bent(losses, one, two, steps=curve_steps, seed=seed, progress=step)
+        with _left_out(missing, "an optimised curve"):
+            losses = totals_of(system.precise, space, fresh.batch)
+            paths["curve"] = curve.bent(losses, one, two, steps=curve_steps, seed=seed, progress=step)
     return paths, warnings
 
 
-def _symmetric_copies(
-    objective: Any, space: Space, a: Parameters, b: Parameters, batch: Any
-) -> dict[RouteName, dict[str, Tensor]]:
-    """B with its hidden units matched to A's: by what they compute, and by their weights."""
+def _symmetric_copies(objective: Any, system: System, batch: Any) -> dict[RouteName, dict[str, Tensor]]:
+    """B with its hidden units matched to A's: by what they compute, and by their weights.
+
+    Raises SymmetryError where weights are not finite.
+    """
+    space, (a, b) = system.space, system.own[:2]
     units = tuple(u for u in objective.units if all(spot.parameter in space.shapes for spot in u.spots))
     if not units:
         return {}
-    held = {**b, **space.fixed}
+    for name in space.shapes:
+        if not bool(a[name].isfinite().all() and b[name].isfinite().all()):
+            raise SymmetryError(name, "weights that are not finite", "finite ones")
+    held = {**b, **system.spaces[1].fixed}
     with torch.inference_mode():
         seen = [objective.activations(parameters, batch) for parameters in (a, held)]
     acting = tuple(u for u in units if u.name in seen[0])
@@ -289,7 +342,8 @@ def _routes(
         if name == "curve" and task != system.headline:
             continue
         at = t if name == "raw" else inside
-        evaluate = on_route(objective, space, path, data.batch)
+        corners = system.line_to_a_copy if name in ("aligned", "nearest") else system.line
+        evaluate = on_route(objective, space, path, data.batch, corners)
         taken = take(evaluate, at, data, keep=per_sample and name == "raw", progress=step)
         found[name] = route(at, taken, weights, data, _length(path))
     if isinstance(objective, LatentObjective):
@@ -330,10 +384,10 @@ def _moves(
 
 def _seats(system: System, data: Data, seed: int, step: Callable[[int], None]) -> list[Seat]:
     """How each checkpoint sits in the headline task's loss, seen towards B (B towards A)."""
-    loss = total_of(system.objective, system.space, data.batch)
     seats = []
     for index, (name, vector) in enumerate(zip("ABC", system.vectors, strict=False)):
         subject = system.subjects[index]
+        loss = total_of(system.precise, system.spaces[index], data.batch)
         walk = None
         if isinstance(subject.objective, Steps) and subject.task == system.headline:
             # Where the optimiser goes that was at work: it may follow no total loss at all.
@@ -368,6 +422,7 @@ def _store(save: Path, sheet: sheets.Sheet, system: System, samples: int, seed: 
         "constants": {name: repr(value) for name, value in system.objective.constants.items()},
         "moving": list(system.space.shapes),
         "held": {name: plane.digest(tensor) for name, tensor in system.space.fixed.items()},
+        **({"own": [subject.identity for subject in system.subjects]} if system.has_state else {}),
     }
     return plane.Store(save / sheet.kind, sheet, about)
 
@@ -379,6 +434,7 @@ def _sheets(
     refs: Sequence[FileRef],
     steps: int,
     seed: int,
+    batch: Any,
 ) -> list[sheets.Sheet]:
     found = []
     if len(system.vectors) > 2:
@@ -387,7 +443,7 @@ def _sheets(
     if random_plane:
         found.append(sheets.at_random(system.space, system.vectors[0], seed, steps))
     if trail:
-        vectors, files = trail_of(system, trail)
+        vectors, files = trail_of(system, trail, batch)
         ends = dict(zip("AB", system.vectors, strict=False))
         found.append(sheets.along_trail(vectors, files, ends, steps))
     return found

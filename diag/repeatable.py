@@ -22,7 +22,7 @@ import numpy as np
 
 from diag._generators import TORCH, kept, moved, pinned, states
 from diag._observed import Observed, few, is_generator, observed
-from diag.subject import Actor, Encoder, Objective, Parameters, SubjectError
+from diag.subject import Actor, Encoder, Objective, Parameters, Stateful, SubjectError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -201,6 +201,9 @@ class HeldObjective:
     METHODS = ("embeddings", "losses_at", "activations", "walk")
     """What an objective may offer beside its losses."""
 
+    FACTS = ("units", "pinned", "follows", "discrete", "half")
+    """What it may say of itself."""
+
     def __init__(self, objective: Objective, chance: Chance) -> None:
         self.chance, self.terms = chance, objective.terms
         self.constants: Mapping[str, Any] = objective.constants
@@ -208,9 +211,11 @@ class HeldObjective:
         for name in self.METHODS:
             if hasattr(objective, name):
                 setattr(self, name, chance.hold(getattr(objective, name)))
-        for name in ("units", "pinned"):
+        for name in self.FACTS:
             if hasattr(objective, name):
                 setattr(self, name, getattr(objective, name))
+        if isinstance(objective, Stateful):
+            self.precise = lambda: HeldObjective(objective.precise(), chance)
 
     def losses(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
         """Per-sample losses {term: (n,)}."""

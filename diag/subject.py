@@ -125,6 +125,40 @@ class Steps(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Follows:
+    """State of one layer that follows from parameters, and is computed afresh where it is not given."""
+
+    names: tuple[str, ...]
+    """The tensors that it is kept in."""
+    of: tuple[str, ...]
+    """The parameters that it follows from alone; none where it follows from data, too."""
+    offsets: tuple[str, ...]
+    """Parameters that say by how much a checkpoint's own differs from what is computed afresh."""
+    what: Literal["spectral norm", "batch statistics"]
+    where: str
+    """The layer, as the network names it."""
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """An objective of a network with state that is no free weight.
+
+    Its losses read all state that they are given among the parameters, and compute afresh what follows from
+    others and is not given.
+    """
+
+    follows: tuple[Follows, ...]
+    discrete: frozenset[str]
+    """State with nothing between two values: integers, booleans, masks."""
+    half: tuple[str, ...]
+    """The types of less than four bytes that losses are computed in; none where there are none."""
+
+    def precise(self) -> Objective:
+        """The same losses computed in float32 where they are computed in less."""
+        ...
+
+
 class Actor(Protocol):
     """A system that can act."""
 

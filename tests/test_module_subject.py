@@ -14,7 +14,7 @@ import diag
 from diag.landscapes.space import Space, Straight
 from diag.landscapes.symmetry import Units
 from diag.sources.module import ROWS, ModuleObjective, from_module
-from diag.subject import Layered, StackedObjective, Subject, SubjectError
+from diag.subject import Layered, StackedObjective, Stateful, Subject, SubjectError
 
 N = 40
 
@@ -64,6 +64,10 @@ SHAPES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "dropout": (lambda: dense(0.5), (6,)),
     "norm": (lambda: nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3)), (6,)),
     "conv": (convolutional, (2, 8, 8)),
+    "plain conv": (
+        lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(144, 3)),
+        (2, 8, 8),
+    ),
     "view": (Viewed, (2, 8, 8)),
     "gru": (lambda: Recurrent(nn.GRU), (5, 6)),
     "lstm": (lambda: Recurrent(nn.LSTM), (5, 6)),
@@ -162,7 +166,7 @@ def test_each_module_takes_the_quickest_way_that_is_open(name: str, left: list[s
 @pytest.mark.parametrize("pairs_rows", [False, True])
 def test_losses_between_rows_are_never_parted(pairs_rows: bool) -> None:
     """Declared or not: undeclared, the parts disagree with the plain way and are given up."""
-    modules, (seen, wanted) = pair("conv")
+    modules, (seen, wanted) = pair("plain conv")
     seen = seen.repeat(10, 1, 1, 1)  # of several parts
     batch = seen + torch.randn(seen.shape), wanted.repeat(10, 1)
 
@@ -289,8 +293,11 @@ def test_names_components_pinned_parts_and_buffers() -> None:
     )
     assert subject.parameters is not None
     assert set(subject.parameters) == {
-        *("encoder/0.weight", "encoder/0.bias", "q/weight", "q/bias", "model/scale", "model/mean")
+        *("encoder/0.weight", "encoder/0.bias", "q/weight", "q/bias", "model/scale", "model/mean"),
+        *("model/seen", "model/mask"),
     }
+    assert isinstance(subject.objective, Stateful)
+    assert subject.objective.discrete == {"model/seen", "model/mask"}
     assert isinstance(subject.objective, ModuleObjective)
     assert subject.objective.terms == {"td": 1.0, "size": 0.1}
     assert subject.objective.pinned == ("target/weight, target/bias: held at the values in model",)

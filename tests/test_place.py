@@ -98,12 +98,54 @@ def test_a_drift_outweighs_the_gradient_on_these_samples() -> None:
     g = torch.tensor([0.3, 0.0, 0.0], dtype=torch.float64)
     loss, at, _ = quadratic([1.0, 2.0, 3.0], slope=g, level=0.5)
     assert place(sharpness(loss, at)).kind == "descending"
-    assert with_drift(loss, at, -0.002, 0.002).kind == "minimum"
-    assert "a step down the gradient lowers" in with_drift(loss, at, -0.002, 0.002).summary
+    rests = with_drift(loss, at, -0.002, 0.002)
+    assert rests.kind == "resting"
+    assert "a step down the gradient lowers" in rests.summary
+    assert with_drift(loss, at, -0.01, 0.06).kind == "resting"  # no fall, and no rise that is established
+    assert with_drift(loss, at, 0.5, 0.9).kind == "unclear"  # training on raises the loss: that is no rest
     assert with_drift(loss, at, -0.08, 0.02).kind == "unclear"
     assert with_drift(loss, at, -0.08, -0.06).kind == "descending"
     rest, at, _ = quadratic([1.0, 2.0, 3.0], level=0.5)
     assert with_drift(rest, at, -0.08, 0.02).kind == "minimum"  # nothing to descend: only noise
+
+
+def test_no_minimum_has_a_step_that_lowers_it_and_strong_negative_curvature() -> None:
+    """Once "Minimum: curvature runs from −43.7 to 174 … a step down … lowers the loss by 10.4%"."""
+    g = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+    start = torch.tensor([0.01, 0.0, 0.0])
+    loss, at, _ = quadratic([-43.7, 20.0, 174.0], slope=g, start=start, level=0.03)
+    found = sharpness(loss, at)
+    assert found.step is not None
+    assert found.step.found > 0.01 * found.loss
+    said = with_drift(loss, at, -0.01, 0.02)
+    assert said.kind == "resting"
+    assert said.summary.startswith(
+        "At rest within its noise: training on from here changes the loss by +0.5%"
+    )
+    assert "It is no minimum: a step down the gradient lowers the loss" in said.summary
+    assert "curvature runs from -43.7 to 174" in said.summary
+
+
+def test_negative_curvature_that_lowers_nothing_makes_neither_a_minimum_nor_a_saddle() -> None:
+    """A curvature of −3% of the largest that changes the loss by 0.1% within the reach."""
+    start = torch.tensor([1.0, 0.0, 0.0])
+    loss, at, _ = quadratic([-0.1, 2.0, 3.0], start=start, level=0.5)
+    said = place(sharpness(loss, at))
+    assert said.kind == "unclear"
+    assert said.summary.startswith("Unclear: neither a minimum nor a descent; curvature runs from -0.1 to 3")
+
+
+@pytest.mark.parametrize("end", ["low", "high"])
+@pytest.mark.parametrize("spectrum", [[-2.0, 1.0, 3.0], [1.0, 2.0, 3.0], [-1e-9, 0.0, 1e-9]])
+def test_an_end_that_did_not_converge_decides_no_word(spectrum: list[float], end: str) -> None:
+    loss, at, _ = quadratic(spectrum, start=torch.tensor([1.0, 0.0, 0.0]), level=0.5)
+    found = sharpness(loss, at)
+    assert place(found).kind in ("saddle", "minimum", "plateau")
+    assert found.ends is not None
+    unsure = replace(getattr(found.ends, end), converged=False)
+    said = place(replace(found, ends=replace(found.ends, **{end: unsure})))
+    assert said.kind == "unclear"
+    assert "the ends of the curvature have a residual" in said.summary
 
 
 def test_a_step_that_only_the_gradient_promises_is_no_descent() -> None:
@@ -123,7 +165,7 @@ def test_a_slope_along_negative_curvature_makes_no_saddle() -> None:
     g = 0.3 * torch.linalg.eigh(h).eigenvectors[:, 0]
     for way in (g, -g):
         loss, at, _ = quadratic([-0.1, 2.0, 3.0], slope=way, start=start, level=0.5)
-        assert with_drift(loss, at, -0.002, 0.002).kind == "minimum"
+        assert with_drift(loss, at, -0.002, 0.002).kind == "resting"
     assert place(sharpness(flat, at, scale=0.01)).kind == "saddle"  # where 0.0005 counts
 
 

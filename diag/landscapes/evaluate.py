@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from diag.batches import stacked, to_device
+from diag.landscapes.corners import Corners
 from diag.landscapes.heights import Draws, barrier
 from diag.landscapes.result import TOTAL, Floats, Route
-from diag.landscapes.space import Space
+from diag.landscapes.space import Space, between
 from diag.subject import LatentObjective, Objective, Sampled, StackedObjective
 from probes import make_groups
 from probes._resampling import Groups, expanded_tail
@@ -83,24 +84,51 @@ class Data:
 
 @contextmanager
 def differentiable(device: str) -> Iterator[None]:
-    """On CUDA, without the kernels for recurrent layers that know no gradients in evaluation mode."""
-    if torch.device(device).type != "cuda":
-        yield
-        return
-    with torch.backends.cudnn.flags(enabled=False):
-        yield
+    """Without the kernels that know no gradients, or no second ones.
+
+    Fused attention has no second derivative, and the fast path of transformers, which is taken where no
+    gradient is asked for, gives other numbers than the way that has one. On CUDA recurrent layers know no
+    gradients in evaluation mode.
+    """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            if torch.device(device).type != "cuda":
+                yield
+                return
+            with torch.backends.cudnn.flags(enabled=False):
+                yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
-def on_route(objective: Objective, space: Space, path: Vectors, batch: Any) -> Evaluate:
-    """The losses of a batch at coordinates of ``path``; one coordinate alone is evaluated as it stands."""
+def on_route(
+    objective: Objective, space: Space, path: Vectors, batch: Any, corners: Corners | None = None
+) -> Evaluate:
+    """The losses of a batch at coordinates of ``path``; one coordinate alone is evaluated as it stands.
+
+    With ``corners``, the checkpoints have their own state and other points that of the nearest.
+    """
 
     many = objective if isinstance(objective, StackedObjective) else None
 
-    def losses(at: Tensor) -> Mapping[str, Tensor]:
+    def along(at: Tensor, space: Space) -> dict[str, Tensor]:
         vectors = path(at)
         if len(vectors) > 1 and many is not None:
             return many.losses_many(space.many(vectors), batch)
         return stacked([objective.losses(space.one(vector), batch) for vector in vectors])
+
+    def losses(at: Tensor) -> Mapping[str, Tensor]:
+        if corners is None:
+            return along(at, space)
+        parts = [
+            along(at[rows], one) if own is None else stacked([objective.losses(own, batch)])
+            for rows, one, own in corners.parts(at)
+        ]
+        return parts[0] if len(parts) == 1 else {t: torch.cat([p[t] for p in parts]) for t in parts[0]}
 
     return Evaluate(losses, 1 if many is None else many.at_once)
 
@@ -118,7 +146,7 @@ def between_embeddings(
     def losses(at: Tensor) -> Mapping[str, Tensor]:
         return stacked(
             [
-                objective.losses_at(space.one(vector), torch.lerp(a, b, float(t)), batch)
+                objective.losses_at(space.one(vector), between(a, b, t.to(a)), batch)
                 for t, vector in zip(at, path(at), strict=True)
             ]
         )

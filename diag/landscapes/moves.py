@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 import probes
+from diag.landscapes.corners import Corners
 from diag.landscapes.evaluate import on_route
 from diag.landscapes.result import Conflict, Floats, Moves, Returns
 from diag.landscapes.space import Space, Straight
@@ -85,14 +86,21 @@ def returns_along(actor: Actor, space: Space, path: Straight, task: str, seed: i
     return Returns(t, value, low, high, EPISODES)
 
 
-def conflict_along(objective: Objective, space: Space, path: Straight, batch: Any) -> Conflict:
-    """How the terms' gradients lie to each other, and to the way, at points from A to B."""
+def conflict_along(
+    objective: Objective, space: Space, path: Straight, batch: Any, corners: Corners | None = None
+) -> Conflict:
+    """How the terms' gradients lie to each other, and to the way, at points from A to B.
+
+    With ``corners``, each point has the state of the nearest checkpoint.
+    """
     t = np.linspace(0, 1, CONFLICT_POINTS)
     gradients: dict[str, list[Tensor]] = {term: [] for term in objective.terms}
-    for part in np.array_split(t, -(-len(t) // 8)):
+    halves = [t] if corners is None else [t[t <= 0.5], t[t > 0.5]]
+    for part in (few for half in halves for few in np.array_split(half, -(-len(half) // 8))):
+        here = space if corners is None else corners.space_at(float(part[0]))
         vectors = path(torch.from_numpy(part)).detach().requires_grad_()
         with torch.enable_grad():
-            found = on_route(objective, space, lambda v: v, batch)(vectors)
+            found = on_route(objective, here, lambda v: v, batch)(vectors)
             for term, weight in objective.terms.items():
                 loss = (weight * found[term].mean(1)).sum()
                 gradient = torch.zeros_like(vectors)  # of a term that reads no moving parameter

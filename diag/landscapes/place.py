@@ -1,4 +1,7 @@
-"""Where a checkpoint sits in its loss, in one word: a minimum, a saddle, a plateau, or still descending."""
+"""Where a checkpoint sits in its loss, in one word that its evidence supports, or that it is unclear.
+
+A minimum, a saddle, a plateau, still descending, or a training at rest in its own noise.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from diag.landscapes.point import Fall
 from diag.landscapes.sharpness import Sharpness
 from diag.landscapes.spectrum import RESIDUAL
 
-Kind = Literal["minimum", "saddle", "plateau", "descending", "unclear"]
+Kind = Literal["minimum", "resting", "saddle", "plateau", "descending", "unclear"]
 
 COUNTS = 0.01
 """Share of the loss that a change must exceed to count: 1%, less than the standard error of a loss over a
@@ -49,32 +52,49 @@ def place(found: Sharpness) -> Place:
     - **descending** where training on lowers the loss by what counts, with its whole interval; without a
       walk, where the gradient's own step within the reach both promises and makes such a fall (a single
       step: creeping along a ravine is not seen, nor taken for more than it is);
+    - **unclear** where there is no curvature, or an end of its spectrum did not converge: such an end decides
+      no word below;
     - **plateau** where neither gradient nor curvature could change the loss by what counts within the reach;
     - **unclear** where the drift's interval has room for a descent and the gradient's step makes one;
     - **saddle** where curvature is negative beyond NEGATIVE of the largest and its residual, and going both
       ways along it lowers the loss, on average, by what counts within the reach;
-    - **unclear** where an end of the spectrum did not converge;
-    - **minimum** otherwise. With a walk it may be that of a training at rest in its own noise, above what
-      the gradient on these samples could still reach; the sentence says so.
+    - **minimum** where no curvature is negative beyond NEGATIVE of the largest and a step down the gradient
+      does not lower the loss by what counts;
+    - **resting** where it is no minimum by these, and the drift's whole interval rules out a fall by FALLS
+      without establishing a rise by as much: a training at rest in its own noise, above what a step could
+      reach;
+    - **unclear** else.
     """
-    if not (math.isfinite(found.loss) and math.isfinite(found.gradient)) or found.ends is None:
+    if not (math.isfinite(found.loss) and math.isfinite(found.gradient)):
         return Place("unclear", f"Unclear: the loss ({found.loss:.3g}) or its gradient is not finite.")
     ends, moving, step = found.ends, found.drift, found.step
     counts = max(COUNTS * found.scale, found.rounding)
+    falls = step is not None and step.found > counts
     stepped = step is not None and min(step.predicted, step.found) > counts
-    may_fall = False
+    may_fall = rests = False
     if moving is not None:
         low, high = moving.change.low, moving.change.high
         fall = -FALLS if moving.relative else -counts
         if high is not None and high < fall:
             return Place("descending", f"Still descending: {_onwards(moving)}.")
         may_fall = low is None or low < fall
+        rests = low is not None and fall <= low <= -fall
     elif step is not None and stepped:
         return Place("descending", f"Still descending: a step down the gradient {_lowers(step, found)}.")
+    if ends is None:
+        why = found.reason or "it was not computed"
+        return Place("unclear", f"Unclear: the curvature is not known, since {why}.")
     if not math.isfinite(ends.size):
         return Place("unclear", "Unclear: the curvature is not finite here.")
+    if not ends.converged:
+        worst = max(ends.high.residual, ends.low.residual)
+        return Place(
+            "unclear",
+            f"Unclear: after {ends.products} products the ends of the curvature have a residual of "
+            f"{worst:.2g}, above {RESIDUAL:g}.",
+        )
     most = found.gradient * found.reach + ends.size * found.reach**2 / 2
-    if most <= counts and ends.converged:
+    if most <= counts:
         return Place(
             "plateau",
             f"Plateau: over {_part(found.reach, found)}, gradient and curvature change the loss "
@@ -89,24 +109,22 @@ def place(found: Sharpness) -> Place:
     negative = ends.low.value + ends.low.residual * ends.size < -NEGATIVE * ends.size
     if negative and found.escape is not None and found.escape.found > counts:
         return Place("saddle", f"Saddle: {span}; moving along its low end {_lowers(found.escape, found)}.")
-    if not ends.converged:
-        worst = max(ends.high.residual, ends.low.residual)
-        return Place(
-            "unclear",
-            f"Unclear: after {ends.products} products the ends of the curvature have a residual of "
-            f"{worst:.2g}, above {RESIDUAL:g}.",
-        )
-    parts = [
-        f"Minimum: {span}"
-        + (", and going along its low end does not lower the loss by 1%" if least < 0 else "")
-    ]
-    if step is None or step.found <= found.rounding:
-        parts.append("no step down the gradient lowers the loss")
-    else:
-        parts.append(f"a step down the gradient {_lowers(step, found)}")
-    if moving is not None:
-        parts.append(_onwards(moving))
-    return Place("minimum", "; ".join(parts) + ".")
+    down = (
+        "no step down the gradient lowers the loss"
+        if step is None or step.found <= found.rounding
+        else f"a step down the gradient {_lowers(step, found)}"
+    )
+    low_end = f"{span}, and going along its low end does not lower the loss by 1%" if least < 0 else span
+    onwards = "" if moving is None else f"; {_onwards(moving)}"
+    if not (negative or falls):
+        return Place("minimum", f"Minimum: {low_end}; {down}{onwards}.")
+    against = [down] if falls else []
+    against += [low_end] if negative else []
+    evidence = "; ".join(against)
+    if moving is not None and rests:
+        words = f"At rest within its noise: {_onwards(moving)}. It is no minimum: {evidence}."
+        return Place("resting", words)
+    return Place("unclear", f"Unclear: neither a minimum nor a descent; {evidence}{onwards}.")
 
 
 def _onwards(moving: Drift) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from diag.landscapes import LandscapeError
+from diag.landscapes.corners import Corners
 from diag.landscapes.evaluate import Data, on_route, take, with_total
 from diag.landscapes.result import TOTAL, Floats, Outline, Plane
 from diag.landscapes.sheets import Sheet
@@ -45,12 +46,14 @@ def losses_on(
     space: Space,
     data: Mapping[str, Data],
     *,
+    corners: Corners | None = None,
     jobs: int = 1,
     store: Store | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Plane:
     """The losses on the whole grid, rows over ``jobs`` processes (forked; one where that cannot be).
 
+    With ``corners``, checkpoints on the plane have their own state and other points that of the nearest.
     With a ``store``, each row is written there once it is done, and those that lie there are not taken again.
     """
 
@@ -59,7 +62,7 @@ def losses_on(
         at = np.stack([sheet.alpha, beta], 1)
         found: dict[str, dict[str, Floats]] = {}
         for name, one in data.items():
-            evaluate = on_route(objective, space, sheet.vectors, one.batch)
+            evaluate = on_route(objective, space, sheet.vectors, one.batch, corners)
             found[name] = with_total(take(evaluate, at, one).means, objective.terms)
         return found
 
@@ -181,4 +184,5 @@ def _replace(path: Path, content: bytes) -> None:
 
 def digest(vector: Tensor) -> str:
     """A hash of its numbers."""
-    return hashlib.sha256(vector.detach().cpu().numpy().tobytes()).hexdigest()
+    numbers = vector.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    return hashlib.sha256(numbers.numpy().tobytes()).hexdigest()

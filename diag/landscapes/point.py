@@ -94,6 +94,8 @@ class Point:
     value: float
     rounding: float
     """Below this a change of the loss is rounding."""
+    once: str | None = None
+    """An operation in the loss that says that it has no second derivative."""
 
     @classmethod
     def of(cls, loss: Loss, at: Tensor) -> Point:
@@ -113,12 +115,15 @@ class Point:
                 (graph,) = torch.autograd.grad(value, leaf, create_graph=True, materialize_grads=True)
         here = float(value.detach())
         last = ROUNDING * float(torch.finfo(value.dtype).eps) * abs(here)
-        return cls(loss, leaf.detach(), graph.detach(), graph, leaf, here, last)
+        once = _differentiable_once(value)
+        return cls(loss, leaf.detach(), graph.detach(), graph, leaf, here, last, once)
 
     def product(self, v: Tensor) -> Tensor:
         """The Hessian times v (P,)."""
         import torch
 
+        if self.once is not None:  # torch itself would leave its part out, without a word
+            raise RuntimeError(f"{self.once} is marked with @once_differentiable")
         if not self.graph.requires_grad:
             return torch.zeros_like(self.x)
         (hv,) = torch.autograd.grad(self.graph, self.leaf, v, retain_graph=True, materialize_grads=True)
@@ -152,20 +157,38 @@ class Point:
             lambda s: (self.at(s * v) + self.at(-s * v)) / 2, reach, predicted, _halvings(reach, shortest)
         )
 
-    def slope(self, towards: Tensor) -> Slope:
-        """Along the line to another vector (P,)."""
+    def slope(self, towards: Tensor, *, curved: bool = True) -> Slope:
+        """Along the line to another vector (P,); without its curvature where there is none to be had."""
         way = towards.detach().to(self.x) - self.x
         distance = norm(way)
         if not (math.isfinite(distance) and distance > 0):
             return Slope(distance, None, None)
         unit = way / distance
-        return Slope(distance, dot(self.g, unit), dot(unit, self.product(unit)))
+        return Slope(distance, dot(self.g, unit), dot(unit, self.product(unit)) if curved else None)
 
     def _fall(self, move: Callable[[float], float], length: float, predicted: float, halvings: int) -> Fall:
         """The best of so many lengths of a move, which gives the loss at a length."""
         tried = [(self.value - move(length / 2**k), length / 2**k) for k in range(halvings)]
         best, where = max(((f, at) for f, at in tried if not math.isnan(f)), default=(-math.inf, length))
         return Fall(predicted, best, where)
+
+
+def _differentiable_once(value: Tensor) -> str | None:
+    """The first custom operation behind a value whose derivative is marked as having none of its own."""
+    from torch.autograd.function import once_differentiable
+
+    mark = once_differentiable(lambda ctx: None).__code__
+    waiting, seen = [value.grad_fn], set[Any]()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        made_by = getattr(node, "_forward_cls", None)
+        if getattr(getattr(made_by, "backward", None), "__code__", None) is mark:
+            return str(made_by.__name__)  # type: ignore[union-attr]
+        waiting += [before for before, _ in node.next_functions]
+    return None
 
 
 def _halvings(length: float, shortest: float) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -286,6 +286,10 @@ class Landscape:
     seed: int
     planes: tuple[Plane, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What is computed afresh at every point, and in what precision, in words."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Parts of the result that could not be computed, each with the reason."""
     diagnosis: str = "landscape"
 
     @property
@@ -317,4 +321,6 @@ class Landscape:
             "seed": self.seed,
             "planes": [plane.to_tree() for plane in self.planes],
             "warnings": list(self.warnings),
+            "notes": list(self.notes),
+            "missing": dict(self.missing),
         }

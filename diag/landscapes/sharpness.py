@@ -1,11 +1,12 @@
 """All that is taken of a loss about one vector θ (P,): gradient, curvature, rises nearby, and its drift.
 
-The loss must be one that torch can differentiate twice.
+What needs a second derivative is left out, with the reason, where torch has none.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,8 @@ class Sharpness:
     with their η at 0: a parameter of 0 has no size and stays)."""
     towards: Slope | None = None
     drift: Drift | None = None
+    reason: str | None = None
+    """Why there is no curvature, and nothing that is made with it, in words."""
 
     def relative(self, change: float) -> float | None:
         """A change of the loss as a share of the scale; None where that is 0 or it is not finite."""
@@ -90,6 +93,7 @@ class Sharpness:
             "reach": finite(self.reach),
             "gradient": {"norm": finite(self.gradient), "curvature": finite(self.gradient_curvature)},
             **{name: None if part is None else part.to_tree() for name, part in parts.items()},
+            "reason": self.reason,
             "seed": self.seed,
         }
 
@@ -108,11 +112,11 @@ def sharpness(
     ``towards`` (P,) asks for the slope towards another vector; ``walk``, training that went on from here,
     for the :class:`~diag.landscapes.drift.Drift`. Changes are compared with ``scale``, which is |L| unless
     given (give it where terms of either sign make L small by cancelling). Everything random comes from
-    ``seed``. A loss or a gradient that is not finite ends it: the rest is None.
+    ``seed``. A loss or a gradient that is not finite ends it: the rest is None. Where an operation in the
+    loss has a gradient but no second one, what needs none is taken, and ``reason`` says so.
     Raises SharpnessError for wrong shapes and a scale that is not a finite number from 0; RuntimeError,
-    torch's own, where an operation in the loss has a gradient but no second one.
+    torch's own, where an operation in the loss has no gradient.
     """
-    import torch
 
     if towards is not None and towards.shape != at.shape:
         raise SharpnessError(f"towards has shape {tuple(towards.shape)} beside a vector {tuple(at.shape)}")
@@ -137,7 +141,40 @@ def sharpness(
     }
     if not (math.isfinite(point.value) and math.isfinite(gradient) and math.isfinite(length)):
         return Sharpness(**known)
+    if walk is not None:
+        early, late = walk.early.to(point.x), walk.late.to(point.x)
+        known["drift"] = drift(loss, early, late, walk.updates, scale=known["scale"])
+    try:
+        return Sharpness(**known, **_curved(point, gradient, unit, reach, towards, seed))
+    except RuntimeError as error:
+        known["reason"] = second_derivative_in_words(error)
+    if gradient > 0:  # as on a line of the gradient's slope: what the loss then does is seen, not promised
+        known["step"] = point.step(0.0, reach)
+    if towards is not None:
+        known["towards"] = point.slope(towards, curved=False)
+    return Sharpness(**known)
+
+
+def second_derivative_in_words(error: RuntimeError) -> str:
+    """Why torch could not differentiate twice, in one line."""
+    first = str(error).strip().partition("\n")[0].strip()
+    operation = re.search(r"(?:derivative for|formula for) '?((?:aten::)?\w+)'?", first)
+    if operation is not None:
+        return f"torch has no second derivative of {operation.group(1)}, which the losses use"
+    if "once_differentiable" in first:
+        name = first.partition(" is marked")[0] if " is marked" in first else "an operation"
+        return f"{name} can be differentiated once only, and the losses use it"
+    return f"torch could not differentiate the losses twice ({first})"
+
+
+def _curved(
+    point: Point, gradient: float, unit: float, reach: float, towards: Tensor | None, seed: int
+) -> dict[str, Any]:
+    """All that is made of products with the Hessian."""
+    import torch
+
     random = torch.Generator().manual_seed(seed)
+    known: dict[str, Any] = {}
     if gradient > 0:
         down = point.g / gradient
         bend = dot(down, point.product(down))
@@ -153,7 +190,4 @@ def sharpness(
         known["adaptive"] = relative_ball(point, RADIUS * math.sqrt(point.x.numel()), random)
     if towards is not None:
         known["towards"] = point.slope(towards)
-    if walk is not None:
-        early, late = walk.early.to(point.x), walk.late.to(point.x)
-        known["drift"] = drift(loss, early, late, walk.updates, scale=known["scale"])
-    return Sharpness(**known)
+    return known

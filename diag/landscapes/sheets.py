@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from diag.landscapes import LandscapeError
+from diag.landscapes.corners import Corners
 from diag.landscapes.result import Mark, Outline
 from diag.landscapes.space import Flat, Space, Through
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from diag.result import FileRef
+    from diag.subject import Parameters
 
 THREE_FROM, THREE_TO, STEPS = -0.25, 1.25, 25
 """α and β of a plane through three: a quarter beyond the checkpoints; in 25 steps, 0 and 1 are among them."""
@@ -118,6 +120,17 @@ def _foot(name: str, vector: Tensor, origin: Tensor, u: Tensor, v: Tensor) -> Ma
     alpha, beta = float(step @ u.double()), float(step @ v.double())
     off = float(step.square().sum()) - alpha**2 - beta**2
     return Mark(name, alpha, beta, max(0.0, off) ** 0.5)
+
+
+def corners_of(sheet: Sheet, spaces: Sequence[Space], own: Sequence[Parameters | None]) -> Corners | None:
+    """Where checkpoints A, B and C lie on a plane, with their state; None on one that goes through none."""
+    if sheet.kind == "trail":
+        return None
+    at = np.array([[mark.alpha, mark.beta] for mark in sheet.marks])
+    (one, two), cosine = sheet.lengths, float(np.cos(np.radians(sheet.angle)))
+    metric = np.array([[one * one, one * two * cosine], [one * two * cosine, two * two]])
+    known = bool(np.isfinite(metric).all())
+    return Corners(at, tuple(spaces[: len(at)]), tuple(own[: len(at)]), metric if known else np.eye(2))
 
 
 def _norm(vector: Tensor) -> float:

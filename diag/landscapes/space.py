@@ -40,8 +40,9 @@ class Space:
         return [math.prod(shape) for shape in self.shapes.values()]
 
     def pack(self, parameters: Parameters) -> Tensor:
-        """The vector (P,) of the moving parameters."""
-        return torch.cat([parameters[name].reshape(-1) for name in self.shapes])
+        """The vector (P,) of the moving parameters, in float32 or more: half precision has no fine steps."""
+        parts = [parameters[name].reshape(-1) for name in self.shapes]
+        return torch.cat([part.float() if part.element_size() < 4 else part for part in parts])
 
     def one(self, vector: Tensor) -> dict[str, Tensor]:
         """All parameters at a vector (P,); gradients reach the vector."""
@@ -57,6 +58,18 @@ class Space:
         return {**{n: t.expand(k, *t.shape) for n, t in self.fixed.items()}, **moving}
 
 
+def between(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """(1 − t)·a + t·b; exactly a at 0 and b at 1, even where the other end is not finite."""
+    return exact_ends(torch.lerp(a, b, t), a, b, t)
+
+
+def exact_ends(found: Tensor, a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """What was found between two ends, with a itself at t = 0 and b itself at t = 1."""
+    if not bool(((t == 0) | (t == 1)).any()):
+        return found
+    return torch.where(t == 0, a, torch.where(t == 1, b, found))
+
+
 @dataclass(frozen=True)
 class Straight:
     """(1 − t)·a + t·b, exactly a at 0 and b at 1, and beyond both."""
@@ -66,7 +79,7 @@ class Straight:
 
     def __call__(self, t: Tensor) -> Tensor:
         """The vectors (k, P) at t (k,)."""
-        return torch.lerp(self.a, self.b, t.to(self.a)[:, None])
+        return between(self.a, self.b, t.to(self.a)[:, None])
 
 
 @dataclass(frozen=True)
@@ -80,7 +93,8 @@ class Bezier:
     def __call__(self, t: Tensor) -> Tensor:
         """The vectors (k, P) at t (k,); exactly a at 0 and b at 1."""
         t = t.to(self.a)[:, None]
-        return (1 - t) ** 2 * self.a + 2 * t * (1 - t) * self.control + t**2 * self.b
+        found = (1 - t) ** 2 * self.a + 2 * t * (1 - t) * self.control + t**2 * self.b
+        return exact_ends(found, self.a, self.b, t)
 
 
 @dataclass(frozen=True)
@@ -113,7 +127,18 @@ class Through:
         """The vectors (k, P) at coordinates (k, 2)."""
         at = at.to(self.a)
         # One product, which is one pass over memory: term by term this took longer than a small net's losses.
-        return torch.cat([1 - at.sum(1, keepdim=True), at], 1) @ self._rows
+        weights = torch.cat([1 - at.sum(1, keepdim=True), at], 1)
+        if self._missing is None:
+            return weights @ self._rows
+        # Where a checkpoint has no part, its numbers that are not finite have none either.
+        found = weights @ torch.where(self._missing, 0, self._rows)
+        reached = (weights != 0).to(found) @ self._missing.to(found) > 0
+        return torch.where(reached, torch.nan, found)
+
+    @cached_property
+    def _missing(self) -> Tensor | None:
+        missing = ~self._rows.isfinite()
+        return missing if bool(missing.any()) else None
 
     @cached_property
     def _rows(self) -> Tensor:

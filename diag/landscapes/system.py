@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,14 +14,34 @@ import torch
 import probes
 from diag.batches import to_device
 from diag.landscapes import LandscapeError
+from diag.landscapes.corners import Corners, on_line
 from diag.landscapes.evaluate import Data
 from diag.landscapes.result import Floats
 from diag.landscapes.space import Space
+from diag.landscapes.state import (
+    follows_in,
+    in_short,
+    matters,
+    offsets_along,
+    same,
+    state_names,
+    state_of,
+)
 from diag.repeatable import steady_encoder, steady_objective
 from diag.result import FileRef
 from diag.sources import opened, same_file
 from diag.sources.supplied import NOTHING, Supplied
-from diag.subject import Encoder, Objective, Parameters, Subject, SubjectError, TaskPair, require
+from diag.subject import (
+    Encoder,
+    Follows,
+    Objective,
+    Parameters,
+    Stateful,
+    Subject,
+    SubjectError,
+    TaskPair,
+    require,
+)
 from trainers.checkpoint import CheckpointError
 
 if TYPE_CHECKING:
@@ -51,8 +70,52 @@ class System:
     pinned: tuple[str, ...]
     warnings: tuple[str, ...]
     device: str
+    held: tuple[str, ...]
+    """What is held though it differs, in words."""
+    spaces: tuple[Space, ...]
+    """Each checkpoint's: with its own state beside what moves, where that has nothing in between."""
+    own: tuple[Parameters, ...]
+    """All that each checkpoint holds, but for what is held at A's values."""
+    fresh: tuple[Follows, ...]
+    """State that is computed afresh between the checkpoints."""
+    uneven: tuple[str, ...]
+    """State that differs and has nothing between two values."""
     supplied: Supplied = NOTHING
     """What was handed over beside the files, for others that are opened later."""
+
+    @cached_property
+    def precise(self) -> Objective:
+        """The losses for gradients and curvature: in float32 at least."""
+        return self.objective.precise() if isinstance(self.objective, Stateful) else self.objective
+
+    @property
+    def has_state(self) -> bool:
+        """Whether more than what moves differs between the checkpoints."""
+        return bool(self.fresh or self.uneven)
+
+    @property
+    def holds_some(self) -> bool:
+        """Whether anything that is B's own is held at A's values."""
+        return bool(getattr(self.objective, "pinned", ())) or len(self.held) > 0
+
+    def uneven_matters(self, batch: Any) -> bool:
+        """Whether a checkpoint's losses change where what has nothing in between is another's."""
+        return any(
+            matters(self.objective, own, other.fixed, self.uneven, batch)
+            for own in self.own
+            for other in self.spaces
+            if self.uneven
+        )
+
+    @property
+    def line(self) -> Corners:
+        """The straight line from A to B."""
+        return on_line((self.spaces[0], self.spaces[1]), (self.own[0], self.own[1]))
+
+    @property
+    def line_to_a_copy(self) -> Corners:
+        """A line from A to a copy of B whose units are rearranged: what follows from them is unknown."""
+        return on_line((self.spaces[0], self.spaces[1]), (self.own[0], None))
 
     def data(self, task: str, samples: int, seed: int) -> Data:
         """So many samples of a task."""
@@ -109,10 +172,10 @@ def system_of(
     pair = require(first, "tasks", first.tasks)
     for subject, parameters in zip(subjects[1:], sets[1:], strict=True):
         _same_system(first, sets[0], subject, parameters, pair, objective)
-    moving, equal, held = _moving(sets, move)
+    moving, equal, held = _moving(sets, move, objective)
     place = _checked(device or str(next(iter(sets[0].values())).device))
     sets = tuple({n: t.to(place) for n, t in s.items()} for s in sets)
-    space = Space.of(sets[0], moving)
+    state = state_of(sets, moving, None if move is None else lambda n: _chosen(n, move), objective)
     known = list(pair.paired_observations(None, 0).observations) or [t for t in [first.task] if t]
     if task is not None and task not in known:
         raise LandscapeError(f"task is {task!r}, expected {' or '.join(known)}")
@@ -125,14 +188,22 @@ def system_of(
         objective,
         pair,
         first.encoder,
-        space,
-        tuple(space.pack(s) for s in sets),
+        state.spaces[0],
+        tuple(state.spaces[0].pack(s) for s in sets),
         names,
         headline,
         tuple(dict.fromkeys(_component(name) for name in moving)),
         tuple(equal + held + list(getattr(objective, "pinned", ()))),
-        tuple(_warnings(subjects, sets) + [f"{words}: B's losses are not its own" for words in held]),
+        tuple(
+            _warnings(subjects, sets, moving, objective)
+            + [f"{words}: B's losses are not its own" for words in held]
+        ),
         str(place),
+        tuple(held),
+        state.spaces,
+        state.own,
+        state.fresh,
+        state.uneven,
         supplied,
     )
 
@@ -180,25 +251,32 @@ def _base_of(system: System, base: Any) -> Subject | None:
     return None
 
 
-def trail_of(system: System, trail: Sequence[Any]) -> tuple[Tensor, tuple[FileRef, ...]]:
+def trail_of(system: System, trail: Sequence[Any], batch: Any) -> tuple[Tensor, tuple[FileRef, ...]]:
     """The moving parameters (m, P) of the checkpoints of a trail, and their files.
 
-    Raises LandscapeError for fewer than three, and where what is held differs in them: their own losses
-    would be others than those that are drawn.
+    Raises LandscapeError for fewer than three; SubjectError where what is held differs in them, so that their
+    own losses on the batch would be others than those that are drawn, and for weights that are not finite.
     """
     if len(trail) < 3:
         raise LandscapeError(f"a trail of {len(trail)} checkpoints, expected at least 3")
     first, vectors, files = system.subjects[0], [], []
+    discrete = state_names(system.objective)
     for one in trail:
         subject = opened(one, "trail", system.supplied)
         parameters = require(subject, "parameters", subject.parameters)
         _same_system(first, system.sets[0], subject, parameters, system.pair, system.objective)
         placed = {name: t.to(system.device) for name, t in parameters.items()}
-        for name, held in system.space.fixed.items():
-            if not torch.equal(held, placed[name]):
-                expected = f"that of {first.path}, which is held: a trail of the same base, or --move"
-                raise SubjectError(subject.path, f"another {name}", expected)
-        vectors.append(system.space.pack(placed))
+        differ = [name for name, held in system.space.fixed.items() if not same(held, placed[name])]
+        lasting = [n for n in differ if n not in discrete and placed[n].is_floating_point()]
+        if not lasting and differ and matters(system.objective, placed, system.space.fixed, differ, batch):
+            lasting = differ
+        if lasting:
+            expected = f"that of {first.path}, which is held: a trail of the same base, or --move"
+            raise SubjectError(subject.path, f"another {lasting[0]}", expected)
+        vector = system.space.pack(placed)
+        if not bool(vector.isfinite().all()):
+            raise SubjectError(subject.path, "weights that are not finite", "a trail of finite ones")
+        vectors.append(vector)
         files.append(FileRef.of(subject))
     return torch.stack(vectors), tuple(files)
 
@@ -212,27 +290,40 @@ def _component(name: str) -> str:
     return name.partition("/")[0]
 
 
-def _moving(sets: Sequence[Parameters], move: Sequence[str] | None) -> tuple[list[str], list[str], list[str]]:
-    """The names of the moving parameters; in words what is equal, and what is held though it differs."""
-    first = sets[0]
-    floating = [n for n, t in first.items() if t.is_floating_point()]
+def _chosen(name: str, move: Sequence[str]) -> bool:
+    return any(
+        wanted in (EVERYTHING, _component(name), name) or name.startswith(f"{wanted}/") for wanted in move
+    )
+
+
+def _moving(
+    sets: Sequence[Parameters], move: Sequence[str] | None, objective: Objective
+) -> tuple[list[str], list[str], list[str]]:
+    """The names of the moving parameters; in words what is equal, and what is held though it differs.
+
+    What follows from others, and what has nothing between two values, does not move.
+    """
+    first, still = sets[0], state_names(objective)
+    floating = [n for n, t in first.items() if t.is_floating_point() and n not in still]
     if not floating:
         raise LandscapeError("found no parameters of floating point, expected some that can move")
-    differ = [n for n in floating if any(not torch.equal(first[n], s[n]) for s in sets[1:])]
+    offsets = {n for f in follows_in(objective) for n in f.offsets}
+    free = [n for n in floating if n not in offsets]
+    differ = [n for n in free if any(not same(first[n], s[n]) for s in sets[1:])]
+    along = offsets_along(sets, objective)
     if move is None:
-        chosen = differ or floating
-        equal = dict.fromkeys(_component(n) for n in floating if n not in chosen)
-        return chosen, [f"{', '.join(equal)}: equal in all checkpoints"] if equal else [], []
-    chosen = []
+        chosen = set(differ or free) | along
+        equal = dict.fromkeys(_component(n) for n in free if n not in chosen)
+        moving = [n for n in floating if n in chosen]
+        return moving, [f"{', '.join(equal)}: equal in all checkpoints"] if equal else [], []
     for wanted in move:
-        some = [n for n in floating if wanted in (EVERYTHING, _component(n), n) or n.startswith(f"{wanted}/")]
-        if not some:
-            known = ", ".join(dict.fromkeys(_component(n) for n in floating))
+        if not any(_chosen(n, [wanted]) for n in free):
+            known = ", ".join(dict.fromkeys(_component(n) for n in free))
             raise LandscapeError(f"found no component {wanted!r} to move, expected {EVERYTHING}, {known}")
-        chosen += [n for n in some if n not in chosen]
-    held = dict.fromkeys(_component(n) for n in differ if n not in chosen)
+    some = {n for n in floating if _chosen(n, move) and (n not in offsets or n in along)}
+    held = dict.fromkeys(_component(n) for n in differ if n not in some)
     words = [f"{', '.join(held)}: held at A's values, though the others' differ"] if held else []
-    return [n for n in floating if n in chosen], [], words
+    return [n for n in floating if n in some], [], words
 
 
 def _checked(device: str) -> torch.device:
@@ -267,16 +358,22 @@ def _same_system(
         raise SubjectError(other.path, "other loss terms or constants", f"those of {first.path}")
 
 
-def _warnings(subjects: Sequence[Subject], sets: Sequence[Parameters]) -> list[str]:
+def _warnings(
+    subjects: Sequence[Subject], sets: Sequence[Parameters], moving: Sequence[str], objective: Objective
+) -> list[str]:
     words = []
+    offsets = {n for f in follows_in(objective) for n in f.offsets}
     for index, (subject, own) in enumerate(zip(subjects, sets, strict=True)):
         for earlier, theirs in zip(subjects[:index], sets, strict=False):
-            if all(torch.equal(tensor, theirs[name]) for name, tensor in own.items()):
+            if all(same(tensor, theirs[name]) for name, tensor in own.items()):
                 what = "the slice is a point" if index == 1 else "the plane is a line"
                 words.append(f"{earlier.path} and {subject.path} hold the same weights: {what}")
     for subject, parameters in zip(subjects, sets, strict=True):
-        if not all(math.isfinite(float(t.double().sum())) for t in parameters.values()):
-            words.append(f"{subject.path} holds weights that are not finite")
+        broken = [n for n in moving if n not in offsets and not bool(parameters[n].isfinite().all())]
+        if broken:
+            count = sum(int((~parameters[n].isfinite()).sum()) for n in broken)
+            names = in_short(broken)
+            words.append(f"{subject.path} holds weights that are not finite: {count} in {names}")
     return words
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from diag.landscapes.result import TOTAL, Height, Route, RouteName
 from diag.result import Verdict
 
@@ -27,7 +29,7 @@ def verdict_of(routes: Mapping[RouteName, Route], task: str, weights: Mapping[st
     raw = routes["raw"]
     escape = raw.barrier["escape"]
     if escape.value is None or escape.at is None:
-        return Verdict("inconclusive", "Cannot tell: a loss on the path is not finite.")
+        return Verdict("inconclusive", f"Cannot tell: {_undefined(raw)}")
     start, end = (float(raw.losses[TOTAL][abs(raw.t - at).argmin()]) for at in (0.0, 1.0))
     threshold = max(WALL * abs(start), NOTHING * float(abs(raw.losses[TOTAL]).max()))
     where = f"on the {task} task"
@@ -72,6 +74,18 @@ def verdict_of(routes: Mapping[RouteName, Route], task: str, weights: Mapping[st
         return Verdict("warn", f"{words} On a curve the loss is highest at B itself: {measured(height)}.")
     verb = "lowers it" if height.high < escape.low else "may lower it"
     return Verdict("warn", f"{words} A curve {verb} to {measured(height)}.")
+
+
+def _undefined(route: Route) -> str:
+    """How many losses from A to B are not finite, and what the ends' own are."""
+    inside = (route.t >= 0) & (route.t <= 1)
+    total = route.losses[TOTAL][inside]
+    count = int((~np.isfinite(total)).sum())
+    start, end = (f"{v:.3g}" if np.isfinite(v) else "not finite" for v in (total[0], total[-1]))
+    return (
+        f"the loss is not finite at {count} of {len(total)} points from A to B; A's own is {start}, B's own "
+        f"is {end}."
+    )
 
 
 def rises_most(route: Route, weights: Mapping[str, float], at: float) -> str:

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from diag.landscapes.result import ROUTES, Height, Landscape, Plane, TaskSlice
 from diag.landscapes.verdict import rises_most
 from diag.outputs.html import footer, span, warning_words
-from diag.outputs.landscape_text import WAYS, is_straight, moves_in_words, plane_in_words, seat_in_words
+from diag.outputs.landscape_text import (
+    WAYS,
+    is_straight,
+    missing_in_words,
+    moves_in_words,
+    plane_in_words,
+    seat_in_words,
+)
 from diag.outputs.text import number
 from probes import Measure
 from reports import Figure, Page, Section, landscapes, render
@@ -27,6 +34,8 @@ def page(result: Landscape) -> str:
         ("B (t = 1)", f"{result.transfer.path} ({result.transfer.label})"),
         ("between", moves_in_words(result)),
         *(("held", words) for words in result.pinned),
+        *(("computed", words) for words in result.notes),
+        *(("left out", missing_in_words(part, why)) for part, why in result.missing.items()),
         ("seed", str(result.seed)),
     ]
     parts = sections(result)

@@ -35,6 +35,8 @@ def render(result: Landscape, verbose: bool = False) -> str:
         lines.append(f"  {name}  {short(ref.path)}")
     lines += [f"  C        {short(plane.third.path)}" for plane in result.planes if plane.third is not None]
     lines += _filled(moves_in_words(result))
+    lines += [line for words in result.notes for line in _filled(words)]
+    lines += [line for part, why in result.missing.items() for line in _filled(missing_in_words(part, why))]
     if verbose:
         lines += [line for words in result.pinned for line in _filled(f"held: {words}")]
     lines += ["", *_ways(result, verbose)]
@@ -54,6 +56,11 @@ def moves_in_words(result: Landscape) -> str:
         f"{', '.join(result.moved)} {verb} by {result.distance:.3g} (L2); {result.samples} samples a "
         "task, the same at every point"
     )
+
+
+def missing_in_words(part: str, why: str) -> str:
+    """Which part of the result is left out, and why."""
+    return f"Not computed: {part}, since {why}."
 
 
 def plane_in_words(plane: Plane) -> str:

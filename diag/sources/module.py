@@ -9,31 +9,28 @@ taken only if it agrees with the plain one to rounding at the first point that i
 
 from __future__ import annotations
 
-import copy
 import hashlib
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
-from torch.overrides import TorchFunctionMode
+from torch.func import vmap
 
 from diag.batches import each_tensor, rows_in, some_rows, stacked, tensors_in
 from diag.landscapes.symmetry import SymmetryError, check
 from diag.repeatable import Chance, HeldObjective, UnsteadyError, examined
+from diag.sources.module_evaluation import Evaluation, Losses, quick_tanh, slow_is_an_error
+from diag.sources.module_state import as_numbers, check_tensors, copy_of, discrete_in, tensors_of
 from diag.subject import Pairs, Parameters, Sampled, Subject, SubjectError, Task
 from trainers.checkpoint import identity_of
 
 if TYPE_CHECKING:
     from diag.landscapes.symmetry import Units
-
-Losses: TypeAlias = Callable[[Any, Any], Mapping[str, Tensor]]
-"""The module, to be called as ever, or parts of it, and a batch -> per-sample losses {term: (n,)}."""
 
 Stacked: TypeAlias = Mapping[str, Tensor]
 """Parameters that each have a leading axis of k points."""
@@ -90,9 +87,11 @@ def from_module(
     """The subject of a module; later training of it does not reach the subject.
 
     Losses that draw random numbers are given the same ones at every point, which the result says.
-    Everything floating moves, running statistics too, so that the ends of a path are exact; gradients reach
-    all but buffers. Parameters are named by the module's attribute that they lie in: ``encoder.0.weight`` is
+    Every tensor is named by the module's attribute that it lies in: ``encoder.0.weight`` is
     ``encoder/0.weight``; those of a bare sequence, or of the module itself, have the component ``model``.
+    Numbers of any type move, complex ones as pairs; gradients reach all but buffers. What a spectral norm
+    remembers and the running averages of torch's own norms follow from the weights: between checkpoints they
+    are computed afresh, the averages on the batch. Integers, booleans and masks have nothing in between.
 
     Args:
         model: Any module; copied.
@@ -114,34 +113,43 @@ def from_module(
             per-sample losses, or others for the same input that no seed of the global generators makes
             alike (:mod:`diag.repeatable`); the batch, groups, terms or pinned prefixes do not fit.
     """
+    check_tensors(tensors_of(model), name)
     try:
-        module = copy.deepcopy(model).eval().requires_grad_(False)
+        module = copy_of(model).eval().requires_grad_(False)
     except RuntimeError as error:  # tensors that are neither parameters nor constants
         raise SubjectError(name, f"a module that cannot be copied ({error})", "one that can") from None
     if device is None:
-        device = next((t.device for t in _tensors_of(module).values()), torch.device("cpu"))
+        device = next((t.device for t in tensors_of(module).values()), torch.device("cpu"))
     module = module.to(device)
-    own = _tensors_of(module)
+    own = tensors_of(module)
     named = _named(own, name)
     for prefix in pinned:
         if not any(_under(full, prefix) for full in own):
             raise SubjectError(name, f"no parameter under {prefix!r}", f"one of {', '.join(own)}")
     held = tuple(n for n, full in named.items() if any(_under(full, prefix) for prefix in pinned))
-    moving = {n: full for n, full in named.items() if n not in held and _can_move(module, full, own[full])}
-    if not moving:
+    given = {n: full for n, full in named.items() if n not in held}
+    apart = discrete_in(module, own)
+    discrete = frozenset(n for n, full in given.items() if full in apart)
+    parameters = {n: as_numbers(own[full]).clone() for n, full in given.items()}
+    half = {str(own[f].dtype).removeprefix("torch.") for n, f in given.items() if _is_half(own[f])}
+    wide = copy_of(module) if half else None
+    evaluation = Evaluation(name, module, losses, given)
+    follows = evaluation.follows
+    derived = {n for f in follows for n in f.names}
+    free = {n: t for n, t in parameters.items() if n not in discrete and n not in derived}
+    if not free:
         raise SubjectError(name, "no floating parameters that move", "a module with some")
-    parameters = {n: own[full].clone() for n, full in moving.items()}
     batch = each_tensor(batch, lambda t: t.detach().to(device))
     rows = rows_in(batch, name)
     labels = np.arange(rows) if groups is None else _labels(groups, rows, name)
-    evaluation = _Evaluation(name, module, losses, moving)
     some = batch if pairs_rows else _parts(batch)[0]
     chance = _chance(evaluation, losses, parameters, some)
     at = evaluation.at if chance is None else chance.hold(evaluation.at)
     with torch.inference_mode():
         found = at(parameters, some)
-        nudged = {n: t + NUDGE * (t.abs().mean() + 1) for n, t in parameters.items()}
-        other = at(nudged, some)
+        nudged = {n: t + NUDGE * (t.abs().mean() + 1) for n, t in free.items()}
+        other = at({**parameters, **nudged}, some)
+        offsets = evaluation.offsets(parameters, batch)
     if all(torch.equal(found[term], other[term]) for term in found):
         expected = "losses of the module that they are given, whose parameters change"
         raise SubjectError(name, "losses that no parameter changes", expected)
@@ -156,19 +164,24 @@ def from_module(
         except SymmetryError as error:
             expected = f"units of parameters such as {next(iter(parameters))!r}: mind the prefix"
             raise SubjectError(name, f"units of {error.where} with {error.found}", expected) from None
+    if wide is not None:
+        wide = Evaluation(name, wide, losses, given, wide=True)
+        wide.terms = evaluation.terms
+    state = State(held, discrete, tuple(sorted(half)))
+    parted = not pairs_rows
     objective = (
-        ModuleObjective(evaluation, losses, held, parted=not pairs_rows)
+        ModuleObjective(evaluation, losses, state, parted=parted, wide=wide)
         if units is None
-        else LayeredModule(evaluation, losses, held, parted=not pairs_rows, units=tuple(units))
+        else LayeredModule(evaluation, losses, state, parted=parted, wide=wide, units=tuple(units))
     )
-    identity = identity_of({**parameters, **{n: own[named[n]] for n in held}})
-    count = sum(t.numel() for t in parameters.values())
+    identity = identity_of({**parameters, **{n: as_numbers(own[named[n]]) for n in held}})
+    count = sum(t.numel() for t in free.values())
     words = [f"{type(model).__name__} of {count:,} numbers", *(f"{prefix} held" for prefix in pinned)]
     return Subject(
         path=name,
         sha256=identity,
         task=task,
-        parameters=parameters,
+        parameters={**parameters, **offsets},
         objective=objective if chance is None else HeldObjective(objective, chance),
         tasks=Given(task, batch, labels),
         identity=identity,
@@ -176,7 +189,7 @@ def from_module(
     )
 
 
-def _chance(evaluation: _Evaluation, losses: Losses, parameters: Parameters, batch: Any) -> Chance | None:
+def _chance(evaluation: Evaluation, losses: Losses, parameters: Parameters, batch: Any) -> Chance | None:
     """What the losses draw; raises SubjectError where they do not repeat themselves."""
     try:
         with torch.inference_mode():
@@ -210,6 +223,16 @@ class Given:
         return {}
 
 
+@dataclass(frozen=True)
+class State:
+    """What is known of a module's tensors beside their numbers."""
+
+    pinned: tuple[str, ...]
+    discrete: frozenset[str]
+    half: tuple[str, ...]
+    """The types of less than four bytes among them."""
+
+
 class ModuleObjective:
     """A module's losses as functions of its parameters; differentiable where gradients are enabled."""
 
@@ -218,9 +241,16 @@ class ModuleObjective:
     remedy = UNTRAINED
 
     def __init__(
-        self, evaluation: _Evaluation, losses: Losses, pinned: tuple[str, ...], parted: bool
+        self,
+        evaluation: Evaluation,
+        losses: Losses,
+        state: State,
+        parted: bool,
+        wide: Evaluation | None = None,
     ) -> None:
         self.terms: Mapping[str, float] = evaluation.terms
+        self.follows, self.discrete, self.half = evaluation.follows, state.discrete, state.half
+        self._losses, self._wide, self._state, pinned = losses, wide, state, state.pinned
         self.pinned = (f"{', '.join(pinned)}: held at the values in {evaluation.path}",) if pinned else ()
         """What is held, in words."""
         self.constants: Mapping[str, Any] = {"losses": _word(losses), "pinned": list(pinned)}
@@ -230,6 +260,12 @@ class ModuleObjective:
             (self._channels_last, self._in_turn) if self._convolves else (self._side_by_side,)
         )
         self._agreed = False
+
+    def precise(self) -> ModuleObjective:
+        """The same losses with weights and batch in float32 where the module has less; else itself."""
+        if self._wide is None:
+            return self
+        return ModuleObjective(self._wide, self._losses, replace(self._state, half=()), self._parted)
 
     @property
     def at_once(self) -> int:
@@ -248,7 +284,7 @@ class ModuleObjective:
             try:
                 if self._agreed:
                     return self._quickly(parameters, batch)
-                with _slow_is_an_error():
+                with slow_is_an_error():
                     found = self._quickly(parameters, batch)
                 if self._agrees(found, parameters, batch):
                     self._agreed = True
@@ -266,11 +302,11 @@ class ModuleObjective:
         """Several points in one call, their matrix products batched."""
         points = min(POINTS, ROWS // rows_in(batch, self._evaluation.path))
         if points < LEAST_POINTS:
-            with _quick_tanh():
+            with quick_tanh():
                 return stacked([self._evaluation.at(one, batch) for one in _unstacked(parameters)])
         together = vmap(lambda one: self._evaluation.at(one, batch))
         starts = range(0, _count(parameters), points)
-        with _quick_tanh():
+        with quick_tanh():
             parts = [
                 together({n: t[start : start + points] for n, t in parameters.items()}) for start in starts
             ]
@@ -290,8 +326,8 @@ class ModuleObjective:
         return self._by_parts(list(_unstacked(parameters)), batch)
 
     def _by_parts(self, points: Sequence[Parameters], batch: Any) -> dict[str, Tensor]:
-        parts = _parts(batch) if self._parted else [batch]
-        with _quick_tanh():
+        parts = _parts(batch) if self._parted and not self._evaluation.reads_rows(points[0]) else [batch]
+        with quick_tanh():
             found = [[self._evaluation.at(one, part) for part in parts] for one in points]
         return stacked([{t: torch.cat([part[t] for part in one]) for t in one[0]} for one in found])
 
@@ -301,7 +337,8 @@ class ModuleObjective:
         Where the batch was parted, for rows across two parts: losses that read other rows show there.
         """
         size = _part_rows(batch)
-        parted = self._parted and self._convolves and size < rows_in(batch, self._evaluation.path)
+        whole = not self._parted or self._evaluation.reads_rows(parameters)
+        parted = not whole and self._convolves and size < rows_in(batch, self._evaluation.path)
         rows = slice(size // 2, size // 2 + size) if parted else slice(None)
         with torch.no_grad():
             plain = self.losses(next(_unstacked(parameters)), some_rows(batch, rows))
@@ -313,13 +350,14 @@ class LayeredModule(ModuleObjective):
 
     def __init__(
         self,
-        evaluation: _Evaluation,
+        evaluation: Evaluation,
         losses: Losses,
-        pinned: tuple[str, ...],
+        state: State,
         parted: bool,
+        wide: Evaluation | None,
         units: tuple[Units, ...],
     ) -> None:
-        super().__init__(evaluation, losses, pinned, parted)
+        super().__init__(evaluation, losses, state, parted, wide)
         self.units = units
 
     def activations(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
@@ -355,111 +393,7 @@ def _keep_first(seen: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any,
     return keep
 
 
-class _Evaluation(nn.Module):
-    """The losses as a module around the copy, so that all they call of it has the given parameters."""
-
-    def __init__(self, path: str, module: nn.Module, losses: Losses, names: Mapping[str, str]) -> None:
-        """``names`` tells what the module calls each parameter that moves."""
-        super().__init__()
-        self.path, self.module, self.terms = path, module, dict[str, float]()
-        self._losses = (losses,)  # losses that are a module themselves are no part of this one
-        self._names = {n: f"module.{full}" for n, full in names.items()}
-        own = _tensors_of(module)
-        self._types = {n: own[full].dtype for n, full in names.items()}
-        self._settle(next(iter(own.values())).device)
-        twice = (
-            *module.named_parameters(remove_duplicate=False),
-            *module.named_buffers(remove_duplicate=False),
-        )
-        self._tied = len(twice) > len(own)
-
-    def _settle(self, device: torch.device) -> None:
-        self.module.to(device)
-        self._device = device
-        self._own_buffers = {f"module.{full}": b for full, b in self.module.named_buffers()}
-
-    def forward(self, batch: Any) -> Any:
-        return self._losses[0](self.module, batch)
-
-    def at(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
-        """Per-sample losses {term: (n,)} with these parameters in place of the module's."""
-        rows = rows_in(batch, self.path)
-        if _device(parameters) != self._device:  # what is held follows
-            self._settle(_device(parameters))
-        given = dict(self._own_buffers)
-        for name, full in self._names.items():
-            tensor = parameters[name]
-            # A vector of parameters has one type.
-            given[full] = tensor if tensor.dtype == self._types[name] else tensor.to(self._types[name])
-        for full in self._own_buffers:
-            # A module that writes to its buffers writes to a copy; and nothing descends them, or could:
-            # batch norm has no gradient in its statistics.
-            given[full] = given[full].detach().clone()
-        return self._checked(functional_call(self, given, (batch,), tie_weights=self._tied), rows)
-
-    def part(self, name: str) -> nn.Module | None:
-        """The part of the module whose parameters are named ``name``.something."""
-        for parameter, full in self._names.items():
-            if name in (parameter.rpartition(".")[0], parameter.rpartition("/")[0] + "/"):
-                return self.get_submodule(full.rpartition(".")[0])
-        return None
-
-    def is_recurrent(self, units: str) -> bool:
-        """Whether units are those of a recurrent layer: ``gru.l0``, or ``gru/l0`` of a component."""
-        stem, layer = units[: units.rfind("l")], units[units.rfind("l") :]
-        return any(name.startswith(stem) and name.endswith(f"weight_hh_{layer}") for name in self._names)
-
-    def _checked(self, found: Any, rows: int) -> dict[str, Tensor]:
-        expected = f"losses {{term: ({rows},)}}, one for each sample"
-        if not isinstance(found, Mapping) or not found:
-            what = "nothing" if found is None or isinstance(found, Mapping) else f"a {type(found).__name__}"
-            raise SubjectError(self.path, f"{what} from its losses", expected)
-        for term, values in found.items():
-            if not isinstance(values, Tensor):
-                raise SubjectError(self.path, f"{term!r} as a {type(values).__name__}", expected)
-            if tuple(values.shape) != (rows,) or values.is_complex():
-                what = f"{term!r} of shape {tuple(values.shape)}, {values.dtype}"
-                raise SubjectError(self.path, what, expected)
-        if self.terms and found.keys() != self.terms.keys():
-            raise SubjectError(self.path, f"losses {', '.join(found)}", f"{', '.join(self.terms)}, as before")
-        return dict(found)
-
-
-class _QuickTanh(TorchFunctionMode):
-    """tanh x = 2σ(2x) − 1, to 2·10⁻⁷, where torch's own takes up to six times as long: not near-exact at 0.
-
-    Hidden units that are all tiny lose digits by it, and then AGREES closes the way. In float32 alone.
-    """
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        if func in _TANH and not kwargs and args[0].dtype == torch.float32:
-            return (args[0] + args[0]).sigmoid_().mul_(2).sub_(1)
-        return func(*args, **(kwargs or {}))
-
-
-_TANH = (torch.tanh, torch.Tensor.tanh)
-
-
-def _quick_tanh() -> Any:
-    return nullcontext() if torch.is_grad_enabled() else _QuickTanh()
-
-
-@contextmanager
-def _slow_is_an_error() -> Iterator[None]:
-    """Where torch would go point by point behind the scenes: our own loop is quicker."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message="There is a performance drop")
-        yield
-
-
 # --- Names and tensors ------------------------------------------------------------------------------------
-
-
-def _tensors_of(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by the module's own names, each once."""
-    return {n: t.detach() for n, t in (*module.named_parameters(), *module.named_buffers())}
 
 
 def _named(own: Mapping[str, Tensor], name: str) -> dict[str, str]:
@@ -478,10 +412,9 @@ def _under(full: str, prefix: str) -> bool:
     return full == prefix or full.startswith(prefix.rstrip(".") + ".")
 
 
-def _can_move(module: nn.Module, full: str, tensor: Tensor) -> bool:
-    """Whether a line through the tensor makes sense: counters, indices and masks of −∞ stay as they are."""
-    mask = full in dict(module.named_buffers()) and bool(tensor.isinf().any())
-    return tensor.is_floating_point() and not mask
+def _is_half(tensor: Tensor) -> bool:
+    """Whether it has numbers of less than four bytes, or pairs of them."""
+    return (tensor.is_floating_point() and tensor.element_size() < 4) or tensor.dtype == torch.complex32
 
 
 def _word(losses: Losses) -> str:
