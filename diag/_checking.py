@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -54,7 +55,8 @@ def check(
         typer.Option("--baseline", metavar="FILE", help="An accepted state: what is no worse does not fail."),
     ] = None,
     write_baseline: Annotated[
-        Path | None, typer.Option("--write-baseline", metavar="FILE", help="Accept what is found now.")
+        Path | None,
+        typer.Option("--write-baseline", metavar="FILE", help="Accept what is found now, beside this base."),
     ] = None,
     write_config: Annotated[
         Path | None,
@@ -76,7 +78,7 @@ def check(
     sarif: Annotated[Path | None, typer.Option("--sarif", metavar="FILE", help="Also SARIF 2.1.0.")] = None,
     html: Html = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Write over a configuration that is there.")
+        bool, typer.Option("--overwrite", help="Write over a configuration, or a baseline, that is there.")
     ] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -110,6 +112,10 @@ def check(
         # A baseline may be written anew over the one that is read; everything else that is read stays.
         read = own if baseline is None or option == "--write-baseline" else [*own, baseline]
         check_writable(place, *map(Path, found), *map(Path, read))
+    if write_baseline is not None and write_baseline.exists() and not overwrite:
+        raise UsageError(
+            f"{write_baseline}: found a file, expected another name, or --overwrite to accept anew over it"
+        )
     places = [place.resolve() for place in written.values() if place is not None]
     if len(set(places)) < len(places):
         raise UsageError(f"found one file for several of {', '.join(written)}, expected one each")
@@ -143,15 +149,17 @@ def check(
             words = " ".join(str(error).split())
             unread = tuple(Checked(found[0], transfer, error=words) for transfer in found[1:])
             gate = Gate(unread, chosen.settings.strict, chosen.file)
+    if held_by := "--exit-zero" if exit_zero else "--write-baseline" if write_baseline is not None else None:
+        gate = replace(gate, held_by=held_by)
     if write_baseline is not None:
+        words = "accepted anew, over what was there" if write_baseline.exists() else "accepted"
         write_file(write_baseline, accepted.text(gate, write_baseline))
-        say(quiet or json or form != "text", f"accepted: {write_baseline}\n")
+        say(quiet or json or form != "text", f"{words}: {write_baseline}\n")
     _files(gate, junit_xml, sarif, html)
     _printed(gate, "json" if json else form, quiet, verbose)
     for line in dict.fromkeys(one.error for one in gate.errors):
         note(f"diag: {line}")
-    status = gate.exit_status
-    raise typer.Exit(0 if status in (1, 4) and (exit_zero or write_baseline is not None) else status)
+    raise typer.Exit(gate.exit_status)
 
 
 def _config(file: Path | None, assignments: list[str], strict: bool, unfrozen: bool | None) -> Config:

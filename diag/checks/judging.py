@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from diag.checks.config import Config
@@ -29,6 +29,8 @@ class Found:
     better: Literal["higher", "lower"] = "higher"
     word: str = ""
     """What was found where it is no number: the relation."""
+    instead: float | int | None = None
+    """What was held to where the limit is unset: the world's own number."""
 
 
 def judged(
@@ -87,6 +89,9 @@ def shown(measure: Measure) -> str:
     return f"{measure.value:.3g} [{measure.low:.3g}, {measure.high:.3g}]"
 
 
+_AS: dict[Outcome, str] = {"pass": "a pass", "warn": "a warning", "fail": "a failure"}
+
+
 def settled(found: Found, config: Config) -> Finding:
     """The finding that counts.
 
@@ -113,7 +118,12 @@ def settled(found: Found, config: Config) -> Finding:
         case "unsure":
             outcome = own.on_inconclusive or "inconclusive"
             outcome = bad if outcome == "fail" else outcome
+            if own.on_inconclusive is not None:
+                taken = _AS[outcome]
+                message += f"; that counts as {taken} (check.{found.check}.on_inconclusive)"
     threshold = None if found.limit is None else config.threshold(f"check.{found.check}.{found.limit}")
+    if threshold is not None and threshold.value is None and found.instead is not None:
+        threshold = replace(threshold, value=found.instead, origin="world")
     return Finding(
         found.check, outcome, message, found.of, level, found.measure, threshold, found.better, found.word
     )

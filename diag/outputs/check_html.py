@@ -17,10 +17,11 @@ from diag.outputs.check_words import (
     accepted_words,
     bad,
     limit,
+    not_checked,
     outcome,
     place,
     reason,
-    skipped,
+    status_words,
     told,
     warnings,
     worst_first,
@@ -69,9 +70,10 @@ def _facts(gate: Gate) -> list[tuple[str, str]]:
     facts.append(("limits", plain(gate.config or "the defaults")))
     if gate.baseline is not None:
         facts.append(("baseline", plain(accepted_words(gate) or gate.baseline)))
-    if left := skipped(gate):
-        facts.append(("not checked", ", ".join(map(plain, left))))
-    facts.append(("exit status", f"{gate.exit_status}{', strict' if gate.strict else ''}"))
+    for line, words in enumerate(not_checked(gate)):
+        facts.append(("not checked" if line == 0 else "", plain(words)))
+    words = status_words(gate).removeprefix("exit status ")
+    facts.append(("exit status", f"{words}{', strict' if gate.strict else ''}"))
     return facts
 
 
