@@ -27,7 +27,9 @@ def repair(
     ] = None,
     unpaired: Annotated[
         Literal["permutations", "gradient"] | None,
-        typer.Option("--unpaired", help="Use no pairs: judge maps by the frozen models' losses."),
+        typer.Option(
+            "--unpaired", help="Use no pairs: judge maps by the frozen models' losses after --train."
+        ),
     ] = None,
     train: Annotated[
         str, typer.Option("--train", metavar="N", help="Train on: 2000 updates, or 5% of the transfer's.")
@@ -59,7 +61,7 @@ def repair(
       diag repair examples/base.safetensors examples/mirrored.safetensors -o mended.safetensors
       diag repair base.safetensors failed.safetensors -o mended.safetensors --train 5%
       diag repair base.safetensors failed.safetensors -o mended.safetensors --pairs 8 --train 2000
-      diag repair base.safetensors failed.safetensors -o mended.safetensors --unpaired permutations
+      diag repair base.safetensors failed.safetensors -o mended.safetensors --unpaired permutations --train 5%
       diag repair base.npy transfer.npy -o mended.npy --html repair.html
     """
     from diag import repair as mend
@@ -87,8 +89,9 @@ def repair(
                 progress=step,
             )
     except KeyboardInterrupt:
-        sys.stderr.write(
-            "stopped; nothing is written yet, and the same command goes on with what is trained\n"
-        )
+        kept = "and the same command begins anew"
+        if unpaired is None and not brief:  # a search keeps nothing on its way
+            kept = "and the same command goes on with what is trained"
+        sys.stderr.write(f"stopped; nothing is written yet, {kept}\n")
         raise
     answer(result, "repair", json, html, quiet, verbose)
