@@ -42,8 +42,8 @@ def repair(
     ``unpaired`` needs no pairs: signed permutations, or rotations by the gradient, are judged by the frozen
     models' losses after training on from each, and ``train`` says for how many updates between them.
 
-    Nothing is trained unless ``train`` asks for it: it goes on for so many updates, or a share of the transfer's
-    own such as ``"5%"``: in ``paired`` mode with the pairs' distances beside the task's losses, in ``task`` mode
+    Nothing is trained unless ``train`` asks: it goes on for so many updates, or a share of the transfer's
+    own such as ``"5%"``: in ``paired`` mode with the distances of pairs beside the losses, in ``task`` mode
     as the transfer was trained. Stopped, the same call goes on. Nothing but the encoder moves.
 
     Checkpoints of diag transfer are mended whole; arrays of embeddings (n, d) by maps alone, and ``out`` is
