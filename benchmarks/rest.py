@@ -10,6 +10,7 @@ share before (mean L2 distance over the base's spread); then the least of all.
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from diag import open_subject
@@ -29,7 +30,7 @@ def main(folder: Path) -> None:
         variant, plan, base_seed, seed = key
         base = embedding(open_subject(folder / bases[variant, base_seed]))
         seen = [embedding(open_subject(folder / path)) for path in run["path"]]
-        steps = [moved(after, before, base) for before, after in zip(seen, seen[1:], strict=False)]
+        steps = [moved(after, before, base) for before, after in pairwise(seen)]
         least = min([least, *steps])
         r2 = " ".join(f"{r2_as_it_is(x, base) or 0.0:6.2f}" for x in seen)
         print(f"{plan} base {base_seed} seed {seed}: R² {r2} | moved {' '.join(f'{m:.3f}' for m in steps)}")

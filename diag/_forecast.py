@@ -175,10 +175,8 @@ def _verdict(found: Probability, known: Forecaster, share: float, stop: bool | N
     advice = f"; the stopping rule would stop it here, below {percent(limit)}" if stop and limit else ""
     if share >= 1:
         seen = f"a transfer that looked like it at {known.nearest(share):.0%} of them"
-        words = (
-            f"All of its updates are done, and nothing is left to forecast: {seen} would end {known.outcome}"
-        )
-        return Verdict(_status(found), f"{words} with a chance of {in_words(found)}.")
+        words = f"All of its updates are done, and nothing is left to forecast: {seen} would have ended"
+        return Verdict(_status(found), f"{words} {known.outcome} with a chance of {in_words(found)}.")
     done = f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
     words = f"{done} of its updates are done; the chance that it ends {known.outcome} is {in_words(found)}"
     return Verdict(_status(found), f"{words}{advice}.")

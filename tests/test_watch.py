@@ -1,9 +1,10 @@
-"""diag.watch on embeddings whose way is made up: what it says, when it stops, and that neither contradicts."""
+"""diag.watch on embeddings whose way is made up: what it says, when it stops, and that the two agree."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -70,8 +71,8 @@ def test_the_chance_of_what_stands_elsewhere_does_not_rise() -> None:
     chances = [look.probability for look in watch.looks]
     assert len(chances) == len(MODEL.shares)
     raw = [MODEL.probability(look.measures, look.share).value for look in watch.looks]
-    assert any(later > before for before, later in zip(raw, raw[1:], strict=False))
-    for before, later in zip(chances, chances[1:], strict=False):
+    assert any(later > before for before, later in pairwise(raw))
+    for before, later in pairwise(chances):
         assert later.value <= before.value
         assert later.high <= before.high
     assert all(p.low <= p.value <= p.high for p in chances)
@@ -82,7 +83,7 @@ def test_the_chance_of_what_stands_matched_does_not_fall() -> None:
     watch, stopped = watched(lambda done: BASE + 0.001)
     assert stopped is None
     chances = [look.probability for look in watch.looks]
-    assert all(later.value >= before.value for before, later in zip(chances, chances[1:], strict=False))
+    assert all(later.value >= before.value for before, later in pairwise(chances))
     assert all(look.rest is not None and look.rest.relation == "matched" for look in watch.looks[1:])
     assert all(look.moved == 0 for look in watch.looks[1:])
     assert chances[-1].value > 0.9

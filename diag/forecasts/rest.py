@@ -22,8 +22,8 @@ from probes import Relation
 
 AT_REST = 0.01
 """Mean L2 distance between two looks, over the base's spread, up to which an embedding has not moved. The 16
-transfers of two bases of the simple maze that were looked at, none of them at rest, moved by 0.040 or more
-between any two looks, wherever they lay (benchmarks/rest.py)."""
+transfers of two bases of the simple maze that were looked at (eight to their end, eight to half of it) moved
+by 0.040 or more between any two looks, mirrored as they were (benchmarks/rest.py)."""
 
 LEAST_REST = 0.05
 """Share of the budget over which it has to be at rest for the rule to stop it."""
