@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,13 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import diag
 from diag import cli
 from diag.checks import config as configs
-from diag.checks.judging import Found, settled
+from diag.checks.judging import Found, judged, settled
 from diag.checks.result import Checked, Finding, Gate, Origin, Threshold
 from diag.checks.settings import Check, Checks
 from diag.outputs import check_github, check_html, check_junit, check_sarif, check_text
@@ -241,7 +242,7 @@ def test_a_margin_that_is_a_share_says_of_what() -> None:
     returns = np.array([19.0, 20.0, 21.0] * 30)
     result = diag.check(played(returns, "b"), played(returns - 5, "t"))
     words = said(result, "returns").message
-    assert words.endswith("worse by more than the margin of 2 (0.1 of the reference's mean)")
+    assert words.endswith("worse by more than the margin of 2 (10% of the reference's mean)")
 
 
 def test_of_a_generated_gate_the_numbers_in_a_message_are_those_that_were_judged() -> None:
@@ -266,6 +267,33 @@ def test_of_a_generated_gate_the_numbers_in_a_message_are_those_that_were_judged
             assert one.bad == wrong, one
             assert ("the data cannot tell" in one.message) == (not good and not wrong)
             assert f"{limit:g}" in one.message
+
+
+@given(
+    st.floats(-3, 3),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.sampled_from((0.0, 0.35, 0.8, 1.0, 2.0, 0.1 + 0.2)),
+    st.booleans(),
+)
+@example(0.7996, 0.0, 0.0, 0.8, True)
+@example(0.35000001, 0.00001, 0.0, 0.35, False)
+def test_the_numbers_as_they_read_give_the_outcome(
+    value: float, below: float, above: float, limit: float, least: bool
+) -> None:
+    """``R² is 0.8; wanted at least 0.8`` and a failure contradict each other."""
+    measure = Measure(value, value - below, value + above)
+    found = judged("r2", "it", measure, "min", **{"least" if least else "most": limit})
+    read = re.fullmatch(
+        r"it is (\S+) \[(\S+), (\S+)\]; wanted (at least|at most) ([^,]+)(, and the data cannot tell)?",
+        found.message,
+    )
+    assert read is not None
+    low, high, bound = float(read[2]), float(read[3]), float(read[5])
+    assert bound == limit
+    good, bad = (low >= bound, high < bound) if least else (high <= bound, low > bound)
+    assert found.state == ("good" if good else "bad" if bad else "unsure")
+    assert (read[6] is not None) == (found.state == "unsure")
 
 
 def _judges_a_number(one: Finding) -> bool:

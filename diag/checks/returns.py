@@ -57,7 +57,7 @@ def of_returns(
     worse = difference(found, reference, mean, weight)
     assert worse.low is not None
     assert worse.high is not None
-    of_mean = f" ({limits.margin:.3g} of the reference's mean)" if limits.relative else ""
+    of_mean = f" ({100 * limits.margin:.3g}% of the reference's mean)" if limits.relative else ""
     allowed = f"the margin of {margin:.3g}{of_mean}"
     what = (
         f"the mean return is {found.mean():.4g}, the reference's {mean:.4g}: a difference of {shown(worse)}"
