@@ -199,6 +199,38 @@ def test_a_limit_says_who_set_it_even_to_its_default(config: configs.Config, wor
     assert told(found) == f"R² is 0.1 ({words})"
 
 
+def test_limits_that_were_changed_are_not_called_the_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("base.npy", states(30))
+    np.save("t.npy", near(states(30)))
+    assert cli.run(["check", "base.npy", "t.npy", "-v"]) == 0
+    assert "limits: the defaults\n" in capsys.readouterr().out
+    command = [
+        "check",
+        "base.npy",
+        "t.npy",
+        "-v",
+        "--set",
+        "check.r2.min=0.9",
+        "--strict",
+        "--html",
+        "h.html",
+    ]
+    assert cli.run(command) == 0
+    words = (
+        "the defaults, and check.r2.min = 0.9 (set on the command line); "
+        "strict = true (set on the command line)"
+    )
+    assert f"limits: {words}" in " ".join(capsys.readouterr().out.split())
+    assert words in Path("h.html").read_text()
+    called = diag.check("base.npy", "t.npy", config={"check.r2.min": 0.9})
+    assert "Limits: the defaults, and check.r2.min = 0.9 (set in the call)." in check_github.step_summary(
+        called
+    ).replace("&#95;", "_")
+
+
 def test_what_is_set_on_top_of_a_file_is_no_line_of_it(tmp_path: Path) -> None:
     (tmp_path / "diag.toml").write_text("[check.r2]\nmin = 0.9\n")
     config = configs.read(tmp_path / "diag.toml")

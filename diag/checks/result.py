@@ -149,6 +149,8 @@ class Gate:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Every setting of the gate as it was used."""
     warnings: tuple[str, ...] = ()
+    on_top: tuple[Threshold, ...] = ()
+    """Settings that were set on top of the file or the defaults, on the command line or in the call."""
     held_by: str | None = None
     """The option that holds the exit status at 0 where a check fails; None where none does."""
     diagnosis: str = "check"

@@ -86,6 +86,7 @@ def check(
         None if baseline is None else baseline.file,
         plain(settings),
         () if warning is None else (warning,),
+        tuple(map(chosen.threshold, chosen.origins)),
     )
 
 

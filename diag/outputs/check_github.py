@@ -18,6 +18,7 @@ from diag.outputs.check_words import (
     every_bad,
     fails,
     in_tree,
+    limits_words,
     not_checked,
     outcome,
     reason,
@@ -149,7 +150,7 @@ def _notes(gate: Gate) -> Iterator[str]:
     yield from (f"Not checked: {words}." for words in not_checked(gate))
     if taken := accepted_words(gate):
         yield f"{taken}."
-    yield f"Limits: {gate.config or 'the defaults'}. {_sentence(status_words(gate))}"
+    yield f"Limits: {limits_words(gate)}. {_sentence(status_words(gate))}"
 
 
 def _sentence(words: str) -> str:

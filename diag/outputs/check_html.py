@@ -17,6 +17,7 @@ from diag.outputs.check_words import (
     accepted_words,
     bad,
     limit,
+    limits_words,
     not_checked,
     outcome,
     place,
@@ -67,7 +68,7 @@ def render(gate: Gate) -> str:
 def _facts(gate: Gate) -> list[tuple[str, str]]:
     bases = list(dict.fromkeys(c.base for c in gate.checked))
     facts = [("base" if number == 0 else "", plain(base)) for number, base in enumerate(bases)]
-    facts.append(("limits", plain(gate.config or "the defaults")))
+    facts.append(("limits", plain(limits_words(gate))))
     if gate.baseline is not None:
         facts.append(("baseline", plain(accepted_words(gate) or gate.baseline)))
     for line, words in enumerate(not_checked(gate)):

@@ -10,6 +10,7 @@ from diag.checks.result import Checked, Gate
 from diag.outputs.check_words import (
     accepted_words,
     bad,
+    limits_words,
     not_checked,
     outcome,
     reason,
@@ -77,7 +78,7 @@ def _notes(gate: Gate, verbose: bool) -> Iterator[str]:
     if gate.is_held and gate.outcome != "inconclusive":
         notes.append(status_words(gate))
     if verbose:
-        notes.append(f"limits: {gate.config or 'the defaults'}")
+        notes.append(f"limits: {limits_words(gate)}")
         seconds = sum(c.seconds for c in gate.checked)
         notes.append(f"{seconds:.1f} s")
     if notes:

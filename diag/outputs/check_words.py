@@ -107,6 +107,12 @@ def told(finding: Finding) -> str:
     return f"{finding.message} ({where})"
 
 
+def limits_words(gate: Gate) -> str:
+    """Where the limits come from: ``diag.toml, and check.r2.min = 0.9 (set on the command line)``."""
+    on_top = "; ".join(f"{limit(one)} ({place(one)})" for one in gate.on_top)
+    return (gate.config or "the defaults") + (f", and {on_top}" if on_top else "")
+
+
 def status_words(gate: Gate) -> str:
     """``exit status 1``, and where an option holds it at 0, which and what it would be."""
     if not gate.is_held:
