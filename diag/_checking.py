@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -49,7 +50,8 @@ def check(
         typer.Option("--baseline", metavar="FILE", help="An accepted state: what is no worse does not fail."),
     ] = None,
     write_baseline: Annotated[
-        Path | None, typer.Option("--write-baseline", metavar="FILE", help="Accept what is found now.")
+        Path | None,
+        typer.Option("--write-baseline", metavar="FILE", help="Accept what is found now, beside this base."),
     ] = None,
     write_config: Annotated[
         Path | None,
@@ -71,7 +73,7 @@ def check(
     sarif: Annotated[Path | None, typer.Option("--sarif", metavar="FILE", help="Write SARIF 2.1.0.")] = None,
     html: Html = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Write over a configuration that is there.")
+        bool, typer.Option("--overwrite", help="Write over a configuration, or a baseline, that is there.")
     ] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -100,6 +102,10 @@ def check(
         return
     found = base_and_transfers(files or [], lambda words: None if quiet else note(f"diag: {words}"))
     chosen = _config(config, settings or [], strict, unfrozen)
+    if write_baseline not in (None, STANDARD_OUTPUT) and write_baseline.exists() and not overwrite:
+        raise UsageError(
+            f"{write_baseline}: found a file, expected another name, or --overwrite to accept anew over it"
+        )
     if json is not None and form == "github":
         raise UsageError("found --json and --format github, expected one of them")
     if form == "json":
@@ -144,15 +150,18 @@ def check(
             words = " ".join(str(error).split())
             unread = tuple(Checked(found[0], transfer, error=words) for transfer in found[1:])
             gate = Gate(unread, chosen.settings.strict, chosen.file)
+    if held_by := "--exit-zero" if exit_zero else "--write-baseline" if write_baseline is not None else None:
+        gate = replace(gate, held_by=held_by)
+    anew = write_baseline is not None and write_baseline.exists()
     outputs.write(_renderers(gate, write_baseline))
     if write_baseline is not None:
-        say(quiet or silent, f"accepted: {write_baseline}\n")
+        words = "accepted anew, over what was there" if anew else "accepted"
+        say(quiet or silent, f"{words}: {write_baseline}\n")
     if not outputs.printed:
         _printed(gate, form, quiet, verbose)
     for line in dict.fromkeys(one.error for one in gate.errors):
         note(f"diag: {line}")
-    status = gate.exit_status
-    raise typer.Exit(0 if status in (1, 4) and (exit_zero or write_baseline is not None) else status)
+    raise typer.Exit(gate.exit_status)
 
 
 def _config(file: Path | None, assignments: list[str], strict: bool, unfrozen: bool | None) -> Config:

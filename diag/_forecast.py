@@ -12,7 +12,7 @@ from diag._threads import one_thread
 from diag.forecasts.base import base_features
 from diag.forecasts.features import measures_of
 from diag.forecasts.fit import kind_of
-from diag.forecasts.model import Forecaster, Probability, in_words, read_model
+from diag.forecasts.model import Forecaster, Probability, in_words, percent, read_model
 from diag.result import SCHEMA_VERSION, FileRef, Status, Verdict
 from diag.sources.bounds import check_holdable, check_ordinary
 from diag.sources.native import open_native, plan_of
@@ -47,7 +47,9 @@ class Forecast:
     model_share: float | None
     """The share whose model answered."""
     stop: bool | None
-    """Whether the stopping rule would stop it here; None for a base."""
+    """Whether the stopping rule would stop it here; None for a base, and for a transfer that is finished."""
+    stop_below: float | None
+    """The probability below which the rule stops a transfer here; None where it stops none."""
     fitted_to: dict[str, Any]
     """What the model was fitted to."""
     common: float
@@ -68,6 +70,7 @@ class Forecast:
             "share": self.share,
             "model_share": self.model_share,
             "stop": self.stop,
+            "stop_below": self.stop_below,
             "fitted_to": self.fitted_to,
             "common": self.common,
             "warnings": list(self.warnings),
@@ -98,7 +101,8 @@ def forecast(
         settings = Settings.from_tree(saved.header.settings)
         share = saved.header.step / settings.transfer.updates
         found = known.probability(measures_of(embedding(subject), embedding(there)), share)
-        stop = known.stops(found, share)
+        going = share < 1
+        stop = known.stops(found, share) if going else None
         return Forecast(
             FileRef.of(subject),
             FileRef.of(there),
@@ -108,6 +112,7 @@ def forecast(
             share,
             known.nearest(share),
             stop,
+            known.limit_at(share) if going else None,
             dict(known.fitted_to),
             known.mean_rate,
             tuple(_warnings(known, kind_of(settings), share)),
@@ -155,6 +160,7 @@ def _of_base(base: Subject, known: Forecaster) -> Forecast:
         None,
         None,
         None,
+        None,
         dict(known.fitted_to),
         known.mean_rate,
         (LITTLE,),
@@ -169,8 +175,13 @@ def _status(found: Probability) -> Status:
     return "warn" if found.high < LIKELY else "inconclusive"
 
 
-def _verdict(found: Probability, known: Forecaster, share: float, stop: bool) -> Verdict:
-    advice = "; the stopping rule would stop it here" if stop else ""
+def _verdict(found: Probability, known: Forecaster, share: float, stop: bool | None) -> Verdict:
+    limit = known.limit_at(share)
+    advice = f"; the stopping rule would stop it here, below {percent(limit)}" if stop and limit else ""
+    if share >= 1:
+        seen = f"a transfer that looked like it at {known.nearest(share):.0%} of them"
+        words = f"All of its updates are done, and nothing is left to forecast: {seen} would have ended"
+        return Verdict(_status(found), f"{words} {known.outcome} with a chance of {in_words(found)}.")
     done = f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
     words = f"{done} of its updates are done; the chance that it ends {known.outcome} is {in_words(found)}"
     return Verdict(_status(found), f"{words}{advice}.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from diag._pairing import undroppable
 from diag._threads import one_thread
-from diag.repairs.asked import Asked, Progress, RepairError
+from diag.repairs.asked import Asked, Progress, RepairError, asks_to_train
 from diag.repairs.fits import FEWEST, Method
 from diag.repairs.result import Mode, Repair
 from diag.sources import opened, same_file
@@ -43,13 +43,13 @@ def repair(
     them drawn at random), chosen by its R² on held-out pairs, and folded into the encoder's last linear
     layer; ``method`` keeps to maps of the embedding (``map``) or to that layer anew (``last-layer``).
     ``unpaired`` needs no pairs: signed permutations, or rotations by the gradient, are judged by the frozen
-    models' losses after training on from each.
+    models' losses after training on from each, and ``train`` says for how many updates between them.
 
     ``supplied`` is what files of arrays alone do not say, such as which column is a key.
 
-    ``train`` goes on for so many updates, or a share of the transfer's own such as ``"5%"``: in ``paired``
-    mode with the pairs' distances beside the task's losses, in ``task`` mode as the transfer was trained.
-    Stopped, the same call goes on. Nothing but the encoder moves.
+    Nothing is trained unless ``train`` asks: it goes on for so many updates, or a share of the transfer's
+    own such as ``"5%"``: in ``paired`` mode with the distances of pairs beside the losses, in ``task`` mode
+    as the transfer was trained. Stopped, the same call goes on. Nothing but the encoder moves.
 
     Checkpoints of diag transfer are mended whole; arrays of embeddings (n, d) by maps alone, and ``out`` is
     then a ``.npy`` of the mended rows. For torch modules see :mod:`diag.repairs.modules`.
@@ -73,13 +73,19 @@ def repair(
     if pairs is not None and pairs < FEWEST:
         raise RepairError(f"--use {pairs}: expected at least {FEWEST}")
     asked = Asked(place, pairs, method, unpaired, train, mode, force, overwrite, seed, device)
+    trains = asks_to_train(train)
     with one_thread(), undroppable():
         if left.embeddings is not None or right.embeddings is not None:
-            if unpaired is not None or train or method == "last-layer":
+            if unpaired is not None or trains or method == "last-layer":
                 raise SubjectError(right.path, "embeddings without an encoder", "a checkpoint to train on")
             from diag.repairs.arrays import repaired as of_arrays
 
             return of_arrays(left, right, asked)
+        if unpaired is not None and not trains:
+            raise RepairError(
+                "found --unpaired without --train: maps are told apart by training on from each of them; "
+                "expected --train 5% beside it"
+            )
         from diag.repairs.checkpoints import repaired
 
         for handed in (supplied.pairs, supplied.source_env, supplied.target_env):

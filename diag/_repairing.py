@@ -39,7 +39,7 @@ def repair(
         typer.Option(
             "--unpaired",
             metavar="permutations|gradient",
-            help="Use no pairs: judge maps by the frozen models' losses.",
+            help="Use no pairs: judge maps by the frozen models' losses after --train.",
         ),
     ] = None,
     train: Annotated[
@@ -79,7 +79,7 @@ def repair(
       diag repair base.safetensors failed.safetensors -o m.safetensors --train 5%
       diag repair base.safetensors failed.safetensors -o m.safetensors --use 8
       diag repair base.safetensors failed.safetensors -o m.safetensors \\
-          --unpaired permutations
+          --unpaired permutations --train 5%
       diag repair base.npy transfer.npy -o mended.npy --html repair.html
     """
     from diag import repair as mend

@@ -12,7 +12,8 @@ import probes
 from diag._generators import kept, pinned
 from diag.forecasts import ForecastError
 from diag.forecasts.features import Floats, measures_of
-from diag.forecasts.model import Forecaster, Probability, in_words, read_model
+from diag.forecasts.model import Forecaster, Probability, limit_words, percent, read_model
+from diag.forecasts.rest import AT_REST, Rest, at_rest, moved
 from diag.repeatable import UnsteadyError, examined
 
 LOOK = "the embedding in evaluation mode: model.eval() before it is taken, and model.train() after"
@@ -21,16 +22,43 @@ LOOK = "the embedding in evaluation mode: model.eval() before it is taken, and m
 
 @dataclass(frozen=True)
 class Look:
-    """One look at an embedding on its way."""
+    """One look at an embedding on its way; as a string, one sentence or two."""
 
     step: int
     share: float
     probability: Probability
+    """That the transfer ends well: of an embedding at rest, bounded by the look before it."""
     stop: bool
+    """Whether the stopping rule says to stop."""
     measures: dict[str, float]
+    stop_below: float | None
+    """The probability below which it says so at this share; None where it does not go by the probability."""
+    moved: float | None
+    """Mean L2 distance from the look before, over the base's spread; None at the first look."""
+    rest: Rest | None
+    """Where the embedding is at rest, if it is."""
+    outcome: str = "matched"
+
+    def __str__(self) -> str:
+        p = self.probability
+        chance = f"{percent(p.value)} [{percent(p.low)}, {percent(p.high)}]"
+        done = f"{self.share:.0%} of the updates"
+        rest = self.rest
+        if rest is not None and rest.stops(self.share):
+            axes = f" (negated: {', '.join(map(str, rest.axes))})" if rest.axes else ""
+            return (
+                f"{done}: stop. The embedding lies {rest.relation}{axes}, and has not moved by more than "
+                f"{AT_REST:.0%} of the base's spread since {rest.since:.0%} of them: what is at rest "
+                f"elsewhere does not end {self.outcome}. (The forecast, fitted to transfers that move, "
+                f"is {chance}.)"
+            )
+        words = f"{done}: {chance} that it ends {self.outcome}"
+        if self.stop:
+            return f"{words}, which is below {percent(self.stop_below or 0.0)}; stop"
+        return f"{words}; {limit_words(self.stop_below)}"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Watch:
     """Calls that look at the embedding at a few shares of the budget, and cost nothing in between.
 
@@ -41,6 +69,9 @@ class Watch:
             ...                                                 # a step of training
             if watch(step, lambda: encoder(observations)):      # (n, d): the same states on the new task
                 break                                           # it will not end matched
+
+    It stops where the forecast is below the model's limit for that share, and where the embedding is at rest
+    elsewhere than the base's (:mod:`diag.forecasts.rest`). As a string it says what every look saw.
     """
 
     base: Floats
@@ -52,6 +83,10 @@ class Watch:
     """What is to be said of how the embedding was taken."""
     _due: int = 0
     """Of the model's shares, how many are behind: looked at, or passed over by a loop taken up late."""
+    _resting: tuple[float, Floats] | None = None
+    """The share at which the embedding came to where it still is, and the embedding (n, d) then."""
+    _last: Floats | None = None
+    """The embedding (n, d) of the last look."""
 
     def __call__(self, step: int, embed: Callable[[], Any]) -> bool:
         """After ``step + 1`` updates: whether the stopping rule says to stop.
@@ -71,15 +106,10 @@ class Watch:
         if due <= self._due or done == self.updates:
             return False
         self._due = due
-        share = done / self.updates
-        row = measures_of(self._taken(embed), self.base)
-        found = self.forecaster.probability(row, share)
-        look = Look(step, share, found, self.forecaster.stops(found, share), row)
+        look = self._look(step, done / self.updates, self._taken(embed))
         self.looks.append(look)
         if not self.quiet:
-            advice = "; stop" if look.stop else ""
-            chance = f"{in_words(found)} that it ends {self.forecaster.outcome}"
-            sys.stderr.write(f"{share:.0%} of the updates: {chance}{advice}\n")
+            sys.stderr.write(f"{look}\n")
         return look.stop
 
     def _taken(self, embed: Callable[[], Any]) -> Any:
@@ -97,10 +127,39 @@ class Watch:
         with kept() if chance is None else pinned(chance.seed):
             return embed()
 
+    def _look(self, step: int, share: float, embedding: Any) -> Look:
+        x = probes.as_matrix(embedding, "embedding")
+        row = measures_of(x, self.base)
+        found = self.forecaster.probability(row, share)
+        way = None if self._last is None else moved(x, self._last, self.base)
+        rest = None
+        if self._resting is not None and moved(x, self._resting[1], self.base) <= AT_REST:
+            rest = at_rest(x, self.base, self._resting[0])
+            found = rest.bounded(found, self.looks[-1].probability, self.forecaster.outcome)
+        else:
+            self._resting = share, x.copy()  # an encoder may write its next answer into the same array
+        self._last = x.copy()
+        stop = self.forecaster.stops(found, share) or (rest is not None and rest.stops(share))
+        limit = self.forecaster.limit_at(share)
+        return Look(step, share, found, stop, row, limit, way, rest, self.forecaster.outcome)
+
     @property
     def probability(self) -> Probability | None:
         """Of the last look; None before the first."""
         return self.looks[-1].probability if self.looks else None
+
+    def __repr__(self) -> str:
+        n, d = self.base.shape
+        seen = f"{len(self.looks)} look{'' if len(self.looks) == 1 else 's'}"
+        last = f", the last: {self.looks[-1]}" if self.looks else ""
+        return f"<diag.watch of {n} states in {d} dimensions over {self.updates:,} updates: {seen}{last}>"
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.looks)) or "No look yet: the first is at " + self._first()
+
+    def _first(self) -> str:
+        share = self.forecaster.shares[0]
+        return f"{share:.0%} of the {self.updates:,} updates."
 
 
 def watch(

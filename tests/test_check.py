@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -78,7 +79,8 @@ def test_the_whole_result_is_json(both: Gate) -> None:
     assert (tree["outcome"], tree["exit_status"]) == ("fail", 1)
     assert tree["settings"]["check"]["r2"]["min"] == 0.8
     worst = tree["checked"][1]["findings"][1]
-    assert worst["threshold"] == {"name": "check.r2.min", "value": 0.8, "file": None, "line": None}
+    set_in = {"file": None, "line": None, "origin": "default"}
+    assert worst["threshold"] == {"name": "check.r2.min", "value": 0.8, **set_in}
     assert worst["measure"]["high"] < 0.8
 
 
@@ -332,7 +334,8 @@ def test_embeddings_of_other_dimension_never_pass() -> None:
     gate = diag.check(embedded(y, "base"), embedded(near(y)[:, :2], "t"))
     assert gate.outcome in ("fail", "inconclusive")
     assert of(gate)["l2"] == "skipped"
-    assert said(gate, "l2").message == "the embeddings have 3 and 2 dimensions"
+    assert said(gate, "l2").message == "the base's embedding has 3 dimensions, and the transfer's has 2"
+    assert said(gate, "l2").message in said(gate, "r2").message
     wider = np.concatenate([near(y), near(y, seed=3)], 1)
     assert diag.check(embedded(y, "base"), embedded(wider, "t")).outcome in ("fail", "inconclusive")
     asked = diag.check(
@@ -376,8 +379,10 @@ def test_own_states_are_counted_where_each_stands_once() -> None:
     assert of(diag.check(*pair))["states"] == "skipped"  # arrays: no world says how many
     assert diag.check(*pair, config=wanted).outcome == "pass"
     assert of(diag.check(embedded(y, "base"), embedded(-y, "t"), config=wanted)) == {"states": "warn"}
-    [checked] = diag.check(*pair, config=only("states", check__states__min=41)).checked
-    assert checked.error == "t: found a world of 40 states; expected check.states.min at most that, not 41"
+    with pytest.raises(
+        CheckError, match=r"check\.states\.min: found 41 states wanted, expected at most the 40"
+    ):
+        diag.check(*pair, config=only("states", check__states__min=41))
     twice = [embedded(np.tile(s.embeddings, (2, 1)), s.path) for s in pair if s.embeddings is not None]
     repeated = diag.check(twice[0], twice[1], config=wanted)
     assert said(repeated, "states").message.endswith("40 states stand in 80 rows, not once each")
@@ -493,7 +498,6 @@ def test_losses_beside_the_base_s() -> None:
 @pytest.mark.parametrize(
     ("base", "transfer", "terms", "words"),
     [
-        ({"a": 1.0}, {"a": 1.0}, {"b": 2.0}, "t: found no loss term 'b'; expected one of total, a"),
         ({"a": 1.0}, {"a": np.nan}, {}, "t: found 1240 of 1240 'a' losses not finite"),
         ({"a": np.inf}, {"a": 1.0}, {}, "base: found 1240 of 1240 'a' losses not finite"),
     ],
@@ -505,6 +509,22 @@ def test_losses_that_cannot_be_compared(
     [checked] = of_systems(system(losses=base), system(losses=transfer), config).checked
     assert checked.error is not None
     assert checked.error.startswith(words)
+
+
+def test_a_mistyped_loss_term_is_the_configuration_s_mistake(tmp_path: Path) -> None:
+    """Whatever transfer it shows beside: none of them is at fault."""
+    (tmp_path / "diag.toml").write_text(
+        "[check.r2]\nmin = 0.9\n[check.loss_ratio]\nterms = { transitoin = 5.0 }\n"
+    )
+    own = system(losses={"transition": 1.0})
+    pair = own.subject("base", "source"), own.subject("t", "target")
+    words = "unknown loss term 'transitoin'; did you mean 'transition'?"
+    place = re.escape(f"{tmp_path / 'diag.toml'}:4: check.loss_ratio.terms.transitoin: {words}")
+    with pytest.raises(CheckError, match=f"^{place}$"):
+        diag.check(*pair, config=tmp_path / "diag.toml")
+    with pytest.raises(CheckError, match=f"^settings: .*{re.escape(words)}$"):
+        diag.check(*pair, config={"check.loss_ratio.terms.transitoin": 5.0})
+    assert diag.check(*pair, config={"check.loss_ratio.terms.transition": 5.0}).outcome != "error"
 
 
 def test_other_losses_or_none_are_left_out() -> None:

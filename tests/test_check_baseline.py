@@ -18,6 +18,8 @@ from diag.checks.baseline import Accepted, Content, Entry, against
 from diag.checks.judging import Found, judged
 from diag.checks.result import WORST, Finding, Gate, Outcome
 from diag.checks.settings import GateSettings
+from diag.outputs import check_text
+from diag.subject import Subject
 from probes import Measure
 from tests.gated import near, played, said, states
 
@@ -200,6 +202,37 @@ def test_a_state_with_a_transfer_that_could_not_be_checked_is_not_accepted(tmp_p
 def test_a_finding_that_has_no_data_any_more_is_left_out(accepted: Path) -> None:
     found = gate(-3.0, check__returns__level="off", baseline=accepted)
     assert found.outcome == "error"  # nothing was checked
+
+
+def test_a_baseline_knows_its_base(accepted: Path) -> None:
+    """What was accepted beside one base says nothing of how a transfer lies to another."""
+    assert json.loads(accepted.read_text())["base"] == gate(-3.0).checked[0].refs[0].sha256  # type: ignore[index]
+    other = Subject("other.npz", "another", returns=RETURNS + 1)
+    transfer = played(RETURNS - 3.0, "t0.npz")
+    with pytest.raises(CheckError) as error:
+        diag.check(other, transfer, config=RELATIVE, baseline=accepted)
+    words = str(error.value)
+    assert words.startswith(f"{accepted}: found a baseline that was accepted against another base (sha256 ")
+    assert "expected one of other.npz (sha256 another" in words
+    assert "--write-baseline with --overwrite" in words
+    assert "\n" not in words
+    moved = replace(played(RETURNS, "base.npz"), path="elsewhere/base.npz")
+    assert diag.check(moved, transfer, config=RELATIVE, baseline=accepted).outcome == "pass"
+
+
+def test_a_baseline_of_an_older_version_is_taken_with_a_word(accepted: Path) -> None:
+    tree = json.loads(accepted.read_text())
+    del tree["base"]
+    accepted.write_text(json.dumps(tree))
+    found = gate(-3.0, baseline=accepted)
+    assert found.outcome == "pass"
+    assert found.warnings == (
+        f"the baseline {accepted} does not say which base it was accepted against: --write-baseline with "
+        "--overwrite writes it anew, with its base",
+    )
+    assert found.warnings[0] in " ".join(check_text.render(found).split())
+    accepted.write_text(baselines.text(found, accepted))
+    assert gate(-3.0, baseline=accepted).warnings == ()
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,68 @@ def test_a_base_that_cannot_be_read_stands_in_every_report(
         assert "none.npy" in (here / name).read_text()
 
 
+def test_an_older_baseline_is_replaced_only_with_overwrite(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(here / "f.npy", np.load(here / "b.npy") * [1, -1, 1])
+    command = ["check", "b.npy", "f.npy", "--write-baseline", "accepted.json"]
+    assert cli.run(command) == 0
+    assert capsys.readouterr().out.startswith("accepted: accepted.json\n")
+    before = (here / "accepted.json").read_bytes()
+    again = ["check", "b.npy", "t.npy", "--write-baseline", "accepted.json"]
+    for words in (again, [*again, "--baseline", "accepted.json"], [*again, "--exit-zero", "--quiet"]):
+        assert cli.run(words) == 2
+        told = capsys.readouterr()
+        wanted = "found a file, expected another name, or --overwrite to accept anew over it"
+        assert told.err == f"diag: accepted.json: {wanted}\n"
+        assert told.out == ""
+        assert (here / "accepted.json").read_bytes() == before
+    assert cli.run([*again, "--overwrite"]) == 0
+    assert capsys.readouterr().out.startswith("accepted anew, over what was there: accepted.json\n")
+    assert (here / "accepted.json").read_bytes() != before
+
+
+def test_a_baseline_of_another_base_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["check", "b.npy", "t.npy", "--write-baseline", "accepted.json"]) == 0
+    capsys.readouterr()
+    np.save(here / "other.npy", np.load(here / "b.npy") + 0.02)
+    assert cli.run(["check", "other.npy", "t.npy", "--baseline", "accepted.json", "--html", "h.html"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("diag: accepted.json: found a baseline that was accepted against another base")
+    assert told.err.count("\n") == 1
+    assert not (here / "h.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--exit-zero"], "exit status 0, held there by --exit-zero; it would be 1"),
+        (["--write-baseline", "new.json"], "exit status 0, held there by --write-baseline; it would be 1"),
+    ],
+)
+def test_a_status_that_is_held_is_said_in_every_output(
+    here: Path,
+    options: list[str],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(here / "summary.md"))
+    np.save(here / "f.npy", np.load(here / "b.npy") * [1, -1, 1])
+    reports = ["--junit-xml", "j.xml", "--sarif", "s.sarif", "--html", "h.html", "--format", "github"]
+    assert cli.run(["check", "b.npy", "f.npy", *options, *reports]) == 0
+    assert words in (here / "summary.md").read_text().replace("Exit", "exit")
+    assert words.replace("exit status 0", "Exit status 0") in capsys.readouterr().out
+    for name in ("j.xml", "s.sarif", "h.html"):
+        assert words.removeprefix("exit status ") in (here / name).read_text()
+    assert cli.run(["check", "b.npy", "f.npy", "--exit-zero", "--json"]) == 0
+    tree = json.loads(capsys.readouterr().out)
+    assert (tree["exit_status"], tree["own_status"], tree["held_by"]) == (0, 1, "--exit-zero")
+    assert cli.run(["check", "b.npy", "t.npy", "--exit-zero"]) == 0
+    assert "held" not in capsys.readouterr().out
+
+
 def test_a_frozen_reader_may_be_insisted_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(here / "f.npy", np.load(here / "b.npy") * [1, -1, 1])
     assert cli.run(["check", "b.npy", "f.npy", "--unfrozen", "-q"]) == 0

@@ -120,7 +120,7 @@ def test_what_was_left_out_and_warned_of_is_said_once() -> None:
         for i in range(3)
     ]
     shown = check_text.render(gate(*transfers, WARNED, warnings=("old baseline",)))
-    assert shown.count("not checked: probe; --verbose says why") == 1
+    assert shown.count("not checked: probe of 0.npy, 1.npy, 2.npy: no variables") == 1
     assert "warning: old baseline" in shown
     assert shown.count("warning: rows dropped (2 of 4 transfers)") == 1
     assert "skipped  probe: no variables" in check_text.render(gate(*transfers), verbose=True)

@@ -232,7 +232,7 @@ def test_where_all_succeed_so_many_may_still_fail() -> None:
         ([-0.4, 0.5, -0.1] * 40, None, {"reference": 0.0, "relative": False, "margin": 0.5}, "good", ""),
         ([0.0] * 20, [0.0] * 20, {}, "unsure", "set check.returns.relative = false"),
         ([0.0] * 20, [0.0] * 20, {"relative": False}, "good", "a difference of 0 [0, 0]"),
-        ([1.0, 9.0, 5.0], [4.0, 6.0, 5.0], {}, "unsure", "across the margin of 0.5: needs about "),
+        ([1.0, 9.0, 5.0], [4.0, 6.0, 5.0], {}, "unsure", "mean): needs about "),
         ([1.0, 9.0, 5.0], None, {"reference": 5.0}, "unsure", " more episodes to tell"),
     ],
 )

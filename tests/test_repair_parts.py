@@ -174,7 +174,8 @@ def test_words_for_maps() -> None:
     zero = np.zeros(2)
     assert searching.in_words(Map(matrix=np.eye(2), offset=zero)) == "as it is"
     assert searching.in_words(Map(matrix=np.diag([-1.0, 1.0]), offset=zero)) == "negated: 0"
-    assert searching.in_words(Map(matrix=np.array([[0, 1.0], [-1.0, 0]]), offset=zero)) == "axes -1 +0"
+    swapped = Map(matrix=np.array([[0, 1.0], [-1.0, 0]]), offset=zero)
+    assert searching.in_words(swapped) == "axes in the order -1, +0"
     assert searching.in_words(Map(matrix=np.full((2, 2), 0.5), offset=zero)) == "0.50 0.50; 0.50 0.50"
 
 

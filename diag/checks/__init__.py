@@ -15,3 +15,15 @@ class CheckError(ValueError):
     def __init__(self, words: str) -> None:
         text = plain(words)
         super().__init__(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")
+
+
+class SettingError(ValueError):
+    """A setting that no transfer of this base could meet; ``name`` is its dotted name.
+
+    What is wrong shows only beside the base, so that the configuration was read without a word. The gate
+    tells it as the configuration's mistake, with the file and line that set it.
+    """
+
+    def __init__(self, name: str, words: str) -> None:
+        super().__init__(words)
+        self.name = name

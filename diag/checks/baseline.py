@@ -15,7 +15,7 @@ from diag.checks import CheckError
 from diag.checks.judging import Found, shown
 from diag.checks.result import WORST, Finding, Gate, Outcome
 from diag.checks.settings import GateSettings, Tree
-from diag.result import finite
+from diag.result import FileRef, finite
 from probes import Measure
 from trainers.harmless import in_words, whole
 
@@ -23,6 +23,9 @@ MOST_BYTES = 2**24
 EXPECTED = "a baseline of diag check --write-baseline"
 LONGEST = 200
 """Characters of its mistake that are told."""
+
+SHOWN = 12
+"""Characters of a hash that an error shows: enough to tell two files apart."""
 
 
 class Entry(Tree):
@@ -36,9 +39,11 @@ class Entry(Tree):
 
 
 class Content(Tree):
-    """A baseline file: ``{transfer: {finding: entry}}``, transfers relative to the file's folder."""
+    """A baseline file: the base, and ``{transfer: {finding: entry}}`` relative to the file's folder."""
 
     format: Literal[1] = 1
+    base: str | None = None
+    """SHA-256 of the base that the transfers were held against; None in files of older versions."""
     accepted: Mapping[str, Mapping[str, Entry]]
 
 
@@ -52,6 +57,26 @@ class Accepted:
     def entry(self, transfer: str, name: str) -> Entry | None:
         """What was accepted of a finding on the transfer at a path."""
         return self.content.accepted.get(_key(transfer, self.file), {}).get(name)
+
+    def warning_for(self, base: FileRef) -> str | None:
+        """A word where the file does not say its base; raises CheckError where it is another than this.
+
+        What was accepted beside one base says nothing of a transfer's distance from another.
+        """
+        known = self.content.base
+        if known is None:
+            return (
+                f"the baseline {self.file} does not say which base it was accepted against: "
+                "--write-baseline with --overwrite writes it anew, with its base"
+            )
+        if known != base.sha256:
+            found = f"a baseline that was accepted against another base (sha256 {known[:SHOWN]}…)"
+            wanted = f"one of {base.path} (sha256 {base.sha256[:SHOWN]}…)"
+            raise CheckError(
+                f"{self.file}: found {found}, expected {wanted}; without --baseline, "
+                "--write-baseline with --overwrite accepts what is found now"
+            )
+        return None
 
 
 def read(path: str | os.PathLike[str]) -> Accepted:
@@ -83,7 +108,8 @@ def text(gate: Gate, path: str | os.PathLike[str]) -> str:
         _key(one.transfer, name): {f.name: _entry(f) for f in one.findings if f.outcome != "skipped"}
         for one in gate.checked
     }
-    tree = Content(accepted=accepted).model_dump(mode="json", exclude_defaults=True)
+    base = next((one.refs[0].sha256 for one in gate.checked if one.refs is not None), None)
+    tree = Content(base=base, accepted=accepted).model_dump(mode="json", exclude_defaults=True)
     return json.dumps({"format": 1, **tree}, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 

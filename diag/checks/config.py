@@ -17,7 +17,7 @@ import pydantic
 from diag.checks import CheckError
 from diag.checks.lines import MOST_PARTS, has_long_keys, key_lines
 from diag.checks.lines import Path as Keys
-from diag.checks.result import Threshold
+from diag.checks.result import Origin, Threshold
 from diag.checks.settings import Checks, GateSettings, setting_names
 from trainers.harmless import in_words, whole
 from trainers.settings import assigned, unknown_name
@@ -50,19 +50,29 @@ class Config:
 
     A table just as ``--write-config`` writes it says nothing.
     """
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    """Who set each dotted name that was set on top of the file: the command line, or the call."""
+
+    def place(self, name: str) -> str:
+        """Where a setting was set, to begin an error with: ``diag.toml:3``, or ``settings``."""
+        parts = name.split(".")
+        above = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]  # an inline table has one line
+        line = next((self.lines[one] for one in above if one in self.lines), None)
+        if self.file is None or line is None or self.origins.keys() & set(above):
+            return "settings"
+        return f"{self.file}:{line}"
 
     def threshold(self, name: str) -> Threshold:
         """The limit of this dotted name; raises KeyError for a name that is no setting."""
-        default = False
         if (term := name.removeprefix(f"{TERMS}.")) != name:
             value: Any = self.settings.check.loss_ratio.terms[term]
         else:
             value = attrgetter(name)(self.settings)
-            default = value == attrgetter(name)(GateSettings())
         if isinstance(value, Mapping | tuple):
             value = dict(value) if isinstance(value, Mapping) else list(value)
         line = self.lines.get(name)
-        return Threshold(name, value, None if line is None else self.file, line, default)
+        file = None if line is None else self.file
+        return Threshold(name, value, file, line, self.origins.get(name, "default"))
 
 
 def find(folder: Path) -> Path | None:
@@ -139,15 +149,15 @@ def _no_toml(name: str, text: str, words: str) -> str:
 
 def with_overrides(config: Config, assignments: Sequence[str]) -> Config:
     """The configuration with ``name=value`` assignments on top; raises CheckError or SettingsError."""
-    return with_settings(config, dict(assigned(assignment) for assignment in assignments))
+    return with_settings(config, dict(assigned(assignment) for assignment in assignments), "command")
 
 
-def with_settings(config: Config, values: Mapping[str, Any]) -> Config:
-    """The configuration with settings by dotted name on top; raises CheckError."""
+def with_settings(config: Config, values: Mapping[str, Any], by: Origin = "call") -> Config:
+    """The configuration with settings by dotted name on top, set ``by`` somebody; raises CheckError."""
     if not values:
         return config
     tree = config.settings.model_dump(mode="json")
-    given, lines = set(config.given), dict(config.lines)
+    given, lines, origins = set(config.given), dict(config.lines), dict(config.origins)
     for name, value in values.items():
         term = name.removeprefix(f"{TERMS}.")
         if name not in setting_names() and term in ("", name):
@@ -159,9 +169,12 @@ def with_settings(config: Config, values: Mapping[str, Any]) -> Config:
         wants_list = isinstance(node.get(leaf), list) and not isinstance(value, list | tuple)
         node[leaf] = [value] if wants_list else value
         lines = {known: line for known, line in lines.items() if not f"{known}.".startswith(f"{name}.")}
+        # A table of terms sets each of them.
+        inner = [f"{name}.{key}" for key in value] if name == TERMS and isinstance(value, Mapping) else []
+        origins |= dict.fromkeys([name, *inner], by)
         if path[:1] == ["check"]:
             given.add(path[1])
-    return Config(_validated(tree, "settings", {}), config.file, lines, frozenset(given))
+    return Config(_validated(tree, "settings", {}), config.file, lines, frozenset(given), origins)
 
 
 def _content(path: Path) -> bytes:

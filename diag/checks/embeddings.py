@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from diag.checks import SettingError
 from diag.checks.judging import Found, State, absent, idle, judged
 from diag.checks.settings import Checks
 from diag.result import Comparison
-from diag.subject import SubjectError
 from probes import Measure
 
 NAMES = ("relation", "r2", "l2", "states", "collapse", "cka", "cca")
@@ -26,12 +26,14 @@ def of_comparison(result: Comparison | None, limits: Checks) -> Iterator[Found]:
     if result.frozen == ():
         yield from (idle(name, INFORMATION) for name in NAMES[1:])
         return
-    of = "the transfer's embedding to the base's"
-    yield judged("r2", f"R² of {of}", result.ladder[0].r2, "min", least=limits.r2.min)
-    if result.dimensions[0] != result.dimensions[1]:
-        yield absent(
-            "l2", f"the embeddings have {result.dimensions[0]} and {result.dimensions[1]} dimensions"
-        )
+    of, r2 = "the transfer's embedding to the base's", result.ladder[0].r2
+    base, transfer = result.dimensions
+    widths = f"the base's embedding has {in_dimensions(base)}, and the transfer's has {transfer}"
+    if base != transfer:
+        r2 = Measure.undefined(widths)
+    yield judged("r2", f"R² of {of}", r2, "min", least=limits.r2.min)
+    if base != transfer:
+        yield absent("l2", widths)
     else:
         words = "the relative L2 distance"
         yield judged("l2", words, result.measures["l2_relative"], "max", most=limits.l2.max)
@@ -39,6 +41,11 @@ def of_comparison(result: Comparison | None, limits: Checks) -> Iterator[Found]:
     yield from _collapse(result, limits)
     yield judged("cka", "CKA", result.measures["cka_debiased"], "min", least=limits.cka.min)
     yield judged("cca", "CCA", result.measures["cca"], "min", least=limits.cca.min)
+
+
+def in_dimensions(count: int) -> str:
+    """``1 dimension``, ``3 dimensions``."""
+    return f"{count} dimension{'' if count == 1 else 's'}"
 
 
 def _relation(result: Comparison, limits: Checks) -> Found:
@@ -66,11 +73,12 @@ def _states(result: Comparison, limits: Checks) -> Found:
     if result.rows != result.states:
         return absent("states", f"{result.states} states stand in {result.rows} rows, not once each")
     if wanted > result.states:
-        words = f"a world of {result.states} states"
-        raise SubjectError(result.transfer.path, words, f"check.states.min at most that, not {wanted}")
+        words = f"found {wanted} states wanted, expected at most the {result.states} that there are"
+        raise SettingError("check.states.min", words)
     state: State = "good" if own >= wanted else "bad"
     words = f"{own} of {result.states} states lie nearest to their own base state, at least {wanted} wanted"
-    return Found("states", state, words, measure=Measure(float(own)), limit="min")
+    measure = Measure(float(own))
+    return Found("states", state, words, measure=measure, limit="min", instead=result.success_states)
 
 
 def _collapse(result: Comparison, limits: Checks) -> Iterator[Found]:

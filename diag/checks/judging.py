@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from diag.checks.config import Config
@@ -29,6 +30,8 @@ class Found:
     better: Literal["higher", "lower"] = "higher"
     word: str = ""
     """What was found where it is no number: the relation."""
+    instead: float | int | None = None
+    """What was held to where the limit is unset: the world's own number."""
 
 
 def judged(
@@ -54,17 +57,25 @@ def judged(
     state: State = "unsure"
     if least is not None:
         state = "good" if low >= least else "bad" if high < least else "unsure"
-        wanted = f"at least {least:g}"
+        bound, wanted = least, "at least"
     else:
         assert most is not None
         state = "good" if high <= most else "bad" if low > most else "unsure"
-        wanted = f"at most {most:g}"
+        bound, wanted = most, "at most"
     if measure.reason is not None:
         state = "unsure"
     tail = ", and the data cannot tell" if state == "unsure" else ""
     tail += f" ({measure.reason})" if measure.reason is not None else ""
+    # No digits that would show 0.7996 as the 0.8 that it fails to reach.
+    number = shown(measure, digits_beside(bound, (measure.value, low, high)))
     return Found(
-        check, state, f"{words} is {shown(measure)}; wanted {wanted}{tail}", of, measure, limit, better
+        check,
+        state,
+        f"{words} is {number}; wanted {wanted} {exactly(bound)}{tail}",
+        of,
+        measure,
+        limit,
+        better,
     )
 
 
@@ -78,13 +89,45 @@ def idle(check: str, why: str) -> Found:
     return Found(check, "idle", why)
 
 
-def shown(measure: Measure) -> str:
+DIGITS, MOST_DIGITS = 3, 17
+"""Significant digits of a number in a message, and those with which it is written exactly."""
+
+
+def shown(measure: Measure, digits: int = DIGITS) -> str:
     """``0.59 [0.4, 0.73]``, three digits each."""
     if measure.value is None:
         return "undefined"
     if measure.low is None or measure.high is None:
-        return f"{measure.value:.3g}"
-    return f"{measure.value:.3g} [{measure.low:.3g}, {measure.high:.3g}]"
+        return f"{measure.value:.{digits}g}"
+    return f"{measure.value:.{digits}g} [{measure.low:.{digits}g}, {measure.high:.{digits}g}]"
+
+
+def exactly(limit: float) -> str:
+    """A limit as short as it can be told without becoming another.
+
+    >>> exactly(2.0), exactly(0.35), exactly(0.79999999)
+    ('2', '0.35', '0.79999999')
+    """
+    short = f"{limit:g}"
+    return short if float(short) == limit else repr(limit)
+
+
+def digits_beside(limit: float, numbers: Iterable[float]) -> int:
+    """The fewest digits, from three on, with which every number reads on the side of a limit that it is on.
+
+    >>> digits_beside(0.8, [0.59]), digits_beside(0.8, [0.7996, 0.9])
+    (3, 4)
+    """
+    known = list(numbers)
+    sides = [(x > limit, x < limit) for x in known]
+    for digits in range(DIGITS, MOST_DIGITS):
+        read = [float(f"{x:.{digits}g}") for x in known]
+        if [(x > limit, x < limit) for x in read] == sides:
+            return digits
+    return MOST_DIGITS
+
+
+_AS: dict[Outcome, str] = {"pass": "a pass", "warn": "a warning", "fail": "a failure"}
 
 
 def settled(found: Found, config: Config) -> Finding:
@@ -113,7 +156,12 @@ def settled(found: Found, config: Config) -> Finding:
         case "unsure":
             outcome = own.on_inconclusive or "inconclusive"
             outcome = bad if outcome == "fail" else outcome
+            if own.on_inconclusive is not None:
+                taken = _AS[outcome]
+                message += f"; that counts as {taken} (check.{found.check}.on_inconclusive)"
     threshold = None if found.limit is None else config.threshold(f"check.{found.check}.{found.limit}")
+    if threshold is not None and threshold.value is None and found.instead is not None:
+        threshold = replace(threshold, value=found.instead, origin="world")
     return Finding(
         found.check, outcome, message, found.of, level, found.measure, threshold, found.better, found.word
     )

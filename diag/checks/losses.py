@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 import probes
 from diag._embedded import shared_tasks
 from diag._threads import one_thread
+from diag.checks import SettingError
+from diag.checks.config import TERMS
 from diag.checks.judging import Found, absent, judged
 from diag.checks.settings import LossCheck
 from diag.repeatable import steady_objective
 from diag.subject import Subject, SubjectError, require
 from probes import Measure
+from trainers.settings import unknown_name
 
 TOTAL = "total"
 
@@ -98,7 +101,13 @@ def of_losses(
     seed: int,
     say: Callable[[str], None] = lambda words: None,
 ) -> Iterator[Found]:
-    """What the check says of each term; ``own`` are the base's losses, ``say`` is told what to warn of."""
+    """What the check says of each term; ``own`` are the base's losses, ``say`` is told what to warn of.
+
+    Raises SettingError for a limit of a term that the base does not have.
+    """
+    if own is not None and (unknown := [term for term in limits.terms if term not in own.terms]):
+        words = unknown_name("loss term", unknown[0], list(own.terms))
+        raise SettingError(f"{TERMS}.{unknown[0]}", words)
     found = losses_of(transfer, limits.samples, seed) if own is not None else None
     if own is None or found is None:
         yield absent("loss_ratio", "the files offer no losses")
@@ -109,9 +118,6 @@ def of_losses(
     if own.terms.keys() != found.terms.keys():
         yield absent("loss_ratio", "the two train on other loss terms")
         return
-    if unknown := set(limits.terms) - own.terms.keys():
-        known = ", ".join(own.terms)
-        raise SubjectError(transfer.path, f"no loss term {min(unknown)!r}", f"one of {known}")
     measured = ratios(found, own, limits.floor, seed)
     # The total first, then the terms as the system names them.
     for term, measure in measured.items():

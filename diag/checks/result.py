@@ -11,6 +11,9 @@ from probes import Measure
 
 Outcome: TypeAlias = Literal["pass", "warn", "fail", "inconclusive", "skipped"]
 Level: TypeAlias = Literal["error", "warn"]
+Origin: TypeAlias = Literal["default", "world", "command", "call"]
+"""Where a limit that no file sets comes from: the setting's default, the world's own number where the setting
+is unset, the command line, or the call in Python."""
 
 WORST: tuple[Outcome, ...] = ("fail", "inconclusive", "warn", "pass", "skipped")
 """Outcomes, worst first."""
@@ -23,12 +26,13 @@ class Threshold:
     name: str
     """The setting's dotted name, ``check.r2.min``."""
     value: Any
+    """What was held to: of an unset setting, what stands for it."""
     file: str | None = None
     """As it may be opened from the working directory."""
     line: int | None = None
     """Counted from 1."""
-    default: bool = True
-    """Whether it is the default's own value; else, without a file, it was set on the command line."""
+    origin: Origin = "default"
+    """Where it comes from where no file sets it."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,13 @@ class Finding:
             "measure": None if self.measure is None else measure_tree(self.measure),
             "threshold": None
             if limit is None
-            else {"name": limit.name, "value": limit.value, "file": limit.file, "line": limit.line},
+            else {
+                "name": limit.name,
+                "value": limit.value,
+                "file": limit.file,
+                "line": limit.line,
+                "origin": "file" if limit.file is not None else limit.origin,
+            },
             "accepted": self.accepted,
         }
 
@@ -139,6 +149,10 @@ class Gate:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Every setting of the gate as it was used."""
     warnings: tuple[str, ...] = ()
+    on_top: tuple[Threshold, ...] = ()
+    """Settings that were set on top of the file or the defaults, on the command line or in the call."""
+    held_by: str | None = None
+    """The option that holds the exit status at 0 where a check fails; None where none does."""
     diagnosis: str = "check"
 
     @property
@@ -162,6 +176,16 @@ class Gate:
 
     @property
     def exit_status(self) -> int:
+        """The status that the command ends with: :attr:`own_status`, but for 1 and 4 where 0 is held."""
+        return 0 if self.is_held else self.own_status
+
+    @property
+    def is_held(self) -> bool:
+        """Whether an option holds the exit status at 0 where it would be another."""
+        return self.held_by is not None and self.own_status in (1, 4)
+
+    @property
+    def own_status(self) -> int:
         """0 pass, 1 a check failed, 2 a pair could not be checked, 4 inconclusive under ``strict``."""
         match self.outcome:
             case "error":
@@ -203,6 +227,8 @@ class Gate:
             "diagnosis": self.diagnosis,
             "outcome": self.outcome,
             "exit_status": self.exit_status,
+            "own_status": self.own_status,
+            "held_by": self.held_by if self.is_held else None,
             "summary": self.summary,
             "strict": self.strict,
             "config": self.config,

@@ -58,6 +58,8 @@ def of_returns(
     worse = difference(found, reference, mean, weight)
     assert worse.low is not None
     assert worse.high is not None
+    of_mean = f" ({100 * limits.margin:.3g}% of the reference's mean)" if limits.relative else ""
+    allowed = f"the margin of {margin:.3g}{of_mean}"
     what = (
         f"the mean return is {found.mean():.4g}, the reference's {mean:.4g}: a difference of {shown(worse)}"
     )
@@ -67,15 +69,15 @@ def of_returns(
     elif margin == 0:
         words = "a reference of 0 has no share to be worse by: set check.returns.relative = false"
     elif worse.low >= -margin:
-        state, words = "good", f"not worse by more than the margin of {margin:.3g}"
+        state, words = "good", f"not worse by more than {allowed}"
     elif worse.high < -margin:
-        state, words = "bad", f"worse by more than the margin of {margin:.3g}"
+        state, words = "bad", f"worse by more than {allowed}"
     elif worse.high < 0:
-        words = f"worse, but the data cannot tell whether by more than the margin of {margin:.3g}"
+        words = f"worse, but the data cannot tell whether by more than {allowed}"
     else:
         more = more_episodes(found, reference, margin, weight)
         of = "" if reference is None else " of each"
-        words = f"across the margin of {margin:.3g}: " + (
+        words = f"across {allowed}: " + (
             f"needs about {more} more episode{'' if more == 1 else 's'}{of} to tell, if they are as good"
             if more is not None
             else "no number of episodes that anybody runs would tell"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import probes
 from diag._compare import Source, compare
 from diag._pairing import undroppable
+from diag.checks import CheckError, SettingError
 from diag.checks.baseline import Accepted, against
 from diag.checks.config import Config
 from diag.checks.embeddings import NAMES as EMBEDDINGS
@@ -69,12 +70,13 @@ def check(
     """Run every check of a configuration (default: the defaults) on each transfer of a base.
 
     A transfer that cannot be read or compared is told as such and does not keep the others from being
-    checked; a base that cannot is an error. ``baseline`` is a state that was accepted. Raises SubjectError,
-    CheckpointError or CheckError.
+    checked; a base that cannot is an error. ``baseline`` is a state that was accepted, of this base. Raises
+    SubjectError, CheckpointError or CheckError.
     """
     chosen = config or Config()
     settings = chosen.settings
     own = Base(opened(base, "base", supplied, "source"), settings)
+    warning = None if baseline is None else baseline.warning_for(FileRef.of(own.subject))
     done = []
     for number, transfer in enumerate(transfers):
         progress(number, len(transfers))
@@ -86,6 +88,8 @@ def check(
         chosen.file,
         None if baseline is None else baseline.file,
         plain(settings),
+        () if warning is None else (warning,),
+        tuple(map(chosen.threshold, chosen.origins)),
     )
 
 
@@ -104,6 +108,8 @@ def checked(
             against(baseline, name, found, settled(found, config), config.settings)
             for found in _found(base, subject, comparison, config.settings, said.append)
         )
+    except SettingError as error:  # of every transfer alike: the mistake is the configuration's
+        raise CheckError(f"{config.place(error.name)}: {error.name}: {error}") from None
     except (SubjectError, CheckpointError, probes.ProbeError, OSError) as error:
         words = one_line(error, 3000)
         if isinstance(error, OSError):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from diag.forecasts import ForecastError
 from diag.forecasts.features import Floats, View
 from diag.forecasts.fit import FEWEST_BASES, At, Known, at, by_base, descended, logistic
+from diag.forecasts.model import FIRST_STOP
 from diag.result import finite, measure_tree
 from probes import Measure
 
@@ -306,10 +307,6 @@ def _stopped_at(course: _Course, below: Floats) -> Floats:
     stops = course.p < below
     first = np.where(stops.any(1), stops.argmax(1), len(course.shares))
     return np.append(course.shares, 1.0)[first]
-
-
-FIRST_STOP = 0.1
-"""Of the budget: before, too many that end well look lost."""
 
 
 def stop_below(course: _Course) -> Floats:

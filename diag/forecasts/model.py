@@ -19,6 +19,9 @@ from probes import Measure
 
 FORMAT = 1
 
+FIRST_STOP = 0.1
+"""Share of the budget before which nothing is stopped: too many that end well look lost."""
+
 
 @dataclass(frozen=True)
 class Probability:
@@ -117,9 +120,14 @@ class Forecaster:
         model = self.by_share[self.nearest(share)]
         return _answer(model, features(pd.DataFrame([row])), "a number that the forecast looks at")
 
+    def limit_at(self, share: float) -> float | None:
+        """The probability below which the stopping rule ends a transfer at this share; None: it ends none."""
+        return self.stop_below.get(self.nearest(share), 0.0) or None
+
     def stops(self, found: Probability, share: float) -> bool:
         """Whether the stopping rule ends a transfer at this share, given its probability."""
-        return found.value < self.stop_below.get(self.nearest(share), 0.0)
+        limit = self.limit_at(share)
+        return limit is not None and found.value < limit
 
     def rate(self, x: Floats) -> Probability:
         """The expected share of a base's transfers that end well, from its features (k,)."""
@@ -182,6 +190,22 @@ def in_words(found: Probability | Measure) -> str:
     if found.value is None or found.low is None or found.high is None:
         return "–"
     return f"{found.value:.0%} [{found.low:.0%}, {found.high:.0%}]"
+
+
+def percent(p: float) -> str:
+    """A probability as a percentage, to two digits below 10%: small limits are to be seen.
+
+    >>> percent(0.412), percent(0.041), percent(0.005472), percent(0.0)
+    ('41%', '4.1%', '0.55%', '0%')
+    """
+    return f"{p:.0%}" if p >= 0.0995 else f"{100 * p:.2g}%" if p >= 1e-5 else f"{100 * p:.0g}%"
+
+
+def limit_words(limit: float | None) -> str:
+    """The stopping rule's limit at a share, as the end of a sentence."""
+    if limit is None:
+        return "the rule stops nothing at this share"
+    return f"the rule stops below {percent(limit)}"
 
 
 def read_model(path: str | os.PathLike[str] | None = None) -> Forecaster:

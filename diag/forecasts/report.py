@@ -15,7 +15,6 @@ from diag._threads import one_thread
 from diag.forecasts.features import VIEWS
 from diag.forecasts.fit import Known, Outcome, fitted, known
 from diag.forecasts.judge import (
-    FIRST_STOP,
     BasesJudged,
     Judge,
     Judged,
@@ -28,7 +27,7 @@ from diag.forecasts.judge import (
     stopping,
     unseen,
 )
-from diag.forecasts.model import Forecaster, in_words
+from diag.forecasts.model import FIRST_STOP, Forecaster, in_words
 from diag.result import SCHEMA_VERSION, Verdict, measure_tree
 from probes import Measure
 

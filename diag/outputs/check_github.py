@@ -18,10 +18,12 @@ from diag.outputs.check_words import (
     every_bad,
     fails,
     in_tree,
+    limits_words,
+    not_checked,
     outcome,
     reason,
-    skipped,
     source_root,
+    status_words,
     told,
     warnings,
     worst_first,
@@ -102,6 +104,8 @@ def _annotations(gate: Gate, root: Path) -> Iterator[_Annotation]:
         yield _of_finding(gate, checked, finding, root)
     for words in warnings(gate):
         yield _Annotation("notice", "warning", words)
+    if gate.is_held:
+        yield _Annotation("notice", f"diag check: {gate.outcome}", _sentence(status_words(gate)))
 
 
 def _of_finding(gate: Gate, checked: Checked, finding: Finding, root: Path) -> _Annotation:
@@ -143,11 +147,14 @@ def _found(checked: Checked) -> Iterator[str]:
 
 def _notes(gate: Gate) -> Iterator[str]:
     yield from (f"Warning: {words}" for words in warnings(gate))
-    if left := skipped(gate):
-        yield f"Not checked, for want of data: {', '.join(left)}."
+    yield from (f"Not checked: {words}." for words in not_checked(gate))
     if taken := accepted_words(gate):
         yield f"{taken}."
-    yield f"Limits: {gate.config or 'the defaults'}. Exit status {gate.exit_status}."
+    yield f"Limits: {limits_words(gate)}. {_sentence(status_words(gate))}"
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _cell(words: str) -> str:

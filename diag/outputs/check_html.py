@@ -17,10 +17,12 @@ from diag.outputs.check_words import (
     accepted_words,
     bad,
     limit,
+    limits_words,
+    not_checked,
     outcome,
     place,
     reason,
-    skipped,
+    status_words,
     told,
     warnings,
     worst_first,
@@ -66,12 +68,13 @@ def render(gate: Gate) -> str:
 def _facts(gate: Gate) -> list[tuple[str, str]]:
     bases = list(dict.fromkeys(c.base for c in gate.checked))
     facts = [("base" if number == 0 else "", plain(base)) for number, base in enumerate(bases)]
-    facts.append(("limits", plain(gate.config or "the defaults")))
+    facts.append(("limits", plain(limits_words(gate))))
     if gate.baseline is not None:
         facts.append(("baseline", plain(accepted_words(gate) or gate.baseline)))
-    if left := skipped(gate):
-        facts.append(("not checked", ", ".join(map(plain, left))))
-    facts.append(("exit status", f"{gate.exit_status}{', strict' if gate.strict else ''}"))
+    for line, words in enumerate(not_checked(gate)):
+        facts.append(("not checked" if line == 0 else "", plain(words)))
+    words = status_words(gate).removeprefix("exit status ")
+    facts.append(("exit status", f"{words}{', strict' if gate.strict else ''}"))
     return facts
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 from xml.etree import ElementTree as ET
 
 from diag.checks.result import Checked, Finding, Gate
-from diag.outputs.check_words import fails, limit, outcome, place, reason
+from diag.outputs.check_words import fails, limit, outcome, place, reason, status_words
 from diag.outputs.text import plain
 
 Ending = Literal["failure", "error", "skipped", "passed"]
@@ -111,7 +111,8 @@ def _built(name: str, cases: list[_Case], seconds: float, facts: list[tuple[str,
 
 
 def _facts(gate: Gate, checked: Checked) -> list[tuple[str, str]]:
-    facts = [("base", checked.base), ("strict", str(gate.strict).lower())]
+    status = status_words(gate).removeprefix("exit status ")
+    facts = [("base", checked.base), ("strict", str(gate.strict).lower()), ("exit status", status)]
     if checked.refs is not None:
         facts += [("base.sha256", checked.refs[0].sha256), ("transfer.sha256", checked.refs[1].sha256)]
     facts += [(n, v) for n, v in (("config", gate.config), ("baseline", gate.baseline)) if v is not None]

@@ -23,10 +23,13 @@ from diag.outputs.check_words import (
     fails,
     in_tree,
     limit,
+    not_checked,
     outcome,
     place,
     reason,
+    setting_value,
     source_root,
+    status_words,
     warnings,
     whole,
 )
@@ -59,6 +62,7 @@ def render(gate: Gate) -> str:
             "outcome": gate.outcome,
             "summary": plain(gate.summary),
             "strict": gate.strict,
+            "notChecked": [plain(words) for words in not_checked(gate)],
             "accepted": [
                 {"transfer": plain(c.transfer), "finding": plain(f.name)} for c, f in accepted(gate)
             ],
@@ -83,7 +87,7 @@ def _rule(name: str) -> Tree:
     for field, meaning in () if settings is None else type(settings).model_fields.items():
         # A check with another default leaves what every check has unexplained.
         words = meaning.description or Check.model_fields[field].description
-        lines.append(f"check.{name}.{field} (default {getattr(settings, field)}): {words}.")
+        lines.append(f"check.{name}.{field} (default {setting_value(getattr(settings, field))}): {words}.")
     warns = settings is not None and settings.level == "warn"
     return {
         "id": plain(name),
@@ -143,7 +147,12 @@ def _fingerprints(checked: Checked, finding: Finding, root: Path) -> dict[str, s
 
 def _invocation(gate: Gate, root: Path) -> Tree:
     told = [*_errors(gate, root), *({"level": "warning", "message": _message(w)} for w in warnings(gate))]
-    return {"executionSuccessful": gate.outcome != "error", "toolExecutionNotifications": told}
+    return {
+        "executionSuccessful": gate.outcome != "error",
+        "exitCode": gate.exit_status,
+        "exitCodeDescription": status_words(gate),
+        "toolExecutionNotifications": told,
+    }
 
 
 def _errors(gate: Gate, root: Path) -> Iterator[Tree]:

@@ -10,9 +10,11 @@ from diag.checks.result import Checked, Gate
 from diag.outputs.check_words import (
     accepted_words,
     bad,
+    limits_words,
+    not_checked,
     outcome,
     reason,
-    skipped,
+    status_words,
     told,
     warnings,
     worst_first,
@@ -45,11 +47,12 @@ def render(gate: Gate, verbose: bool = False) -> str:
 
 def brief(gate: Gate) -> str:
     """One line, for ``--quiet``."""
-    return f"{gate.outcome}  {plain(gate.summary)}"
+    held = f" ({status_words(gate)})" if gate.is_held else ""
+    return f"{gate.outcome}  {plain(gate.summary)}{held}"
 
 
 def _undecided(gate: Gate) -> str:
-    return "strict: exit status 4" if gate.strict else "not strict: exit status 0"
+    return f"{'strict' if gate.strict else 'not strict'}: {status_words(gate)}"
 
 
 def _findings(checked: Checked, verbose: bool) -> Iterator[str]:
@@ -68,12 +71,14 @@ def _notes(gate: Gate, verbose: bool) -> Iterator[str]:
     """What was left out, accepted, and by which limits it was judged."""
     notes = []
     bare = any(c.comparison is None for c in gate.checked)  # then the word "pass" says little
-    if (left := skipped(gate)) and not verbose and (bare or gate.outcome != "pass"):
-        notes.append(f"not checked: {', '.join(left)}; --verbose says why")
+    if not verbose and (bare or gate.outcome != "pass"):
+        notes += [f"not checked: {words}" for words in not_checked(gate)]
     if taken := accepted_words(gate):
         notes.append(taken)
+    if gate.is_held and gate.outcome != "inconclusive":
+        notes.append(status_words(gate))
     if verbose:
-        notes.append(f"limits: {gate.config or 'the defaults'}")
+        notes.append(f"limits: {limits_words(gate)}")
         seconds = sum(c.seconds for c in gate.checked)
         notes.append(f"{seconds:.1f} s")
     if notes:

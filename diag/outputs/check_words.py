@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from diag.checks.result import Checked, Finding, Gate, Outcome, Threshold
+from diag.checks.result import Checked, Finding, Gate, Origin, Outcome, Threshold
 from trainers.harmless import in_words
 
 PairOutcome: TypeAlias = Outcome | Literal["error"]
@@ -63,17 +63,38 @@ def reason(checked: Checked) -> str:
 
 def limit(threshold: Threshold) -> str:
     """``check.r2.min = 0.8``."""
-    value = threshold.value
+    value = setting_value(threshold.value)
+    return f"{threshold.name}, unset" if threshold.value is None else f"{threshold.name} = {value}"
+
+
+def setting_value(value: Any) -> str:
+    """A setting's value in words: ``0.8``, ``matched, flipped``, ``true``, ``unset``.
+
+    >>> setting_value(0.8), setting_value(["matched", "flipped"]), setting_value(True), setting_value(None)
+    ('0.8', 'matched, flipped', 'true', 'unset')
+    """
     if value is None:
-        return f"{threshold.name}, unset"
-    words = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return f"{threshold.name} = {words}"
+        return "unset"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {setting_value(one)}" for key, one in value.items()) or "none"
+    return ", ".join(map(setting_value, value)) if isinstance(value, list | tuple) else str(value)
+
+
+ORIGINS: dict[Origin, tuple[str, str]] = {
+    "default": ("the default", "default {name}"),
+    "world": ("the world's own number", "the world's own number; {name} is unset"),
+    "command": ("set on the command line", "{name}, set on the command line"),
+    "call": ("set in the call", "{name}, set in the call"),
+}
+"""Where a limit comes from that no file sets: beside its name, and with its name."""
 
 
 def place(threshold: Threshold) -> str:
-    """``diag.toml:12``, or that it is the default, or was set on the command line."""
+    """``diag.toml:12``, or that it is the default, the world's, or set on the command line or in the call."""
     if threshold.file is None:
-        return "the default" if threshold.default else "set on the command line"
+        return ORIGINS[threshold.origin][0]
     return threshold.file if threshold.line is None else f"{threshold.file}:{threshold.line}"
 
 
@@ -82,8 +103,21 @@ def told(finding: Finding) -> str:
     own = finding.threshold
     if own is None:
         return finding.message
-    where = place(own) if own.file is not None else f"{'default' if own.default else 'set'} {own.name}"
+    where = place(own) if own.file is not None else ORIGINS[own.origin][1].format(name=own.name)
     return f"{finding.message} ({where})"
+
+
+def limits_words(gate: Gate) -> str:
+    """Where the limits come from: ``diag.toml, and check.r2.min = 0.9 (set on the command line)``."""
+    on_top = "; ".join(f"{limit(one)} ({place(one)})" for one in gate.on_top)
+    return (gate.config or "the defaults") + (f", and {on_top}" if on_top else "")
+
+
+def status_words(gate: Gate) -> str:
+    """``exit status 1``, and where an option holds it at 0, which and what it would be."""
+    if not gate.is_held:
+        return f"exit status {gate.exit_status}"
+    return f"exit status 0, held there by {gate.held_by}; it would be {gate.own_status}"
 
 
 def counted(words: Iterable[str]) -> dict[str, int]:
@@ -101,14 +135,33 @@ def warnings(gate: Gate) -> list[str]:
     return [*gate.warnings, *(w if n == of else f"{w} ({n} of {of} transfers)" for w, n in own.items())]
 
 
-def skipped(gate: Gate) -> dict[str, int]:
-    """The checks that could not be run, each with the number of pairs; pairs that are errors left out."""
-    return counted(
-        name
-        for c in gate.checked
-        if outcome(c) != "error"
-        for name in dict.fromkeys(f.check for f in c.findings if f.outcome == "skipped")
-    )
+MOST_NAMED = 3
+"""Transfers that are named where a check could not look at some of them; of more, the rest are counted."""
+
+
+def not_checked(gate: Gate) -> list[str]:
+    """What could not be checked, of which transfers and why: ``l2 of w.npy: the embeddings have …``.
+
+    A line for each check and reason; transfers are named where it is not all of them. Pairs that are errors
+    say it themselves, and are left out.
+    """
+    looked = [c for c in gate.checked if outcome(c) != "error"]
+    of: dict[tuple[str, str], list[str]] = {}
+    for checked in looked:
+        skipped = [(f.name, f.message) for f in checked.findings if f.outcome == "skipped"]
+        for why in dict.fromkeys(skipped):
+            of.setdefault(why, []).append(checked.transfer)
+    return [
+        f"{name}{'' if len(pairs) == len(looked) else f' of {_named(pairs)}'}: {message}"
+        for (name, message), pairs in of.items()
+    ]
+
+
+def _named(paths: list[str]) -> str:
+    """``a.npy, b.npy and 3 more``."""
+    first = ", ".join(paths[:MOST_NAMED])
+    more = len(paths) - MOST_NAMED
+    return f"{first} and {more} more" if more > 0 else first
 
 
 def accepted(gate: Gate) -> list[tuple[Checked, Finding]]:

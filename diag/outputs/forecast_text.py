@@ -37,6 +37,10 @@ def forecast(result: Forecast, verbose: bool = False) -> str:
     words = f"fitted to {fitted_words(known)}"
     if result.model_share is not None:
         words += f"; the model for {result.model_share:.0%} of the updates"
+    if result.stop is not None:
+        from diag.forecasts.model import limit_words
+
+        words += f"; {limit_words(result.stop_below)}"
     return "\n".join([*lines, "", _filled(words)])
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from diag.outputs.text import WIDTH, headline, number, short, span, warning_lines
 from diag.repairs.result import Repair, Stage
 from diag.repairs.search import Search
+from diag.repairs.verdict import in_updates
 
 STAGES = {"before": "before", "folded": "map folded in", "trained": "trained on"}
 """The points of a repair, in words."""
@@ -42,16 +43,20 @@ def facts(result: Repair) -> list[str]:
     if result.few is not None and result.few.pairs.value is not None:
         few = result.few.pairs
         found.append(
-            f"{few.value:.0f} [{few.low or 0:.0f}, {few.high or 0:.0f}] pairs map held-out states nearly as "
-            "well as all of these"
+            f"{few.value:.0f} [{few.low or 0:.0f}, {few.high or 0:.0f}] pairs would do: fitted to so many, "
+            "it places held-out states nearly as well"
         )
     if result.training is not None:
         training = result.training
         how = "with the pairs" if training.mode == "paired" else "on the task's losses"
-        found.append(
-            f"trained on {how} for {training.updates:,} updates: {training.share:.1%} of the transfer's "
-            f"{training.of_budget:,}"
-        )
+        of = f"({training.share:.1%} of the transfer's {training.of_budget:,})"
+        words = f"trained {how} for {in_updates(training.updates)} {of}"
+        if result.search is not None:
+            words += (
+                f", divided among {len(result.search.candidates)} maps: {training.own:,} of them from the "
+                "map that was taken"
+            )
+        found.append(words)
     return found
 
 

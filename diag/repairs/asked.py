@@ -56,6 +56,15 @@ def updates_of(words: int | str, budget: int) -> int:
     return found
 
 
+def asks_to_train(words: int | str) -> bool:
+    """Whether any updates are asked for, of whatever budget; raises RepairError.
+
+    >>> asks_to_train("0"), asks_to_train("0%"), asks_to_train("5%"), asks_to_train(300)
+    (False, False, True, True)
+    """
+    return updates_of(words, MOST_UPDATES) > 0
+
+
 def known_rows(n: int, pairs: int | None, seed: int) -> NDArray[np.int64]:
     """The paired rows of n, drawn at random where not all are."""
     if pairs is None or pairs >= n:

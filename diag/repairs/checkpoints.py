@@ -13,7 +13,15 @@ from torch import Tensor
 
 from diag._compare import compare
 from diag.mending import folded
-from diag.repairs.asked import Asked, Progress, RepairError, known_rows, r2_as_it_is, updates_of
+from diag.repairs.asked import (
+    Asked,
+    Progress,
+    RepairError,
+    asks_to_train,
+    known_rows,
+    r2_as_it_is,
+    updates_of,
+)
 from diag.repairs.fits import Few, Fit, few_pairs, fits
 from diag.repairs.result import Repair, Stage, StageName, Training
 from diag.repairs.search import Search, search
@@ -28,16 +36,15 @@ from trainers.run import check_device
 WORK = ".training"
 """What is added to the name of MENDED for the folder of a training on its way."""
 
-SHARE = "5%"
-"""Of the transfer's updates: what a search without pairs takes where nothing else is said."""
-
 
 def repaired(base: Subject, transfer: Subject, asked: Asked, report: Progress) -> Repair:
     """The repair of a checkpoint; raises SubjectError, CheckpointError, RunError or RepairError."""
     check_device(asked.device)
     case = case_of(base, transfer)
     budget = case.agent.settings.transfer.updates
-    updates = updates_of(asked.train, budget) or (updates_of(SHARE, budget) if asked.unpaired else 0)
+    updates = updates_of(asked.train, budget)
+    if not updates and asks_to_train(asked.train):
+        raise RepairError(f"--train {asked.train}: found less than one of {budget:,} updates, expected more")
     if asked.mode == "task" and (not updates or asked.unpaired):
         raise RepairError("found --mode task, expected --train N or 5% with it, and no --unpaired")
     work = _Work(case, base, transfer, asked, updates, report)
@@ -108,19 +115,22 @@ class _Work:
 
     def mend(self) -> None:
         """Fold a map in, train on, and keep every stage."""
-        spent, mode = self.updates, self.asked.mode
+        mode = self.asked.mode
         if self.asked.unpaired is not None:
             self.search, self.parameters = search(
                 self.case, self.asked.unpaired, self.updates, self.asked.seed, self.advance
             )
-            spent, mode = self.search.updates, "task"
+            mode = "task"
+            every, own = self.search.updates, self.search.candidates[0].updates
         else:
             self._fold()
             if self.updates:
                 self._train(self.updates)
-        if spent:
-            self.training = Training(mode, spent, self.case.agent.settings.transfer.updates)
-            self.stage("trained", self.parameters, spent)
+            every = own = self.updates
+        if every:
+            budget = self.case.agent.settings.transfer.updates
+            self.training = Training(mode, every, budget, own)
+            self.stage("trained", self.parameters, own)
 
     def _fold(self) -> None:
         layers = self.case.outputs(self.case.transfer)

@@ -72,6 +72,8 @@ class Training:
     """All of them, those of a search's candidates included."""
     of_budget: int
     """Updates of the transfer's own training."""
+    own: int
+    """Those of the encoder that came of it: fewer, where a search trained others too."""
 
     @property
     def share(self) -> float:
@@ -82,6 +84,7 @@ class Training:
             "mode": self.mode,
             "updates": self.updates,
             "of_budget": self.of_budget,
+            "own": self.own,
             "share": self.share,
         }
 

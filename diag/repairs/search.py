@@ -117,9 +117,12 @@ def search(
     """The best map without pairs, and the parameters that training on from it gave.
 
     ``updates`` is what may be spent on all candidates together; ``progress`` is told updates done. Raises
-    SubjectError for more dimensions than can be listed.
+    SubjectError for more dimensions than can be listed, and for fewer updates than candidates.
     """
     tried, maps = _maps(case, how, seed)
+    if updates < (least := len(maps) + FINALISTS):
+        found = f"{updates} updates to train on from {len(maps)} maps"
+        raise SubjectError(case.path, found, f"--train {least} or more: one of each, and one of the best two")
     each = max(1, int(updates * FIRST) // len(maps))
     starts = [folded(case.transfer, case.last, m) for m in maps]
     losses = [float(loss_of_states(case.agent, one, "target").mean()) for one in starts]
@@ -162,7 +165,7 @@ def search(
 
 
 def in_words(found: Map) -> str:
-    """``axis 1 negated``, ``axes 1, 0 with signs + -``, or a matrix."""
+    """``negated: 1``, ``axes in the order +1, -0``, or a matrix."""
     d = 0 if found.offset is None else len(found.offset)
     matrix = found(np.eye(d)) - found(np.zeros((1, d)))
     rounded = np.round(matrix)
@@ -173,7 +176,8 @@ def in_words(found: Map) -> str:
     if (order == np.arange(d)).all():
         negated = [str(i) for i in range(d) if signs[i] < 0]
         return "as it is" if not negated else f"negated: {', '.join(negated)}"
-    return "axes " + " ".join(f"{'-' if s < 0 else '+'}{i}" for i, s in zip(order, signs, strict=True))
+    axes = ", ".join(f"{'-' if s < 0 else '+'}{i}" for i, s in zip(order, signs, strict=True))
+    return f"axes in the order {axes}"
 
 
 def _maps(case: Case, how: How, seed: int) -> tuple[int, list[Map]]:

@@ -44,9 +44,7 @@ def verdict_of(
         return Verdict("fail", _failed(after, chosen, training), relation)
     if r2 < (before.r2 or 0.0) - WORSE:
         return Verdict("fail", f"Worse than before, and not written: {place(before, after)}.", relation)
-    how = "" if chosen is None else f" by {chosen.name}"
-    if training is not None:
-        how += f" and {training.updates:,} updates ({training.share:.1%} of the transfer's)"
+    how = f" by {_means(chosen, search, training)}"
     if is_whole(after):
         return Verdict("pass", f"Mended{how}: {place(before, after)}.", relation)
     advice = "train on for longer, or with more pairs"
@@ -89,11 +87,29 @@ def left_alone(before: Stage) -> Verdict:
     )
 
 
+def _means(chosen: Fit | None, search: Search | None, training: Training | None) -> str:
+    """``signs and 300 updates of training (1.0% of the transfer's)``: what led back, as one noun."""
+    means = []
+    if chosen is not None:
+        means.append(chosen.name)
+    if search is not None:
+        means.append(f"a map chosen without pairs ({search.candidates[0].words})")
+    if training is not None:
+        share = training.own / training.of_budget
+        means.append(f"{in_updates(training.own)} of training ({share:.1%} of the transfer's)")
+    return " and ".join(means)
+
+
+def in_updates(count: int) -> str:
+    """``1 update``, ``1,500 updates``."""
+    return f"{count:,} update{'' if count == 1 else 's'}"
+
+
 def _failed(after: Stage, chosen: Fit | None, training: Training | None) -> str:
     name = after.relation or "undecided"
     if training is not None:
         return (
-            f"Not mended, and not written: {name} still after {training.updates:,} updates "
+            f"Not mended, and not written: {name} still after {in_updates(training.own)} of training "
             f"(R² {after.r2 or 0.0:.2f})."
         )
     if chosen is not None and chosen.r2.value is not None and chosen.r2.value < LEAST:
@@ -115,6 +131,6 @@ def _unsure(search: Search, force: bool) -> str:
     if search.margin.value is None:
         return f"{cannot}: {search.margin.reason}."
     return (
-        f"{cannot}: the second-best map loses only "
+        f"{cannot}: the best rival that lies apart loses only "
         f"{search.margin.value:.4f} [{search.margin.low or 0.0:.4f}, {search.margin.high or 0.0:.4f}] more."
     )

@@ -1,0 +1,41 @@
+"""How far transfers move between the looks of diag.watch: what `at rest` has to stay below.
+
+    diag study run simple-maze-bases --set bases=2 --out runs/two
+    python benchmarks/rest.py runs/two
+
+A line for each transfer: its R² to the base at each share of the budget, and how far it has moved since the
+share before (mean L2 distance over the base's spread); then the least of all.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+from diag import open_subject
+from diag.forecasts.rest import AT_REST, moved
+from diag.repairs.asked import r2_as_it_is
+from diag.studies.folder import Folder
+from diag.studies.measure import embedding
+
+
+def main(folder: Path) -> None:
+    table = Folder(folder).results()
+    rows = table[table["finite"]].sort_values("step")
+    bases = rows[rows["final"] & (rows["phase"] == "base")].set_index(["variant", "base_seed"])["path"]
+    of_transfers = rows[rows["phase"] == "transfer"]
+    least = float("inf")
+    for key, run in of_transfers.groupby(["variant", "plan", "base_seed", "seed"], sort=True):
+        variant, plan, base_seed, seed = key
+        base = embedding(open_subject(folder / bases[variant, base_seed]))
+        seen = [embedding(open_subject(folder / path)) for path in run["path"]]
+        steps = [moved(after, before, base) for before, after in pairwise(seen)]
+        least = min([least, *steps])
+        r2 = " ".join(f"{r2_as_it_is(x, base) or 0.0:6.2f}" for x in seen)
+        print(f"{plan} base {base_seed} seed {seed}: R² {r2} | moved {' '.join(f'{m:.3f}' for m in steps)}")
+    print(f"least {least:.4f}; at rest is up to {AT_REST}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,84 @@
+"""An embedding that does not move: what is at rest away from the base's stays there.
+
+A forecast's models are fitted to transfers that move: of those that hover in a mirrored copy of the base's
+embedding, some escape late. One that training does not move any more has nowhere to escape to: a step of the
+gradient leads from a place to its neighbours, and where it leads nowhere the next one does not either. So an
+embedding at rest will end with the relation that it has, and its chance can only fall with time where that is
+another place than the base's, and only rise where it is the base's own. What moves it all the same (a rate
+that rises again, a part that is trained later) this cannot know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+import probes
+from diag._threads import one_thread
+from diag.forecasts.features import Floats, states_of
+from diag.forecasts.model import FIRST_STOP, Probability
+from probes import Relation
+
+AT_REST = 0.01
+"""Mean L2 distance between two looks, over the base's spread, up to which an embedding has not moved. The 16
+transfers of two bases of the simple maze that were looked at (eight to their end, eight to half of it) moved
+by 0.040 or more between any two looks, mirrored as they were (benchmarks/rest.py)."""
+
+LEAST_REST = 0.05
+"""Share of the budget over which it has to be at rest for the rule to stop it."""
+
+ASTRAY: tuple[Relation, ...] = ("flipped", "permuted", "rotated", "collapsed", "unrelated")
+"""Relations that are another place than the base's. One that is only bent or rescaled may lie next to it."""
+
+ROUNDING = 1e-9
+"""0.1 − 0.05 is a little more or less than 0.05."""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """An embedding that has not moved for a while, and where it lies."""
+
+    since: float
+    """Share of the budget at the first look that saw it where it still is."""
+    relation: Relation | None
+    """To the base's embedding; None where it cannot be told."""
+    axes: tuple[int, ...]
+    """Negated axes, where the relation has some."""
+
+    @property
+    def astray(self) -> bool:
+        """Whether it lies surely elsewhere than the base's."""
+        return self.relation in ASTRAY
+
+    def stops(self, share: float) -> bool:
+        """Whether it has been at rest elsewhere for long enough, at this share of the budget."""
+        long = share - self.since >= LEAST_REST - ROUNDING
+        return self.astray and long and share >= FIRST_STOP - ROUNDING
+
+    def bounded(self, found: Probability, before: Probability, outcome: str) -> Probability:
+        """A forecast that does not contradict the one before of the same place, with less time left.
+
+        Elsewhere the chance of coming to the base's does not rise; in the base's place (of a forecast of
+        ``matched``) the chance of staying does not fall.
+        """
+        if self.astray:
+            value, high = min(found.value, before.value), min(found.high, before.high)
+            return Probability(value, min(found.low, value), high)
+        if self.relation == "matched" and outcome == "matched":
+            value, low = max(found.value, before.value), max(found.low, before.low)
+            return Probability(value, low, max(found.high, value))
+        return found
+
+
+def moved(x: Floats, before: Floats, base: Floats) -> float:
+    """Mean L2 distance of paired embeddings (n, d) from where they were, over the base's spread."""
+    spread = float(np.square(base - base.mean(0)).sum(1).mean()) ** 0.5
+    return float(np.sqrt(np.square(x - before).sum(1)).mean()) / spread
+
+
+def at_rest(x: Floats, base: Floats, since: float) -> Rest:
+    """How an embedding (n, d) that has been at rest since a share of the budget lies to the base's (n, d)."""
+    with one_thread():
+        found = probes.relation(x, base, groups=states_of(base))
+    return Rest(since, found.relation, found.axes)
