@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.sources.bounds import content_of, listed, sha256_of
+from diag.sources.bounds import content_of, listed, sha256_of, shown
 from diag.sources.members import MAGIC, ZIP_BEGINS, PickledError, read_archive, read_array, read_header
 from diag.sources.naming import EPISODES, KEY, RETURNS, choice_of, is_bookkeeping
 from diag.sources.numbers import WHOLE_OR_WORDS, described, native, real_numbers, row_labels
@@ -73,7 +73,7 @@ def ready(
         return returns_alone(returns, path, sha256)
     by_column = choice.chosen and all(arrays[name].ndim == 1 for name in names)
     if not by_column and len(names) != 1:
-        expected = f"one array, one named {KEY!r}, or --columns NAME to say which"
+        expected = f"one array, or one named {KEY!r}; --columns NAME says which"
         raise SubjectError(path, f"arrays {listed(arrays) or '(none)'}", expected)
     array = _side_by_side({n: arrays[n] for n in names}, path) if by_column else arrays[names[0]]
     _check_embeddings(array, path)
@@ -122,7 +122,7 @@ def checked_keys(keys: Mapping[str, NDArray[Any]], rows: int, path: str) -> tupl
         if values.shape != (rows,) or values.dtype.kind not in "iufbUMm":
             found = described(values, f"key {name!r}")
             raise SubjectError(path, found, f"numbers, words or dates ({rows},), one a row")
-        if values.dtype.kind in "fMm" and (missing := int((values != values).sum())):  # noqa: PLR0124
+        if values.dtype.kind in "fMm" and (missing := int((values != values).sum())):
             raise SubjectError(path, f"key {name!r} missing in {missing} rows", "one in each row")
     return tuple(keys.values())
 
@@ -228,6 +228,7 @@ def subject_of(
 def _check_embeddings(array: NDArray[Any], path: str) -> None:
     """Raises SubjectError before anything is converted, or a long file read through."""
     if array.dtype.kind not in "fiub":
-        raise SubjectError(path, described(array, "values"), EXPECTED)
+        words = described(array, "values")
+        raise SubjectError(path, f"{shown(array.dtype)} values ({words})", EXPECTED)
     if array.ndim < 2 or 0 in array.shape:
         raise SubjectError(path, f"shape {array.shape}", EXPECTED)

@@ -21,8 +21,8 @@ from diag.subject import Subject, SubjectError
 def from_frame(table: Any, name: str, supplied: Supplied = NOTHING) -> Subject:
     """A subject of a pandas, Arrow or Polars table in memory; ``name`` stands for its path.
 
-    The columns and the index are read as those of a Parquet file are (:func:`diag.sources.tables.open_table`).
-    Raises SubjectError for anything but embeddings.
+    Columns and index are read by the rules of a Parquet file (:func:`diag.sources.tables.open_table`). Raises
+    SubjectError for anything but embeddings.
     """
     index, columns = _columns(table, name)
     names = list(columns)

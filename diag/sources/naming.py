@@ -25,17 +25,18 @@ EPISODES = "episodes"
 RETURNS = "returns"
 """The array of the returns of episodes that the agent played on its own task."""
 
-ORDER = frozenset(
-    "step steps t timestep timesteps globalstep envstep episodestep frame frames frameid index idx row rows "
-    "rowid rowindex rownumber sample sampleid state stateid obsid observationid episode episodeid ep epid "
-    "unnamed0 level0 level1".split()
+ORDER = (
+    "step steps t timestep timesteps globalstep envstep episodestep frame frames frameid index idx row "
+    "rows rowid rowindex rownumber sample sampleid state stateid obsid observationid episode episodeid ep "
+    "epid unnamed0 level0 level1"
 )
 """Names, in small letters and digits alone, of columns that say which row is which, or of which episode."""
 
-OTHERS = frozenset(
-    "time timestamp datetime date id uid uuid key env envs envid envidx envindex envname environment seed seeds "
-    "run runid trial worker workerid rank epoch iteration iter split fold batch batchid rollout rolloutid "
-    "trajectory trajectoryid traj trajid done dones terminated truncated reward rewards action actions".split()
+OTHERS = (
+    "time timestamp datetime date id uid uuid key env envs envid envidx envindex envname environment seed "
+    "seeds run runid trial worker workerid rank epoch iteration iter split fold batch batchid rollout "
+    "rolloutid trajectory trajectoryid traj trajid done dones terminated truncated reward rewards action "
+    "actions"
 )
 """Names of columns that come with the rows of a rollout and are no dimensions of an embedding either."""
 
@@ -47,12 +48,12 @@ OVERRIDE = "--columns NAMES takes others"
 
 def is_bookkeeping(name: str) -> bool:
     """Whether a column's name says that it counts or labels rows."""
-    return says_order(name) or _plain(name) in OTHERS
+    return says_order(name) or _plain(name) in OTHERS.split()
 
 
 def says_order(name: str) -> bool:
     """Whether a column's name says which row is which: two files of the same rows agree in it."""
-    return _plain(name) in ORDER or INDEX.fullmatch(name) is not None
+    return _plain(name) in ORDER.split() or INDEX.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

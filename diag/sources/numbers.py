@@ -93,7 +93,7 @@ def native(values: Any, path: str, what: str, expected: str) -> NDArray[Any]:
 def described(array: NDArray[Any], what: str) -> str:
     """An array in words: ``embeddings of complex128 (3, 2), complex numbers``."""
     if array.dtype.names is not None:
-        return f"{what} of {array.shape}, records of fields {listed(array.dtype.names)}"
+        return f"{what} of records with fields {listed(array.dtype.names)} {array.shape}"
     kind = KINDS.get(array.dtype.kind)
     return f"{what} of {shown(array.dtype)} {array.shape}" + (f", {kind}" if kind else "")
 
