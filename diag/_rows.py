@@ -6,7 +6,8 @@ Where these say that the files do not pair, they are refused; where they say not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,40 @@ class Aligned:
         return rows if self.transfer_columns is None else rows[:, self.transfer_columns]
 
 
+def in_order(subjects: Sequence[Subject]) -> tuple[list[Subject], NDArray[np.int64] | None, list[str]]:
+    """Subjects of ready embeddings with the rows and columns of the first, which of its rows these are, and
+    warnings.
+
+    Of one subject, or of subjects with encoders, all is as it stands. Raises as :func:`aligned` does.
+    """
+    first, rows, warnings = subjects[0], None, taken_words(tuple(subjects))
+    if len(subjects) < 2 or any(s.embeddings is None for s in subjects):
+        return list(subjects), rows, warnings
+    pairing = aligned(first, subjects[1])
+    second = subjects[1]
+    assert second.embeddings is not None
+    moved = of_rows(second, pairing.transfer_rows)
+    if pairing.transfer_columns is not None:
+        moved = replace(moved, embeddings=pairing.embeddings(second.embeddings))
+    return [of_rows(first, pairing.base_rows), moved], pairing.base_rows, list(pairing.warnings)
+
+
+def of_rows(subject: Subject, rows: NDArray[np.int64] | None) -> Subject:
+    """A subject of ready embeddings with some of its rows, in that order; as it is where these are None."""
+    if rows is None or subject.embeddings is None:
+        return subject
+    taken, episodes = subject.taken, subject.episodes
+    if taken is not None:
+        order = {name: values[rows] for name, values in taken.order.items()}
+        taken = replace(taken, keys=tuple(part[rows] for part in taken.keys), order=order)
+    return replace(
+        subject,
+        embeddings=subject.embeddings[rows],
+        episodes=None if episodes is None else episodes[rows],
+        taken=taken,
+    )
+
+
 def aligned(base: Subject, transfer: Subject) -> Aligned:
     """How the rows and columns of two subjects of ready embeddings belong together.
 
@@ -56,7 +91,7 @@ def aligned(base: Subject, transfer: Subject) -> Aligned:
     rows = row_order(base.path, base.taken or NOTHING, transfer.path, transfer.taken or NOTHING)
     if rows is None:
         _check_lengths(base, transfer)
-        _check_order(base, transfer)
+        check_order(base.path, base.taken or NOTHING, transfer.path, transfer.taken or NOTHING)
         return Aligned(None, None, columns, tuple(warnings))
     left, right = rows
     for subject, stay in ((base, left), (transfer, right)):
@@ -171,11 +206,10 @@ def _check_lengths(base: Subject, transfer: Subject) -> None:
         raise SubjectError(transfer.path, f"{others} rows", f"{rows} rows, one for each of {base.path}")
 
 
-def _check_order(base: Subject, transfer: Subject) -> None:
+def check_order(base_path: str, left: Taken, transfer_path: str, right: Taken) -> None:
     """Raises SubjectError where columns such as ``step`` say that rows side by side are not the same."""
-    left, right = base.taken or NOTHING, transfer.taken or NOTHING
     for name in left.order:
-        if name not in right.order:
+        if name not in right.order or len(left.order[name]) != len(right.order[name]):
             continue
         a, b = left.order[name], right.order[name]
         if a.dtype.kind == "f" or b.dtype.kind == "f":
@@ -185,11 +219,9 @@ def _check_order(base: Subject, transfer: Subject) -> None:
             equal = np.asarray(a == b) if (a.dtype.kind == "U") == (b.dtype.kind == "U") else np.zeros(len(a))
         if not np.all(equal):
             row = int(np.flatnonzero(~np.asarray(equal, bool))[0])
-            found = f"{shown(name)} {shown(b[row])} in row {row}, where {base.path} has {shown(a[row])}"
-            expected = (
-                f"the same rows in the same order, --key {shown(name)}, or --columns NAMES without a look"
-            )
-            raise SubjectError(transfer.path, found, f"{expected} at {shown(name)}")
+            found = f"{shown(name)} {shown(b[row])} in row {row}, where {base_path} has {shown(a[row])}"
+            expected = f"the same rows in the same order, or --key {shown(name)} to align them"
+            raise SubjectError(transfer_path, found, expected)
 
 
 def _counts(keys: tuple[NDArray[Any], ...]) -> bool:

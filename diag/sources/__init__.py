@@ -121,18 +121,13 @@ def opened(what: Any, name: str, supplied: Supplied = NOTHING, task: Task | None
         return what
     if isinstance(what, str | os.PathLike):
         return open_subject(what, supplied, task)
+    from diag.sources.arrays import from_array, is_table
+
     if is_table(what):
         from diag.sources.frames import from_frame
 
         return from_frame(what, name, supplied)
-    from diag.sources.arrays import from_array
-
     return from_array(what, name, supplied)
-
-
-def is_table(what: Any) -> bool:
-    """Whether an object in memory is a table with named columns: pandas', Arrow's or Polars'."""
-    return hasattr(what, "columns") or hasattr(what, "column_names")
 
 
 def same_file(a: str, b: str) -> bool:

@@ -34,6 +34,11 @@ def from_array(embeddings: Any, name: str, supplied: Supplied = NOTHING) -> Subj
     return subject_of(array, name, sha256, taken=_unnamed(supplied, name))
 
 
+def is_table(what: Any) -> bool:
+    """Whether an object in memory is a table with named columns: pandas', Arrow's or Polars'."""
+    return hasattr(what, "columns") or hasattr(what, "column_names")
+
+
 def open_arrays(path: str, supplied: Supplied = NOTHING) -> Subject:
     """The embeddings (n, ...) in a numpy file; raises SubjectError for anything else."""
     file = Path(path)

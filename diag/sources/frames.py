@@ -24,7 +24,7 @@ def from_frame(table: Any, name: str, supplied: Supplied = NOTHING) -> Subject:
     Columns and index are read by the rules of a Parquet file (:func:`diag.sources.tables.open_table`). Raises
     SubjectError for anything but embeddings.
     """
-    index, columns = _columns(table, name)
+    index, columns = columns_of(table, name)
     names = list(columns)
     choice = choice_of(names, supplied, name, index.names)
     arrays: dict[str, NDArray[Any]] = {}
@@ -45,7 +45,7 @@ def from_frame(table: Any, name: str, supplied: Supplied = NOTHING) -> Subject:
     return table_subject(arrays, choice, index, name, digest.hexdigest(), supplied)
 
 
-def _columns(table: Any, name: str) -> tuple[Index, Mapping[str, Any]]:
+def columns_of(table: Any, name: str) -> tuple[Index, Mapping[str, Any]]:
     """The index of a table, and its columns by name, those of the index among them."""
     if hasattr(table, "to_arrow"):  # Polars
         table = table.to_arrow()

@@ -116,7 +116,7 @@ def _as_array(values: Any, path: str, what: str, expected: str) -> NDArray[Any]:
         return np.asarray(values.astype(np.result_type(values.dtype, np.float32)).filled(np.nan))
     try:
         array = np.asarray(values)
-        if array.dtype.kind == "O" and hasattr(getattr(values, "dtype", None), "na_value"):
+        if array.dtype.kind == "O" and getattr(getattr(values, "dtype", None), "kind", "O") in "fiub":
             # pandas' numbers that may be missing; whole numbers of which some are missing become fractions
             array = np.asarray(values.to_numpy(dtype=np.float64, na_value=np.nan))
     except (TypeError, ValueError):
