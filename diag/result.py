@@ -57,7 +57,8 @@ class Columns:
         taken = subject.taken
         if taken is None or not taken.names:
             return None
-        return cls(taken.names, taken.left_out, taken.key)
+        counted = len(taken.keys) == 1 and np.array_equal(taken.keys[0], np.arange(len(taken.keys[0])))
+        return cls(taken.names, taken.left_out, "" if counted and not taken.asked else taken.key)
 
     def to_tree(self) -> dict[str, Any]:
         return {"taken": list(self.taken), "left_out": list(self.left_out), "key": self.key or None}

@@ -103,7 +103,7 @@ ROWS = np.ones((20, 2))
         ({"source": ROWS, "target": ROWS, "room": np.ones(3)}, r"'room' of float64 \(3,\)"),
         (
             {"source": ROWS, "target": ROWS, "episodes": np.ones(20)},
-            "episodes of float64",
+            "'episodes' of float64",
         ),
         ({"source": ROWS, "target": ROWS, "episodes": np.ones(3, int)}, r"'episodes' of int64 \(3,\)"),
     ],

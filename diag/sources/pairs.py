@@ -80,10 +80,16 @@ class FilePairs:
             raise SubjectError(path, found, "as many, row by row of one state")
         expected = f"numbers, booleans or words ({self._rows},), one a row"
         for name, values in arrays.items():
-            arrays[name] = known_values(values, path, repr(shown(name)), expected)
+            if name == EPISODES:
+                arrays[name] = row_labels(values, path, repr(name))
+            else:
+                arrays[name] = known_values(values, path, repr(shown(name)), expected)
             if values.shape != (self._rows,):
                 raise SubjectError(path, described(arrays[name], repr(shown(name))), expected)
-        self._groups = _numbered(arrays.pop(EPISODES, None), path)
+        episodes = arrays.pop(EPISODES, None)
+        self._groups = None
+        if episodes is not None:
+            self._groups = np.unique(episodes, return_inverse=True)[1].reshape(-1).astype(np.int64)
         self._variables = arrays
         digest = hashlib.sha256()
         for values in (*self._observations.values(), *([] if self._groups is None else [self._groups])):
@@ -148,10 +154,3 @@ def _observations(path: str, task: Task, values: NDArray[Any] | None) -> NDArray
     if values.dtype.kind not in "fiub" or values.ndim < 2 or 0 in values.shape:
         raise SubjectError(path, described(values, repr(task)), EXPECTED)
     return real_numbers(values, path, repr(task), EXPECTED)
-
-
-def _numbered(episodes: NDArray[Any] | None, path: str) -> NDArray[np.int64] | None:
-    if episodes is None:
-        return None
-    labels = row_labels(episodes, path, EPISODES, "whole numbers or words, one a row")
-    return np.unique(labels, return_inverse=True)[1].reshape(-1).astype(np.int64)
