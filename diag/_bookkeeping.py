@@ -160,7 +160,8 @@ class _Look:
     @property
     def counts(self) -> NDArray[np.bool_]:
         """(d,) which columns hold whole numbers of several values."""
-        return self.whole & np.array([len(values) >= FEWEST_VALUES for values in self._values])
+        several = np.array([len(values) >= FEWEST_VALUES for values in self._values], np.bool_)
+        return np.asarray(self.whole & several)
 
     def _count(self, values: NDArray[np.float64]) -> None:
         """Which columns still go by the same step; the first block has two rows at least."""

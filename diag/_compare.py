@@ -55,8 +55,11 @@ def compare(
 ) -> Comparison:
     """Compare the embeddings of a base and its transfer on the same hidden states.
 
-    Each takes a path (a checkpoint, or paired embeddings (n, ...) as ``.npy``/``.npz``), an array or
-    tensor of embeddings, or a Subject. Arrays too large for memory are mapped and read once.
+    Each takes a path (a checkpoint, or paired embeddings (n, ...) as ``.npy``/``.npz``), an array, tensor
+    or table (pandas, Arrow, Polars) of embeddings, or a Subject. Arrays too large for memory are mapped and
+    read once. Named columns are paired by name, rows by ``supplied.key`` or a table's stored index, else in
+    order; columns that only count or label rows are left out, or the comparison is refused where they
+    decide it (docs/sources.md, "Names").
 
     ``unfrozen=True`` says that nothing frozen reads the embedding, so that a relation other than matched
     is information, not a failure; by default the transfer's plan says (for arrays: frozen).

@@ -96,12 +96,12 @@ def probe(
     given, keyed = variables_of({} if variables is None else variables, supplied)
     place = os.fspath(variables) if isinstance(variables, str | os.PathLike) else VARIABLES
     of_file = subjects[0]
-    subjects, stay, words = in_order(subjects)
+    subjects, taken, words = in_order(subjects)
     warnings += words
-    subjects, given, stay = _known_rows(subjects, given, keyed, place, stay, warnings)
+    subjects, given, taken = _known_rows(subjects, given, keyed, place, taken, warnings)
     seen = _seen(subjects, rollout or episodes is not None, seed)
     arrays = _arrays(subjects, seen, given, place, categorical)
-    labels = _labels(subjects, seen, arrays, _of_all(episodes, of_file, stay), rollout)
+    labels = _labels(subjects, seen, arrays, _of_all(episodes, of_file, taken), rollout)
     if not arrays:
         raise SubjectError(place, "no variables but episodes", "a variable to probe")
     of = len(seen.embeddings[0])

@@ -193,8 +193,8 @@ def _columns(base: Subject, transfer: Subject, warnings: list[str]) -> NDArray[n
             f"{named.path} names its columns and {other.path} does not: they were paired in the file's order"
         )
     elif left.names and right.names and left.names != right.names:
-        words = f"{shown(left.names[0])!r} of {base.path} was compared with {shown(right.names[0])!r} of"
-        warnings.append(f"{words} {transfer.path}, the only array in each")
+        own, other_name = shown(left.names[0]), shown(right.names[0])
+        warnings.append(f"{own!r} of {base.path} was compared with {other_name!r} of {transfer.path}")
     return None
 
 

@@ -342,6 +342,14 @@ def test_weights_are_no_embeddings_for_a_counter_beside_them(tmp_path: Path) -> 
         diag.open_subject(place)
 
 
+def test_keys_and_columns_are_of_files_that_have_some(examples: Path) -> None:
+    base = examples / "base.safetensors"
+    with pytest.raises(SubjectError, match="found no key of rows; expected --key with"):
+        diag.open_subject(base, STEP)
+    with pytest.raises(SubjectError, match="found no columns with names; expected --columns with tables"):
+        diag.open_subject(base, Supplied(columns=("*",)))
+
+
 # Probes ------------------------------------------------------------------------------------------------
 
 

@@ -113,7 +113,9 @@ def _as_array(values: Any, path: str, what: str, expected: str) -> NDArray[Any]:
             return np.asarray(values.data)
         if values.dtype.kind not in "fiub":
             raise SubjectError(path, f"{what} with masked values", expected)
-        return np.asarray(values.astype(np.result_type(values.dtype, np.float32)).filled(np.nan))
+        fractions = values.data.astype(np.result_type(values.dtype, np.float32))
+        fractions[np.ma.getmaskarray(values)] = np.nan
+        return np.asarray(fractions)
     try:
         array = np.asarray(values)
         if array.dtype.kind == "O" and getattr(getattr(values, "dtype", None), "kind", "O") in "fiub":

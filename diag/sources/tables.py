@@ -93,11 +93,11 @@ class Index:
         columns = tuple(dict.fromkeys(p for p in parts if isinstance(p, str) and p in schema.names))
         if columns or len(parts) != 1 or not isinstance(parts[0], dict):
             return cls(columns)
-        bounds = tuple(parts[0].get(part) for part in ("start", "stop", "step"))
+        start, stop, step = (parts[0].get(part) for part in ("start", "stop", "step"))
         name = parts[0].get("name")
-        if any(type(b) is not int or abs(b) >= 2**62 for b in bounds) or bounds[2] == 0:
+        if any(type(b) is not int or abs(b) >= 2**62 for b in (start, stop, step)) or step == 0:
             return cls()
-        return cls((), bounds, name if isinstance(name, str) else None)
+        return cls((), (start, stop, step), name if isinstance(name, str) else None)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -186,8 +186,8 @@ def _embeddings(file: pq.ParquetFile, columns: list[str], values: int, path: str
         types = [_number_type(types[0])]
     for name, kind in zip(columns, types, strict=True):
         if not _is_number(kind):
-            found = f"column {shown(name)!r} of {line(str(kind))}"
-            raise SubjectError(path, found, f"{EXPECTED}; {OVERRIDE}")
+            words = f"column {shown(name)!r} of {line(str(kind))}"
+            raise SubjectError(path, words, f"{EXPECTED}; {OVERRIDE}")
     dtype = np.result_type(*(t.to_pandas_dtype() for t in types))
     found: NDArray[Any] | None = None
     done = 0

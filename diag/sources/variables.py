@@ -35,9 +35,7 @@ def open_variables(path: str | os.PathLike[str]) -> Mapping[str, NDArray[Any]]:
     return arrays
 
 
-def variables_of(
-    given: str | os.PathLike[str] | Mapping[str, Any] | Any, supplied: Supplied
-) -> tuple[dict[str, NDArray[Any]], Taken]:
+def variables_of(given: Any, supplied: Supplied) -> tuple[dict[str, NDArray[Any]], Taken]:
     """What is known of each row by name, from a file, a mapping or a pandas, Arrow or Polars table.
 
     Beside it, what tells the rows apart: the parts of ``supplied.key`` that are there, which are then no
