@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import probes
-from diag._pairing import FINITE, Pair, is_streamed, matrix, numbers, pair_of
+from diag._bookkeeping import check_equal_columns
+from diag._pairing import FINITE, Pair, column_names, is_streamed, matrix, numbers, pair_of
 from diag._verdict import verdict_of
-from diag.result import Comparison, FileRef, Grouping, Picture
+from diag.result import Columns, Comparison, FileRef, Grouping, Picture
 from diag.sources import opened, same_file
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError
@@ -54,8 +55,11 @@ def compare(
 ) -> Comparison:
     """Compare the embeddings of a base and its transfer on the same hidden states.
 
-    Each takes a path (a checkpoint, or paired embeddings (n, ...) as ``.npy``/``.npz``), an array or
-    tensor of embeddings, or a Subject. Arrays too large for memory are mapped and read once.
+    Each takes a path (a checkpoint, or paired embeddings (n, ...) as ``.npy``/``.npz``), an array, tensor
+    or table (pandas, Arrow, Polars) of embeddings, or a Subject. Arrays too large for memory are mapped and
+    read once. Named columns are paired by name, rows by ``supplied.key`` or a table's stored index, else in
+    order; columns that only count or label rows are left out, or the comparison is refused where they
+    decide it (docs/sources.md, "Names").
 
     ``unfrozen=True`` says that nothing frozen reads the embedding, so that a relation other than matched
     is information, not a failure; by default the transfer's plan says (for arrays: frozen).
@@ -84,7 +88,7 @@ def compare(
     warnings: list[str] = []
     if left.sha256 == right.sha256:
         warnings.append(f"{left.path} and {right.path} are equal byte for byte")
-    elif _equal(left, right):
+    elif left.identity is not None and left.identity == right.identity:
         warnings.append(f"{left.path} and {right.path} hold the same numbers")
     frozen = _frozen_readers(left, right, unfrozen, warnings)
     chosen, source = (margin, "given") if margin is not None else (probes.MARGIN, KNOWN_MARGIN)
@@ -99,6 +103,10 @@ def compare(
         if chosen > WIDE_MARGIN:
             warnings.append(f"the known-good transfers lie far apart: a margin of {chosen:.2f} is wide")
     pair = pair_of(left, right, episodes, rollout, drop_nonfinite)
+    names = column_names(left)
+    check_equal_columns(left, right, pair.base, pair.transfer, pair.columns, pair.groups, chosen, names)
+    if left.embeddings is not None and left.sha256 != right.sha256 and _same(pair):
+        warnings.append(f"{left.path} and {right.path} hold the same numbers")
     warnings += pair.warnings
     if pair.dropped:
         warnings.append(f"{pair.dropped} rows with NaN or infinity were left out")
@@ -113,10 +121,8 @@ def compare(
     return _comparison(left, right, pair, evidence, frozen, source, seed, tuple(warnings))
 
 
-def _equal(a: Subject, b: Subject) -> bool:
-    if a.embeddings is not None and b.embeddings is not None:
-        return np.array_equal(a.embeddings, b.embeddings)
-    return a.identity is not None and a.identity == b.identity
+def _same(pair: Pair) -> bool:
+    return np.array_equal(pair.base, pair.transfer) if pair.columns is None else pair.columns.same
 
 
 def _gaps(
@@ -349,4 +355,5 @@ def _comparison(
         warnings=warnings,
         picture=evidence.picture,
         rank_ratio=found.collapse.rank_ratio,
+        columns=Columns.of(base),
     )

@@ -13,6 +13,12 @@ import typer
 if TYPE_CHECKING:
     from diag.sources.supplied import Supplied
 
+
+def _names(given: str) -> tuple[str, ...]:
+    """Names separated by commas."""
+    return tuple(name.strip() for name in given.split(",") if name.strip())
+
+
 # A line here is an option of every command that reads files. Each is a field of Supplied, by its name.
 OPTIONS: Mapping[str, tuple[Any, Any]] = {
     "pairs": (
@@ -63,6 +69,24 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
         ],
         None,
     ),
+    "columns": (
+        Annotated[
+            Any,
+            typer.Option(
+                "--columns",
+                metavar="NAMES",
+                parser=_names,
+                help="Columns or arrays that are the embedding: a,b or 'z*'.",
+            ),
+        ],
+        None,
+    ),
+    "common_rows": (
+        Annotated[
+            bool, typer.Option("--common-rows", help="Leave out rows whose key only one of two files has.")
+        ],
+        False,
+    ),
     "normalize": (
         Annotated[
             Path | None,
@@ -108,6 +132,7 @@ def reads_files(command: Callable[..., None]) -> Callable[..., None]:
         from diag.sources.supplied import Supplied
 
         handed = {name: given.pop(name) for name in OPTIONS}
+        handed["columns"] = handed["columns"] or ()
         command(**given, **{BUNDLE: Supplied(**handed)})
 
     del reading.__wrapped__  # else its signature would be the command's own

@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import probes
+from diag._bookkeeping import Columns, check_bookkeeping
 from diag._embedded import embedded, shared_tasks
+from diag._rows import Aligned, aligned
 from diag._threads import one_thread
-from diag.sources.arrays import read_labels
+from diag.sources.arrays import EXPECTED, read_labels
+from diag.sources.numbers import real_numbers, row_labels
 from diag.subject import Subject, SubjectError
 
 STREAMED_NUMBERS = 2**25
@@ -51,7 +54,9 @@ class Pair:
     dropped: int = 0
     """Rows left out because they had NaN or infinity."""
     warnings: tuple[str, ...] = ()
-    """What is to be said of how the embeddings were made."""
+    """What is to be said of how the embeddings were made, and of what was done to pair them."""
+    columns: Columns | None = None
+    """What the columns of ready embeddings are like; None where a person named them, or of encoders."""
 
 
 @contextmanager
@@ -99,11 +104,14 @@ def _paired(
         if rollout or episodes is not None:
             raise SubjectError(transfer.path, "episodes for a checkpoint", "them with arrays of embeddings")
         return _embedded(base, transfer)
-    a, b = base.embeddings, transfer.embeddings
-    if len(a) != len(b):
-        raise SubjectError(transfer.path, f"{len(b)} rows", f"{len(a)} rows, one for each of {base.path}")
+    own, others = (real_numbers(s.embeddings, s.path, "values", EXPECTED) for s in (base, transfer))
+    pairing = aligned(base, transfer)
+    a, b = pairing.of_base(own), pairing.embeddings(others)
     _enough(transfer.path, len(a))
-    labels = _episode_labels(base, transfer, episodes)
+    columns = None
+    if not any(s.taken is not None and s.taken.chosen for s in (base, transfer)):
+        columns = check_bookkeeping(base, transfer, a, b, column_names(base))
+    labels = _episode_labels(base, transfer, episodes, pairing)
     stay = None
     if not _is_large(a, b):
         finite = [probes.finite_rows(matrix(array)) for array in (a, b)]
@@ -124,23 +132,35 @@ def _paired(
         _enough(transfer.path, int(whole.sum()))
         blocks = probes.rollout_blocks(head[0][whole], head[1][whole])
         length = int((blocks == 0).sum())
-        return Pair(a, b, np.arange(len(a)) // length, "shift", dropped=dropped)
-    _enough_episodes(transfer.path, labels)
-    return Pair(a, b, labels, "episodes" if labels is not None else "moments", dropped=dropped)
+        groups: NDArray[Any] | None = np.arange(len(a)) // length
+        null: probes.Null | None = "shift"
+    else:
+        _enough_episodes(transfer.path, labels)
+        groups, null = labels, "episodes" if labels is not None else "moments"
+    return Pair(a, b, groups, null, dropped=dropped, warnings=pairing.warnings, columns=columns)
+
+
+def column_names(subject: Subject) -> tuple[str, ...]:
+    """The names of the dimensions of ready embeddings, where each has one."""
+    return subject.taken.names if subject.taken is not None and subject.taken.by_column else ()
 
 
 def _episode_labels(
-    base: Subject, transfer: Subject, episodes: str | os.PathLike[str] | NDArray[Any] | None
+    base: Subject,
+    transfer: Subject,
+    episodes: str | os.PathLike[str] | NDArray[Any] | None,
+    pairing: Aligned,
 ) -> NDArray[Any] | None:
     rows = len(base.embeddings) if base.embeddings is not None else 0
     if episodes is not None:
         named = isinstance(episodes, str | os.PathLike)
         name = os.fspath(episodes) if isinstance(episodes, str | os.PathLike) else "episodes"
-        labels = read_labels(name) if named else np.asarray(episodes)
+        labels = read_labels(name) if named else row_labels(episodes, name, "labels")
         if labels.shape != (rows,):
             raise SubjectError(name, f"shape {labels.shape}", f"({rows},), one for each row of {base.path}")
-        return labels
-    known = [e for e in (base.episodes, transfer.episodes) if e is not None]
+        return pairing.of_base(labels)
+    known = [] if base.episodes is None else [pairing.of_base(base.episodes)]
+    known += [] if transfer.episodes is None else [pairing.of_transfer(transfer.episodes)]
     if len(known) == 2 and not np.array_equal(known[0], known[1]):
         raise SubjectError(transfer.path, "other episodes", f"those of {base.path}")
     return known[0] if known else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -19,13 +19,16 @@ from numpy.typing import NDArray
 import probes
 from diag._embedded import embedded, shared_tasks
 from diag._probe_verdict import change_of, reading, verdict_of
+from diag._rows import check_order, in_order, of_rows, row_order
 from diag.probed import COMPONENTS, Column, Finding, Probed
-from diag.result import FileRef, Grouping
+from diag.result import Columns, FileRef, Grouping
 from diag.sources import opened, same_file
-from diag.sources.arrays import EPISODES, read_labels
+from diag.sources.arrays import EXPECTED, read_labels
+from diag.sources.naming import EPISODES
+from diag.sources.numbers import real_numbers, row_labels
 from diag.sources.supplied import NOTHING, Supplied
-from diag.sources.variables import open_variables
-from diag.subject import Subject, SubjectError
+from diag.sources.variables import VARIABLES, variables_of
+from diag.subject import Subject, SubjectError, Taken
 from probes import ProbeError, Projection, Variable
 
 if TYPE_CHECKING:
@@ -64,8 +67,9 @@ def probe(
 ) -> Probed:
     """Look for known state variables in one embedding, or in two side by side.
 
-    A source is a path (a checkpoint, or embeddings (n, ...) as ``.npy``/``.npz``), an array or tensor of
-    embeddings, or a Subject. ``variables``, a ``.npz`` file or a mapping, has what is known of each row:
+    A source is a path (a checkpoint, or embeddings (n, ...) as ``.npy``/``.npz``), an array, tensor or table
+    of embeddings, or a Subject. ``variables``, a ``.npz`` file, a mapping or a table, has what is known of
+    each row, in their order or by the same key (``supplied.key``) or index:
     (n,) numbers, booleans or strings, or (n, k) numbers; a checkpoint's world knows some by itself, which
     those of the same name replace. Strings and booleans are categories, as are the numbers named in
     ``categorical``.
@@ -95,9 +99,16 @@ def probe(
     if other is not None:
         subjects.append(opened(other, "second array", supplied, task or "target"))
     warnings = _pair_warnings(subjects)
+    _check_kinds(subjects)
+    given, keyed = variables_of({} if variables is None else variables, supplied)
+    place = os.fspath(variables) if isinstance(variables, str | os.PathLike) else VARIABLES
+    of_file = subjects[0]
+    subjects, taken, words = in_order(subjects)
+    warnings += words
+    subjects, given, taken = _known_rows(subjects, given, keyed, place, taken, warnings)
     seen = _seen(subjects, rollout or episodes is not None, seed, warnings)
-    arrays, place = _arrays(subjects, seen, variables, categorical)
-    labels = _labels(subjects, seen, arrays, episodes, rollout)
+    arrays = _arrays(subjects, seen, given, place, categorical)
+    labels = _labels(subjects, seen, arrays, _of_all(episodes, of_file, taken), rollout)
     if not arrays:
         raise SubjectError(place, "no variables but episodes", "a variable to probe")
     of = len(seen.embeddings[0])
@@ -182,20 +193,66 @@ class _Seen:
     """A number for each distinct pair of observations, where no groups are known."""
 
 
-def _seen(subjects: Sequence[Subject], grouped: bool, seed: int, warnings: list[str]) -> _Seen:
+def _check_kinds(subjects: Sequence[Subject]) -> None:
     first = subjects[0]
     for subject in subjects[1:]:
         if (subject.embeddings is None) != (first.embeddings is None):
             found = "embeddings" if first.embeddings is None else "a checkpoint"
             raise SubjectError(subject.path, found, f"the same kind of file as {first.path}")
-    ready = [s.embeddings for s in subjects if s.embeddings is not None]
+
+
+def _known_rows(
+    subjects: list[Subject],
+    given: dict[str, NDArray[Any]],
+    keyed: Taken,
+    place: str,
+    stay: NDArray[np.int64] | None,
+    warnings: list[str],
+) -> tuple[list[Subject], dict[str, NDArray[Any]], NDArray[np.int64] | None]:
+    """Embeddings and variables of the same rows, by the key or the index where both have one.
+
+    Beside them, which rows of the first file these are; ``stay`` says which are left of them so far.
+    """
+    first = subjects[0]
+    own = first.taken or Taken(())
+    if first.embeddings is None or not given:
+        return subjects, given, stay
+    if own.asked and not keyed.keys:
+        warnings.append(f"{place} has no {own.key}: its rows were taken in the order of {first.path}")
+    both = (own.keys and keyed.keys and own.asked == keyed.asked) or keyed.asked
+    rows = row_order(first.path, own, place, replace(keyed, common=own.common)) if both else None
+    if rows is None:
+        check_order(first.path, own, place, keyed)
+        return subjects, given, stay
+    left, right = rows
+    if (lost := len(first.embeddings) - len(left)) > 0:
+        warnings.append(f"{lost} rows were left out: {place} has no such {own.key}")
+    known = {name: values[right] if values.ndim else values for name, values in given.items()}
+    return [of_rows(s, left) for s in subjects], known, left if stay is None else stay[left]
+
+
+def _of_all(
+    episodes: str | os.PathLike[str] | NDArray[Any] | None, first: Subject, stay: NDArray[np.int64] | None
+) -> str | os.PathLike[str] | NDArray[Any] | None:
+    """Labels of all rows of the first file as labels of those that are left of them."""
+    if episodes is None or stay is None or first.embeddings is None:
+        return episodes
+    named = isinstance(episodes, str | os.PathLike)
+    name = os.fspath(episodes) if isinstance(episodes, str | os.PathLike) else "episodes"
+    labels = read_labels(name) if named else row_labels(episodes, name, "labels")
+    if len(labels) != (rows := len(first.embeddings)):
+        raise SubjectError(name, f"shape {labels.shape}", f"({rows},), one for each row of {first.path}")
+    return labels[stay]
+
+
+def _seen(subjects: Sequence[Subject], grouped: bool, seed: int, warnings: list[str]) -> _Seen:
+    first = subjects[0]
+    ready = [
+        real_numbers(s.embeddings, s.path, "values", EXPECTED) for s in subjects if s.embeddings is not None
+    ]
     if ready:
-        for subject, embeddings in zip(subjects, ready, strict=True):
-            if len(embeddings) != len(ready[0]):
-                expected = f"{len(ready[0])} rows, one for each of {first.path}"
-                raise SubjectError(subject.path, f"{len(embeddings)} rows", expected)
-            if len(embeddings) < 2:
-                raise SubjectError(subject.path, f"{len(embeddings)} row", "at least 2")
+        if len(ready[0]) < 2:
+            raise SubjectError(first.path, f"{len(ready[0])} row", "at least 2")
         return _Seen([e.reshape(len(e), -1) for e in ready], {}, None)
     if grouped:
         raise SubjectError(first.path, "episodes for a checkpoint", "them with arrays of embeddings")
@@ -226,18 +283,15 @@ def _distinct(observations: Mapping[str, Tensor]) -> NDArray[np.int64]:
 def _arrays(
     subjects: Sequence[Subject],
     seen: _Seen,
-    given: str | os.PathLike[str] | Mapping[str, Any] | None,
+    given: Mapping[str, NDArray[Any]],
+    place: str,
     categorical: Sequence[str],
-) -> tuple[dict[str, NDArray[Any]], str]:
-    """What is known of each row by name, and the place to name in an error."""
+) -> dict[str, NDArray[Any]]:
+    """What is known of each row by name; ``place`` is where it came from, for errors."""
     path = subjects[0].path
-    place = os.fspath(given) if isinstance(given, str | os.PathLike) else "the variables"
-    read = dict(
-        open_variables(given) if isinstance(given, str | os.PathLike) else {} if given is None else given
-    )
-    if not read and not seen.variables:
+    if not given and not seen.variables:
         raise SubjectError(path, "embeddings without variables", "named arrays in --variables FILE.npz")
-    arrays = {str(name): _array(values) for name, values in {**seen.variables, **read}.items()}
+    arrays = {**seen.variables, **given}
     n = len(seen.embeddings[0])
     for name, values in arrays.items():
         if not name.strip() or not name.isprintable():
@@ -248,11 +302,7 @@ def _arrays(
     for name in categorical:
         if name not in arrays:
             raise SubjectError(place, f"no variable {name!r}", f"one of {', '.join(arrays)}")
-    return arrays, place
-
-
-def _array(values: Any) -> NDArray[Any]:
-    return np.asarray(values.detach().cpu().numpy() if hasattr(values, "detach") else values)
+    return arrays
 
 
 def _variables(
@@ -299,7 +349,7 @@ def _labels(
     elif isinstance(episodes, str | os.PathLike):
         name, labels = os.fspath(episodes), read_labels(os.fspath(episodes))
     else:
-        name, labels = "episodes", _array(episodes)
+        name, labels = "episodes", row_labels(episodes, "episodes", "labels")
     if labels.shape != (n,):
         raise SubjectError(name, f"shape {labels.shape}", f"({n},), one for each row of {path}")
     return labels
@@ -378,4 +428,5 @@ def _column(
         drawn.append(principal if method == "pca" else probes.project(x, method, seed=seed))
         step()
     plane = np.pad(x, ((0, 0), (0, 2 - x.shape[1]))) if x.shape[1] <= 2 else None
-    return Column(FileRef.of(subject), x.shape[1], rank, shares, findings, tuple(drawn), plane)
+    file, columns = FileRef.of(subject), Columns.of(subject)
+    return Column(file, x.shape[1], rank, shares, findings, tuple(drawn), plane, columns)

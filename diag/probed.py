@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.result import SCHEMA_VERSION, FileRef, Grouping, Verdict, finite
+from diag.result import SCHEMA_VERSION, Columns, FileRef, Grouping, Verdict, finite
 from probes import ClusterEvents, LinearProbe, Measure, Projection, Variable, VariableCCA
 
 Reading = Literal["read", "in part", "not"]
@@ -95,6 +95,8 @@ class Column:
     """What is drawn; not part of the JSON."""
     plane: NDArray[np.float64] | None = None
     """(n, 2) an embedding of at most two dimensions, which is drawn as it is."""
+    columns: Columns | None = None
+    """Which named columns of the file are the embedding; None where it names none."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ class Probed:
                     "dimensions": c.dimensions,
                     "effective_rank": finite(c.effective_rank),
                     "explained_variance": [finite(share) for share in c.explained],
+                    "columns": None if c.columns is None else c.columns.to_tree(),
                 }
                 for c in self.columns
             ],

@@ -41,6 +41,30 @@ class FileRef:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """Which columns or arrays of the files were compared, by name."""
+
+    taken: tuple[str, ...]
+    """Those that are the embedding, in the base's order."""
+    left_out: tuple[str, ...] = ()
+    """Those that only count or label rows."""
+    key: str = ""
+    """What rows were told apart by; empty where they were taken in order."""
+
+    @classmethod
+    def of(cls, subject: Subject) -> Columns | None:
+        """Those of a file; None where it names none."""
+        taken = subject.taken
+        if taken is None or not taken.names:
+            return None
+        counted = len(taken.keys) == 1 and np.array_equal(taken.keys[0], np.arange(len(taken.keys[0])))
+        return cls(taken.names, taken.left_out, "" if counted and not taken.asked else taken.key)
+
+    def to_tree(self) -> dict[str, Any]:
+        return {"taken": list(self.taken), "left_out": list(self.left_out), "key": self.key or None}
+
+
+@dataclass(frozen=True)
 class Verdict:
     """One status, one relation, one sentence."""
 
@@ -110,6 +134,8 @@ class Comparison:
     picture: Picture
     rank_ratio: Measure
     """The transfer's effective rank over the base's; not part of the JSON, which has both."""
+    columns: Columns | None = None
+    """Which named columns were compared; None where the files name none."""
     diagnosis: str = "compare-embeddings"
 
     @property
@@ -146,6 +172,7 @@ class Comparison:
             "success_states": self.success_states,
             "success": self.success,
             "seed": self.seed,
+            "columns": None if self.columns is None else self.columns.to_tree(),
             "warnings": list(self.warnings),
         }
 

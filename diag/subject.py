@@ -8,7 +8,7 @@ would supply it. Nothing here mutates a model: parameters are arguments.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
@@ -198,6 +198,30 @@ class TaskPair(Protocol):
 
 
 @dataclass(frozen=True)
+class Taken:
+    """Which named columns or arrays of a source its ready embeddings are, and which row is which."""
+
+    names: tuple[str, ...]
+    """The names of the columns, one a dimension, in order; or of the one array."""
+    by_column: bool = False
+    """Whether each dimension has a name of its own."""
+    left_out: tuple[str, ...] = ()
+    """Columns that were left out because their names say that they are no dimensions."""
+    chosen: bool = False
+    """Whether a person named the columns, who then answers for them."""
+    key: str = ""
+    """What tells the rows apart, in words; empty where nothing does."""
+    keys: tuple[NDArray[Any], ...] = ()
+    """(n,) each: together they tell the rows apart."""
+    asked: bool = False
+    """Whether a person named the key; otherwise it is an index that the file stores."""
+    common: bool = False
+    """Whether rows that only one of two files has may be left out."""
+    order: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Columns left out, such as ``step``, that equal rows of two files have in common: {name: (n,)}."""
+
+
+@dataclass(frozen=True)
 class Subject:
     """One trained system, or ready embeddings; what a source could not supply is None."""
 
@@ -214,6 +238,8 @@ class Subject:
     """Ready embeddings (n, ...), for sources without an encoder."""
     episodes: NDArray[Any] | None = None
     """(n,) the episode of each ready embedding, where the source says."""
+    taken: Taken | None = None
+    """What the ready embeddings are of a file's named columns or arrays; None where it names nothing."""
     actor: Actor | None = None
     """What acts, where the source can run episodes."""
     returns: NDArray[np.float64] | None = None

@@ -79,7 +79,8 @@ def as_variable(
     if isinstance(values, Variable):
         return values
     if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
+        values = values.detach().cpu()
+        values = (values.double() if values.is_floating_point() else values).numpy()  # bfloat16 too
     array = np.asarray(values)
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "backslashreplace")

@@ -28,9 +28,9 @@ HOLDING_MORE = tuple(write for write in ALL if write not in (files.npy, files.ba
 
 
 def told(found: Comparison) -> dict[str, object]:
-    """All that a comparison says, but for the files' names."""
+    """All that a comparison says, but for the files' names and those of their columns."""
     tree = found.to_tree()
-    del tree["base"], tree["transfer"], tree["warnings"]
+    del tree["base"], tree["transfer"], tree["warnings"], tree["columns"]
     return tree
 
 

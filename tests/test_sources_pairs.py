@@ -101,7 +101,10 @@ ROWS = np.ones((20, 2))
         ({"source": ROWS, "target": np.ones((19, 2))}, "found 20 rows of source and 19 of target"),
         ({"source": ROWS, "target": np.full((20, 2), "a")}, "'target' of <U1"),
         ({"source": ROWS, "target": ROWS, "room": np.ones(3)}, r"'room' of float64 \(3,\)"),
-        ({"source": ROWS, "target": ROWS, "episodes": np.ones(20)}, "episodes of float64; expected whole"),
+        (
+            {"source": ROWS, "target": ROWS, "episodes": np.ones(20)},
+            "'episodes' of float64",
+        ),
         ({"source": ROWS, "target": ROWS, "episodes": np.ones(3, int)}, r"'episodes' of int64 \(3,\)"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diag.outputs.text import MEASURES, counted, number, p_value, version
+from diag.outputs.text import MEASURES, column_words, counted, number, p_value, version
 from diag.result import Comparison, Picture
 from probes import Measure
 from reports import Figure, Page, Section, charts, render
@@ -48,6 +48,8 @@ def comparison(result: Comparison) -> str:
         ("agreement", f"{result.agreement:.0%} of the resamples name the same relation"),
         ("margin", margin_words(result)),
     ]
+    if result.columns is not None:
+        facts.append(("columns", column_words(result.columns)))
     if result.success is not None:
         word = "success" if result.success else "no success"
         facts.append(

@@ -15,7 +15,7 @@ from diag.outputs.probe_text import (
     score,
     score_span,
 )
-from diag.outputs.text import number, p_value, plain
+from diag.outputs.text import column_words, number, p_value, plain
 from diag.probed import Column, Finding, Probed
 from probes import Projection, Variable
 from reports import Figure, Page, Section, charts, render
@@ -53,7 +53,8 @@ def page(result: Probed) -> str:
 
 
 def _file(column: Column) -> str:
-    return f"{column.file.path} ({column.file.label})" if column.file.label else column.file.path
+    words = f"{column.file.path} ({column.file.label})" if column.file.label else column.file.path
+    return words if column.columns is None else f"{words}: {column_words(column.columns)}"
 
 
 def _each(result: Probed) -> list[tuple[str, str, Finding]]:

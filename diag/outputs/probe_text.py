@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterable
 
-from diag.outputs.text import BAR, WIDTH, headline, number, p_value, plain, short, warning_lines
+from diag.outputs.text import BAR, WIDTH, column_lines, headline, number, p_value, plain, short, warning_lines
 from diag.probed import Column, Finding, Probed
 from probes import Measure
 
@@ -30,6 +30,7 @@ def render(result: Probed, verbose: bool = False) -> str:
         lines.append(f"  {label}  {short(column.file.path, WIDTH - len(label) - 4)}")
         if verbose and column.file.label:
             lines.append(f"     {plain(column.file.label)}")
+        lines += column_lines(column.columns)
     lines.append(textwrap.fill(rows_in_words(result), WIDTH, initial_indent="  ", subsequent_indent="  "))
     if len(columns) > 1:
         lines += ["", f"{'':{2 + NAME + UNIT + 3}}{''.join(_cells(f'  {n}' for n in result.names))}"]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.result import Comparison, Verdict
+from diag.result import Columns, Comparison, Verdict
+from diag.sources.bounds import listed
 from probes import Measure, Step
 from trainers.harmless import plain as plain
 
@@ -64,6 +65,7 @@ def comparison(result: Comparison, verbose: bool = False) -> str:
         f"  {result.states} {counted(result)}, {_dimensions(result.dimensions)}; "
         f"the relation holds in {result.agreement:.0%} of the resamples",
         *margin_lines(result),
+        *column_lines(result.columns),
         "",
         f"  {'channels' if result.channels else 'transform':9}      R²     95% interval",
         *(_rung(step) for step in result.ladder),
@@ -91,6 +93,21 @@ def margin_lines(result: Comparison) -> list[str]:
         return []
     gap = "" if result.gap is None else f"; the gap is {number(result.gap, 3)}"
     return [f"  margin {number(result.margin, 3)}, {result.margin_source}{gap}"]
+
+
+def column_lines(columns: Columns | None) -> list[str]:
+    """Which columns were compared, and what rows were told apart by; nothing where the files name none."""
+    if columns is None:
+        return []
+    return textwrap.wrap(column_words(columns), WIDTH, initial_indent="  ", subsequent_indent="    ")
+
+
+def column_words(columns: Columns) -> str:
+    """``columns z0, z1; step left out; rows by step``."""
+    words = f"{'column' if len(columns.taken) == 1 else 'columns'} {listed(columns.taken)}"
+    if columns.left_out:
+        words += f"; left out {listed(columns.left_out)}"
+    return words + (f"; rows by {columns.key}" if columns.key else "")
 
 
 def brief(verdict: Verdict) -> str:

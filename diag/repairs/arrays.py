@@ -15,6 +15,7 @@ from diag.repairs.fits import Fit, few_pairs, fits
 from diag.repairs.result import Repair, Stage
 from diag.repairs.verdict import left_alone, verdict_of, writes
 from diag.result import FileRef
+from diag.sources.supplied import Supplied
 from diag.subject import Subject, SubjectError
 
 MOST_FITTED = 20_000
@@ -39,7 +40,9 @@ def repaired(base: Subject, transfer: Subject, asked: Asked) -> Repair:
             raise SubjectError(transfer.path, f"{len(known)} pairs", "more of them, for a map")
         chosen = tried[0]
         few, moved = few_pairs(chosen, x[known], None, y[known], seed=seed), chosen.map(x)
-        stages.append(Stage("folded", compare(y, moved, seed=seed), r2_as_it_is(moved, y), {}))
+        # All columns are meant: the files' own were looked at above, or named by a person.
+        folded = compare(y, moved, seed=seed, supplied=Supplied(columns=("*",)))
+        stages.append(Stage("folded", folded, r2_as_it_is(moved, y), {}))
         verdict = verdict_of(stages[0], stages[-1], chosen, None, None, asked.force)
         if out is not None and writes(verdict, asked.force):
             _save(out, moved.reshape(len(moved), *pair.base.shape[1:]))

@@ -53,7 +53,7 @@ def _opened(opening: Opening) -> Subject:
     if suffix in ARRAY_SUFFIXES:
         from diag.sources.arrays import open_arrays
 
-        return open_arrays(name)
+        return open_arrays(name, opening.supplied)
     from diag.sources.tensors import NATIVE, header_of
 
     header = header_of(name)
@@ -114,14 +114,20 @@ def _unknown(opening: Opening, tensors: bool) -> Subject:
 
 
 def opened(what: Any, name: str, supplied: Supplied = NOTHING, task: Task | None = None) -> Subject:
-    """The subject of a path, of an array or tensor of embeddings (called ``name``), or a subject as it is."""
+    """The subject of a path, of embeddings in memory (an array, a tensor or a table, called ``name``), or a
+    subject as it is.
+    """
     if isinstance(what, Subject):
         return what
     if isinstance(what, str | os.PathLike):
         return open_subject(what, supplied, task)
-    from diag.sources.arrays import from_array
+    from diag.sources.arrays import from_array, is_table
 
-    return from_array(what, name)
+    if is_table(what):
+        from diag.sources.frames import from_frame
+
+        return from_frame(what, name, supplied)
+    return from_array(what, name, supplied)
 
 
 def same_file(a: str, b: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,10 @@ from numpy.typing import NDArray
 
 from diag.sources.bounds import content_of, listed, sha256_of, shown
 from diag.sources.members import MAGIC, ZIP_BEGINS, PickledError, read_archive, read_array, read_header
-from diag.subject import Subject, SubjectError
-
-KEY = "embeddings"
-"""The array that is read from a file that holds several."""
-
-EPISODES = "episodes"
-"""The array beside it that names each row's episode."""
-
-RETURNS = "returns"
-"""The array of the returns of episodes that the agent played on its own task."""
+from diag.sources.naming import EPISODES, KEY, RETURNS, choice_of, is_bookkeeping
+from diag.sources.numbers import WHOLE_OR_WORDS, described, native, real_numbers, row_labels
+from diag.sources.supplied import NOTHING, Supplied
+from diag.subject import Subject, SubjectError, Taken
 
 MAPPED_BYTES = 2**28
 """Size from which an ``.npy`` file is mapped, not read: its pages then come and go as they are needed."""
@@ -30,55 +24,129 @@ MAPPED_BYTES = 2**28
 EXPECTED = "numbers of shape (n, ...), one row a state, the same states in both files"
 
 
-def from_array(embeddings: Any, name: str) -> Subject:
-    """A subject of embeddings (n, ...) in memory, numpy or torch; ``name`` stands for its path."""
-    array = as_numpy(embeddings)
+def from_array(embeddings: Any, name: str, supplied: Supplied = NOTHING) -> Subject:
+    """A subject of embeddings (n, ...) in memory, numpy or torch; ``name`` stands for its path.
+
+    Raises SubjectError for anything but real numbers.
+    """
+    array = real_numbers(embeddings, name, "values", EXPECTED)
     sha256 = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-    return _subject(array, name, sha256)
+    return subject_of(array, name, sha256, taken=_unnamed(supplied, name))
 
 
-def as_numpy(values: Any) -> NDArray[Any]:
-    """An array or a tensor as an array; raises TypeError for numbers that numpy has no type for."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        # numpy has no bfloat16, whose numbers float32 holds exactly.
-        values = (values.float() if "bfloat16" in str(values.dtype) else values).numpy()
-    return np.asarray(values)
+def is_table(what: Any) -> bool:
+    """Whether an object in memory is a table with named columns: pandas', Arrow's or Polars'."""
+    return hasattr(what, "columns") or hasattr(what, "column_names")
 
 
-def open_arrays(path: str) -> Subject:
+def open_arrays(path: str, supplied: Supplied = NOTHING) -> Subject:
     """The embeddings (n, ...) in a numpy file; raises SubjectError for anything else."""
     file = Path(path)
     try:
         if file.suffix == ".npy" and file.stat().st_size >= MAPPED_BYTES:
-            return _mapped(path)
+            return _mapped(path, supplied)
     except (OSError, ValueError):  # a name with a null byte is the latter
         pass  # read_members says what is wrong
     arrays, content = read_members(path)
-    return ready(arrays, path, hashlib.sha256(content).hexdigest())
+    sha256 = hashlib.sha256(content).hexdigest()
+    if content.startswith(MAGIC):
+        return subject_of(arrays[KEY], path, sha256, taken=_unnamed(supplied, path))
+    return ready(arrays, path, sha256, supplied)
 
 
-def ready(arrays: Mapping[str, NDArray[Any]], path: str, sha256: str) -> Subject:
+def _unnamed(supplied: Supplied, path: str) -> Taken | None:
+    """What is known of an array without a name: no key of its rows, and that all of it is meant, if said."""
+    if supplied.key is not None:
+        raise SubjectError(path, "an array without a name, and so no key", "a .npz or a table for --key")
+    if supplied.columns not in ((), ("*",)):
+        raise SubjectError(path, "an array whose columns have no names", "a table for --columns, or '*'")
+    return Taken((), chosen=True) if supplied.columns else None
+
+
+def ready(
+    arrays: Mapping[str, NDArray[Any]], path: str, sha256: str, supplied: Supplied = NOTHING
+) -> Subject:
     """The subject of a file's arrays by name: embeddings, their episodes, returns, or returns alone.
 
-    The embeddings are :data:`KEY`, or the only array beside :data:`EPISODES` and :data:`RETURNS`. Raises
-    SubjectError.
+    The embeddings are :data:`KEY`, or the only array that is nothing else (:func:`embedding_names`); arrays
+    (n,) that ``supplied.columns`` names are a dimension each. Raises SubjectError.
     """
     returns = returns_of(arrays[RETURNS], path) if RETURNS in arrays else None
-    others = [name for name in arrays if name not in (EPISODES, RETURNS)]
-    if KEY not in arrays and returns is not None and not others:
-        return Subject(path, sha256, returns=returns, label=f"returns of {len(returns)} episodes")
-    if KEY not in arrays and len(others) != 1:
-        raise SubjectError(path, f"arrays {listed(arrays) or '(none)'}", f"one array, or one named {KEY!r}")
-    array = arrays[KEY if KEY in arrays else others[0]]
-    return _subject(array, path, sha256, arrays.get(EPISODES), returns)
+    choice = choice_of(list(arrays), supplied, path, what="array")
+    names = choice.embedding if choice.chosen else embedding_names(arrays, choice.key)
+    if not names and returns is not None:
+        return returns_alone(returns, path, sha256)
+    by_column = choice.chosen and all(arrays[name].ndim == 1 for name in names)
+    if not by_column and len(names) != 1:
+        expected = f"one array, or one named {KEY!r}; --columns NAME says which"
+        raise SubjectError(path, f"arrays {listed(arrays) or '(none)'}", expected)
+    array = _side_by_side({n: arrays[n] for n in names}, path) if by_column else arrays[names[0]]
+    _check_embeddings(array, path)
+    key = {name: native(arrays[name], path, f"key {name!r}", "a key (n,)") for name in choice.key}
+    order = {
+        name: arrays[name]
+        for name in arrays
+        if name in choice.order and arrays[name].shape == (len(array),) and name not in names
+    }
+    taken = Taken(
+        tuple(names),
+        by_column,
+        tuple(name for name in choice.left_out if name not in names),
+        choice.chosen,
+        ", ".join(choice.key),
+        checked_keys(key, len(array), path),
+        asked=bool(key),
+        common=supplied.common_rows,
+        order={n: native(v, path, n, "numbers or words") for n, v in order.items() if v.dtype.kind in "iufU"},
+    )
+    return subject_of(array, path, sha256, arrays.get(EPISODES), returns, taken)
+
+
+def returns_alone(returns: NDArray[np.float64], path: str, sha256: str) -> Subject:
+    """The subject of a file that holds no embeddings, but returns (episodes,)."""
+    return Subject(path, sha256, returns=returns, label=f"returns of {len(returns)} episodes")
+
+
+def embedding_names(arrays: Mapping[str, Any], key: Collection[str] = ()) -> tuple[str, ...]:
+    """The array that is the embedding, :data:`KEY` or the only one that is nothing else; or all in question.
+
+    Nothing else are :data:`EPISODES`, :data:`RETURNS`, the ``key``, and arrays (n,) called like bookkeeping.
+    """
+    if KEY in arrays:
+        return (KEY,)
+    others = [name for name in arrays if name not in (EPISODES, RETURNS, *key)]
+    real = [name for name in others if not (arrays[name].ndim == 1 and is_bookkeeping(name))]
+    if len(real) == 1 and all(arrays[n].shape == arrays[real[0]].shape[:1] for n in others if n not in real):
+        return (real[0],)
+    return tuple(others)
+
+
+def checked_keys(keys: Mapping[str, NDArray[Any]], rows: int, path: str) -> tuple[NDArray[Any], ...]:
+    """The parts of a key (rows,) each, numbers, words or dates; raises SubjectError for anything else."""
+    for name, values in keys.items():
+        if values.shape != (rows,) or values.dtype.kind not in "iufbUMm":
+            found = described(values, f"key {name!r}")
+            raise SubjectError(path, found, f"numbers, words or dates ({rows},), one a row")
+        if values.dtype.kind in "fMm" and (missing := int((values != values).sum())):
+            raise SubjectError(path, f"key {name!r} missing in {missing} rows", "one in each row")
+    return tuple(keys.values())
+
+
+def _side_by_side(columns: Mapping[str, NDArray[Any]], path: str) -> NDArray[Any]:
+    """Arrays (n,) as the columns of one (n, d)."""
+    rows = {len(values) for values in columns.values()}
+    if len(rows) > 1:
+        raise SubjectError(path, f"arrays of {' and '.join(map(str, sorted(rows)))} rows", "as many in each")
+    numbers = [real_numbers(v, path, f"array {name!r}", EXPECTED) for name, v in columns.items()]
+    return np.stack(numbers, 1)
 
 
 def returns_of(values: NDArray[Any], path: str) -> NDArray[np.float64]:
     """The returns (episodes,) in an array; raises SubjectError."""
     expected = "finite numbers of shape (episodes,), the return of each"
-    if values.dtype.kind not in "fiub" or values.ndim != 1 or not len(values):
-        raise SubjectError(path, f"{RETURNS} of {values.dtype} {values.shape}", expected)
+    values = real_numbers(values, path, RETURNS, expected)
+    if values.ndim != 1 or not len(values):
+        raise SubjectError(path, described(values, RETURNS), expected)
     if not np.isfinite(values).all():
         found = f"{int((~np.isfinite(values)).sum())} of {len(values)} {RETURNS} not finite"
         raise SubjectError(path, found, expected)
@@ -87,12 +155,11 @@ def returns_of(values: NDArray[Any], path: str) -> NDArray[np.float64]:
 
 def read_labels(path: str) -> NDArray[Any]:
     """The labels (n,) in a ``.npy`` file, whole numbers or words: each row's episode. Raises SubjectError."""
-    expected = "whole numbers or words of shape (n,), one a row"
     arrays = list(read_members(path)[0].values())
-    if len(arrays) != 1 or arrays[0].ndim != 1 or arrays[0].dtype.kind not in "iubU":
-        shapes = ", ".join(f"{a.dtype} {a.shape}" for a in arrays) or "no array"
-        raise SubjectError(path, shapes, expected)
-    return arrays[0]
+    if len(arrays) != 1:
+        shapes = ", ".join(described(a, "an array") for a in arrays) or "no array"
+        raise SubjectError(path, shapes, WHOLE_OR_WORDS)
+    return row_labels(arrays[0], path, "labels")
 
 
 def read_members(
@@ -120,7 +187,7 @@ def read_members(
     return arrays, content
 
 
-def _mapped(path: str) -> Subject:
+def _mapped(path: str, supplied: Supplied) -> Subject:
     with Path(path).open("rb") as file:
         begins = file.read(8)
         file.seek(0)
@@ -130,7 +197,7 @@ def _mapped(path: str) -> Subject:
         except Exception as error:
             raise _damaged(path, error, begins) from None
     _check_embeddings(array, path)  # before a long file is read through
-    return _subject(array, path, sha256_of(path))
+    return subject_of(array, path, sha256_of(path), taken=_unnamed(supplied, path))
 
 
 def _damaged(
@@ -141,23 +208,32 @@ def _damaged(
     return SubjectError(path, found, expected)
 
 
-def _subject(
+def subject_of(
     array: NDArray[Any],
     path: str,
     sha256: str,
     episodes: NDArray[Any] | None = None,
     returns: NDArray[np.float64] | None = None,
+    taken: Taken | None = None,
 ) -> Subject:
+    """The subject of embeddings (n, ...), and of what stands beside them; raises SubjectError."""
     _check_embeddings(array, path)
-    if episodes is not None and (episodes.shape != array.shape[:1] or episodes.dtype.kind not in "iubU"):
-        found = f"{EPISODES} of {shown(episodes.dtype)} {episodes.shape}"
-        raise SubjectError(path, found, f"whole numbers or words of shape ({len(array)},)")
+    array = real_numbers(array, path, "values", EXPECTED)
+    if episodes is not None:
+        expected = f"whole numbers or words of shape ({len(array)},)"
+        episodes = row_labels(episodes, path, EPISODES, expected)
+        if len(episodes) != len(array):
+            raise SubjectError(path, described(episodes, EPISODES), expected)
     label = f"embeddings {array.shape}"
-    return Subject(path, sha256, embeddings=array, episodes=episodes, returns=returns, label=label)
+    return Subject(
+        path, sha256, embeddings=array, episodes=episodes, taken=taken, returns=returns, label=label
+    )
 
 
 def _check_embeddings(array: NDArray[Any], path: str) -> None:
+    """Raises SubjectError before anything is converted, or a long file read through."""
     if array.dtype.kind not in "fiub":
-        raise SubjectError(path, f"{shown(array.dtype)} values", EXPECTED)
+        words = described(array, "values")
+        raise SubjectError(path, f"{shown(array.dtype)} values ({words})", EXPECTED)
     if array.ndim < 2 or 0 in array.shape:
         raise SubjectError(path, f"shape {array.shape}", EXPECTED)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from diag.sources.bounds import sha256_of
 from diag.sources.supplied import NOTHING, Supplied
-from diag.subject import Subject, Task, TaskPair
+from diag.subject import Subject, SubjectError, Taken, Task, TaskPair
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,22 @@ class Opening:
         return tasks_of(self.supplied)
 
     def completed(self, subject: Subject) -> Subject:
-        """The subject with the task, and the pairs for its encoder, where it does not say its own."""
+        """The subject with the task, and the pairs for its encoder, where it does not say its own.
+
+        Raises SubjectError where a key or columns were asked for that a file of its kind does not have.
+        """
+        subject = self._named(subject)
         if subject.encoder is not None and subject.tasks is None:
             subject = replace(subject, tasks=self.tasks)
         return subject if subject.task is not None else replace(subject, task=self.task)
+
+    def _named(self, subject: Subject) -> Subject:
+        supplied, taken = self.supplied, subject.taken
+        if supplied.key is not None and (taken is None or not taken.asked):
+            raise SubjectError(self.path, "no key of rows", "--key with tables and files of named arrays")
+        if not supplied.columns or taken is not None:
+            return subject
+        if subject.embeddings is None or supplied.columns != ("*",):
+            expected = "--columns with tables and files of named arrays"
+            raise SubjectError(self.path, "no columns with names", expected)
+        return replace(subject, taken=Taken((), chosen=True))

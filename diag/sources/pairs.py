@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.sources.arrays import EPISODES, read_members
+from diag.sources.arrays import read_members
 from diag.sources.bounds import check_ordinary, shown
+from diag.sources.naming import EPISODES
+from diag.sources.numbers import described, known_values, real_numbers, row_labels
 from diag.sources.supplied import Supplied
 from diag.subject import Pairs, Sampled, SubjectError, Task, TaskPair
 
@@ -71,18 +73,23 @@ class FilePairs:
     def __init__(self, path: str) -> None:
         """Raises SubjectError for anything else."""
         arrays = _arrays(path)
-        for task in TASKS:
-            _check_observations(path, task, arrays.get(task))
-        self._observations = {task: arrays.pop(task) for task in TASKS}
+        self._observations = {task: _observations(path, task, arrays.pop(task, None)) for task in TASKS}
         self._path, self._rows = path, len(self._observations["source"])
         if len(self._observations["target"]) != self._rows:
             found = f"{self._rows} rows of source and {len(self._observations['target'])} of target"
             raise SubjectError(path, found, "as many, row by row of one state")
+        expected = f"numbers, booleans or words ({self._rows},), one a row"
         for name, values in arrays.items():
-            if values.shape != (self._rows,) or values.dtype.kind not in "fiubU":
-                found = f"{shown(name)!r} of {shown(values.dtype)} {values.shape}"
-                raise SubjectError(path, found, f"numbers, booleans or words ({self._rows},), one a row")
-        self._groups = _numbered(arrays.pop(EPISODES, None), path)
+            if name == EPISODES:
+                arrays[name] = row_labels(values, path, repr(name))
+            else:
+                arrays[name] = known_values(values, path, repr(shown(name)), expected)
+            if values.shape != (self._rows,):
+                raise SubjectError(path, described(arrays[name], repr(shown(name))), expected)
+        episodes = arrays.pop(EPISODES, None)
+        self._groups = None
+        if episodes is not None:
+            self._groups = np.unique(episodes, return_inverse=True)[1].reshape(-1).astype(np.int64)
         self._variables = arrays
         digest = hashlib.sha256()
         for values in (*self._observations.values(), *([] if self._groups is None else [self._groups])):
@@ -140,16 +147,10 @@ def _arrays(path: str) -> dict[str, NDArray[Any]]:
     return dict(read_members(path, EXPECTED, EXPECTED, ".npz or .safetensors file")[0])
 
 
-def _check_observations(path: str, task: Task, values: NDArray[Any] | None) -> None:
+def _observations(path: str, task: Task, values: NDArray[Any] | None) -> NDArray[Any]:
+    """Observations (n, ...) of a type that torch takes; raises SubjectError."""
     if values is None:
         raise SubjectError(path, f"no array {task!r}", EXPECTED)
     if values.dtype.kind not in "fiub" or values.ndim < 2 or 0 in values.shape:
-        raise SubjectError(path, f"{task!r} of {shown(values.dtype)} {values.shape}", EXPECTED)
-
-
-def _numbered(episodes: NDArray[Any] | None, path: str) -> NDArray[np.int64] | None:
-    if episodes is None:
-        return None
-    if episodes.dtype.kind not in "iubU":
-        raise SubjectError(path, f"{EPISODES} of {episodes.dtype}", "whole numbers or words, one a row")
-    return np.unique(episodes, return_inverse=True)[1].reshape(-1).astype(np.int64)
+        raise SubjectError(path, described(values, repr(task)), EXPECTED)
+    return real_numbers(values, path, repr(task), EXPECTED)

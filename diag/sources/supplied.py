@@ -24,6 +24,10 @@ class Supplied:
     """The name of an exported program's output that is the embedding."""
     key: str | None = None
     """The column (of a table) or array (of a file of named arrays) that says which row is which."""
+    columns: tuple[str, ...] = ()
+    """The columns or arrays that are the embedding, by name or pattern (``z*``); ``*`` for all of them."""
+    common_rows: bool = False
+    """Whether rows whose key only one of two files has may be left out."""
     normalize: Place | None = None
     """The observation statistics that a policy was trained under, where it saw normalised observations."""
     trust_pickle: bool = False

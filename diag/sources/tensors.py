@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.sources.arrays import EPISODES, KEY, MAPPED_BYTES, RETURNS, as_numpy, ready
+from diag.sources.arrays import MAPPED_BYTES, embedding_names, ready
 from diag.sources.bounds import content_of, line, listed, shown
+from diag.sources.naming import KEY, RETURNS
+from diag.sources.numbers import native
 from diag.sources.opening import Opening
+from diag.sources.supplied import Supplied
 from diag.subject import Subject, SubjectError
 from trainers.harmless import MOST_HEADER, MOST_TENSORS, whole
 
@@ -58,8 +61,8 @@ def open_tensors(opening: Opening) -> Subject:
 
         return adapted(_loaded(opening.path), opening)
     arrays = read_tensors(opening.path)
-    if _holds_embeddings(arrays):
-        return ready(arrays, opening.path, opening.sha256)
+    if _holds_embeddings(arrays, opening.supplied):
+        return ready(arrays, opening.path, opening.sha256, opening.supplied)
     raise _weights_alone(opening.path, "a safetensors file without a transfer-diag header", arrays)
 
 
@@ -131,22 +134,19 @@ def open_saved(opening: Opening) -> Subject:
     if not isinstance(saved, Mapping):
         raise SubjectError(path, f"a {type(saved).__name__}", EXPECTED)
     tensors = {str(name): t for name, t in saved.items() if isinstance(t, torch.Tensor)}
-    if _holds_embeddings(tensors):
-        return ready({name: _numbers(t, name, path) for name, t in tensors.items()}, path, opening.sha256)
+    if _holds_embeddings(tensors, opening.supplied):
+        arrays = {name: native(t, path, shown(name), "tensors of numbers") for name, t in tensors.items()}
+        return ready(arrays, path, opening.sha256, opening.supplied)
     raise _weights_alone(path, "a state dict", saved)
 
 
-def _numbers(tensor: Tensor, name: str, path: str) -> NDArray[Any]:
-    try:
-        return as_numpy(tensor)
-    except (TypeError, RuntimeError):
-        found = f"{shown(name)} of type {tensor.dtype}"
-        raise SubjectError(path, found, "a type of numbers that numpy has") from None
-
-
-def _holds_embeddings(names: Collection[str]) -> bool:
-    others = [name for name in names if name not in (EPISODES, RETURNS)]
-    return KEY in names or len(others) == 1 or (not others and RETURNS in names)
+def _holds_embeddings(arrays: Mapping[str, Any], supplied: Supplied) -> bool:
+    """Whether the arrays of a file are embeddings, and not the weights of a network."""
+    if supplied.columns:
+        return True
+    key = () if supplied.key is None else (supplied.key, *(k.strip() for k in supplied.key.split(",")))
+    names = embedding_names(arrays, key)
+    return len(names) == 1 or (not names and RETURNS in arrays)
 
 
 def _weights_alone(path: str, what: str, names: Collection[Any]) -> SubjectError:
