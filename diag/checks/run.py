@@ -23,6 +23,7 @@ from diag.checks.losses import Losses, losses_of, of_losses
 from diag.checks.probing import of_probes, scores_of
 from diag.checks.result import Checked, Gate
 from diag.checks.returns import of_returns, returns_of
+from diag.checks.withheld import withheld
 from diag.checks.settings import GateSettings, plain
 from diag.result import Comparison, FileRef, Picture
 from diag.sources import opened, same_file
@@ -151,6 +152,14 @@ def _found(
     base: Base, transfer: Subject, comparison: Comparison | None, settings: GateSettings
 ) -> Iterator[Found]:
     """What every check that is not off finds, in the order of the settings."""
+    undecided = dict(withheld(base.subject, transfer, settings.check.returns.reference is None))
+    for found in _measured(base, transfer, comparison, settings):
+        yield undecided.get(found.check, found)
+
+
+def _measured(
+    base: Base, transfer: Subject, comparison: Comparison | None, settings: GateSettings
+) -> Iterator[Found]:
     limits, own, seed = settings.check, base.subject, settings.seed
     yield from (f for f in of_comparison(comparison, limits) if getattr(limits, f.check).level != "off")
     if limits.loss_ratio.level != "off":
