@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import gc
 import io
+import json
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from shutil import copy
@@ -122,7 +125,9 @@ def test_the_policy_sees_what_vecnormalize_makes_of_observations(
 def test_the_file_of_the_library_says_the_same(kept: Any, tmp_path: Path) -> None:
     _, seen, path = kept("PPO")
     seen.save(tmp_path / "vecnormalize.pkl")
-    with pytest.raises(SubjectError, match="found a pickle, which is never loaded; expected .*--trust-pickle"):
+    with pytest.raises(
+        SubjectError, match=r"found a pickle, which is never loaded; expected .*--trust-pickle"
+    ):
         opened(path, normalize=tmp_path / "vecnormalize.pkl")
     found = opened(path, normalize=tmp_path / "vecnormalize.pkl", trust_pickle=True)
     same = opened(path, normalize=written(seen, tmp_path / "same.npz"))
@@ -185,15 +190,16 @@ def test_a_gate_without_statistics_says_nothing_and_why(kept: Any, tmp_path: Pat
     assert {"relation", "returns", "loss_ratio"} <= undecided.keys()
     assert "trained under VecNormalize" in undecided["returns"]
     assert "--normalize vecnormalize.pkl with --trust-pickle" in undecided["returns"]
-    with pytest.raises(SubjectError, match="trained under VecNormalize.*--normalize"):
+    with pytest.raises(SubjectError, match=r"trained under VecNormalize.*--normalize"):
         diag.compare(base, transfer, supplied=Supplied(**given))
-    with pytest.raises(SubjectError, match="trained under VecNormalize.*--normalize"):
+    with pytest.raises(SubjectError, match=r"trained under VecNormalize.*--normalize"):
         diag.landscape(*(opened(Path(p), "CartPole-v1") for p in (base, transfer)))
     both = check(base, [transfer], supplied=Supplied(**given, normalize=written(seen, tmp_path / "s.npz")))
     assert both.outcome != "inconclusive"
     assert [w for w in both.checked[0].warnings if "observations normalised by" in w]
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_python_in_the_message_writes_the_statistics(
     kept: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +212,7 @@ def test_the_python_in_the_message_writes_the_statistics(
     assert code is not None
     assert code[1] == WRITTEN
     exec(code[1], {})
+    gc.collect()  # the file that it leaves open, as a program of one line may
     assert opened(path, normalize="vecnormalize.npz").encoder is not None
 
 
@@ -249,7 +256,9 @@ def test_pairs_of_a_file_are_normalised_too(kept: Any, tmp_path: Path) -> None:
         ("rl_model_96_steps.zip", "rl_model_vecnormalize_96_steps.pkl"),
     ],
 )
-def test_statistics_beside_the_model_are_taken(model: str, statistics: str, kept: Any, tmp_path: Path) -> None:
+def test_statistics_beside_the_model_are_taken(
+    model: str, statistics: str, kept: Any, tmp_path: Path
+) -> None:
     _, seen, path = kept("PPO")
     place, file = copy(path, tmp_path / model), tmp_path / statistics
     file.parent.mkdir(exist_ok=True)
@@ -299,7 +308,7 @@ def test_what_was_trained_without_is_shown_what_there_is(algorithm: str, tmp_pat
 
 
 def test_rewards_alone(tmp_path: Path) -> None:
-    """DQN's file shows that its observations were as they are; what its rewards were divided by it does not."""
+    """DQN's file shows that observations were as they are, but not what rewards were divided by."""
     _, seen, path = trained("DQN", tmp_path, norm_obs=False)
     subject = opened(path, "CartPole-v1")
     assert (subject.encoder is None, subject.actor is None, subject.objective) == (False, False, None)
@@ -330,9 +339,6 @@ def test_observations_outside_of_their_space_were_normalised(kept: Any) -> None:
 
 
 def array_of_file(path: Path, name: str) -> Any:
-    import json
-    import zipfile
-
     with zipfile.ZipFile(path) as archive:
         return array_of(json.loads(archive.read("data"))[name])
 

@@ -23,8 +23,8 @@ from diag.checks.losses import Losses, losses_of, of_losses
 from diag.checks.probing import of_probes, scores_of
 from diag.checks.result import Checked, Gate
 from diag.checks.returns import of_returns, returns_of
-from diag.checks.withheld import withheld
 from diag.checks.settings import GateSettings, plain
+from diag.checks.withheld import withheld
 from diag.result import Comparison, FileRef, Picture
 from diag.sources import opened, same_file
 from diag.sources.supplied import NOTHING, Supplied

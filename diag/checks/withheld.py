@@ -1,4 +1,4 @@
-"""Checks that a file keeps back what they need for: no data for them would be one thing, wrong data another."""
+"""Checks that cannot be made because a file withholds what they need: its numbers would not be its own."""
 
 from __future__ import annotations
 

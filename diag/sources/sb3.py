@@ -79,11 +79,18 @@ WITHOUT_REWARDS = (
 )
 """Why there are no losses where the statistics are of observations alone."""
 
+INSTALL = "stable-baselines3 (pip install 'transfer-diag[sb3]') or sb3-contrib"
+
 MOST_CATEGORIES = 10**6
 """Values of a Discrete observation: each becomes a vector of that length."""
 
 BOUNDS = {"low": "0", "high": "255"}
 """Of the numbers of an image."""
+
+
+def open_sb3_file(opening: Opening) -> Subject:
+    """The subject in a model's file, as :func:`open_sb3`."""
+    return open_sb3(opening.path, opening.supplied, opening.task)
 
 
 def open_sb3(path: str, supplied: Supplied, task: Task | None) -> Subject:
@@ -319,9 +326,7 @@ def _unpickled(saved: Saved, kind: Kind) -> Any:
             library = import_module("sb3_contrib" if contrib else "stable_baselines3")
             return getattr(library, name.replace("-", "")).load(saved.path, device="cpu")
     except ImportError as error:
-        expected = (
-            "what it was trained with, and stable-baselines3 (pip install 'transfer-diag[sb3]') or sb3-contrib"
-        )
+        expected = f"what it was trained with, and {INSTALL}"
         raise SubjectError(saved.path, f"a model that cannot be loaded ({line(error)})", expected) from None
     except Exception as error:  # the file's own code is run
         raise SubjectError(

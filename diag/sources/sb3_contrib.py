@@ -61,7 +61,9 @@ def check_built(module: str, path: str) -> None:
         f"np.save('{Path(path).with_suffix('.npy')}', h.detach().numpy())"
     )
     expected = f"its embeddings of the same observations{steps}, as the policy saw them, in a .npy"
-    raise SubjectError(path, f"a policy of {algorithm} (sb3-contrib), {why}", f'{expected}: python -c "{code}"')
+    raise SubjectError(
+        path, f"a policy of {algorithm} (sb3-contrib), {why}", f'{expected}: python -c "{code}"'
+    )
 
 
 def averaged(nets: Nets, outputs: int, actions: object, path: str) -> Nets:

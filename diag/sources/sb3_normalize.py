@@ -53,7 +53,9 @@ IDENTITY = "np.savez('as-they-are.npz', mean=0, var=1, clip_obs=np.inf, epsilon=
 
 EXPECTED = f'the file of VecNormalize.save with --trust-pickle, or an .npz: python -c "{WRITTEN}"'
 
-WITHHELD = "a policy trained under VecNormalize, without the statistics that its observations were normalised by"
+WITHHELD = (
+    "a policy trained under VecNormalize, without the statistics that its observations were normalised by"
+)
 
 GIVE = (
     "--normalize vecnormalize.pkl with --trust-pickle, or --normalize vecnormalize.npz, written by "
@@ -124,7 +126,12 @@ AS_THEY_ARE = Statistics("", np.zeros(()), np.ones(()), float("inf"), 0.0)
 
 
 def statistics_of(
-    saved: Saved, kind: Kind, shape: tuple[int, ...], tasks: TaskPair | None, task: Task | None, given: Supplied
+    saved: Saved,
+    kind: Kind,
+    shape: tuple[int, ...],
+    tasks: TaskPair | None,
+    task: Task | None,
+    given: Supplied,
 ) -> tuple[Statistics | None, Why | None]:
     """What normalises the policy's observations, None for raw ones; and why nothing can be said without.
 
@@ -146,7 +153,9 @@ def statistics_of(
         return _without(trained, saved.path, GIVE)
     found = read_statistics(str(place), given.trust_pickle)
     if not shape and not found.plain:
-        raise SubjectError(found.path, "statistics of observations", f"those of {saved.path}, which are numbers")
+        raise SubjectError(
+            found.path, "statistics of observations", f"those of {saved.path}, which are numbers"
+        )
     if found.mean.shape not in ((), shape):
         expected = f"that of its observations, {shape}: those of {saved.path}"
         raise SubjectError(found.path, f"statistics of shape {found.mean.shape}", expected)
@@ -229,7 +238,9 @@ def _check_own(saved: Saved, kind: Kind, found: Statistics) -> None:
     made = found.observations(torch.from_numpy(raw.astype(np.float64))).numpy()
     apart = float(np.median(np.abs(made - now)))
     if apart > APART:
-        expected = f"those of its own training, in {_names(saved.path)[0]} beside it where other files have others"
+        expected = (
+            f"those of its own training, in {_names(saved.path)[0]} beside it where other files have others"
+        )
         words = f"statistics that put the last observation {apart:.2g} from where {saved.path} saw it"
         raise SubjectError(found.path, words, f"{expected}; for raw observations {IDENTITY}")
 
@@ -249,7 +260,7 @@ ONLY = ("vecnormalize.npz", "vecnormalize.pkl", "vec_normalize.pkl")
 
 
 def beside_of(path: str) -> Path | None:
-    """The file of statistics that lies beside a model's file and can be no other model's; None without one."""
+    """The statistics that lie beside a model's file and can be no other model's; None without such a file."""
     folder = Path(path).parent
     names = _names(path)
     if len(list(folder.glob("*.zip"))) == 1:
@@ -276,7 +287,7 @@ def read_statistics(path: str, trusted: bool) -> Statistics:
 def _unpickled(content: bytes, path: str) -> dict[str, NDArray[Any]]:
     """The same arrays out of a pickled ``VecNormalize``, whose loading runs whatever it calls for."""
     try:
-        kept = vars(pickle.loads(content))
+        kept = vars(pickle.loads(content))  # noqa: S301 (only what --trust-pickle names)
     except Exception as error:  # whatever the file's own code raises
         expected = "one that loads: pip install 'transfer-diag[sb3]', or an .npz of it"
         raise SubjectError(path, f"a pickle that does not load ({line(error)})", expected) from None
