@@ -31,6 +31,8 @@ from tests.source_files import Explosive
 
 sb3 = pytest.importorskip("stable_baselines3")
 
+DOCS = Path(__file__).parent.parent / "docs" / "sources.md"
+
 STEERED = "Pendulum-v1"
 ENVS = {"PPO": "CartPole-v1", "A2C": "CartPole-v1", "DQN": "CartPole-v1", "SAC": STEERED}
 FIRST_STEPS: dict[str, dict[str, Any]] = {
@@ -211,7 +213,13 @@ def test_the_python_in_the_message_writes_the_statistics(
     code = re.search(r'python -c "(.*?)"', withheld[1])
     assert code is not None
     assert code[1] == WRITTEN
-    exec(code[1], {})
+    lines = re.search(r"```python\n(import pickle.*?)```", DOCS.read_text(), re.DOTALL)
+    assert lines is not None
+    made = []
+    for written_in in (lines[1], code[1]):  # the docs say the same
+        exec(written_in, {})
+        made.append(dict(np.load("vecnormalize.npz")))
+    assert made[0].keys() == made[1].keys()
     gc.collect()  # the file that it leaves open, as a program of one line may
     assert opened(path, normalize="vecnormalize.npz").encoder is not None
 
@@ -303,6 +311,7 @@ def test_what_was_trained_without_is_shown_what_there_is(algorithm: str, tmp_pat
         statistics = tmp_path / "statistics.npz"
         np.savez(statistics, mean=np.ones(4), var=np.ones(4), clip_obs=10, epsilon=0)
         given = opened(path, ENVS[algorithm], normalize=statistics)
+        assert "raw observations" in given.notes[0]
         act = given.actor.best(given.parameters, "source")  # type: ignore[union-attr]
         np.testing.assert_allclose(act(raw), model.predict(raw, deterministic=True)[0], atol=1e-6)
 

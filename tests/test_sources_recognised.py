@@ -230,6 +230,14 @@ def test_the_advice_makes_a_file_that_is_opened(name: str) -> None:
     np.testing.assert_allclose(found, Y, rtol=1e-6)
 
 
+def test_rows_longer_than_what_is_looked_at() -> None:
+    wide = np.random.default_rng(0).normal(size=(3, 9000))
+    np.savetxt("a.csv", wide, delimiter=",")
+    words = refused("a.csv")
+    assert "a table of text (CSV)" in words
+    assert "header=None" in words
+
+
 def test_zstd(monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow as pa
 

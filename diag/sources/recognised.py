@@ -25,7 +25,7 @@ from trainers.harmless import whole
 Told: TypeAlias = tuple[str, str]
 """What was found, and what would work."""
 
-LOOKED_AT = 4096
+LOOKED_AT = 2**16
 """Bytes at a file's beginning that tell what it is: lines of a table, a JSON's first names."""
 
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -194,13 +194,18 @@ def _zipped(path: str, begins: bytes) -> Told | None:
 def _pickle(path: str, begins: bytes) -> Told | None:
     if not re.match(rb"\x80[\x02-\x05]", begins):
         return None
+    return "a pickle, which is never loaded", _unpickled(path)
+
+
+def _unpickled(path: str) -> str:
+    """What makes arrays of a pickle whose origin is trusted."""
     code = (
         f"import pickle, numpy as np; {SAVE}; d = pickle.load(open('{{path}}', 'rb')); "
         + FLAT
         + "; save_file(f(d if isinstance(d, dict) else {{'embeddings': d}}), '{stem}.safetensors')"
     )
-    expected = f"of one that you trust, for it runs what is in it, its arrays, {THEN}: {_python(code, path)}"
-    return "a pickle, which is never loaded", expected
+    trusted = "of one that you trust, for it runs what is in it"
+    return f"{trusted}, its arrays, {THEN}: {_python(code, path)}"
 
 
 def again(path: str) -> str:
@@ -291,10 +296,11 @@ def _table(path: str, begins: bytes) -> Told | None:
     if not begins or not _is_text(begins):
         return None
     lines = begins.decode("utf-8", "replace").splitlines()
-    lines = (lines[:-1] if len(begins) == LOOKED_AT else lines)[:50]
+    # The last of what was looked at may go on; a row so long that it is the only one is known by its name.
+    lines = (lines[:-1] if len(begins) == LOOKED_AT and len(lines) > 1 else lines)[:50]
     counts = {s: {line.count(s) for line in lines if line.strip()} for s in (",", "\t", ";")}
     separators = [s for s, found in counts.items() if len(found) == 1 and found != {0}]
-    if len(lines) < 2 or not (separators or named):
+    if not named and (len(lines) < 2 or not separators):
         return None
     separator = separators[0] if separators else ","
     given = "" if separator == "," else f", sep={separator!r}"
@@ -336,9 +342,7 @@ def folder_of(path: str) -> Told:
     if "rllib_checkpoint.json" in names or {"algorithm_state.pkl", "module_state.pkl"} & set(names):
         inside = "" if "module_state.pkl" in names else "learner_group/learner/rl_module/default_policy/"
         file = str(Path(path) / inside / "module_state.pkl")
-        told = _pickle(file, b"\x80\x05")
-        assert told is not None
-        return "a folder with a checkpoint of RLlib", told[1]
+        return "a folder with a checkpoint of RLlib", _unpickled(file)
     for wanted in (
         r"model\.safetensors",
         r".*\.index\.json",

@@ -144,6 +144,8 @@ def open_sb3(path: str, supplied: Supplied, task: Task | None) -> Subject:
     notes: tuple[str, ...] = ()
     if statistics is not None and statistics.path:
         notes = (f"is shown observations normalised by {in_words(statistics.path)}",)
+    elif statistics is None and supplied.normalize is not None:
+        notes = ("was trained on raw observations, and is shown them: --normalize has no part in it",)
     elif statistics is None and tasks is not None and trained_on(saved, kind, tasks, task) == "unknown":
         notes = (UNTOLD,)
     observing = replace(observing, statistics=statistics)

@@ -43,6 +43,7 @@ def _followed(pickled: bytes) -> Any:
     """What stands on the stack at the end, as inert words."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
+    argument: Any
     for number, (operation, argument, _) in enumerate(pickletools.genops(pickled)):
         if number > MOST_OPERATIONS:
             raise ValueError("no array alone")
@@ -111,4 +112,5 @@ def _type(words: Any) -> np.dtype[Any]:
         raise ValueError("another type")
     if state[1] not in ("<", ">", "|", "="):
         raise ValueError("another order")
-    return np.dtype(state[1] + call[2][0])
+    dtype: np.dtype[Any] = np.dtype(state[1] + call[2][0])
+    return dtype
