@@ -85,7 +85,7 @@ def compare(
         raise probes.ProbeError("found a margin and known-good transfers, expected one of them")
     if rollout and episodes is not None:
         raise probes.ProbeError("found episodes and one rollout, expected one of them")
-    warnings: list[str] = []
+    warnings = [f"{one.path} {note}" for one in (left, right) for note in one.notes]
     if left.sha256 == right.sha256:
         warnings.append(f"{left.path} and {right.path} are equal byte for byte")
     elif left.identity is not None and left.identity == right.identity:

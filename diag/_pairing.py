@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from diag._rows import Aligned, aligned
 from diag._threads import one_thread
 from diag.sources.arrays import EXPECTED, read_labels
 from diag.sources.numbers import real_numbers, row_labels
-from diag.subject import Subject, SubjectError
+from diag.subject import Subject, SubjectError, require
 
 STREAMED_NUMBERS = 2**25
 """Numbers in an array from which the pair is read once, in batches, and never held whole: 256 MB."""
@@ -98,8 +99,7 @@ def _paired(
     drop_nonfinite: bool,
 ) -> Pair:
     if (base.embeddings is None) != (transfer.embeddings is None):
-        found = "embeddings" if transfer.embeddings is not None else "a checkpoint"
-        raise SubjectError(transfer.path, found, f"the same kind of file as {base.path}")
+        raise _of_two_kinds(base, transfer)
     if base.embeddings is None or transfer.embeddings is None:
         if rollout or episodes is not None:
             raise SubjectError(transfer.path, "episodes for a checkpoint", "them with arrays of embeddings")
@@ -143,6 +143,31 @@ def _paired(
 def column_names(subject: Subject) -> tuple[str, ...]:
     """The names of the dimensions of ready embeddings, where each has one."""
     return subject.taken.names if subject.taken is not None and subject.taken.by_column else ()
+
+
+def _of_two_kinds(base: Subject, transfer: Subject) -> SubjectError:
+    """What is said of ready embeddings beside what makes them, with the Python that makes its own."""
+    ready, maker = (base, transfer) if base.embeddings is not None else (transfer, base)
+    if maker.encoder is None:  # nor has it embeddings: it says itself what is missing
+        require(maker, "encoder", maker.encoder)
+    task = "source" if maker is base else "target"
+    ids = getattr(maker.tasks, "ids", None)
+    given, rows = "", f"the states of {maker.tasks.name}" if maker.tasks is not None else ""
+    if ids is not None:
+        given = f", Supplied(source_env='{ids['source']}', target_env='{ids['target']}')"
+    elif maker.parameters is None or maker.tasks is None:  # not of a world that the file itself names
+        given, rows = ", Supplied(pairs='pairs.npz')", "the observations in pairs.npz"
+    code = (
+        f"import diag, numpy as np; from diag.sources.supplied import Supplied; "
+        f"s = diag.open_subject('{maker.path}'{given}, task='{task}'); "
+        f"o = s.tasks.paired_observations(None, 0).observations['{task}']; "
+        f"np.save('{Path(maker.path).with_suffix('.npy')}', s.encoder.embed(s.parameters or {{}}, o).numpy())"
+    )
+    expected = (
+        f"the same kind of file: two that make embeddings, or the embeddings of both. If the rows of "
+        f'{ready.path} are of {rows}, {maker.path} makes its own of the same by python -c "{code}"'
+    )
+    return SubjectError(ready.path, f"ready embeddings beside {maker.path}, which makes them", expected)
 
 
 def _episode_labels(

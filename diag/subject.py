@@ -256,6 +256,10 @@ class Subject:
     """Of its training's updates, the share that is done."""
     success_states: int | None = None
     """How many states must have their own base state nearest for a transfer to succeed."""
+    withheld: tuple[str, str] | None = None
+    """Why it offers less than its kind of file can: what was found, and what would supply the rest."""
+    notes: tuple[str, ...] = ()
+    """What whoever reads a result is to know of how it was read, a clause about the file each."""
     label: str = ""
     """A few words on what it is."""
 
@@ -275,6 +279,8 @@ _SUPPLIERS = {
 
 def require(subject: Subject, capability: str, value: Capability | None) -> Capability:
     """``value``, or a SubjectError that says which capability is missing and what would supply it."""
+    if value is None and subject.withheld is not None:
+        raise SubjectError(subject.path, *subject.withheld)
     if value is None:
         raise SubjectError(subject.path, f"no {capability}", _SUPPLIERS[capability])
     return value

@@ -251,7 +251,10 @@ FOUND: dict[str, tuple[Callable[[Judge], Attack], str]] = {
         "file name too long",
     ),
     "a null in a name": (lambda judge: Attack("a.toml", role="config", opened="a\0.toml"), "null"),
-    "a name that a terminal obeys": (lambda judge: Attack("\x1b[2J\n.npy"), r"\x1b[2J\n.npy: found no whole"),
+    "a name that a terminal obeys": (
+        lambda judge: Attack("\x1b[2J\n.npy"),
+        r"\x1b[2J\n.npy: found an empty file",
+    ),
     "other dimensions without end": (
         lambda judge: Attack("a.npy", array((30, 50_000))),
         "50000 dimensions, of 30 rows",

@@ -26,6 +26,7 @@ from diag.checks.probing import of_probes, scores_of
 from diag.checks.result import Checked, Gate
 from diag.checks.returns import of_returns, returns_of
 from diag.checks.settings import GateSettings, plain
+from diag.checks.withheld import withheld
 from diag.result import Comparison, FileRef, Picture
 from diag.sources import opened, same_file
 from diag.sources.supplied import NOTHING, Supplied
@@ -167,6 +168,19 @@ def _found(
     say: Callable[[str], None],
 ) -> Iterator[Found]:
     """What every check that is not off finds, in the settings' order; ``say`` is told what to warn of."""
+    undecided = dict(withheld(base.subject, transfer, settings.check.returns.reference is None))
+    for found in _measured(base, transfer, comparison, settings, say):
+        yield undecided.get(found.check, found)
+
+
+def _measured(
+    base: Base,
+    transfer: Subject,
+    comparison: Comparison | None,
+    settings: GateSettings,
+    say: Callable[[str], None],
+) -> Iterator[Found]:
+    """What every check that is not off measures; ``say`` is told what to warn of."""
     limits, own, seed = settings.check, base.subject, settings.seed
     yield from (f for f in of_comparison(comparison, limits) if getattr(limits, f.check).level != "off")
     if limits.loss_ratio.level != "off":

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from diag.sources import recognised
 from diag.sources.bounds import check_holdable, check_ordinary
 from diag.sources.opening import Opening
 from diag.sources.supplied import NOTHING, Supplied
@@ -17,6 +18,7 @@ from diag.subject import Subject, SubjectError, Task
 ARRAY_SUFFIXES = (".npy", ".npz")
 
 OPENERS: Mapping[str, str] = {
+    **dict.fromkeys(ARRAY_SUFFIXES, "arrays:open_arrays"),
     ".parquet": "tables:open_table",
     ".pq": "tables:open_table",
     ".safetensors": "tensors:open_tensors",
@@ -24,8 +26,10 @@ OPENERS: Mapping[str, str] = {
     ".pth": "tensors:open_saved",
     ".onnx": "exported:open_onnx",
     ".pt2": "exported:open_exported",
+    ".zip": "sb3:open_sb3_file",
 }
-"""The function of this package that opens files of a suffix; what it imports is loaded when it is called."""
+"""The function of this package that opens files of a suffix; what it imports is loaded when it is called.
+What is in a file goes before its name (diag/sources/recognised.py)."""
 
 
 def open_subject(
@@ -41,7 +45,7 @@ def open_subject(
     """
     name = os.fspath(path)
     if os.path.isdir(name):  # noqa: PTH112 (which a name that is too long makes no fault of)
-        raise SubjectError(name, "a folder", "a checkpoint or array file")
+        raise SubjectError(name, *recognised.folder_of(name))
     check_ordinary(name, "a checkpoint or array file")
     opening = Opening(name, task, supplied)
     return opening.completed(_opened(opening))
@@ -50,30 +54,44 @@ def open_subject(
 def _opened(opening: Opening) -> Subject:
     name = opening.path
     suffix = Path(name).suffix.lower()
-    if suffix in ARRAY_SUFFIXES:
-        from diag.sources.arrays import open_arrays
-
-        return open_arrays(name, opening.supplied)
     from diag.sources.tensors import NATIVE, header_of
 
     header = header_of(name)
     if header is not None and NATIVE in header:
         return _native(opening)
-    if suffix == ".safetensors" and header is None:
-        return _native(opening)  # which says what is wrong
-    if suffix in OPENERS or suffix == ".zip":
+    begins = recognised.looked_at(name)
+    if (told := recognised.incomplete_of(name, begins)) is not None:
+        raise SubjectError(name, *told)
+    own = suffix in OPENERS
+    if own and suffix not in ARRAY_SUFFIXES:
         from diag.sources.plugins import check_own
 
         check_own(suffix, name)
-    if suffix == ".zip":
-        from diag.sources.sb3 import open_sb3
+    known = recognised.opener_of(name, begins)
+    if not own:
+        return _unknown(opening, header is not None, known, begins)
+    if suffix != ".safetensors" and header is not None:
+        known = "tensors:open_tensors"
+    # Of a pickle whose name says torch, torch's opener has more to say.
+    pickled = suffix in (".pt", ".pth") and begins.startswith(b"\x80")
+    if known is None and header is None and not pickled:
+        told = recognised.foreign_of(name, begins)
+        if told is not None:
+            raise SubjectError(name, *told)
+    if suffix == ".safetensors" and header is None and known is None:
+        return _native(opening)  # which says what is wrong
+    return _by(known or OPENERS[suffix], opening)
 
-        return open_sb3(name, opening.supplied, opening.task)
-    if suffix in OPENERS:
-        module, _, function = OPENERS[suffix].partition(":")
-        opener: Callable[[Opening], Subject] = getattr(import_module(f"diag.sources.{module}"), function)
-        return opener(opening)
-    return _unknown(opening, header is not None)
+
+def _by(opener: str, opening: Opening) -> Subject:
+    """What an opener of this package, ``module:function``, makes of a file."""
+    module, _, function = opener.partition(":")
+    if module == "arrays":
+        from diag.sources.arrays import open_arrays
+
+        return open_arrays(opening.path, opening.supplied)
+    open_: Callable[[Opening], Subject] = getattr(import_module(f"diag.sources.{module}"), function)
+    return open_(opening)
 
 
 def _native(opening: Opening) -> Subject:
@@ -90,7 +108,7 @@ def _native(opening: Opening) -> Subject:
     return replace(subject, tasks=SeenBy(opening.tasks, subject.tasks, opening.path), success_states=None)
 
 
-def _unknown(opening: Opening, tensors: bool) -> Subject:
+def _unknown(opening: Opening, tensors: bool, known: str | None, begins: bytes) -> Subject:
     """A file of another suffix, or of none: by an installed source, or by what is in it."""
     from diag.sources.plugins import open_plugin, suffixes
 
@@ -98,9 +116,11 @@ def _unknown(opening: Opening, tensors: bool) -> Subject:
     if subject is not None:
         return subject
     if tensors:
-        from diag.sources.tensors import open_tensors
-
-        return open_tensors(opening)
+        known = "tensors:open_tensors"
+    if known is not None:
+        return _by(known, opening)
+    if (told := recognised.foreign_of(opening.path, begins)) is not None:
+        raise SubjectError(opening.path, *told)
     from trainers.checkpoint import CheckpointError
 
     try:
@@ -108,8 +128,8 @@ def _unknown(opening: Opening, tensors: bool) -> Subject:
     except CheckpointError as error:
         if not os.path.isfile(opening.path):  # noqa: PTH113 (as above)
             raise
-        known = ", ".join((*ARRAY_SUFFIXES, *OPENERS, ".zip", *suffixes()))
-        expected = f"{error.expected}, or a file of a known suffix ({known}; docs/sources.md adds others)"
+        every = ", ".join((*OPENERS, *suffixes()))
+        expected = f"{error.expected}, or a file of a known suffix ({every}; docs/sources.md adds others)"
         raise CheckpointError(error.path, error.found, expected) from None
 
 

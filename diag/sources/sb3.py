@@ -10,12 +10,15 @@ import math
 import re
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from diag.sources import sb3_contrib
 from diag.sources.adapter import adapted
 from diag.sources.bounds import line, shown
 from diag.sources.environments import EnvironmentTasks, actions_of
@@ -35,20 +38,23 @@ from diag.sources.sb3_nets import (
     nature,
     nets_of,
 )
+from diag.sources.sb3_normalize import UNTOLD, statistics_of, trained_on
 from diag.sources.sb3_play import Acting, OwnTasks, Player
 from diag.subject import Objective, Parameters, Subject, SubjectError, Task, TaskPair
 from trainers.checkpoint import identity_of
+from trainers.harmless import in_words
 
 if TYPE_CHECKING:
     from diag.sources.supplied import Supplied
 
 POLICIES: Mapping[str, Kind] = {
+    **sb3_contrib.POLICIES,
     "stable_baselines3.common.policies": "actor-critic",
     "stable_baselines3.dqn.policies": "dqn",
     "stable_baselines3.sac.policies": "sac",
     "stable_baselines3.td3.policies": "td3",
 }
-"""The modules of the library's own policies."""
+"""The modules of the library's own policies, and of those of sb3-contrib that are built like them."""
 
 SIGNS: Mapping[str, Kind] = {
     "q_net.q_net.": "dqn",
@@ -61,15 +67,30 @@ SIGNS: Mapping[str, Kind] = {
 EXTRACTOR_PREFIX: Mapping[Kind, str] = {
     "actor-critic": "features_extractor.",
     "dqn": "q_net.features_extractor.",
+    "qr-dqn": "quantile_net.features_extractor.",
     "sac": "actor.features_extractor.",
+    "tqc": "actor.features_extractor.",
     "td3": "actor.features_extractor.",
 }
+
+WITHOUT_REWARDS = (
+    "a value trained on rewards that VecNormalize divided by nobody knows what",
+    "--normalize FILE with norm_reward, return_var and clip_reward in it too (docs/sources.md)",
+)
+"""Why there are no losses where the statistics are of observations alone."""
+
+INSTALL = "stable-baselines3 (pip install 'transfer-diag[sb3]') or sb3-contrib"
 
 MOST_CATEGORIES = 10**6
 """Values of a Discrete observation: each becomes a vector of that length."""
 
 BOUNDS = {"low": "0", "high": "255"}
 """Of the numbers of an image."""
+
+
+def open_sb3_file(opening: Opening) -> Subject:
+    """The subject in a model's file, as :func:`open_sb3`."""
+    return open_sb3(opening.path, opening.supplied, opening.task)
 
 
 def open_sb3(path: str, supplied: Supplied, task: Task | None) -> Subject:
@@ -89,8 +110,8 @@ def open_sb3(path: str, supplied: Supplied, task: Task | None) -> Subject:
     loaded = _unpickled(saved, kind) if custom and supplied.trust_pickle else None
     if custom and loaded is None:
         raise SubjectError(path, *custom)
-    known = nature(saved.weights, EXTRACTOR_PREFIX[kind], path) if loaded is None else None
-    extractor = known or _opaque(loaded, kind)
+    plain = nature(saved.weights, EXTRACTOR_PREFIX[kind], path) if loaded is None else None
+    extractor = plain or _opaque(loaded, kind)
     activation = _activation(kwargs, kind, loaded)
     shared = bool(kwargs.get("share_features_extractor", kind == "actor-critic"))
     nets = nets_of(kind, saved.weights, extractor, activation, shared, path)
@@ -99,23 +120,46 @@ def open_sb3(path: str, supplied: Supplied, task: Task | None) -> Subject:
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
         expected = f"layers that fit observations of shape {observing.width}"
         raise SubjectError(path, f"networks that do not run ({line(error)})", expected) from None
+    if kind == "qr-dqn":
+        actions = saved.words("action_space").get("n")
+        nets = sb3_contrib.averaged(nets, outputs, actions, path)
+        outputs = int(str(actions))
     tasks = tasks_of(supplied)
     if isinstance(tasks, EnvironmentTasks):
         _check_actions(saved, outputs, tasks)
-    objective, tasks, player = _offered(saved, kind, nets, observing, tasks)
     made = "its features extractor" if extractor.has_weights else "its last hidden layer"
     library, steps = f"stable-baselines3 {saved.version}".strip(), int(saved.number("num_timesteps", 0))
-    return Subject(
-        path=path,
-        sha256=saved.sha256,
+    known = Subject(
+        path,
+        saved.sha256,
         task=task,
         parameters=nets.parameters,
-        encoder=Embedding(nets, observing),
-        objective=objective,
         tasks=tasks,
-        actor=player,
         identity=identity_of(nets.parameters),
         label=f"{_algorithm(saved, kind)} of {library}, {steps:,} steps, {width} numbers from {made}",
+    )
+    statistics, withheld = statistics_of(saved, kind, observing.shape, tasks, task, supplied)
+    if withheld is not None:
+        return replace(known, withheld=withheld)
+    notes: tuple[str, ...] = ()
+    if statistics is not None and statistics.path:
+        notes = (f"is shown observations normalised by {in_words(statistics.path)}",)
+    elif statistics is None and supplied.normalize is not None:
+        notes = ("was trained on raw observations, and is shown them: --normalize has no part in it",)
+    elif statistics is None and tasks is not None and trained_on(saved, kind, tasks, task) == "unknown":
+        notes = (UNTOLD,)
+    observing = replace(observing, statistics=statistics)
+    objective, offered, player = _offered(saved, kind, nets, observing, tasks)
+    if objective is not None and statistics is not None and statistics.reward_scale is None:
+        objective, offered, withheld = None, tasks, WITHOUT_REWARDS
+    return replace(
+        known,
+        encoder=Embedding(nets, observing),
+        objective=objective,
+        tasks=offered,
+        actor=player,
+        withheld=withheld,
+        notes=notes,
     )
 
 
@@ -149,13 +193,18 @@ def _offered(
 
 
 def _kind(saved: Saved, trusted: bool) -> Kind:
-    module = shown(saved.words("policy_class").get("__module__", ""))
-    if POLICIES.get(module) == "sac" and saved.data.get("use_sde"):
-        raise SubjectError(saved.path, "SAC with state-dependent exploration", "SAC without it, or --adapter")
+    module = shown(_module(saved))
+    sb3_contrib.check_built(module, saved.path)
+    if (name := {"sac": "SAC", "tqc": "TQC"}.get(POLICIES.get(module, ""))) and saved.data.get("use_sde"):
+        expected = f"{name} without it, or --adapter"
+        raise SubjectError(saved.path, f"{name} with state-dependent exploration", expected)
     if module in POLICIES:
         return POLICIES[module]
     if not trusted:
-        expected = "PPO, A2C, DQN, SAC, TD3 or DDPG, or --adapter or --trust-pickle for another policy"
+        expected = (
+            "PPO, A2C, DQN, SAC, TD3 or DDPG, TRPO, MaskablePPO, QR-DQN or TQC, "
+            "or --adapter or --trust-pickle for another policy"
+        )
         raise SubjectError(saved.path, f"a policy of the module {module!r}", expected)
     for start, kind in SIGNS.items():
         if any(name.startswith(start) for name in saved.weights):
@@ -165,19 +214,26 @@ def _kind(saved: Saved, trusted: bool) -> Kind:
     )
 
 
+def _module(saved: Saved) -> str:
+    """The module of the policy's class."""
+    return str(saved.words("policy_class").get("__module__", ""))
+
+
 def _algorithm(saved: Saved, kind: Kind) -> str:
     """By what only that algorithm has among its attributes."""
+    if kind == "actor-critic" and _module(saved) == sb3_contrib.MASKED:
+        return "MaskablePPO"
     if kind == "actor-critic":
-        return "PPO" if "clip_range" in saved.data else "A2C"
+        return "PPO" if "clip_range" in saved.data else "TRPO" if "cg_max_steps" in saved.data else "A2C"
     if kind == "td3":
         return "DDPG" if saved.words("policy_kwargs").get("n_critics") == 1 else "TD3"
-    return {"dqn": "DQN", "sac": "SAC"}[kind]
+    return {"dqn": "DQN", "qr-dqn": "QR-DQN", "sac": "SAC", "tqc": "TQC"}[kind]
 
 
 def _custom(saved: Saved, kind: Kind) -> tuple[str, str] | None:
     """What of the networks is in the file as a pickle alone: what was found and expected; None if nothing."""
     kwargs = saved.words("policy_kwargs")
-    if str(saved.words("policy_class").get("__module__")) not in POLICIES:
+    if _module(saved) not in POLICIES:
         return "a policy of one's own", KNOWN_EXTRACTOR
     extractor = _class(kwargs.get("features_extractor_class", "NatureCNN"))
     if extractor not in ("NatureCNN", "FlattenExtractor"):
@@ -207,6 +263,8 @@ def _activation(kwargs: Mapping[str, Any], kind: Kind, loaded: Any) -> Activatio
 def _acting(saved: Saved, kind: Kind) -> Acting | None:
     """How the last layer's outputs become actions; None for spaces and noises that are not known here."""
     space = _space(saved, "action_space")
+    if _module(saved) == sb3_contrib.MASKED:
+        return None
     if space == "Discrete":
         return "greedy"
     if space != "Box" or saved.data.get("use_sde"):
@@ -265,12 +323,12 @@ def _unpickled(saved: Saved, kind: Kind) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import stable_baselines3
-
-            loader = getattr(stable_baselines3, _algorithm(saved, kind))
-            return loader.load(saved.path, device="cpu")
+            name = _algorithm(saved, kind)
+            contrib = name in ("MaskablePPO", "QR-DQN", "TQC", "TRPO")
+            library = import_module("sb3_contrib" if contrib else "stable_baselines3")
+            return getattr(library, name.replace("-", "")).load(saved.path, device="cpu")
     except ImportError as error:
-        expected = "what it was trained with, and stable-baselines3: pip install 'transfer-diag[sb3]'"
+        expected = f"what it was trained with, and {INSTALL}"
         raise SubjectError(saved.path, f"a model that cannot be loaded ({line(error)})", expected) from None
     except Exception as error:  # the file's own code is run
         raise SubjectError(
@@ -281,7 +339,8 @@ def _unpickled(saved: Saved, kind: Kind) -> Any:
 def _opaque(loaded: Any, kind: Kind) -> Extractor:
     """A features extractor of one's own, run as it is with whatever weights are given."""
     policy = loaded.policy
-    owner = policy if kind == "actor-critic" else policy.q_net if kind == "dqn" else policy.actor
+    owners = {"actor-critic": "", "dqn": "q_net", "qr-dqn": "quantile_net"}
+    owner = getattr(policy, name) if (name := owners.get(kind, "actor")) else policy
     module: nn.Module = owner.features_extractor.eval().requires_grad_(False)
     names = [n for n, t in module.state_dict().items() if t.is_floating_point()]
 

@@ -28,7 +28,7 @@ class TemporalDifference:
 
     def __init__(self, nets: Nets, observing: Observing, gamma: float) -> None:
         self.nets, self.observing, self.gamma = nets, observing, gamma
-        self.constants: Mapping[str, Any] = {"algorithm": "dqn", "gamma": gamma}
+        self.constants: Mapping[str, Any] = {"algorithm": "dqn", "gamma": gamma, **_normalised(observing)}
 
     def embeddings(self, parameters: Parameters, batch: Mapping[str, Tensor]) -> Tensor:
         return self.nets.embed(parameters, self.observing(batch["observations"]))
@@ -42,7 +42,9 @@ class TemporalDifference:
         assert self.nets.target is not None
         with torch.no_grad():
             after = self.nets.target(parameters, self.observing(batch["next_observations"])).amax(1)
-            goal = batch["rewards"] + self.gamma * after * ~batch["terminated"]
+            rewards, statistics = batch["rewards"], self.observing.statistics
+            rewards = rewards if statistics is None else statistics.rewards(rewards)
+            goal = rewards + self.gamma * after * ~batch["terminated"]
         taken = batch["actions"].reshape(-1, 1)
         values = self.nets.act(parameters, embeddings).gather(1, taken)[:, 0]
         return {"td": functional.smooth_l1_loss(values, goal, reduction="none")}
@@ -64,7 +66,11 @@ class ActorCritic:
         self.terms: Mapping[str, float] = {"value": value_weight}
         if entropy_weight:
             self.terms = {**self.terms, "entropy": entropy_weight}
-        self.constants: Mapping[str, Any] = {"algorithm": "actor-critic", "gamma": gamma}
+        self.constants: Mapping[str, Any] = {
+            "algorithm": "actor-critic",
+            "gamma": gamma,
+            **_normalised(observing),
+        }
 
     def losses(self, parameters: Parameters, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         observations = self.observing(batch["observations"])
@@ -93,6 +99,11 @@ class LatentActorCritic(ActorCritic):
         self, parameters: Parameters, embeddings: Tensor, batch: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         return self._losses(parameters, embeddings, embeddings, batch)
+
+
+def _normalised(observing: Observing) -> Mapping[str, Any]:
+    """What observations and rewards are normalised by, {} where they are not."""
+    return {} if observing.statistics is None else observing.statistics.constants
 
 
 def entropy(outputs: Tensor, log_std: Tensor | None) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,8 +18,11 @@ from torch.nn import functional
 
 from diag.subject import Parameters, SubjectError
 
+if TYPE_CHECKING:
+    from diag.sources.sb3_normalize import Statistics
+
 Activation: TypeAlias = Callable[[Tensor], Tensor]
-Kind: TypeAlias = Literal["dqn", "actor-critic", "sac", "td3"]
+Kind: TypeAlias = Literal["dqn", "qr-dqn", "actor-critic", "sac", "tqc", "td3"]
 Net: TypeAlias = Callable[[Parameters, Tensor], Tensor]
 
 ACTIVATIONS: Mapping[str, Activation] = {
@@ -57,6 +60,8 @@ class Observing:
     """How many values a Discrete space has, for one-hot vectors."""
     scaled: bool
     """Whether images are divided by 255."""
+    statistics: Statistics | None = None
+    """What normalises them first, where the policy was trained so."""
 
     @property
     def width(self) -> tuple[int, ...]:
@@ -78,6 +83,8 @@ class Observing:
             raise SubjectError(
                 self.path, found, f"one for {tuple(observations.shape[1:])}, as they are shown"
             )
+        if self.statistics is not None:
+            observations = self.statistics.observations(observations)
         return observations.float() / 255 if self.scaled else observations.float()
 
 
@@ -271,6 +278,12 @@ def _dqn(names: _Names, extractor: Extractor, activation: Activation, shared: bo
     return Nets(names.renamed, embed, q, target=_after(target_embed, target_q))
 
 
+def _qr_dqn(names: _Names, extractor: Extractor, activation: Activation, shared: bool) -> Nets:
+    """DQN's networks under other names, with every quantile of every action among the outputs."""
+    names.state = {name.replace("quantile_net", "q_net"): t for name, t in names.state.items()}
+    return _dqn(names, extractor, activation, shared)
+
+
 def _q_network(
     names: _Names, extractor: Extractor, activation: Activation, old: str, new: str, dot: str
 ) -> tuple[Net, Net]:
@@ -347,7 +360,9 @@ def _off_policy(names: _Names, extractor: Extractor, latent: Chain, action: Chai
 
 _BUILDERS: Mapping[Kind, Callable[[_Names, Extractor, Activation, bool], Nets]] = {
     "dqn": _dqn,
+    "qr-dqn": _qr_dqn,
     "actor-critic": _actor_critic,
     "sac": _sac,
+    "tqc": _sac,  # whose critics of quantiles are only carried
     "td3": _td3,
 }

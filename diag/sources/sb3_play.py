@@ -109,11 +109,14 @@ class OwnTasks:
         return act
 
     def _returns(self, episode: Episode) -> NDArray[np.float64]:
-        """(T,) discounted returns of an episode from each of its steps."""
+        """(T,) discounted returns of an episode from each of its steps, of rewards as the value saw them."""
         after = 0.0 if episode.terminated else self._value(episode.observations[-1:])
-        found = np.zeros(len(episode.rewards))
+        rewards, statistics = episode.rewards, self.player.observing.statistics
+        if statistics is not None:
+            rewards = statistics.rewards(torch.from_numpy(rewards)).numpy()
+        found = np.zeros(len(rewards))
         for step in reversed(range(len(found))):
-            after = found[step] = episode.rewards[step] + self.gamma * after
+            after = found[step] = rewards[step] + self.gamma * after
         return found
 
     def _value(self, observations: NDArray[Any]) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 
 from diag.sources.bounds import MOST_MEMBERS, line, listed, shown
 from diag.sources.pickled import UnusualError, follow
+from diag.sources.recognised import LEGACY, again
 from diag.subject import SubjectError
 
 MOST_INDEX_BYTES = 2**22
@@ -45,6 +46,9 @@ def load_saved(content: bytes, path: str, trusted: bool = False, expected: str =
 def _look_through(content: bytes, path: str, expected: str) -> None:
     """Refuse what would take more memory than the file has bytes, or call for more than tensors."""
     if not content.startswith(b"PK"):
+        if content.startswith(LEGACY):
+            found = "a pickle, which is never loaded: a file of torch.save before 1.6"
+            raise SubjectError(path, found, f"{again(path)}, or {expected}")
         kind = "a pickle, which is never loaded" if content.startswith(b"\x80") else "no file of torch.save"
         raise SubjectError(path, kind, expected)
     try:

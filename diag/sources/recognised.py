@@ -1,0 +1,353 @@
+"""What a file is by its content: which opener reads it whatever its name, or what it is and what would work.
+
+Only the first bytes are looked at, of a zip archive the names of its parts, and of a folder those in it. For
+what nothing here opens there is one command, or one line of Python, that makes of it a file which is opened.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import os
+import re
+import shlex
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+from diag.sources.bounds import MOST_MEMBERS
+from diag.sources.members import MAGIC as NUMPY
+from diag.sources.members import ZIP_BEGINS
+from trainers.harmless import whole
+
+Told: TypeAlias = tuple[str, str]
+"""What was found, and what would work."""
+
+LOOKED_AT = 2**16
+"""Bytes at a file's beginning that tell what it is: lines of a table, a JSON's first names."""
+
+LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""How torch.save began before version 1.6: with its magic number, pickled."""
+
+FLAT = (
+    "f = lambda d, p='': {{k: v for n, x in d.items() for k, v in (f(x, p + str(n) + '.') "
+    "if isinstance(x, dict) else {{p + str(n): np.ascontiguousarray(x)}}).items()}}"
+)
+"""Python that makes of mappings in mappings one mapping of arrays, whose names have dots."""
+
+SAVE = "from safetensors.numpy import save_file"
+
+FROM_HDF5 = (
+    "import io, zipfile, h5py; " + SAVE + "; d = {{}}; h5py.File({source}).visititems(lambda n, v: "
+    "d.update({{n: v[()]}}) if hasattr(v, 'dtype') and v.dtype.kind in 'fiub' else None); "
+    "save_file(d, '{stem}.safetensors')"
+)
+
+THEN = "which are embeddings where one is called so or alone, and otherwise weights for --adapter"
+
+
+def looked_at(path: str) -> bytes:
+    """The first bytes of a file; none of one that cannot be read, which whoever opens it says."""
+    try:
+        return whole(path, LOOKED_AT)
+    except (OSError, ValueError):
+        return b""
+
+
+def opener_of(path: str, begins: bytes) -> str | None:
+    """The function of this package that opens such content, whatever its name; None where none is known."""
+    if begins.startswith(NUMPY):
+        return "arrays:open_arrays"
+    if begins.startswith(b"PAR1"):
+        return "tables:open_table"
+    if begins.startswith(LEGACY):
+        return "tensors:open_saved"
+    if not begins.startswith(ZIP_BEGINS):
+        return None
+    names = _members(path)
+    if {"data", "policy.pth"} <= names:
+        return "sb3:open_sb3_file"
+    if names and all(name.endswith(".npy") for name in names):
+        return "arrays:open_arrays"
+    if any(name.endswith(("/models/model.json", "serialized_exported_program.json")) for name in names):
+        return "exported:open_exported"
+    if any(name.endswith("/data.pkl") for name in names) and not _is_script(names):
+        return "tensors:open_saved"
+    return None
+
+
+def _members(path: str) -> set[str]:
+    """The names of the parts of a zip archive; none of one that is damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            return set(names) if len(names) <= MOST_MEMBERS else set()
+    except Exception:  # zipfile raises whatever damage leads it to
+        return set()
+
+
+def _is_script(names: Iterable[str]) -> bool:
+    return any("/code/" in name for name in names) and any(name.endswith("/constants.pkl") for name in names)
+
+
+def incomplete_of(path: str, begins: bytes) -> Told | None:
+    """What stands in a file's place: an empty file, or a pointer to it. None for whatever has content."""
+    try:
+        if not begins and os.path.getsize(path) == 0:  # noqa: PTH202 (a name may have a null in it)
+            return "an empty file", "one that was written or copied to its end: do that again"
+    except (OSError, ValueError):
+        return None
+    if begins.startswith(b"version https://git-lfs.github.com/spec/"):
+        folder, name = Path(path).parent, Path(path).name
+        command = f"git -C {shlex.quote(str(folder))} lfs pull --include {shlex.quote(name)}"
+        return "a git-LFS pointer, which stands where the file itself will lie", f"the file: {command}"
+    return None
+
+
+def foreign_of(path: str, begins: bytes) -> Told | None:
+    """What a file is that nothing here opens, and what makes of it one that is opened; None if unknown."""
+    for of in (
+        _page,
+        _packed,
+        _hdf5,
+        _zipped,
+        _pickle,
+        _tensorflow,
+        _arrow,
+        _matlab,
+        _json,
+        _msgpack,
+        _table,
+    ):
+        if (told := of(path, begins)) is not None:
+            return told
+    return None
+
+
+def _python(code: str, path: str, **more: str) -> str:
+    """``python -c "…"`` with the path, and its name without the last suffix, filled in."""
+    stem = str(Path(path).with_suffix(""))
+    return 'python -c "' + code.format(path=path, stem=stem, **more) + '"'
+
+
+def _page(path: str, begins: bytes) -> Told | None:
+    start = begins.lstrip(b"\xef\xbb\xbf \t\r\n")[:200].lower()
+    if not start.startswith((b"<!doctype html", b"<html")):
+        return None
+    expected = (
+        f"the file that it links to: curl -L -o {shlex.quote(path)} ADDRESS, with the download's own address"
+    )
+    return "a web page, such as a site shows in place of a file", expected
+
+
+PACKED: tuple[tuple[bytes, str, str, Callable[[bytes], bytes] | None], ...] = (
+    (b"\x1f\x8b", "gzip", "gzip.open('{path}')", lambda b: zlib.decompressobj(31).decompress(b, 512)),
+    (b"BZh", "bzip2", "bz2.open('{path}')", lambda b: bz2.BZ2Decompressor().decompress(b, 512)),
+    (b"\xfd7zXZ\0", "xz", "lzma.open('{path}')", lambda b: lzma.LZMADecompressor().decompress(b, 512)),
+    (b"\x28\xb5\x2f\xfd", "zstd", "pyarrow.input_stream('{path}', compression='zstd')", None),
+)
+"""How packed files begin, what packed them, what Python opens them, and what gives their first bytes."""
+
+
+def _packed(path: str, begins: bytes) -> Told | None:
+    untar = f"what is in it: tar -xf {shlex.quote(path)}"
+    if begins[257:262] == b"ustar":
+        return "a tar archive", untar
+    for magic, name, opens, first in PACKED:
+        if not begins.startswith(magic):
+            continue
+        try:
+            inside = b"" if first is None else first(begins)
+        except (OSError, EOFError, zlib.error, lzma.LZMAError):
+            inside = b""
+        if inside[257:262] == b"ustar":
+            return f"a tar archive packed by {name}", untar
+        out = str(Path(path).with_suffix(""))
+        out = f"{out}.unpacked" if not Path(out).suffix else out
+        code = f"import {opens.partition('.')[0]}, shutil; shutil.copyfileobj({opens}, open('{{out}}', 'wb'))"
+        return f"a file packed by {name}", f"it unpacked: {_python(code, path, out=out)}"
+    return None
+
+
+def _hdf5(path: str, begins: bytes) -> Told | None:
+    if not begins.startswith(b"\x89HDF\r\n\x1a\n"):
+        return None
+    code = FROM_HDF5.replace("{source}", "'{path}'")
+    return "an HDF5 file, as h5py and Keras write it", f"its arrays, {THEN}: {_python(code, path)}"
+
+
+def _zipped(path: str, begins: bytes) -> Told | None:
+    if not begins.startswith(ZIP_BEGINS):
+        return None
+    names = _members(path)
+    if {"config.json", "model.weights.h5"} <= names:
+        code = FROM_HDF5.replace("{source}", "io.BytesIO(zipfile.ZipFile('{path}').read('model.weights.h5'))")
+        return "a model of Keras", f"its weights, for --adapter: {_python(code, path)}"
+    if _is_script(names):
+        code = "import torch; torch.save(torch.jit.load('{path}', 'cpu').state_dict(), '{stem}-weights.pt')"
+        return "a program of TorchScript", f"its weights, for --adapter: {_python(code, path)}"
+    return None
+
+
+def _pickle(path: str, begins: bytes) -> Told | None:
+    if not re.match(rb"\x80[\x02-\x05]", begins):
+        return None
+    return "a pickle, which is never loaded", _unpickled(path)
+
+
+def _unpickled(path: str) -> str:
+    """What makes arrays of a pickle whose origin is trusted."""
+    code = (
+        f"import pickle, numpy as np; {SAVE}; d = pickle.load(open('{{path}}', 'rb')); "
+        + FLAT
+        + "; save_file(f(d if isinstance(d, dict) else {{'embeddings': d}}), '{stem}.safetensors')"
+    )
+    trusted = "of one that you trust, for it runs what is in it"
+    return f"{trusted}, its arrays, {THEN}: {_python(code, path)}"
+
+
+def again(path: str) -> str:
+    """What saves a file of torch before 1.6 once more, in words for an error; it runs no code of the file."""
+    code = "import torch; torch.save(torch.load('{path}', 'cpu', weights_only=True), '{stem}-again.pt')"
+    return f"the same saved again: {_python(code, path)}"
+
+
+def _tensorflow(path: str, begins: bytes) -> Told | None:
+    file = Path(path)
+    if file.suffix != ".pb":
+        return None
+    if file.name == "saved_model.pb":
+        return "a SavedModel of TensorFlow", _onnx(str(file.parent))
+    out = shlex.quote(str(file.with_suffix(".onnx")))
+    names = "--inputs INPUT:0 --outputs EMBEDDING:0"
+    command = f"python -m tf2onnx.convert --graphdef {shlex.quote(path)} {names} --output {out}"
+    return "a graph of TensorFlow", f"it as ONNX, with its own names: {command}"
+
+
+def _onnx(folder: str) -> str:
+    out = shlex.quote(f"{folder.rstrip('/')}.onnx")
+    return f"it as ONNX: python -m tf2onnx.convert --saved-model {shlex.quote(folder)} --output {out}"
+
+
+def _arrow(path: str, begins: bytes) -> Told | None:
+    if not begins.startswith(b"ARROW1"):
+        return None
+    code = "import pandas; pandas.read_feather('{path}').to_parquet('{stem}.parquet')"
+    return "an Arrow (Feather) file", f"it as Parquet: {_python(code, path)}"
+
+
+def _matlab(path: str, begins: bytes) -> Told | None:
+    if not begins.startswith(b"MATLAB 5.0 MAT-file"):
+        return None
+    code = (
+        "import numpy as np, scipy.io; d = scipy.io.loadmat('{path}'); "
+        "np.savez('{stem}.npz', **{{k: v for k, v in d.items() if k[0] != '_'}})"
+    )
+    return "a MATLAB file", f"its arrays in an .npz: {_python(code, path)}"
+
+
+def _json(path: str, begins: bytes) -> Told | None:
+    start = begins.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if not start.startswith((b"{", b"[")) or not _is_text(begins):
+        return None
+    if path.endswith(".index.json") or b'"weight_map"' in begins:
+        folder = str(Path(path).parent)
+        whole_name = str(Path(path).with_suffix("").with_suffix(""))
+        files = "sorted(set(json.load(open('{path}'))['weight_map'].values()))"
+        shards = "{{k: v for f in " + files + " for k, v in {load}.items()}}"
+        if b".safetensors" in begins or ".safetensors." in path:
+            load = "load_file('{folder}/' + f)"
+            code = (
+                "import json; from safetensors.torch import load_file, save_file; "
+                f"save_file({shards.replace('{load}', load)}, '{{whole}}')"
+            )
+        else:
+            load = "torch.load('{folder}/' + f, 'cpu', weights_only=True)"
+            whole_name = str(Path(whole_name).with_suffix(".pt"))
+            code = f"import json, torch; torch.save({shards.replace('{load}', load)}, '{{whole}}')"
+        command = _python(code, path, whole=whole_name, folder=folder)
+        expected = f"one file of all its parts, for --adapter: {command}"
+        return "the index of weights in several files", expected
+    code = (
+        f"import json, numpy as np; {SAVE}; d = json.load(open('{{path}}')); "
+        "save_file({{k: np.array(v, float) for k, v in "
+        "(d if isinstance(d, dict) else {{'embeddings': d}}).items()}}, '{stem}.safetensors')"
+    )
+    return "JSON text", f"its numbers as arrays: {_python(code, path)}"
+
+
+def _msgpack(path: str, begins: bytes) -> Told | None:
+    """A mapping whose first key is a word: nothing else that people save begins so."""
+    if not re.match(rb"(?:[\x81-\x8f]|\xde..|\xdf....)(?:[\xa1-\xbf]|\xd9.)[\w/.\-]", begins, re.DOTALL):
+        return None
+    code = (
+        f"import numpy as np; from flax.serialization import msgpack_restore; {SAVE}; "
+        + FLAT
+        + "; save_file(f(msgpack_restore(open('{path}', 'rb').read())), '{stem}.safetensors')"
+    )
+    return "msgpack, as Flax writes it", f"its arrays, {THEN}: {_python(code, path)}"
+
+
+def _table(path: str, begins: bytes) -> Told | None:
+    """Lines of text with as many separators in each."""
+    named = Path(path).suffix.lower() in (".csv", ".tsv", ".txt", ".dat")
+    if not begins or not _is_text(begins):
+        return None
+    lines = begins.decode("utf-8", "replace").splitlines()
+    # The last of what was looked at may go on; a row so long that it is the only one is known by its name.
+    lines = (lines[:-1] if len(begins) == LOOKED_AT and len(lines) > 1 else lines)[:50]
+    counts = {s: {line.count(s) for line in lines if line.strip()} for s in (",", "\t", ";")}
+    separators = [s for s, found in counts.items() if len(found) == 1 and found != {0}]
+    if not named and (len(lines) < 2 or not separators):
+        return None
+    separator = separators[0] if separators else ","
+    given = "" if separator == "," else f", sep={separator!r}"
+    if all(re.fullmatch(r"[-+.\deE]+", cell.strip()) for cell in lines[0].split(separator)):
+        given += ", header=None"
+    table = f"pandas.read_csv('{{path}}'{given}).rename(columns=str)"
+    code = f"import pandas; {table}.to_parquet('{{stem}}.parquet')"
+    return "a table of text (CSV)", f"it as Parquet: {_python(code, path)}"
+
+
+def _is_text(begins: bytes) -> bool:
+    try:
+        begins.decode()
+    except UnicodeDecodeError as error:
+        if error.start < len(begins) - 3:  # a character that goes on beyond what was looked at is none
+            return False
+    return not re.search(rb"[\x00-\x08\x0e-\x1f]", begins)
+
+
+def folder_of(path: str) -> Told:
+    """What a folder holds, and what in it or of it can be opened."""
+    try:
+        names = sorted(os.listdir(path))[:10_000]  # noqa: PTH208 (a name may have a null in it)
+    except (OSError, ValueError):
+        names = []
+    if "saved_model.pb" in names:
+        return "a folder with a SavedModel of TensorFlow", _onnx(path)
+    if {"_CHECKPOINT_METADATA", "_METADATA", "manifest.ocdbt"} & set(names):
+        code = (
+            "import pathlib, numpy as np, orbax.checkpoint as ocp; "
+            + SAVE
+            + "; "
+            + FLAT
+            + "; save_file(f(ocp.PyTreeCheckpointer().restore(pathlib.Path('{path}').resolve())), "
+            "'{whole}.safetensors')"
+        )
+        told = f"its arrays, {THEN}: {_python(code, path, whole=path.rstrip('/'))}"
+        return "a folder with a checkpoint of Orbax", told
+    if "rllib_checkpoint.json" in names or {"algorithm_state.pkl", "module_state.pkl"} & set(names):
+        inside = "" if "module_state.pkl" in names else "learner_group/learner/rl_module/default_policy/"
+        file = str(Path(path) / inside / "module_state.pkl")
+        return "a folder with a checkpoint of RLlib", _unpickled(file)
+    for wanted in (
+        r"model\.safetensors",
+        r".*\.index\.json",
+        r".*\.(safetensors|pt|pth|npz|npy|onnx|zip|parquet)",
+    ):
+        if found := next((name for name in names if re.fullmatch(wanted, name)), None):
+            return "a folder", f"a file, such as {Path(path) / found} in it"
+    return "a folder", "a checkpoint or array file"
