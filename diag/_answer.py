@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from diag._progress import in_percent, progress_bar
+from diag.outputs.colour import painted
 
 
 class UsageError(ValueError):
@@ -65,7 +66,7 @@ def note(words: str) -> None:
 
 
 def write_line(words: str) -> None:
-    sys.stdout.write(words + "\n")
+    sys.stdout.write(painted(words, sys.stdout) + "\n")
 
 
 def check_writable(path: Path | None, *inputs: Path) -> None:

@@ -214,6 +214,8 @@ def _files(gate: Gate, junit_xml: Path | None, sarif: Path | None, html: Path | 
         from diag.outputs import check_sarif
 
         write_file(sarif, check_sarif.render(gate))
+        if left := check_sarif.cut(gate):
+            note(f"{sarif}: {left}")
     if html is not None:
         from diag.outputs import check_html
 

@@ -53,7 +53,7 @@ def probe(
     episodes: str | os.PathLike[str] | NDArray[Any] | None = None,
     rollout: bool = False,
     drop_nonfinite: bool = False,
-    projection: str = "both",
+    projection: str = "pca",
     clusters: int | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, of: None,
@@ -72,9 +72,10 @@ def probe(
     in order. Rows that hang together are held out, resampled and shuffled together.
     ``drop_nonfinite=True`` leaves out rows with NaN or infinity, which are refused otherwise.
 
-    ``clusters`` replaces the number of a variable's categories in k-means. ``projection`` is ``pca``,
-    ``umap``, ``both`` or ``none``. ``progress`` is told steps done and steps in all, ``say`` what takes time.
-    Raises SubjectError, CheckpointError or ProbeError for bad input.
+    ``clusters`` replaces the number of a variable's categories in k-means. ``projection`` is what a page
+    draws: ``pca``, which costs nothing more, ``umap`` (half a minute for the first one), ``both`` or
+    ``none``; no number of the result hangs on it. ``progress`` is told steps done and steps in all, ``say``
+    what takes time. Raises SubjectError, CheckpointError or ProbeError for bad input.
     """
     if projection not in PROJECTIONS:
         raise ProbeError(f"projection is {projection!r}, expected umap, pca, both or none")

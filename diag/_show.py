@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from diag.shown import Shown
 from trainers.checkpoint import Checkpoint, read
 from trainers.stack import component_of
 
@@ -23,14 +24,22 @@ class Component:
     trained: bool
 
 
-@dataclass(frozen=True)
-class Description:
+@dataclass(frozen=True, repr=False)
+class Description(Shown, kind="description"):
     """What :func:`show` found."""
 
     checkpoint: Checkpoint
     components: tuple[Component, ...]
     settings: Mapping[str, Any]
     """The header's settings, complete: what it leaves out has its default."""
+
+    def shown_state(self) -> list[str]:
+        header = self.checkpoint.header
+        role = "base" if header.plan is None else f"transfer ({header.plan['name']})"
+        return [f"{header.system} {role}", f"{header.task} task", f"step {header.step}"]
+
+    def shown_files(self) -> list[str]:
+        return [self.checkpoint.path]
 
     def to_tree(self) -> dict[str, Any]:
         """The documented JSON."""

@@ -106,7 +106,7 @@ def test_only_one_dimension_and_many_are_drawn(tmp_path: Path) -> None:
         np.save(tmp_path / "a.npy", y)
         np.save(tmp_path / "b.npy", -y)
         text = html.comparison(diag.compare(tmp_path / "a.npy", tmp_path / "b.npy"))
-        assert "2000 of 2500 states are drawn" in text
+        assert "Only 2,000 of the 2,500 states are drawn." in text
         assert ("principal components" in text) == (d > 2)
 
 

@@ -1,0 +1,82 @@
+"""A checkpoint for a terminal: what it is, what it was made from, and its components."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from diag.outputs.layout import Column, table, wrapped
+from diag.outputs.text import plain, short
+from diag.wording import plural
+
+if TYPE_CHECKING:
+    from diag._show import Description
+
+COMPONENTS = (Column("component", 12, "<"), Column("parameters", 12), Column("  widths", 0, "<"))
+
+
+def render(found: Description, verbose: bool = False) -> str:
+    """The whole text of ``diag show``."""
+    lines = [title(found), ""]
+    for name, words in facts(found):
+        lines += wrapped(words, f"  {name:9}  ", " " * 13)
+    lines += ["", *table(COMPONENTS, [component(*row) for row in components(found)])]
+    if verbose:
+        lines += ["", *(plain(f"  {k}: {v}") for k, v in found.checkpoint.header.environment.items())]
+        lines += ["", *(plain(f"  {name} = {value}") for name, value in settings(found.settings))]
+    return "\n".join(lines)
+
+
+def title(found: Description) -> str:
+    """What the file is, in one line."""
+    header = found.checkpoint.header
+    role = "base" if header.plan is None else f"transfer, plan {plain(header.plan['name'])}"
+    return f"{plain(found.checkpoint.path)}: {plain(header.system)} {role}"
+
+
+def facts(found: Description) -> list[tuple[str, str]]:
+    """Names and words: its world, how far it was trained, its parent, its hashes and its last losses."""
+    checkpoint, header = found.checkpoint, found.checkpoint.header
+    known = found.settings
+    phase = known["train" if header.plan is None else "transfer"]
+    updates = plural(phase["updates"], "update")
+    rows = [
+        ("world", f"{known['world']}, {header.task} task (preset {plain(known['preset'])})"),
+        ("step", f"{header.step:,} of {updates}, {phase['algorithm']}, seed {header.seed}"),
+    ]
+    if header.base is not None:
+        rows.append(("parent", short(plain(header.base["path"]))))
+        rows.append(("", f"sha256 {header.base['sha256'][:16]}…"))
+    rows.append(("sha256", f"{checkpoint.sha256[:16]}…, tensors {checkpoint.identity[:16]}…"))
+    losses = header.metrics.get("losses", {})
+    last = {t: v[-1] for t, v in losses.items() if v and v[-1] is not None}
+    if last:
+        rows.append(("losses", ", ".join(f"{plain(t)} {v:.4f}" for t, v in last.items())))
+    if isinstance(mended := header.metrics.get("repair"), dict):
+        how = mended.get("map") or "a search without pairs"
+        rows.append(("mended", plain(f"by {how} and {_updates(mended.get('updates'))}")))
+    return rows
+
+
+def _updates(count: object) -> str:
+    return plural(count, "update") if isinstance(count, int) else f"{count} updates"
+
+
+def components(found: Description) -> list[tuple[str, int, str, bool]]:
+    """Each component's name, parameters and widths, and whether it was trained."""
+    return [(part.name, part.parameters, part.shape, part.trained) for part in found.components]
+
+
+def component(name: str, parameters: int, shape: str, trained: bool) -> tuple[str, str, str]:
+    """A component's line."""
+    return plain(name), f"{parameters:,}", f"  {shape}{'' if trained else '  frozen'}"
+
+
+def settings(tree: object, prefix: str = "") -> list[tuple[str, object]]:
+    """A tree of settings as dotted names and values."""
+    if not isinstance(tree, dict):
+        return [(prefix, tree)]
+    return [
+        item
+        for key, value in tree.items()
+        for item in settings(value, f"{prefix}.{key}" if prefix else str(key))
+    ]
