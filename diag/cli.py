@@ -375,11 +375,9 @@ def show(
 
         write_line(render(found))
     else:
-        from diag.outputs import text
+        from diag.outputs import show_text, text
 
-        write_line(
-            text.description(found, verbose).splitlines()[0] if quiet else text.description(found, verbose)
-        )
+        write_line(show_text.title(found) if quiet else text.description(found, verbose))
 
 
 app.command(short_help="A gate for a CI: check transfers against limits.")(check)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -99,7 +100,7 @@ def render(page: Page, live: bool = True) -> str:
     """The page's text; with ``live=False`` the drawings stay static, and no script stands in it."""
     figures = [s.figure for s in page.sections if s.figure is not None] if live else []
     numbers = {id(figure): number for number, figure in enumerate(figures)}
-    body = "".join(_section(s, numbers.get(id(s.figure))) for s in page.sections)
+    body = "".join(_section(s, place, numbers.get(id(s.figure))) for place, s in enumerate(page.sections))
     facts = "".join(f"<dt>{html.escape(n)}</dt><dd>{html.escape(v)}</dd>" for n, v in page.facts)
     specs = "".join(
         f'<script type="application/json" id="spec-{number}">{_escaped(_spec(figure.chart))}</script>\n'
@@ -121,11 +122,11 @@ def render(page: Page, live: bool = True) -> str:
     )
 
 
-def _section(section: Section, number: int | None) -> str:
+def _section(section: Section, place: int, number: int | None) -> str:
     parts = [f"<section>\n<h2>{html.escape(section.title)}</h2>\n"]
     parts += [f"<p>{html.escape(words)}</p>\n" for words in section.words]
     if section.figure is not None:
-        svg = vl_convert.vegalite_to_svg(_spec(section.figure.chart), vl_version=VEGA_LITE)
+        svg = _renamed(vl_convert.vegalite_to_svg(_spec(section.figure.chart), vl_version=VEGA_LITE), place)
         label = html.escape(section.figure.description, quote=True)
         spec = "" if number is None else f' data-spec="spec-{number}"'
         parts.append(f'<figure role="img" aria-label="{label}"{spec}>{svg}</figure>\n')
@@ -134,6 +135,21 @@ def _section(section: Section, number: int | None) -> str:
         parts.append(f'<div class="scroll">{table}</div>\n')
     parts.append("</section>\n")
     return "".join(parts)
+
+
+_TAG, _NAME = re.compile(r"<[^<>]*>"), re.compile(r'(?<= id=")[^"]+')
+_USE = re.compile(r"""(?<= id=")[^"]+|(?<=url\(#)[^)]+|(?<=href="#)[^"]+""")
+
+
+def _renamed(svg: str, place: int) -> str:
+    """A drawing whose inner names (clips, gradients) are counted anew.
+
+    The renderer counts them on over all that a process draws, so that one chart would never give the same
+    bytes twice.
+    """
+    names = dict.fromkeys(name for tag in _TAG.findall(svg) for name in _NAME.findall(tag))
+    new = {name: f"drawing{place}-{count}" for count, name in enumerate(names)}
+    return _TAG.sub(lambda tag: _USE.sub(lambda use: new.get(use[0], use[0]), tag[0]), svg)
 
 
 def _escaped(spec: dict[str, Any]) -> str:

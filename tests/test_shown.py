@@ -128,7 +128,7 @@ def test_the_line_says_how_it_ended_and_of_what(results: dict[str, Shown]) -> No
         r"<Forecast: \w+, matched \d+%; .*mirrored.safetensors, .*base.safetensors>",
         repr(results["forecast"]),
     )
-    assert "offers parameters, encoder, objective, tasks, actor" in repr(results["subject"])
+    assert "offers parameters, encoder, objective, tasks; " in repr(results["subject"])
     assert "crar transfer (freeze-dynamics), target task, step 30000; " in repr(results["description"])
 
 

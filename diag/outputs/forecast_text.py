@@ -166,7 +166,7 @@ def slope(measure: Measure) -> str:
 
 
 def _bins(judged: list[Judged]) -> Iterator[str]:
-    yield "  forecast, from the embedding: how many came true"
+    yield from wrapped("forecasts from the embedding, and how many of them came true")
     for j in judged:
         cells = [f"{b.forecast:.0%}: {b.came_true} of {b.of}" for b in j.bins]
         ends = [f"{cell}," for cell in cells[:-1]] + cells[-1:]
@@ -197,7 +197,7 @@ def stopping_words(found: Stopping) -> list[str]:
 
 
 def _bases(found: BasesJudged | None, verbose: bool) -> Iterator[str]:
-    yield "  from a base alone: the share of its transfers that end well"
+    yield from wrapped("from a base alone: the share of its transfers that end well")
     if found is None:
         yield from wrapped(NO_BASES)
         return

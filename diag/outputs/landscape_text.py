@@ -169,7 +169,7 @@ def _conflict(task: TaskSlice) -> Iterator[str]:
     if task.conflict is None:
         return
     yield ""
-    yield "  cosine of two terms' gradients, from A to B"
+    yield from wrapped("cosine of two terms' gradients, from A to B")
     for (one, two), values in task.conflict.cosine.items():
         ends = f"{number(values[0]):>6} {sparkline(values, 20)} {number(values[-1]):>6}"
         yield from labelled(f"{one}, {two}", ends, room=40)

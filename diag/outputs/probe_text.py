@@ -41,7 +41,7 @@ def render(result: Probed, verbose: bool = False) -> str:
     ]
     if len(columns) > 1 and _roomy(len(columns)):
         lines += ["", titles]
-    lines += [*blocks, "", "  variance along the first principal components"]
+    lines += [*blocks, "", *wrapped("variance along the first principal components")]
     if _roomy(len(columns)):
         lines.append(f"{'':{_left()}}{''.join(_cells(f'  {_explained(c)}' for c in columns))}")
     else:

@@ -16,7 +16,7 @@ COMPONENTS = (Column("component", 12, "<"), Column("parameters", 12), Column("  
 
 def render(found: Description, verbose: bool = False) -> str:
     """The whole text of ``diag show``."""
-    lines = [title(found), ""]
+    lines = [*wrapped(title(found), "", "  "), ""]
     for name, words in facts(found):
         lines += wrapped(words, f"  {name:9}  ", " " * 13)
     lines += ["", *table(COMPONENTS, [component(*row) for row in components(found)])]

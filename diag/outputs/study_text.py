@@ -296,7 +296,7 @@ def _curves(group: Group) -> list[str]:
     lines = []
     for title, curves in (("losses while training", group.curves), ("on the way", group.progress)):
         if curves:
-            lines += ["", f"  {title}, interquartile means"]
+            lines += ["", *wrapped(f"{title}, interquartile means")]
         for c in curves:
             room = max(0, min(64, width() - 56))
             line = f" {sparkline(c.iqm, room)}" if room else ""

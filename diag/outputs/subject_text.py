@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from diag.outputs.layout import Column, table, wrapped
-from diag.outputs.text import plain, short
+from diag.outputs.text import short
 from diag.subject import CAPABILITIES, Subject
 from diag.wording import plural
 
@@ -16,7 +16,7 @@ NAMES, WORDS = 16, 0
 
 def render(subject: Subject) -> str:
     """What a subject is and what it offers."""
-    lines = [f"{plain(subject.label) or 'subject'}: {short(subject.path, 60)}", ""]
+    lines = [*wrapped(f"{subject.label or 'subject'}: {subject.path}", "", "  "), ""]
     for name, words in facts(subject):
         lines += wrapped(words, f"  {name:14}", " " * 16)
     lines += ["", *table([Column("offers", NAMES, "<"), Column("", WORDS, "<")], offers(subject))]

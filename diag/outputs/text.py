@@ -73,7 +73,7 @@ def comparison(result: Comparison, verbose: bool = False) -> str:
     lines += [line for step in result.ladder for line in _rung(step)]
     if verbose:
         lines += ["", "  with an offset", *(line for step in result.shifted for line in _rung(step))]
-        lines += ["", "  back, from base to transfer"]
+        lines += ["", *wrapped("back, from base to transfer")]
         lines += [line for step in result.back for line in _rung(step)]
     lines += ["", *(line for name, m in result.measures.items() for line in _measure(MEASURES[name], m))]
     if result.success is not None:
