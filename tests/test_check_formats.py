@@ -221,8 +221,8 @@ def test_results_are_what_did_not_pass_worst_first() -> None:
     found = [(r["level"], r["ruleId"], r["properties"]["outcome"]) for r in run["results"]]
     assert found == [
         ("error", "r2", "fail"),
-        ("note", "returns", "inconclusive"),
         ("warning", "cka", "warn"),
+        ("note", "returns", "inconclusive"),
     ]
     assert run["properties"]["accepted"] == [{"transfer": ACCEPTED.transfer, "finding": "r2"}]
 
@@ -234,7 +234,7 @@ def test_what_fails_the_gate_has_the_level_error(pair: Checked, strict: bool, le
 
 
 def test_a_result_stands_on_its_limits_line_else_on_the_transfer() -> None:
-    found, undecided, _ = sarif(MIXED)["results"]
+    found, _, undecided = sarif(MIXED)["results"]
     (place,) = found["locations"]
     assert address(place) == {"uri": "diag.toml", "uriBaseId": "%SRCROOT%"}
     assert place["physicalLocation"]["region"] == {"startLine": 12}

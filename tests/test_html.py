@@ -171,5 +171,5 @@ def test_a_fine_plane_is_thinned_and_its_page_written(examples: Path) -> None:
     total = np.add.outer(axis**2, axis**2) + 0.1
     fine = replace(plane, alpha=axis, beta=axis, losses={"target": {"total": total}})
     page = html.landscape(replace(found, planes=(fine,)))
-    assert "101 × 101 of them are drawn" in page
+    assert "Only 101 × 101 of the points are drawn." in page
     assert "201 × 201 points" in page

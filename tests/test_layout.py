@@ -53,7 +53,7 @@ def test_wrapping_loses_nothing(words: list[str]) -> None:
 
 
 def test_an_interval_stays_whole() -> None:
-    assert wrapped("it is 0.5 [0.25, 0.75] of 1", "", "", 22) == ["it is 0.5", "[0.25, 0.75] of 1"]
+    assert wrapped("it is 0.5 [0.25, 0.75] of 1", "", "", 21) == ["it is 0.5", "[0.25, 0.75] of 1"]
 
 
 def test_a_long_path_has_a_line_of_its_own() -> None:

@@ -69,9 +69,9 @@ def faults(page: str) -> list[str]:
     ]
 
 
-def framed(result: Shown) -> str:
+def framed(cell: str) -> str:
     """The page in a cell's frame."""
-    found = re.fullmatch(r'<iframe ([^>]*) srcdoc="([^"]*)"></iframe>\n', result._repr_html_())
+    found = re.fullmatch(r'<iframe ([^>]*) srcdoc="([^"]*)"></iframe>\n', cell)
     assert found is not None
     return outline(f'<a href="{found[2]}"></a>').addresses[0]
 
@@ -137,8 +137,7 @@ def test_a_cell_holds_its_page_and_no_script(results: dict[str, Shown], kind: st
     """The frame keeps style and names of drawings to itself; twenty cells are no megabytes of script."""
     result = results[kind]
     cell = result._repr_html_()
-    assert result._repr_html_() == cell
-    page = framed(result)
+    page = framed(cell)
     assert 'sandbox=""' in cell
     assert "<script" not in page
     assert len(cell) < 700_000
@@ -149,9 +148,16 @@ def test_a_cell_holds_its_page_and_no_script(results: dict[str, Shown], kind: st
     assert headline in " ".join(outline(page).words)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_whole_page_is_valid_too(results: dict[str, Shown], kind: str) -> None:
-    assert faults(getattr(html, kind)(results[kind])) == []
+@pytest.mark.parametrize("kind", ["comparison", "probe"])
+def test_a_cell_is_the_same_each_time(results: dict[str, Shown], kind: str) -> None:
+    """Clips and gradients have names, which the renderer counts on over all that a process draws."""
+    assert results[kind]._repr_html_() == results[kind]._repr_html_()
+
+
+def test_the_whole_page_is_valid_too(results: dict[str, Shown]) -> None:
+    page = html.probe(results["probe"])  # type: ignore[arg-type]
+    assert faults(page) == []
+    assert "<script" in page
 
 
 def test_the_strict_reader_sees_faults() -> None:
@@ -178,7 +184,6 @@ def test_text_is_as_wide_as_the_terminal(
 ) -> None:
     """Lines that are longer hold one word, such as a path or a hash, and no word is broken."""
     result = results[kind]
-    whole = {word.strip("…;,.") for word in getattr(text, kind)(result, True).split()}
     monkeypatch.setenv("COLUMNS", str(columns))
     for verbose in (False, True):
         lines = getattr(text, kind)(result, verbose).splitlines()
@@ -187,7 +192,6 @@ def test_text_is_as_wide_as_the_terminal(
     if kind in ("comparison", "check", "repair"):
         prose = " ".join(getattr(text, kind)(result).split())
         assert getattr(result, "verdict", result).summary in prose
-        assert whole
 
 
 @pytest.mark.parametrize("kind", ["landscape", "probe", "study", "forecast", "comparison"])

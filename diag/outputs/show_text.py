@@ -21,8 +21,10 @@ def render(found: Description, verbose: bool = False) -> str:
         lines += wrapped(words, f"  {name:9}  ", " " * 13)
     lines += ["", *table(COMPONENTS, [component(*row) for row in components(found)])]
     if verbose:
-        lines += ["", *(plain(f"  {k}: {v}") for k, v in found.checkpoint.header.environment.items())]
-        lines += ["", *(plain(f"  {name} = {value}") for name, value in settings(found.settings))]
+        known = found.checkpoint.header.environment
+        lines += ["", *(line for name, value in known.items() for line in wrapped(f"{name}: {value}"))]
+        tree = settings(found.settings)
+        lines += ["", *(line for name, value in tree for line in wrapped(f"{name} = {value}"))]
     return "\n".join(lines)
 
 
