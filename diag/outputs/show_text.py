@@ -16,7 +16,8 @@ COMPONENTS = (Column("component", 12, "<"), Column("parameters", 12), Column("  
 
 def render(found: Description, verbose: bool = False) -> str:
     """The whole text of ``diag show``."""
-    lines = [*wrapped(title(found), "", "  "), ""]
+    path, role = named(found)
+    lines = [*wrapped([f"{path}:", role], "", "  "), ""]
     for name, words in facts(found):
         lines += wrapped(words, f"  {name:9}  ", " " * 13)
     lines += ["", *table(COMPONENTS, [component(*row) for row in components(found)])]
@@ -28,11 +29,16 @@ def render(found: Description, verbose: bool = False) -> str:
     return "\n".join(lines)
 
 
-def title(found: Description) -> str:
-    """What the file is, in one line."""
+def named(found: Description) -> tuple[str, str]:
+    """The file's path, and what it is."""
     header = found.checkpoint.header
     role = "base" if header.plan is None else f"transfer, plan {plain(header.plan['name'])}"
-    return f"{plain(found.checkpoint.path)}: {plain(header.system)} {role}"
+    return plain(found.checkpoint.path), f"{plain(header.system)} {role}"
+
+
+def title(found: Description) -> str:
+    """What the file is, in one line."""
+    return ": ".join(named(found))
 
 
 def facts(found: Description) -> list[tuple[str, str]]:
