@@ -10,6 +10,7 @@ from typing import Any
 from diag._outputs import Outputs
 from diag._progress import in_percent, progress_bar
 from diag._timing import Outlook
+from diag.outputs.colour import painted
 
 
 @contextmanager
@@ -104,4 +105,4 @@ def note(words: str) -> None:
 
 
 def write_line(words: str) -> None:
-    sys.stdout.write(words + "\n")
+    sys.stdout.write(painted(words, sys.stdout) + "\n")

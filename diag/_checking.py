@@ -154,6 +154,11 @@ def check(
         gate = replace(gate, held_by=held_by)
     anew = write_baseline is not None and write_baseline.exists()
     outputs.write(_renderers(gate, write_baseline))
+    if sarif is not None:
+        from diag.outputs import check_sarif
+
+        if left := check_sarif.cut(gate):
+            note(f"{sarif}: {left}")
     if write_baseline is not None:
         words = "accepted anew, over what was there" if anew else "accepted"
         say(quiet or silent, f"{words}: {write_baseline}\n")

@@ -232,8 +232,9 @@ def _measured(
     unrelated = probes.independence(
         x, y, null=pair.null, groups=groups if pair.null == "episodes" else None, seed=seed
     )
-    measures["cka"] = replace(probes.cka(x, y, groups=groups), p=unrelated.p)
-    measures["cka_debiased"] = replace(probes.cka(x, y, debiased=True, groups=groups), p=unrelated.p)
+    chance = {"p": unrelated.p, "p_floor": unrelated.p_floor}
+    measures["cka"] = replace(probes.cka(x, y, groups=groups), **chance)
+    measures["cka_debiased"] = replace(probes.cka(x, y, debiased=True, groups=groups), **chance)
     report(5, steps)
     measures["cca"] = probes.cca(x, y, groups=groups)
     report(6, steps)

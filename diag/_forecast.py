@@ -14,6 +14,7 @@ from diag.forecasts.features import measures_of
 from diag.forecasts.fit import kind_of
 from diag.forecasts.model import Forecaster, Probability, in_words, percent, read_model
 from diag.result import SCHEMA_VERSION, FileRef, Status, Verdict
+from diag.shown import Shown
 from diag.sources.bounds import check_holdable, check_ordinary
 from diag.sources.native import open_native, plan_of
 from diag.studies.measure import embedding
@@ -30,8 +31,8 @@ FINISHED = "the transfer is finished: diag compare-embeddings says how it ended"
 Place: TypeAlias = "str | os.PathLike[str]"
 
 
-@dataclass(frozen=True)
-class Forecast:
+@dataclass(frozen=True, repr=False)
+class Forecast(Shown, kind="forecast"):
     """What is to be expected of a transfer, or of the transfers of a base."""
 
     checkpoint: FileRef
@@ -56,6 +57,12 @@ class Forecast:
     """The share of all transfers there that ended so: the forecast that knows nothing."""
     warnings: tuple[str, ...]
     diagnosis: str = "forecast"
+
+    def shown_state(self) -> list[str]:
+        return [*super().shown_state(), f"{self.outcome} {self.probability.value:.0%}"]
+
+    def shown_files(self) -> list[str]:
+        return [ref.path for ref in (self.checkpoint, self.base) if ref is not None]
 
     def to_tree(self) -> dict[str, Any]:
         """The documented JSON."""

@@ -57,7 +57,7 @@ def probe(
     episodes: str | os.PathLike[str] | NDArray[Any] | None = None,
     rollout: bool = False,
     drop_nonfinite: bool = False,
-    projection: str = "both",
+    projection: str = "pca",
     clusters: int | None = None,
     task: str | None = None,
     supplied: Supplied = NOTHING,
@@ -83,9 +83,10 @@ def probe(
     (``source`` or ``target``) is the task that the models see whose files do not say it; without it the
     first sees the source task, the second the target task.
 
-    ``clusters`` replaces the number of a variable's categories in k-means. ``projection`` is ``pca``,
-    ``umap``, ``both`` or ``none``. ``progress`` is told steps done and steps in all, ``say`` what takes time.
-    Raises SubjectError, CheckpointError or ProbeError for bad input.
+    ``clusters`` replaces the number of a variable's categories in k-means. ``projection`` is what a page
+    draws: ``pca``, which costs nothing more, ``umap`` (half a minute for the first one), ``both`` or
+    ``none``; no number of the result hangs on it. ``progress`` is told steps done and steps in all, ``say``
+    what takes time. Raises SubjectError, CheckpointError or ProbeError for bad input.
     """
     if projection not in PROJECTIONS:
         raise ProbeError(f"projection is {projection!r}, expected umap, pca, both or none")

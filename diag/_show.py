@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diag.result import SCHEMA_VERSION
+from diag.shown import Shown
 from diag.sources import open_subject
 from diag.sources.supplied import NOTHING, Supplied
 from diag.sources.tensors import NATIVE, header_of
@@ -28,14 +29,22 @@ class Component:
     trained: bool
 
 
-@dataclass(frozen=True)
-class Description:
+@dataclass(frozen=True, repr=False)
+class Description(Shown, kind="description"):
     """What :func:`show` found."""
 
     checkpoint: Checkpoint
     components: tuple[Component, ...]
     settings: Mapping[str, Any]
     """The header's settings, complete: what it leaves out has its default."""
+
+    def shown_state(self) -> list[str]:
+        header = self.checkpoint.header
+        role = "base" if header.plan is None else f"transfer ({header.plan['name']})"
+        return [f"{header.system} {role}", f"{header.task} task", f"step {header.step}"]
+
+    def shown_files(self) -> list[str]:
+        return [self.checkpoint.path]
 
     def to_tree(self) -> dict[str, Any]:
         """The documented JSON."""
@@ -50,11 +59,14 @@ class Description:
         }
 
 
-@dataclass(frozen=True)
-class FileDescription:
+@dataclass(frozen=True, repr=False)
+class FileDescription(Shown, kind="file_description"):
     """What :func:`show` says of a file that is no checkpoint of diag train."""
 
     subject: Subject
+
+    def shown_files(self) -> list[str]:
+        return [self.subject.path]
 
     @property
     def components(self) -> dict[str, int]:

@@ -450,9 +450,10 @@ def show(
     found = describe(file, supplied=supplied)
 
     def page() -> str:
-        from diag.outputs.show_html import page as whole
+        from diag.outputs import html
 
-        return whole(found)
+        whole: str = getattr(html, found.kind)(found)
+        return whole
 
     def tree() -> str:
         from diag.outputs.json import render
@@ -462,10 +463,9 @@ def show(
     outputs.write({"--html": page, "--json": tree})
     if outputs.printed:
         return
-    from diag.outputs.show_text import text
+    from diag.outputs import text
 
-    words = text(found, verbose)
-    write_line(words.splitlines()[0] if quiet else words)
+    write_line(text.title(found) if quiet else getattr(text, found.kind)(found, verbose))
     told(outputs, quiet)
 
 

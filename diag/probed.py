@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diag.result import SCHEMA_VERSION, Columns, FileRef, Grouping, Verdict, finite
+from diag.shown import Shown
 from probes import ClusterEvents, LinearProbe, Measure, Projection, Variable, VariableCCA
 
 Reading = Literal["read", "in part", "not"]
@@ -46,6 +47,7 @@ class Finding:
                 },
                 "factor": finite(cca.factor),
                 "p": cca.p,
+                "p_floor": cca.p_floor,
                 "rows": cca.rows,
                 **_reason(cca.reason),
             },
@@ -58,6 +60,7 @@ class Finding:
                 "shuffled": finite(probe.shuffled),
                 "selectivity": finite(probe.selectivity),
                 "p": probe.p,
+                "p_floor": probe.p_floor,
                 "shuffles": probe.shuffles,
                 "folds": probe.folds,
                 "rows": probe.rows,
@@ -71,6 +74,7 @@ class Finding:
             tree["clusters"] = {
                 "ami": finite(found.ami),
                 "p": found.p,
+                "p_floor": found.p_floor,
                 "shuffles": found.shuffles,
                 "clusters": found.clusters,
                 "events": list(found.events),
@@ -99,8 +103,8 @@ class Column:
     """Which named columns of the file are the embedding; None where it names none."""
 
 
-@dataclass(frozen=True)
-class Probed:
+@dataclass(frozen=True, repr=False)
+class Probed(Shown, kind="probe"):
     """The result of ``probe``: one column or two."""
 
     columns: tuple[Column, ...]
@@ -124,6 +128,9 @@ class Probed:
     def names(self) -> tuple[str, ...]:
         """What the columns are called: A and B."""
         return tuple("AB"[: len(self.columns)])
+
+    def shown_files(self) -> list[str]:
+        return [column.file.path for column in self.columns]
 
     def measure(self, column: int, variable: str) -> Measure:
         """The linear probe's held-out score."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from diag.shown import Shown
 from probes import Measure, Relation, Step
 
 if TYPE_CHECKING:
@@ -95,8 +96,8 @@ class Picture:
     transfer_predictions: NDArray[np.float64] | None = None
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown, kind="comparison"):
     """The result of ``compare-embeddings``."""
 
     base: FileRef
@@ -195,7 +196,7 @@ def measure_tree(measure: Measure) -> dict[str, Any]:
         "high": finite(measure.high),
     }
     if measure.p is not None:
-        tree["p"] = measure.p
+        tree |= {"p": measure.p, "p_floor": measure.p_floor}
     return tree if measure.reason is None else {**tree, "reason": measure.reason}
 
 

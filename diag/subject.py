@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, ru
 import numpy as np
 from numpy.typing import NDArray
 
+from diag.shown import Shown
 from trainers.harmless import in_words, one_line
 
 if TYPE_CHECKING:
@@ -221,8 +222,8 @@ class Taken:
     """Columns left out, such as ``step``, that equal rows of two files have in common: {name: (n,)}."""
 
 
-@dataclass(frozen=True)
-class Subject:
+@dataclass(frozen=True, repr=False)
+class Subject(Shown, kind="subject"):
     """One trained system, or ready embeddings; what a source could not supply is None."""
 
     path: str
@@ -263,6 +264,29 @@ class Subject:
     label: str = ""
     """A few words on what it is."""
 
+    @property
+    def offers(self) -> tuple[str, ...]:
+        """Names of the capabilities that are there: ``parameters``, ``encoder``, …"""
+        return tuple(name for name in CAPABILITIES if getattr(self, name) is not None)
+
+    def shown_state(self) -> list[str]:
+        return [self.label, f"offers {', '.join(self.offers) or 'nothing'}"]
+
+    def shown_files(self) -> list[str]:
+        return [self.path]
+
+
+CAPABILITIES = {
+    "parameters": "its parameters",
+    "encoder": "an encoder, which embeds observations",
+    "objective": "the losses that it was trained on",
+    "tasks": "the tasks, with paired observations of the same states",
+    "embeddings": "embeddings that are ready",
+    "episodes": "the episode of each embedding",
+    "actor": "a policy that can be run",
+    "returns": "returns of episodes",
+}
+"""What a subject may offer, in words."""
 
 Capability = TypeVar("Capability")
 

@@ -34,6 +34,11 @@ class ClusterEvents:
     reason: str | None = None
     """Why there is no value."""
 
+    @property
+    def p_floor(self) -> float | None:
+        """The least p that so many shuffles can give; None where there were none."""
+        return 1 / (1 + self.shuffles) if self.shuffles else None
+
 
 def cluster_events(
     x: ArrayLike,

@@ -52,6 +52,11 @@ class LinearProbe:
     left_out: tuple[str, ...] = ()
     """Categories of a single group, which cannot stand on both sides of a split."""
 
+    @property
+    def p_floor(self) -> float | None:
+        """The least p that so many shuffles can give; None where there were none."""
+        return 1 / (1 + self.shuffles) if self.shuffles else None
+
 
 def linear_probe(
     x: ArrayLike,

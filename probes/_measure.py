@@ -38,6 +38,8 @@ class Measure:
     reason: str | None = None
     p: float | None = None
     """How often unrelated embeddings would score at least this (:func:`probes.independence`)."""
+    p_floor: float | None = None
+    """The least p that the exchanges tried could give, 1 / (1 + draws); None where p is a fitted tail."""
 
     @classmethod
     def undefined(cls, reason: str) -> Measure:

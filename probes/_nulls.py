@@ -67,6 +67,11 @@ class Independence:
     """Exchanges that were tried; 0 for moments."""
     reason: str | None = None
 
+    @property
+    def p_floor(self) -> float | None:
+        """The least p that so many exchanges can give; None for moments, whose tail has no least."""
+        return 1 / (1 + self.draws) if self.draws else None
+
 
 def independence(
     x: ArrayLike,

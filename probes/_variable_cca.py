@@ -35,6 +35,8 @@ class VariableCCA:
     p: float | None = None
     """How often chance does as well: (1 + times it did) / (1 + draws)."""
     draws: int = 0
+    p_floor: float | None = None
+    """The least p that the draws, and the shuffles of whole episodes where they decide, could give."""
     rows: int = 0
     """Rows used: all, or as many as :data:`probes.ROWS`."""
     reason: str | None = None
@@ -82,10 +84,11 @@ def variable_cca(
     value = _leading(left, right)
     rng = np.random.default_rng(seed)
     chance = _random_correlations(distinct - 1, left.shape[1], right.shape[1], draws, rng)
-    p = _share(chance, value)
+    p, tried = _share(chance, value), draws
     if groups is not None and given.count < rows:
         taken = shuffled_rows(target, given.index, SHUFFLES, rng)
         p = max(p, _share(np.array([_leading(left, right[t]) for t in taken]), value))
+        tried = min(tried, len(taken))
     mean = float(chance.mean())
     return VariableCCA(
         value=value,
@@ -95,6 +98,7 @@ def variable_cca(
         factor=value / mean,
         p=p,
         draws=draws,
+        p_floor=1 / (1 + tried),
         rows=rows,
     )
 

@@ -56,6 +56,20 @@ def accuracy(rows: pd.DataFrame, commoner: float) -> Any:
     return finish(alt.layer(rule, words, band, line).properties(width=WIDE - 120, height=210))
 
 
+def chance(rows: pd.DataFrame) -> Any:
+    """Probabilities with their intervals, one below the other; ``rows``: name, value, low, high."""
+    names = list(rows["name"])
+    base = alt.Chart(rows).encode(y=alt.Y("name:N", sort=names, title=None))
+    scale = alt.Scale(domain=[0, 1])
+    spans = base.mark_rule(strokeWidth=2, color=PALETTE[0]).encode(
+        x=alt.X("low:Q", title="probability", axis=_PERCENT, scale=scale), x2="high:Q"
+    )
+    points = base.mark_point(filled=True, size=70, opacity=1, color=PALETTE[0]).encode(
+        x=alt.X("value:Q", scale=scale), tooltip=["name:N", alt.Tooltip("value:Q", format=".1%")]
+    )
+    return finish(alt.layer(spans, points).properties(width=WIDE - 140, height=60))
+
+
 def calibration(rows: pd.DataFrame) -> Any:
     """Forecasts beside how many came true; ``rows``: panel, forecast, share, low, high, said."""
     diagonal = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,9 @@ import vl_convert
 from reports.charts import STATUS_COLOURS
 
 VEGA_LITE = "6.4"
+
+NO_STATUS = "#888888"
+"""The colour beside words that judge nothing."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report; ``status`` (or ``""``) colours the verdict, ``facts`` is a short list under it."""
+    """A whole report; ``status`` colours the verdict (empty for no judgement); ``facts`` stand under it."""
 
     title: str
     status: str
@@ -92,16 +96,17 @@ def _spec(chart: Any) -> dict[str, Any]:
     return found
 
 
-def render(page: Page) -> str:
-    """The page's text."""
-    figures = [s.figure for s in page.sections if s.figure is not None]
+def render(page: Page, live: bool = True) -> str:
+    """The page's text; with ``live=False`` the drawings stay static, and no script stands in it."""
+    figures = [s.figure for s in page.sections if s.figure is not None] if live else []
     numbers = {id(figure): number for number, figure in enumerate(figures)}
-    body = "".join(_section(s, None if s.figure is None else numbers[id(s.figure)]) for s in page.sections)
+    body = "".join(_section(s, place, numbers.get(id(s.figure))) for place, s in enumerate(page.sections))
     facts = "".join(f"<dt>{html.escape(n)}</dt><dd>{html.escape(v)}</dd>" for n, v in page.facts)
     specs = "".join(
         f'<script type="application/json" id="spec-{number}">{_escaped(_spec(figure.chart))}</script>\n'
         for number, figure in enumerate(figures)
     )
+    status = f"<b>{html.escape(page.status)}</b> " if page.status else ""
     script = f"<script>{_bundle()}</script>" if figures else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -110,31 +115,41 @@ def render(page: Page) -> str:
         '<link rel="icon" href="data:,">\n'
         f"<title>{html.escape(page.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{html.escape(page.title)}</h1>\n"
-        f"{_verdict(page)}\n"
+        f'<p class="verdict" style="border-color:{STATUS_COLOURS.get(page.status, NO_STATUS)}">'
+        f"{status}{html.escape(page.verdict)}</p>\n"
         f"<dl>{facts}</dl>\n{body}\n<footer>{html.escape(page.footer)}</footer>\n{specs}{script}\n"
         "</body>\n</html>\n"
     )
 
 
-def _verdict(page: Page) -> str:
-    colour, status = "inherit", ""
-    if page.status:
-        colour, status = STATUS_COLOURS[page.status], f"<b>{html.escape(page.status)}</b> "
-    return f'<p class="verdict" style="border-color:{colour}">{status}{html.escape(page.verdict)}</p>'
-
-
-def _section(section: Section, number: int | None) -> str:
+def _section(section: Section, place: int, number: int | None) -> str:
     parts = [f"<section>\n<h2>{html.escape(section.title)}</h2>\n"]
     parts += [f"<p>{html.escape(words)}</p>\n" for words in section.words]
     if section.figure is not None:
-        svg = vl_convert.vegalite_to_svg(_spec(section.figure.chart), vl_version=VEGA_LITE)
+        svg = _renamed(vl_convert.vegalite_to_svg(_spec(section.figure.chart), vl_version=VEGA_LITE), place)
         label = html.escape(section.figure.description, quote=True)
-        parts.append(f'<figure role="img" aria-label="{label}" data-spec="spec-{number}">{svg}</figure>\n')
+        spec = "" if number is None else f' data-spec="spec-{number}"'
+        parts.append(f'<figure role="img" aria-label="{label}"{spec}>{svg}</figure>\n')
     if section.table is not None:
         table = section.table.to_html(index=False, border=0, na_rep="–", escape=True)
         parts.append(f'<div class="scroll">{table}</div>\n')
     parts.append("</section>\n")
     return "".join(parts)
+
+
+_TAG, _NAME = re.compile(r"<[^<>]*>"), re.compile(r'(?<= id=")[^"]+')
+_USE = re.compile(r"""(?<= id=")[^"]+|(?<=url\(#)[^)]+|(?<=href="#)[^"]+""")
+
+
+def _renamed(svg: str, place: int) -> str:
+    """A drawing whose inner names (clips, gradients) are counted anew.
+
+    The renderer counts them on over all that a process draws, so that one chart would never give the same
+    bytes twice.
+    """
+    names = dict.fromkeys(name for tag in _TAG.findall(svg) for name in _NAME.findall(tag))
+    new = {name: f"drawing{place}-{count}" for count, name in enumerate(names)}
+    return _TAG.sub(lambda tag: _USE.sub(lambda use: new.get(use[0], use[0]), tag[0]), svg)
 
 
 def _escaped(spec: dict[str, Any]) -> str:

@@ -221,8 +221,8 @@ def test_results_are_what_did_not_pass_worst_first() -> None:
     found = [(r["level"], r["ruleId"], r["properties"]["outcome"]) for r in run["results"]]
     assert found == [
         ("error", "r2", "fail"),
-        ("note", "returns", "inconclusive"),
         ("warning", "cka", "warn"),
+        ("note", "returns", "inconclusive"),
     ]
     assert run["properties"]["accepted"] == [{"transfer": ACCEPTED.transfer, "finding": "r2"}]
 
@@ -234,7 +234,7 @@ def test_what_fails_the_gate_has_the_level_error(pair: Checked, strict: bool, le
 
 
 def test_a_result_stands_on_its_limits_line_else_on_the_transfer() -> None:
-    found, undecided, _ = sarif(MIXED)["results"]
+    found, _, undecided = sarif(MIXED)["results"]
     (place,) = found["locations"]
     assert address(place) == {"uri": "diag.toml", "uriBaseId": "%SRCROOT%"}
     assert place["physicalLocation"]["region"] == {"startLine": 12}
@@ -344,3 +344,43 @@ def test_sarif_reads_back(path: str, message: str, part: str) -> None:
         plain(f"{path}: {message}"),
         plain(message),
     ]
+
+
+def many(count: int) -> Gate:
+    """A gate of one transfer with so many findings, the warnings first."""
+    half = count // 2
+    warned = [finding(f"loss{n}", "warn") for n in range(half)]
+    failed = [finding(f"loss{n}", "fail") for n in range(half, count)]
+    return gate(checked("a.npy", *warned, *failed))
+
+
+def test_sarif_keeps_to_what_its_readers_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GitHub refuses a run of more than 25,000 results and shows 5,000: worst first, and the cut is said."""
+    assert (check_sarif.MOST, check_sarif.SHOWN) == (25_000, 5_000)
+    monkeypatch.setattr(check_sarif, "MOST", 10)
+    monkeypatch.setattr(check_sarif, "SHOWN", 4)
+    run = json.loads(check_sarif.render(many(16)))["runs"][0]
+    levels = [one["level"] for one in run["results"]]
+    assert levels == ["error"] * 8 + ["warning"] * 2
+    assert run["properties"]["findings"] == {"found": 16, "listed": 10}
+    (told,) = run["invocations"][0]["toolExecutionNotifications"]
+    assert told["level"] == "warning"
+    assert told["message"]["text"] == (
+        "16 findings did not pass; this log lists the worst 10 of them, as many as a run may have, and "
+        "leaves out 6; code scanning shows the worst 4; JSON, JUnit and the page have all of them."
+    )
+    shown = json.loads(check_sarif.render(many(8)))["runs"][0]
+    assert len(shown["results"]) == 8
+    assert (
+        "code scanning shows the worst 4"
+        in shown["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"]
+    )
+    few = json.loads(check_sarif.render(many(4)))["runs"][0]
+    assert few["invocations"][0]["toolExecutionNotifications"] == []
+    assert check_sarif.cut(many(4)) is None
+
+
+def test_strict_puts_what_is_undecided_among_the_errors() -> None:
+    undecided = gate(checked("a.npy", finding("loss", "warn"), finding("r2", "inconclusive")), strict=True)
+    levels = [one["level"] for one in json.loads(check_sarif.render(undecided))["runs"][0]["results"]]
+    assert levels == ["error", "warning"]

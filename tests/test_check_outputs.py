@@ -129,10 +129,11 @@ def test_what_was_left_out_and_warned_of_is_said_once() -> None:
 @given(NASTY, NASTY, st.booleans())
 @example("重み" * 40 + ".npy", "埋め込み " * 30, True)
 @settings(deadline=None)
-def test_lines_are_at_most_80_cells(path: str, message: str, verbose: bool) -> None:
+def test_lines_are_at_most_80_cells_or_one_word(path: str, message: str, verbose: bool) -> None:
     pairs = [checked(path, finding(message=message)), unread(path, message), checked(path, passed())]
     for line in check_text.render(gate(*pairs), verbose).split("\n"):
-        assert cell_len(line) <= 80
+        # A word that is longer than a line is not broken: it has one of its own.
+        assert cell_len(line) <= 80 or len(line.split()) == 1
         assert line.isprintable()
 
 

@@ -106,7 +106,7 @@ def test_only_one_dimension_and_many_are_drawn(tmp_path: Path) -> None:
         np.save(tmp_path / "a.npy", y)
         np.save(tmp_path / "b.npy", -y)
         text = html.comparison(diag.compare(tmp_path / "a.npy", tmp_path / "b.npy"))
-        assert "2000 of 2500 states are drawn" in text
+        assert "Only 2,000 of the 2,500 states are drawn." in text
         assert ("principal components" in text) == (d > 2)
 
 
@@ -171,5 +171,5 @@ def test_a_fine_plane_is_thinned_and_its_page_written(examples: Path) -> None:
     total = np.add.outer(axis**2, axis**2) + 0.1
     fine = replace(plane, alpha=axis, beta=axis, losses={"target": {"total": total}})
     page = html.landscape(replace(found, planes=(fine,)))
-    assert "101 × 101 of them are drawn" in page
+    assert "Only 101 × 101 of the points are drawn." in page
     assert "201 × 201 points" in page

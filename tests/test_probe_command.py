@@ -115,7 +115,7 @@ def test_arrays(world: tuple[np.ndarray, dict[str, Any]]) -> None:
     assert event is not None
     assert (event.ami or 0) > 0.9
     told = text.probe(found)
-    assert "still: the variable is constant." in told
+    assert "still cannot be judged in full: the variable is constant." in told
     assert "name: 400 categories, more than 64." in told
 
 
@@ -205,7 +205,7 @@ def test_large_arrays_are_sampled_and_say_so() -> None:
     x = rng.normal(size=(10_500, 3))
     found = diag.probe(x, variables={"there": x[:, 0]}, projection="none")
     assert (found.rows, found.of) == (10_000, 10_500)
-    assert "10000 of 10500 rows" in text.probe(found)
+    assert "10,000 of 10,500 rows" in text.probe(found)
 
 
 def test_the_json_has_the_documented_shape(one: Probed, two: Probed) -> None:
@@ -216,7 +216,7 @@ def test_the_json_has_the_documented_shape(one: Probed, two: Probed) -> None:
     assert tree["variables"]["column"]["change"] == "weaker"
     first = tree["variables"]["room"]["columns"][0]
     assert set(first) == {"cca", "probe", "reading", "clusters"}
-    assert set(first["cca"]) == {"value", "random", "factor", "p", "rows"}
+    assert set(first["cca"]) == {"value", "random", "factor", "p", "p_floor", "rows"}
     assert {"value", "low", "high", "selectivity", "chance", "p", "left_out"} <= set(first["probe"])
     assert np.sum(first["clusters"]["counts"]) == 31
     assert [e["dimensions"] for e in tree["embeddings"]] == [2, 2]
@@ -241,7 +241,7 @@ def test_the_text_says_it_first_and_fits(two: Probed, one: Probed, verbose: bool
         lines = text.probe(replace(found, columns=columns), verbose).splitlines()
         assert lines[0].startswith(found.verdict.status.upper())
         assert max(map(len, lines)) <= text.WIDTH
-    assert "clusters of B and room" in "\n".join(lines) or not verbose
+    assert "clusters of B and the categories of room" in "\n".join(lines) or not verbose
 
 
 def test_the_text_fits_with_any_names_and_scores() -> None:
@@ -294,7 +294,7 @@ def test_pages_of_many_dimensions_and_categories(world: tuple[np.ndarray, dict[s
         "(other)",
         "coloured by place[1]",
         "coloured by <b>",
-        "600 points are drawn",
+        "Each panel draws 600 of the points.",
         "component 1 (",
     ):
         assert label in words

@@ -16,8 +16,10 @@ from diag.checks.config import Config
 from diag.checks.result import Checked, Finding
 from diag.checks.run import Base, checked
 from diag.result import SCHEMA_VERSION, finite, measure_tree
+from diag.shown import Shown
 from diag.sources import opened
 from diag.sources.supplied import NOTHING, Supplied
+from diag.wording import plural
 from probes import Measure, share
 
 MOST_PAIRS = 300
@@ -58,8 +60,8 @@ class Rate:
         }
 
 
-@dataclass(frozen=True)
-class Calibration:
+@dataclass(frozen=True, repr=False)
+class Calibration(Shown, kind="calibration"):
     """The gate's alarms among pairs that are known to be equal."""
 
     files: tuple[str, ...]
@@ -76,6 +78,13 @@ class Calibration:
     rates: tuple[Rate, ...]
     checked: tuple[Checked, ...]
     diagnosis: str = "calibration"
+
+    def shown_state(self) -> list[str]:
+        alarms = "–" if self.alarms.value is None else f"{self.alarms.value:.1%}"
+        return [f"false alarms {alarms} of {plural(self.pairs, 'pair')}"]
+
+    def shown_files(self) -> list[str]:
+        return [*([] if self.base is None else [self.base]), *self.files]
 
     def to_tree(self) -> dict[str, Any]:
         """The documented JSON."""

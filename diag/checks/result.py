@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from diag.result import SCHEMA_VERSION, Comparison, FileRef, Status, finite, measure_tree
+from diag.shown import Shown
 from probes import Measure
 
 Outcome: TypeAlias = Literal["pass", "warn", "fail", "inconclusive", "skipped"]
@@ -137,8 +138,8 @@ class Checked:
         }
 
 
-@dataclass(frozen=True)
-class Gate:
+@dataclass(frozen=True, repr=False)
+class Gate(Shown, kind="check"):
     """The result of ``diag check``: every pair, one status, one exit status."""
 
     checked: tuple[Checked, ...]
@@ -154,6 +155,12 @@ class Gate:
     held_by: str | None = None
     """The option that holds the exit status at 0 where a check fails; None where none does."""
     diagnosis: str = "check"
+
+    def shown_state(self) -> list[str]:
+        return [self.outcome, self.summary.rstrip(".")]
+
+    def shown_files(self) -> list[str]:
+        return list(dict.fromkeys(path for one in self.checked for path in (one.base, one.transfer)))
 
     @property
     def errors(self) -> tuple[Checked, ...]:

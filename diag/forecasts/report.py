@@ -29,11 +29,12 @@ from diag.forecasts.judge import (
 )
 from diag.forecasts.model import FIRST_STOP, Forecaster, in_words
 from diag.result import SCHEMA_VERSION, Verdict, measure_tree
+from diag.shown import Shown
 from probes import Measure
 
 
-@dataclass(frozen=True)
-class ForecastReport:
+@dataclass(frozen=True, repr=False)
+class ForecastReport(Shown, kind="study_forecast"):
     """How good a forecast is, and the forecaster that all of the studies give."""
 
     outcome: Outcome
@@ -48,6 +49,10 @@ class ForecastReport:
     """Bases; none of them was fitted to by what it is judged on."""
     verdict: Verdict
     diagnosis: str = "study-forecast"
+
+    def shown_files(self) -> list[str]:
+        """The studies that it was fitted to."""
+        return [str(name) for name in self.forecaster.fitted_to.get("studies", [])]
 
     def at(self, view: str) -> list[Judged]:
         """One view's, by share."""

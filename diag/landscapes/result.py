@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diag.result import FileRef, Verdict, finite, head, measure_tree, numbers
+from diag.shown import Shown
 from probes import Measure
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ RouteName = Literal["raw", "aligned", "nearest", "curve", "embedding"]
 ROUTES: Mapping[RouteName, str] = {
     "raw": "nothing is taken out",
     "aligned": "B's hidden units are put in the order, and given the signs, of those of A that act alike",
-    "nearest": "towards that copy of B, computing the same, whose weights lie nearest to A's",
-    "curve": "a Bézier curve made to keep its highest point low: an upper bound on the lowest wall",
-    "embedding": "between what A and B make of the same observations, read by the models on the embedding",
+    "nearest": "the line leads to the copy of B that computes the same and whose weights lie nearest to A's",
+    "curve": "a Bézier curve fitted to keep its highest point low: an upper bound on the lowest wall",
+    "embedding": "the line leads from A's embeddings of the observations to B's, and the models read it",
 }
 """The ways from A to B, in words, in the order they are shown."""
 
@@ -261,8 +262,8 @@ class Plane(Outline):
         }
 
 
-@dataclass(frozen=True)
-class Landscape:
+@dataclass(frozen=True, repr=False)
+class Landscape(Shown, kind="landscape"):
     """The result of ``landscape``."""
 
     base: FileRef

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from diag.checks.result import WORST, Checked, Finding, Gate, Outcome, Threshold
-from diag.outputs.check_text import ending
 from diag.outputs.check_words import (
     BAD,
     accepted_words,
@@ -28,6 +27,7 @@ from diag.outputs.check_words import (
     worst_first,
 )
 from diag.outputs.html import embedding_chart, footer, panels, picture_words, warning_words
+from diag.outputs.layout import ending
 from diag.outputs.text import number, plain, span
 from reports import Figure, Page, Section
 from reports import render as page
@@ -46,7 +46,12 @@ MARKS: dict[Outcome, str] = {"pass": "✓", "warn": "!", "fail": "✗", "inconcl
 
 
 def render(gate: Gate) -> str:
-    """The page of a gate."""
+    """The page's text."""
+    return page(built(gate))
+
+
+def built(gate: Gate) -> Page:
+    """A gate as a page."""
     pairs = worst_first(gate)
     names = dict(zip(map(id, pairs), short_names([c.transfer for c in pairs]), strict=True))
     not_passed = [c for c in pairs if outcome(c) in BAD]
@@ -62,7 +67,7 @@ def render(gate: Gate) -> str:
     ]
     if words := warnings(gate):
         sections.append(Section("Warnings", warning_words(list(map(plain, words)))))
-    return page(Page("check", gate.outcome, plain(gate.summary), _facts(gate), sections, footer()))
+    return Page("check", gate.outcome, plain(gate.summary), _facts(gate), sections, footer())
 
 
 def _facts(gate: Gate) -> list[tuple[str, str]]:
@@ -98,8 +103,10 @@ def short_names(paths: list[str]) -> list[str]:
 
 def _overview(pairs: list[Checked], names: dict[int, str]) -> Iterator[Section]:
     """A row a transfer, a column a check; for a single transfer a row a check."""
-    words = "✓ passes, ✗ fails, ? the data cannot tell, ! is worth a word, – could not be checked"
-    words += ", (✓) is accepted by the baseline; with the number that was judged."
+    words = (
+        "Each mark stands beside the number that was judged: ✓ passes; ✗ fails; ? means that the data cannot "
+        "tell; ! is a warning; – means that the check could not be run; (✓) is accepted by the baseline."
+    )
     if len(pairs) == 1 and pairs[0].findings:
         rows = [
             {"check": plain(f.name), "": _mark(f), "95% interval": _span(f), **_limit(f.threshold)}
@@ -113,7 +120,7 @@ def _overview(pairs: list[Checked], names: dict[int, str]) -> Iterator[Section]:
             | {plain(check): _mark_of([f for f in c.findings if f.check == check]) for check in checks}
             for c in pairs
         ]
-        words += " Of a check with several parts, such as one for each loss, the worst part."
+        words += " If a check has several parts, such as one for each loss, the table shows its worst part."
         yield Section("Every transfer", [words], table=pd.DataFrame(rows))
 
 
@@ -160,14 +167,14 @@ def _chart(pairs: list[Checked], names: dict[int, str]) -> Iterator[Section]:
         return
     frame = pd.DataFrame(rows)
     words = [
-        "A point is the number that was judged, with its 95% interval; the dashed line is the limit, and the "
-        "shaded side does not pass. A number fails only where its whole interval lies there.",
-        "What lies far beyond a limit is drawn at the edge.",
+        "Each point is the number that was judged, with its 95% interval. The dashed line is the limit, and "
+        "numbers on the shaded side do not pass. A number fails only if its whole interval lies there.",
+        "Numbers that lie far beyond a limit are drawn at the edge.",
     ]
     if any(f.accepted for c in pairs for f in c.findings):
-        words.append("A pass on the shaded side is accepted by the baseline.")
+        words.append("A number that passes on the shaded side is accepted by the baseline.")
     if len(pairs) > DRAWN:
-        words.append(f"The worst {DRAWN} of {len(pairs)} transfers are drawn.")
+        words.append(f"The chart shows the worst {DRAWN} of {len(pairs):,} transfers.")
     described = "Points with intervals beside limits: a panel for each check, a line for each transfer."
     yield Section("Numbers and limits", words, Figure(against_limits(frame), described))
 

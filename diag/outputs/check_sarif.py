@@ -1,7 +1,8 @@
 """The gate as SARIF 2.1.0, for code scanning and editors.
 
-A result is what did not pass. Its place is the line of its limit where a file sets one, since that is what
-somebody can read and change, else the transfer. Passes are left out, and so is what a baseline accepts:
+A result is what did not pass, the worst first, and as many as consumers take: what is cut is said. Its
+place is the line of its limit where a file sets one, since that is what somebody can read and change, else
+the transfer. Passes are left out, and so is what a baseline accepts:
 GitHub, the widest reader, opens an alert for a result whatever its ``suppressions`` or ``baselineState``
 say (github/codeql-action#1230), and a result that is not there means the same to every reader. The run's
 ``properties`` list what was accepted.
@@ -40,6 +41,10 @@ Tree = dict[str, Any]
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
+MOST, SHOWN = 25_000, 5_000
+"""Results of a run that code scanning takes, and that it shows (GitHub docs, "SARIF support for code
+scanning", limits): a run with more is refused as a whole."""
+
 ROOT = "%SRCROOT%"
 """What relative places are relative to; its own place is left out, as it differs from machine to machine."""
 
@@ -48,6 +53,7 @@ def render(gate: Gate) -> str:
     """The log as JSON."""
     root = source_root()
     checks = list(dict.fromkeys(f.check for c in gate.checked for f in c.findings))
+    listed = _worst_first(gate)
     run = {
         "tool": {"driver": {**_driver(), "rules": [_rule(name) for name in checks]}},
         "automationDetails": {"id": "diag-check/"},
@@ -55,12 +61,13 @@ def render(gate: Gate) -> str:
         "invocations": [_invocation(gate, root)],
         "results": [
             _result(gate, checked, finding, checks.index(finding.check), root)
-            for checked, finding in every_bad(gate)
+            for checked, finding in listed[:MOST]
         ],
         "columnKind": "unicodeCodePoints",
         "properties": {
             "outcome": gate.outcome,
             "summary": plain(gate.summary),
+            "findings": {"found": len(listed), "listed": min(len(listed), MOST)},
             "strict": gate.strict,
             "notChecked": [plain(words) for words in not_checked(gate)],
             "accepted": [
@@ -70,6 +77,24 @@ def render(gate: Gate) -> str:
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
     return json.dumps(log, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def cut(gate: Gate) -> str | None:
+    """What is left out of the log or of what code scanning shows of it, in words; None for nothing."""
+    found = len(every_bad(gate))
+    if found <= SHOWN:
+        return None
+    words = f"{found:,} findings did not pass"
+    if found > MOST:
+        words += f"; this log lists the worst {MOST:,} of them, as many as a run may have, and leaves out "
+        words += f"{found - MOST:,}"
+    return f"{words}; code scanning shows the worst {SHOWN:,}; JSON, JUnit and the page have all of them"
+
+
+def _worst_first(gate: Gate) -> list[tuple[Checked, Finding]]:
+    """What did not pass, errors before warnings before notes: a reader that shows some shows the first."""
+    levels = ("error", "warning", "note")
+    return sorted(every_bad(gate), key=lambda pair: levels.index(_level(gate, *pair)))
 
 
 def _driver() -> Tree:
@@ -146,7 +171,8 @@ def _fingerprints(checked: Checked, finding: Finding, root: Path) -> dict[str, s
 
 
 def _invocation(gate: Gate, root: Path) -> Tree:
-    told = [*_errors(gate, root), *({"level": "warning", "message": _message(w)} for w in warnings(gate))]
+    words = [*([] if (left := cut(gate)) is None else [f"{left}."]), *warnings(gate)]
+    told = [*_errors(gate, root), *({"level": "warning", "message": _message(w)} for w in words)]
     return {
         "executionSuccessful": gate.outcome != "error",
         "exitCode": gate.exit_status,

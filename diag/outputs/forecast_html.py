@@ -21,23 +21,24 @@ from diag.outputs.forecast_text import (
 from diag.outputs.html import footer
 from diag.outputs.text import number
 from diag.studies.statistics import wilson
-from reports import Figure, Page, Section, forecasts, render
+from diag.wording import plural
+from reports import Figure, Page, Section, forecasts
 
 MOST_PANELS = 8
 """Shares whose calibration is drawn."""
 
 
-def page(result: ForecastReport) -> str:
-    """The page of a fitted forecast."""
+def built(result: ForecastReport) -> Page:
+    """A fitted forecast as a page."""
     known = dict(result.forecaster.fitted_to)
     facts = [
         ("outcome", f"{result.outcome}, as {known['ended_well']} ended"),
         ("fitted to", fitted_words(known)),
-        ("judged on", f"{result.judged_on} bases, each by a model that was not fitted to it"),
+        ("judged on", f"{plural(result.judged_on, 'base')}, each by a model that was not fitted to it"),
     ]
     sections = [_accuracy(result), _calibration(result.at("embedding")), _stopping(result), _bases(result)]
     title = f"Forecast: {', '.join(known['studies'])}"
-    return render(Page(title, result.verdict.status, result.verdict.summary, facts, sections, footer()))
+    return Page(title, result.verdict.status, result.verdict.summary, facts, sections, footer())
 
 
 def _accuracy(result: ForecastReport) -> Section:
@@ -53,7 +54,7 @@ def _accuracy(result: ForecastReport) -> Section:
                 "right": share(j.right),
                 "commoner end": f"{j.base_rate:.0%}",
                 "Brier": number(j.brier.value, 3),
-                "of the mean": number(j.brier_base_rate, 3),
+                "Brier of the mean": number(j.brier_base_rate, 3),
                 "AUC": number(j.auc.value),
                 "slope": slope(j.slope),
             }
@@ -61,8 +62,8 @@ def _accuracy(result: ForecastReport) -> Section:
     chart = forecasts.accuracy(pd.DataFrame(rows), result.judged[0].base_rate)
     described = "The share of outcomes that are forecast right over the updates done, with 95% bands."
     words = [
-        "The likelier end counts as the forecast. Dashed: always naming the commoner end. "
-        + ACCURACY_WORDS[0],
+        "The likelier end counts as the forecast. The dashed line is what one gets by always naming the "
+        f"commoner end. {ACCURACY_WORDS[0]}",
         ACCURACY_WORDS[1],
         ahead_words(result),
     ]
@@ -78,8 +79,9 @@ def _calibration(judged: list[Judged]) -> Section:
             line = {"panel": done(j.share), "forecast": b.forecast, "share": rate.share}
             rows.append({**line, "low": rate.low, "high": rate.high, "said": said})
     words = [
-        "Forecasts of bases not seen, binned, beside how many came true; on the dashed line as many do as "
-        "were forecast. Intervals are Wilson's: those of transfers that share a base are wider."
+        "Each point is a bin of forecasts for bases that the model had not seen, beside the share of them "
+        "that came true. On the dashed line as many come true as were forecast. The intervals are Wilson's "
+        "and take transfers for independent; since transfers share bases, the true ones are wider."
     ]
     chart = forecasts.calibration(pd.DataFrame(rows))
     return Section("Whether the chances are as said", words, Figure(chart, "Forecasts beside outcomes."))
@@ -105,8 +107,9 @@ def _stopping(result: ForecastReport) -> Section:
         ]
     )
     words = [
-        "A transfer is stopped where its chance is below half of the lowest that any success was given, on "
-        "bases that the rule is not judged on. When transfers of each end would have been stopped:",
+        "The rule stops a transfer when its chance falls below half of the lowest chance that any success "
+        "was given, on bases that the rule is not judged on. The chart shows when transfers of each end "
+        "would have been stopped.",
         *stopping_words(found),
     ]
     figure = Figure(forecasts.stopping(pd.DataFrame(rows), names), "Bars of transfers stopped at each share.")
@@ -123,8 +126,9 @@ def _bases(result: ForecastReport) -> Section:
         for name, p, rate in zip(found.names, found.forecast, found.rate, strict=True)
     ]
     words = [
-        "What the base's encoder makes of the target task, and how its frozen models take mirrored copies of "
-        f"its own embedding, known before any transfer. {bases_words(found)}"
+        "This forecast is made before any transfer. It looks at what the base's encoder makes of the target "
+        "task, and at how the base's frozen models take mirrored copies of its own embedding. "
+        f"{bases_words(found)}"
     ]
     chart = forecasts.bases(pd.DataFrame(rows), result.forecaster.mean_rate)
     return Section(title, words, Figure(chart, "The forecast rate of each base beside the rate it had."))

@@ -9,19 +9,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diag.outputs.text import MEASURES, column_words, counted, number, p_value, version
-from diag.result import Comparison, Picture
+from diag.outputs.text import MEASURES, below, column_words, counted, number, p_value, version
+from diag.result import Comparison, FileRef, Picture
 from probes import Measure
 from reports import Figure, Page, Section, charts, render
 
 if TYPE_CHECKING:
     from diag._forecast import Forecast
+    from diag._show import Description, FileDescription
+    from diag.checks.calibrate import Calibration
     from diag.checks.result import Gate
     from diag.forecasts.report import ForecastReport
     from diag.landscapes.result import Landscape
     from diag.probed import Probed
     from diag.repairs.result import Repair
     from diag.studies.reported import StudyReport
+    from diag.subject import Subject
 
 MOST_POINTS = 2000
 """States drawn in an embedding's picture; more are thinned evenly, and the text says so."""
@@ -29,6 +32,11 @@ MOST_POINTS = 2000
 
 def comparison(result: Comparison) -> str:
     """The page of a comparison."""
+    return render(built(result))
+
+
+def built(result: Comparison) -> Page:
+    """A comparison as a page."""
     sections = [
         Section(
             "The two embeddings",
@@ -39,11 +47,11 @@ def comparison(result: Comparison) -> str:
             ),
         ),
         ladder_section(result),
-        Section("Measures", warning_words(result.warnings), table=measure_table(result)),
+        Section("Measures", [*MEASURE_WORDS, *warning_words(result.warnings)], table=measure_table(result)),
     ]
     facts = [
-        ("base", f"{result.base.path} ({result.base.label})"),
-        ("transfer", f"{result.transfer.path} ({result.transfer.label})"),
+        ("base", named(result.base)),
+        ("transfer", named(result.transfer)),
         (counted(result), str(result.states)),
         ("agreement", f"{result.agreement:.0%} of the resamples name the same relation"),
         ("margin", margin_words(result)),
@@ -58,58 +66,100 @@ def comparison(result: Comparison) -> str:
                 f"{result.own_states} of {result.states}: {word} (from {result.success_states})",
             )
         )
-    return render(
-        Page("compare-embeddings", result.verdict.status, result.verdict.summary, facts, sections, footer())
-    )
+    verdict = result.verdict
+    return Page("compare-embeddings", verdict.status, verdict.summary, facts, sections, footer())
+
+
+MEASURE_WORDS = (
+    "Each measure compares the two embeddings of the same states. CKA, CCA and Procrustes do not change "
+    "when an embedding is mirrored or rotated, so that they cannot tell a flipped transfer from a matched "
+    "one; the flip metric is the R² of the best axis signs minus the R² without any.",
+    "p is how often unrelated embeddings would score at least as much. The interval holds 95% of the "
+    "resamples.",
+)
+"""How the table of measures is read."""
+
+
+def named(ref: FileRef) -> str:
+    """A file's path, with what it is where its source says."""
+    return f"{ref.path} ({ref.label})" if ref.label else ref.path
 
 
 def probe(result: Probed) -> str:
     """The page of a probe."""
-    from diag.outputs.probe_html import page
+    from diag.outputs.probe_html import built as page
 
-    return page(result)
+    return render(page(result))
 
 
 def repair(result: Repair) -> str:
     """The page of a repair."""
-    from diag.outputs.repair_html import page
+    from diag.outputs.repair_html import built as page
 
-    return page(result)
+    return render(page(result))
 
 
 def check(result: Gate) -> str:
     """The page of a gate."""
-    from diag.outputs.check_html import render as page
+    from diag.outputs.check_html import built as page
 
-    return page(result)
+    return render(page(result))
+
+
+def calibration(result: Calibration) -> str:
+    """The page of a gate's calibration."""
+    from diag.outputs.calibration import built as page
+
+    return render(page(result))
 
 
 def landscape(result: Landscape) -> str:
     """The page of a landscape."""
-    from diag.outputs.landscape_html import page
+    from diag.outputs.landscape_html import built as page
 
-    return page(result)
-
-
-def forecast(result: Forecast) -> str:
-    """The page of one forecast."""
-    from diag.outputs.one_forecast_html import page
-
-    return page(result)
+    return render(page(result))
 
 
 def study(result: StudyReport) -> str:
     """The page of a study's report."""
-    from diag.outputs.study_html import study as page
+    from diag.outputs.study_html import built as page
 
-    return page(result)
+    return render(page(result))
+
+
+def forecast(result: Forecast) -> str:
+    """The page of one checkpoint's forecast."""
+    from diag.outputs.chance_html import built as page
+
+    return render(page(result))
 
 
 def study_forecast(result: ForecastReport) -> str:
     """The page of a forecast that was fitted to studies."""
-    from diag.outputs.forecast_html import page
+    from diag.outputs.forecast_html import built as page
 
-    return page(result)
+    return render(page(result))
+
+
+def description(result: Description) -> str:
+    """The page of what a checkpoint is."""
+    from diag.outputs.show_html import built as page
+
+    return render(page(result))
+
+
+def file_description(result: FileDescription) -> str:
+    """The page of what a file is read as."""
+    from diag.outputs.file_html import built as page
+
+    return render(page(result))
+
+
+def subject(result: Subject) -> str:
+    """The page of what a subject is, and what can be asked of it."""
+    from diag.outputs.subject_html import built as page
+
+    return render(page(result))
 
 
 def panels(picture: Picture, base_name: str, transfer_name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -186,13 +236,18 @@ def _groups(picture: Picture) -> NDArray[Any]:
 def picture_words(picture: Picture) -> list[str]:
     """What the picture of the embeddings shows."""
     n, d = picture.base.shape
-    words = ["A point is a state; the same states stand in both panels."]
+    words = ["Each point is a state, and both panels show the same states."]
     if picture.base_predictions is not None:
-        words[0] += " A line leads from a state to where the transition model expects an action to lead."
+        words[0] += (
+            " Each line leads from a state to the place where the transition model expects an action to lead."
+        )
     if d > 2:
-        words.append(f"The first two principal components of the base's {d} dimensions, for both.")
+        words.append(
+            f"The base has {d} dimensions; both panels show the first two principal components of its "
+            "embedding."
+        )
     if n > MOST_POINTS:
-        words.append(f"{MOST_POINTS} of {n} states are drawn.")
+        words.append(f"Only {MOST_POINTS:,} of the {n:,} states are drawn.")
     return words
 
 
@@ -214,13 +269,14 @@ def ladder_section(result: Comparison) -> Section:
         ]
     )
     words = [
-        "How much of the base's embedding each family of maps recovers from the transfer's, fitted on one "
-        "half of the states and scored on the other.",
-        "The smallest map that does about as well as the best, from the transfer to the base or back, names "
-        "the relation: noise or a bend in one of them favours maps from it that shrink, but not maps to it.",
+        "Each bar shows how much of the base's embedding a family of maps recovers from the transfer's (R²). "
+        "The maps are fitted on one half of the states and scored on the other half.",
+        "The relation is named by the smallest family that does about as well as the best one, either from "
+        "the transfer to the base or back. Both directions count because noise or a bend in one of the "
+        "embeddings favours shrinking maps in one direction only.",
     ]
     if result.channels:
-        words.append("The maps act on channels, alike at every place of the grid.")
+        words.append("The maps act on channels, and in the same way at every place of the grid.")
     if frame.empty:
         return Section("The ladder of transformations", words, table=table)
     figure = Figure(charts.ladder(frame), "Bars of held-out R squared for each rung of the ladder.")
@@ -235,7 +291,7 @@ def measure_table(result: Comparison) -> pd.DataFrame:
                 "measure": label(name),
                 "value": number(m.value),
                 "95% interval": span(m),
-                "p": "" if m.p is None else p_value(m.p),
+                "p": "" if m.p is None else p_value(m.p, m.p_floor),
             }
             for name, m in result.measures.items()
         ]
@@ -244,8 +300,11 @@ def measure_table(result: Comparison) -> pd.DataFrame:
 
 def margin_words(result: Comparison) -> str:
     """The margin, where it comes from, and what it is held against."""
-    gap = "" if result.gap is None else f"; the identity does without {number(result.gap, 3)}"
-    return f"{number(result.margin, 3)} of R², {result.margin_source}{gap}"
+    gap = "" if result.gap is None else f". Without any map, R² is {below(result.gap)}"
+    return (
+        f"A map counts as no worse than the best one while its R² is less than {number(result.margin, 3)} "
+        f"lower ({result.margin_source}){gap}"
+    )
 
 
 def label(name: str) -> str:
@@ -263,9 +322,9 @@ def span(measure: Measure, digits: int = 2) -> str:
 
 def warning_words(warnings: Sequence[str]) -> list[str]:
     """Warnings as paragraphs."""
-    return [f"Warning: {words}." for words in warnings]
+    return [f"Warning: {words.rstrip('.')}." for words in warnings]
 
 
 def footer() -> str:
     """What made the page."""
-    return f"transfer-diag {version() or '(not installed)'}. Intervals are 95%."
+    return f"transfer-diag {version() or '(not installed)'}. All intervals are 95% intervals."

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from diag.landscapes.result import ROUTES, Height, Landscape, Plane, TaskSlice
 from diag.landscapes.verdict import rises_most
-from diag.outputs.html import footer, span, warning_words
+from diag.outputs.html import footer, named, span, warning_words
 from diag.outputs.landscape_text import (
     WAYS,
     is_straight,
@@ -20,19 +20,20 @@ from diag.outputs.landscape_text import (
     seat_in_words,
 )
 from diag.outputs.text import number
+from diag.wording import plural
 from probes import Measure
-from reports import Figure, Page, Section, landscapes, render
+from reports import Figure, Page, Section, landscapes
 
 MOST_DRAWN = 101
 """Rows and columns of a plane that a page draws: more are finer than its pixels, and megabytes."""
 
 
-def page(result: Landscape) -> str:
-    """The page of a landscape."""
+def built(result: Landscape) -> Page:
+    """A landscape as a page."""
     facts = [
-        ("A (t = 0)", f"{result.base.path} ({result.base.label})"),
-        ("B (t = 1)", f"{result.transfer.path} ({result.transfer.label})"),
-        ("between", moves_in_words(result)),
+        ("A (t = 0)", named(result.base)),
+        ("B (t = 1)", named(result.transfer)),
+        ("between them", moves_in_words(result)),
         *(("held", words) for words in result.pinned),
         *(("computed", words) for words in result.notes),
         *(("left out", missing_in_words(part, why)) for part, why in result.missing.items()),
@@ -41,7 +42,7 @@ def page(result: Landscape) -> str:
     parts = sections(result)
     if result.warnings:
         parts.append(Section("Warnings", warning_words(result.warnings)))
-    return render(Page("landscape", result.verdict.status, result.verdict.summary, facts, parts, footer()))
+    return Page("landscape", result.verdict.status, result.verdict.summary, facts, parts, footer())
 
 
 def sections(result: Landscape) -> list[Section]:
@@ -54,11 +55,11 @@ def sections(result: Landscape) -> list[Section]:
 
 def _ways(result: Landscape) -> Section:
     words = [
-        "The wall on the way from A to B, by the way taken. Escape height: how far the loss climbs above "
-        "its value at A.",
+        "The table gives the height of the wall for each way from A to B. The escape height is how far the "
+        "loss climbs above its value at A on that way.",
         *(f"{_capital(WAYS[name])}: {ROUTES[name]}." for name in result.routes if name != "raw"),
-        "A wall on one way does not prove that optimisation could not pass: training need not follow it "
-        "(arXiv 2106.16004). Nor does a curve that was not found prove that there is none.",
+        "A wall on one way does not prove that training is stuck, because training need not follow that way "
+        "(arXiv 2106.16004). If no low curve was found, that does not prove that there is none.",
     ]
     curves = pd.DataFrame(
         [
@@ -118,10 +119,11 @@ def _slices(result: Landscape) -> Section:
         ]
     )
     words = [
-        f"The total is {total}. Bands are 95% bootstrap intervals over states.",
-        "Heights of the highest point of a curve from A to B: escape, above A; Frankle, above the mean of A "
-        "and B; Entezari, above the straight line between their losses. The highest of noisy values is "
-        "too high on average: intervals are corrected for that, values are not.",
+        f"The total loss is {total}. The bands are 95% bootstrap intervals over states.",
+        "Each height is that of the highest point between A and B. The escape height is taken above A, "
+        "Frankle's above the mean of A and B, and Entezari's above the straight line between their losses. "
+        "The highest of several noisy values is too high on average; the intervals are corrected for this, "
+        "the values are not.",
     ]
     figure = Figure(
         landscapes.slices(_finite(pd.DataFrame(rows))),
@@ -137,9 +139,10 @@ def _most(task: TaskSlice, height: Height, weights: Mapping[str, float]) -> str:
 def _seats(result: Landscape) -> Section:
     words = [f"{seat.name}: {seat.place.summary}" for seat in result.seats]
     words.append(
-        "Lengths are L2 norms. λ are the ends of the Hessian's spectrum, the residual how far they may be "
-        "off as a share of the largest. The climb is the highest rise of the loss that was found within 1% "
-        "of the parameters' length; scale-free, each parameter moves by about 1% of itself."
+        "λ max and λ min are the largest and the smallest eigenvalue of the loss's Hessian, and the largest "
+        "residual says how far they may be off, as a share of the larger one. The climb is the highest rise "
+        "of the loss that was found within 1% of the parameters' length (L2 norm); in its scale-free form "
+        "each parameter moves by about 1% of itself."
     )
     numbers = {seat.name: seat_in_words(seat) for seat in result.seats}
     names = list(dict.fromkeys(name for found in numbers.values() for name in found))
@@ -149,7 +152,7 @@ def _seats(result: Landscape) -> Section:
 
 def _moves(result: Landscape) -> list[Section]:
     rows = []
-    words = ["Variance and effective rank of the embedding of all states at each t."]
+    words = ["The panels show the variance and the effective rank of all states' embeddings at each t."]
     for name, task in result.tasks.items():
         if task.moves is None:
             continue
@@ -169,8 +172,8 @@ def _moves(result: Landscape) -> list[Section]:
             ]
         if moves.reference is not None and len(words) == 1:
             words.append(
-                f"R² says how much of the embedding of {moves.reference}, is recovered, by the map that is "
-                "named; cut at −1."
+                f"R² compares the embedding at each t with {moves.reference}, after the map that is named. "
+                "Values below −1 are drawn at −1."
             )
     if not rows:
         return []
@@ -194,8 +197,9 @@ def _conflict(result: Landscape) -> list[Section]:
         for t, v in zip(conflict.t, values, strict=True)
     ]
     words = [
-        f"On the {result.task} task. Where a term's slope is positive, it stands against moving on; where "
-        "the cosine of two terms' gradients is negative, they pull against each other.",
+        f"The slopes and gradients are those on the {result.task} task. A term whose slope towards B is "
+        "positive stands against moving on; two terms whose gradients have a negative cosine pull against "
+        "each other.",
     ]
     frame = _finite(pd.DataFrame(rows), ["value"])
     figure = Figure(
@@ -234,9 +238,11 @@ def _plane(plane: Plane) -> Section:
     if plane.third is not None:
         words.append(f"C is {plane.third.path}.")
     if len(columns) < len(plane.alpha):
-        words.append(f"{len(columns)} × {len(rows)} of them are drawn.")
+        words.append(f"Only {len(columns)} × {len(rows)} of the points are drawn.")
     if len(drawn) < len(cells):
-        words.append(f"{len(cells) - len(drawn)} points have no finite loss and are left blank.")
+        blank = len(cells) - len(drawn)
+        have, are = ("has", "is") if blank == 1 else ("have", "are")
+        words.append(f"{plural(blank, 'point')} {have} no finite loss and {are} left blank.")
     title = {
         "three": "The plane through three checkpoints",
         "random": "A random plane through A",

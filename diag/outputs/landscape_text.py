@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 
 import numpy as np
 
 from diag.landscapes.result import Height, Landscape, Plane, Route, RouteName, Seat, TaskSlice
-from diag.outputs.text import WIDTH, headline, number, short, span, sparkline, warning_lines
+from diag.outputs.layout import width, wrapped
+from diag.outputs.text import WIDTH, headline, labelled, number, short, span, sparkline, warning_lines
+from diag.wording import listed, plural
 from probes import Measure
 
 RUNGS = {"identity": "R², as it is", "signs": "R², best signs"}
@@ -26,6 +27,9 @@ WAYS = {
 }
 """The ways from A to B, for a table."""
 
+WAY, TERM, LEAST_LINE = 36, 20, 8
+"""Cells for the name of a way and of a loss term; the fewest that a line of bars is worth."""
+
 
 def render(result: Landscape, verbose: bool = False) -> str:
     """The whole text of a landscape."""
@@ -34,18 +38,23 @@ def render(result: Landscape, verbose: bool = False) -> str:
     for name, ref in zip(names, (result.base, result.transfer), strict=True):
         lines.append(f"  {name}  {short(ref.path)}")
     lines += [f"  C        {short(plane.third.path)}" for plane in result.planes if plane.third is not None]
-    lines += _filled(moves_in_words(result))
-    lines += [line for words in result.notes for line in _filled(words)]
-    lines += [line for part, why in result.missing.items() for line in _filled(missing_in_words(part, why))]
+    lines += wrapped(moves_in_words(result), "  ", "  ")
+    lines += [line for words in result.notes for line in wrapped(words, "  ", "  ")]
+    lines += [
+        line
+        for part, why in result.missing.items()
+        for line in wrapped(missing_in_words(part, why), "  ", "  ")
+    ]
     if verbose:
-        lines += [line for words in result.pinned for line in _filled(f"held: {words}")]
+        lines += [line for words in result.pinned for line in wrapped(f"held: {words}", "  ", "  ")]
     lines += ["", *_ways(result, verbose)]
     for task in result.tasks.values():
         lines += ["", *_slice(task, verbose)]
     for seat in result.seats:
         lines += ["", *_seat(seat, verbose)]
     for plane in result.planes:
-        lines += ["", *_filled(f"plane: {plane_in_words(plane)} The picture is in --html.")]
+        words = f"plane: {plane_in_words(plane)} The page that --html writes draws it."
+        lines += ["", *wrapped(words, "  ", "  ")]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -53,8 +62,8 @@ def moves_in_words(result: Landscape) -> str:
     """What moves, how far, and on how many samples losses are taken."""
     verb = "moves" if len(result.moved) == 1 else "move"
     return (
-        f"{', '.join(result.moved)} {verb} by {result.distance:.3g} (L2); {result.samples} samples a "
-        "task, the same at every point"
+        f"{listed(result.moved)} {verb} by {result.distance:.3g} (L2); "
+        f"{plural(result.samples, 'sample')} a task, the same at every point"
     )
 
 
@@ -69,36 +78,33 @@ def plane_in_words(plane: Plane) -> str:
     match plane.kind:
         case "three":
             return (
-                f"{shape} through A, B and C; seen from A, B and C are {plane.angle:.0f}° apart, at "
-                f"{plane.lengths[0]:.3g} and {plane.lengths[1]:.3g}."
+                f"{shape} through A, B and C. B lies {plane.lengths[0]:.3g} from A and C "
+                f"{plane.lengths[1]:.3g}; the angle between the two at A is {plane.angle:.0f}°."
             )
         case "random":
             return (
-                f"{shape} of two random directions through A, each filter as long as A's own; at 1 they "
-                f"lie {plane.lengths[0]:.3g} and {plane.lengths[1]:.3g} from A."
+                f"{shape} in two random directions from A, in which each filter is as long as A's own. "
+                f"Where a coordinate is 1, the distance from A is {plane.lengths[0]:.3g} and "
+                f"{plane.lengths[1]:.3g}."
             )
         case "trail":
             shares = plane.explained or (np.nan, np.nan)
             farthest = max(plane.marks, key=lambda mark: mark.off)
             return (
-                f"{shape} of the training path's first two principal components ({shares[0]:.0%} and "
-                f"{shares[1]:.0%} of its variance); {farthest.name} lies farthest off it, by "
-                f"{farthest.off:.3g}."
+                f"{shape} along the first two principal components of the training path "
+                f"({shares[0]:.0%} and {shares[1]:.0%} of its variance). The checkpoint farthest off the "
+                f"plane is {farthest.name}, by {farthest.off:.3g}."
             )
 
 
-def _filled(words: str) -> list[str]:
-    return textwrap.wrap(words, WIDTH, initial_indent="  ", subsequent_indent="  ")
-
-
 def _ways(result: Landscape, verbose: bool) -> Iterator[str]:
-    yield f"  escape height on the {result.task} task, by the way from A to B"
+    yield from wrapped(f"escape height on the {result.task} task, by the way from A to B")
     for name, route in result.routes.items():
         height = route.barrier["escape"]
         if is_straight(result, name):
-            yield f"  {WAYS[name]:36} the same: it is B itself"
+            yield from labelled(WAYS[name], "the same: it is B itself", room=WAY)
             continue
-        yield f"  {WAYS[name]:36} {_height(height)}"
+        yield from labelled(WAYS[name], _height(height), room=WAY)
         if verbose:
             yield from _per_loss(height)
 
@@ -121,13 +127,16 @@ def _per_loss(height: Height) -> Iterator[str]:
         if measure.value is not None:
             at = height.per_loss_at[term]
             where = "" if at is None else f" at t = {at:.2f}"
-            yield f"    {term:34} {number(measure.value, 4):>7} {span(measure, 4)}{where}"
+            words = f"{number(measure.value, 4):>7} {span(measure, 4)}{where}"
+            yield from labelled(f"  {term}", words, room=WAY)
 
 
 def _slice(task: TaskSlice, verbose: bool) -> Iterator[str]:
     raw = task.raw
     inside = (raw.t >= 0) & (raw.t <= 1)
-    yield f"  {task.task} task             A   t: 0 {'·' * 33} 1   B"
+    room = max(0, width() - WIDTH // 2)
+    scale = f"   t: 0 {'·' * (room - 7)} 1   B" if room >= LEAST_LINE else "       B"
+    yield f"  {f'{task.task} task':{TERM + 4}}A{scale}"
     rows = {name: values[inside] for name, values in raw.losses.items()}
     if task.moves is not None:
         rows |= {
@@ -138,13 +147,14 @@ def _slice(task: TaskSlice, verbose: bool) -> Iterator[str]:
             if rung in task.moves.r2:
                 rows[words] = task.moves.r2[rung][inside]
     for name, values in rows.items():
-        yield f"  {name:20} {_cell(values[0]):>7} {sparkline(values)} {_cell(values[-1]):>7}"
+        line = f"{sparkline(values, room)} " if room >= LEAST_LINE else ""
+        yield f"  {name:{TERM}} {_cell(values[0]):>7} {line}{_cell(values[-1]):>7}"
     if task.moves is not None and task.moves.reference is not None:
-        yield from _filled(f"R² is of the embedding to {task.moves.reference}.")
+        yield from wrapped(f"R² compares the embedding at each t with {task.moves.reference}.", "  ", "  ")
     yield ""
     for name, height in raw.barrier.items():
         above = "" if height.value is None else f", {ABOVE[name]}"
-        yield f"  {name:9} {_height(height)}{above}"
+        yield from labelled(name, f"{_height(height)}{above}", room=9)
         if verbose:
             yield from _per_loss(height)
     if verbose:
@@ -163,29 +173,25 @@ def _elsewhere(task: TaskSlice) -> Iterator[str]:
     if others:
         yield ""
     for name, route in others.items():
-        yield f"  {name:36} {_height(route.barrier['escape'])}"
+        yield from labelled(name, _height(route.barrier["escape"]), room=WAY)
 
 
 def _conflict(task: TaskSlice) -> Iterator[str]:
     if task.conflict is None:
         return
     yield ""
-    yield "  cosine of two terms' gradients    A   t: 0 … 1"
+    yield from wrapped("cosine of two terms' gradients, from A to B")
     for (one, two), values in task.conflict.cosine.items():
         ends = f"{number(values[0]):>6} {sparkline(values, 20)} {number(values[-1]):>6}"
-        yield f"  {f'{one}, {two}':40} {ends}"
+        yield from labelled(f"{one}, {two}", ends, room=40)
 
 
 def _seat(seat: Seat, verbose: bool) -> Iterator[str]:
-    yield from textwrap.wrap(
-        f"{seat.name}  {seat.place.summary}", WIDTH, initial_indent="  ", subsequent_indent="     "
-    )
+    yield from wrapped(seat.place.summary, f"  {seat.name}  ", " " * 5)
     if not verbose:
         return
     for name, words in seat_in_words(seat).items():
-        yield from textwrap.wrap(
-            f"{name:26} {words}", WIDTH, initial_indent="     ", subsequent_indent=" " * 32
-        )
+        yield from labelled(f"   {name}", words, room=29)
 
 
 def seat_in_words(seat: Seat) -> dict[str, str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diag.outputs.html import footer, warning_words
+from diag.outputs.html import footer, named, warning_words
 from diag.outputs.probe_text import (
     UNITS,
     fit,
@@ -18,7 +18,7 @@ from diag.outputs.probe_text import (
 from diag.outputs.text import column_words, number, p_value, plain
 from diag.probed import Column, Finding, Probed
 from probes import Projection, Variable
-from reports import Figure, Page, Section, charts, render
+from reports import Figure, Page, Section, charts
 
 MOST_POINTS, LEAST_POINTS = 600, 100
 """Points drawn in each panel of a projection, where there are few panels and where there are many."""
@@ -33,10 +33,10 @@ MOST_PICTURES = 8
 """Variables that the embedding is drawn in the colours of."""
 
 
-def page(result: Probed) -> str:
-    """The page of a probe."""
+def built(result: Probed) -> Page:
+    """A probe as a page."""
     facts = [
-        (f"{name}" if len(result.columns) > 1 else "embedding", _file(column))
+        (f"{name}" if len(result.columns) > 1 else "embedding", named(column.file))
         for name, column in zip(result.names, result.columns, strict=True)
     ]
     facts += [
@@ -49,7 +49,7 @@ def page(result: Probed) -> str:
     if words:
         sections.append(Section("Notes", words))
     verdict = result.verdict
-    return render(Page("probe", verdict.status, verdict.summary, facts, sections, footer()))
+    return Page("probe", verdict.status, verdict.summary, facts, sections, footer())
 
 
 def _file(column: Column) -> str:
@@ -79,7 +79,7 @@ def _probes(result: Probed) -> Section:
                 "95% interval": score_span(f.probe.score),
                 "shuffled": score(f.probe.shuffled),
                 "selectivity": score(f.probe.selectivity),
-                "p": p_value(f.probe.p),
+                "p": p_value(f.probe.p, f.probe.p_floor),
                 "reading": f.reading or "–",
             }
             | ({"change": (result.changes[name] or "–") if letter == "B" else ""} if result.changes else {})
@@ -87,13 +87,14 @@ def _probes(result: Probed) -> Section:
         ]
     )
     words = (
-        "How well a linear map of the embedding predicts each variable on rows it was not fitted on: R² of a "
-        "ridge regression for numbers, balanced accuracy of a logistic regression for categories. Grey: the "
-        "same probe on shuffled targets, so what it finds in anything; selectivity is the score minus that "
-        "(Hewitt and Liang, arXiv 1909.03368).",
-        "A variable is read where the whole interval lies above chance and above the shuffled score, at most "
-        "5% of the shuffles do as well, and at least half the way from chance to a perfect score is made; in "
-        "part where less is made.",
+        "The score says how well a linear map of the embedding predicts a variable on rows that the map was "
+        "not fitted to: R² of a ridge regression for numbers, balanced accuracy of a logistic regression for "
+        "categories. The grey marks are the scores of the same probe on shuffled targets, which is what it "
+        "finds in anything. The selectivity is the score minus the shuffled score (Hewitt and Liang, arXiv "
+        "1909.03368).",
+        "A variable counts as read if its whole interval lies above chance and above the shuffled score, if "
+        "at most 5% of the shuffles do as well, and if the score goes at least half the way from chance to "
+        "perfect. It counts as read in part if only the last condition fails.",
     )
     drawn = pd.DataFrame(
         [
@@ -131,16 +132,16 @@ def _correlations(result: Probed) -> Section:
                 "95% below": score(cca.random_high),
                 "highest": score(cca.random_most),
                 "factor": "–" if cca.factor is None else f"{number(cca.factor, 1)}×",
-                "p": p_value(cca.p),
+                "p": p_value(cca.p, cca.p_floor),
             }
             for letter, name, cca in found
         ]
     )
     words = (
-        "The largest correlation that any direction of the embedding has with the variable (the leading "
-        "canonical correlation), next to Gaussian embeddings of as many rows and dimensions, which know "
-        "nothing: in many dimensions some direction always correlates. The factor is the correlation over "
-        "their mean; p says how often chance does as well.",
+        "The table shows the largest correlation that any direction of the embedding has with the variable "
+        "(the leading canonical correlation). Random Gaussian embeddings of the same size stand beside it, "
+        "because in many dimensions some direction always correlates. The factor is the correlation divided "
+        "by the mean of the random ones, and p is how often a random one does as well.",
     )
     drawn = pd.DataFrame(
         [
@@ -172,7 +173,7 @@ def _clusters(result: Probed) -> list[Section]:
         _row(result, letter, name)
         | {
             "AMI": score(f.clusters.ami),
-            "p": p_value(f.clusters.p),
+            "p": p_value(f.clusters.p, f.clusters.p_floor),
             "cluster": str(index),
             "rows": str(int(counts.sum())),
             "events in it": ", ".join(
@@ -190,9 +191,9 @@ def _clusters(result: Probed) -> list[Section]:
     if not rows:
         return []
     words = (
-        "k-means clusters of the embedding as it is, as many as the variable has categories or as --clusters "
-        "says. Adjusted mutual information (AMI) is 1 where the clusters are the categories and 0 where they "
-        "agree no better than shuffled ones.",
+        "The embedding is divided into clusters by k-means, into as many as the variable has categories "
+        "unless --clusters says otherwise. The adjusted mutual information (AMI) is 1 if the clusters are "
+        "the categories, and 0 if they agree no better than shuffled categories would.",
     )
     return [Section("Clusters against categories", words, table=pd.DataFrame(rows))]
 
@@ -220,7 +221,8 @@ def _pictures(result: Probed) -> list[Section]:
         sections.append(Section(f"The embedding, coloured by {label}", words, Figure(chart, what)))
     if len(colours) > MOST_PICTURES:
         left = ", ".join(label for _, label, _ in colours[MOST_PICTURES:])
-        sections.append(Section("Not drawn", [f"{MOST_PICTURES} variables are drawn; not {left}."]))
+        told = f"The page draws the first {MOST_PICTURES} variables and leaves out {left}."
+        sections.append(Section("Not drawn", [told]))
     return sections
 
 
@@ -278,25 +280,25 @@ def _picture_words(result: Probed, drawn: int) -> list[str]:
     methods = {p.method for p in projections}
     words = []
     if "pca" in methods and all(c.plane is not None for c in result.columns):
-        words.append("An embedding of two dimensions needs no projection: it is drawn as it is.")
+        words.append("The embedding has no more than two dimensions, so that it is drawn as it is.")
     elif "pca" in methods:
         words.append(
-            "Principal components keep distances as far as two dimensions can; their signs, and where two "
-            "have like variances their directions, are arbitrary."
+            "Principal components keep distances as well as two dimensions can. Their signs are arbitrary, "
+            "and so are their directions if two of them have about the same variance."
         )
     if "umap" in methods:
         words.append(
-            "UMAP keeps neighbourhoods: who lies beside whom. Distances, sizes and directions in it mean "
-            "nothing, and it draws clusters even into noise."
+            "UMAP keeps neighbourhoods, that is, which rows lie close together. Its distances, sizes and "
+            "directions mean nothing, and it draws clusters even if the data are noise."
         )
     for method in sorted(methods):
         rows = max(len(p.rows) for p in projections if p.method == method)
         if rows < result.of:
-            words.append(f"{_NAMES[method]} of {rows} of the {result.of} rows.")
+            words.append(f"{_NAMES[method]} was made of {rows:,} of the {result.of:,} rows.")
     if any(len(p.rows) > drawn for p in projections):
-        words.append(f"{drawn} points are drawn in each panel.")
-    words += [f"{_NAMES[p.method]}: {p.reason}." for p in projections if p.reason is not None]
+        words.append(f"Each panel draws {drawn:,} of the points.")
+    words += [f"{_NAMES[p.method]} cannot be drawn: {p.reason}." for p in projections if p.reason is not None]
     return words
 
 
-_NAMES = {"pca": "Principal components", "umap": "UMAP"}
+_NAMES = {"pca": "The projection to principal components", "umap": "UMAP"}

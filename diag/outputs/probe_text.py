@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterable
 
-from diag.outputs.text import BAR, WIDTH, column_lines, headline, number, p_value, plain, short, warning_lines
+from diag.outputs.layout import folded, width, wrapped
+from diag.outputs.text import (
+    BAR,
+    WIDTH,
+    bar_room,
+    column_lines,
+    headline,
+    number,
+    p_value,
+    plain,
+    short,
+    warning_lines,
+)
 from diag.probed import Column, Finding, Probed
+from diag.wording import listed, noun, plural
 from probes import Measure
 
 NAME, UNIT, CELL = 14, 4, 24
@@ -27,35 +39,60 @@ def render(result: Probed, verbose: bool = False) -> str:
     lines = [headline(result.verdict), *warning_lines(result.warnings), ""]
     for name, column in zip(result.names, columns, strict=True):
         label = name if len(columns) > 1 else "embedding"
-        lines.append(f"  {label}  {short(column.file.path, WIDTH - len(label) - 4)}")
+        lines.append(f"  {label}  {short(column.file.path, width() - len(label) - 4)}")
         if verbose and column.file.label:
-            lines.append(f"     {plain(column.file.label)}")
+            lines += wrapped(column.file.label, "     ", "     ")
         lines += column_lines(column.columns)
-    lines.append(textwrap.fill(rows_in_words(result), WIDTH, initial_indent="  ", subsequent_indent="  "))
-    if len(columns) > 1:
-        lines += ["", f"{'':{2 + NAME + UNIT + 3}}{''.join(_cells(f'  {n}' for n in result.names))}"]
-    lines += _block(result, "linear probe: score on held-out rows", _probe, _reading)
-    lines += _block(result, "selectivity: that score minus the score on shuffled targets", _select, _shuffled)
-    lines += _block(result, "canonical correlation, as a multiple of chance", _correlation, _random)
-    lines += _block(result, "k-means clusters: adjusted mutual information", _clusters, _cluster_count)
-    lines += ["", "  variance along the first principal components"]
-    lines += [f"{'':{2 + NAME + UNIT + 3}}{''.join(_cells(map(_explained, columns)))}"]
+    lines += wrapped(rows_in_words(result), "  ", "  ")
+    titles = f"{'':{_left()}}{''.join(_cells(f'  {n}' for n in result.names))}".rstrip()
+    blocks = [
+        *_block(result, "linear probe: score on held-out rows", _probe, _reading),
+        *_block(result, "selectivity: that score minus the score on shuffled targets", _select, _shuffled),
+        *_block(result, "canonical correlation, as a multiple of chance", _correlation, _random),
+        *_block(result, "k-means clusters: adjusted mutual information", _clusters, _cluster_count),
+    ]
+    if len(columns) > 1 and _roomy(len(columns)):
+        lines += ["", titles]
+    lines += [*blocks, "", *wrapped("variance along the first principal components")]
+    if _roomy(len(columns)):
+        lines.append(f"{'':{_left()}}{''.join(_cells(f'  {_explained(c)}' for c in columns))}")
+    else:
+        shares = [f"{n} {_explained(c)}" for n, c in zip(result.names, columns, strict=True)]
+        lines += wrapped("; ".join(shares), "    ", "    ")
     if notes := notes_in_words(result):
-        lines += ["", *(textwrap.fill(n, WIDTH, initial_indent="  ", subsequent_indent="  ") for n in notes)]
+        lines += ["", *(line for note in notes for line in wrapped(note, "  ", "  "))]
     if verbose:
         lines += _contents(result)
     return "\n".join(line.rstrip() for line in lines)
 
 
+def _name_room() -> int:
+    """Characters for a variable's name: what a wide terminal adds goes to names."""
+    return NAME + max(0, width() - WIDTH)
+
+
+def _left() -> int:
+    """Where the first column begins."""
+    return 2 + _name_room() + UNIT + 3
+
+
+def _roomy(columns: int) -> bool:
+    """Whether columns fit side by side."""
+    return _left() + columns * CELL <= width()
+
+
 def rows_in_words(result: Probed) -> str:
     """How many rows and dimensions there are."""
-    rows = f"{result.rows} rows" if result.rows == result.of else f"{result.rows} of {result.of} rows"
+    rows = plural(result.rows, "row")
+    if result.rows < result.of:
+        rows = f"{result.rows:,} of {plural(result.of, 'row')}"
     sizes, ranks = (
-        [str(c.dimensions) for c in result.columns],
+        [c.dimensions for c in result.columns],
         [number(c.effective_rank) for c in result.columns],
     )
     whole = "" if result.grouping == "states" else f" ({result.grouping} held out whole)"
-    return f"{rows}{whole}; {_both(sizes)} dimensions, effective rank {_both(ranks)}"
+    dimensions = f"{_both([f'{size:,}' for size in sizes])} {noun(sizes[-1], 'dimension')}"
+    return f"{rows}{whole}; {dimensions}, effective rank {_both(ranks)}"
 
 
 def _both(words: list[str]) -> str:
@@ -74,17 +111,35 @@ def notes_in_words(result: Probed) -> list[str]:
                 reasons.setdefault(reason, []).append(letter)
         for reason, where in reasons.items():
             place = f" in {where[0]}" if len(where) < len(result.columns) else ""
-            notes.append(f"{plain(name)}{place}: {reason}.")
-        left_out = result.columns[0].findings[name].probe.left_out
+            notes.append(f"{plain(name)} cannot be judged in full{place}: {reason}.")
+        left_out = [plain(category) for category in result.columns[0].findings[name].probe.left_out]
         if left_out:
-            words = ", ".join(map(plain, left_out))
-            notes.append(f"{plain(name)}: the probe leaves out what stands in a single group: {words}.")
-        if variable.kind == "categorical" and not any(n.startswith("acc. is") for n in notes):
-            notes.append("acc. is balanced accuracy: chance is 1 over the number of categories.")
+            which = f"the {noun(len(left_out), 'category', 'categories')} {listed(left_out)}"
+            rows = "its rows are" if len(left_out) == 1 else "the rows of each are"
+            notes.append(
+                f"The probe of {plain(name)} leaves out {which}: {rows} of a single group, which cannot be "
+                "both fitted to and held out."
+            )
+        if variable.kind == "categorical" and BALANCED not in notes:
+            notes.append(BALANCED)
     if len(result.variables) >= MANY:
         count = len(result.variables)
-        notes.append(f"Of {count} variables, {count / 20:.1f} pass p ≤ 0.05 by chance alone.")
+        notes.append(f"With {count} variables, about {count / 20:.1f} reach p ≤ 0.05 by chance alone.")
+    if any(p_at_floor(f) for c in result.columns for f in c.findings.values()):
+        notes.append(FLOOR)
     return notes
+
+
+BALANCED = "acc. is the balanced accuracy, which is 1 over the number of categories for guesses."
+
+FLOOR = "p ≤ marks the least p-value that the shuffles could give: no shuffle did as well."
+
+
+def p_at_floor(found: Finding) -> bool:
+    """Whether a p-value of a finding is the least that its draws could give, and shown as such."""
+    every = [(found.probe.p, found.probe.p_floor), (found.cca.p, found.cca.p_floor)]
+    every += [] if found.clusters is None else [(found.clusters.p, found.clusters.p_floor)]
+    return any(p_value(p, floor).startswith("≤") for p, floor in every)
 
 
 def _block(
@@ -92,7 +147,7 @@ def _block(
 ) -> list[str]:
     """A heading, then a line a variable; the only column there is has room for a detail."""
     two = len(result.columns) > 1
-    lines = []
+    lines, narrow = [], []
     for name in result.variables:
         found = [c.findings[name] for c in result.columns]
         words = [cell(f) for f in found]
@@ -101,8 +156,13 @@ def _block(
         unit = UNITS[found[0].probe.unit] if cell is _probe else ""
         change = (result.changes[name] or "") if two and cell is _probe else ""
         end = change if two else detail(found[0])
-        lines.append(f"  {fit(plain(name)):{NAME}} {unit:{UNIT}}  {''.join(_cells(words))}{end}")
-    return ["", f"  {title}", *lines] if lines else []
+        label = fit(plain(name), _name_room())
+        lines.append(f"  {label:{_name_room()}} {unit:{UNIT}}  {''.join(_cells(words))}{end}".rstrip())
+        told = list(zip(result.names if two else [""], words, strict=True))
+        narrow += folded(f"{plain(name)} {unit}".rstrip(), [*told, ("", end)])
+    if max(map(len, lines), default=0) > width():
+        lines = narrow
+    return ["", *wrapped(title, "  ", "  "), *lines] if lines else []
 
 
 def fit(words: str, room: int = NAME) -> str:
@@ -125,12 +185,12 @@ def _probe(found: Finding) -> str:
 
 def _reading(found: Finding) -> str:
     value = found.probe.score.value
-    bar = "" if value is None else "█" * round(min(1.0, max(0.0, value)) * BAR)
+    bar = "" if value is None else "█" * round(min(1.0, max(0.0, value)) * bar_room(WIDTH - BAR))
     return f"{found.reading or '':8}{bar}"
 
 
 def _select(found: Finding) -> str:
-    return f"{score(found.probe.selectivity):>5}{_p(found.probe.p)}"
+    return f"{score(found.probe.selectivity):>5}{_p(found.probe.p, found.probe.p_floor)}"
 
 
 def _shuffled(found: Finding) -> str:
@@ -141,7 +201,7 @@ def _shuffled(found: Finding) -> str:
 def _correlation(found: Finding) -> str:
     cca = found.cca
     factor = "" if cca.factor is None else f"{number(cca.factor, 1):>5}×"
-    return f"{score(cca.value):>5}{factor}{_p(cca.p)}"
+    return f"{score(cca.value):>5}{factor}{_p(cca.p, cca.p_floor)}"
 
 
 def _random(found: Finding) -> str:
@@ -154,15 +214,15 @@ def _random(found: Finding) -> str:
 def _clusters(found: Finding) -> str:
     if found.clusters is None:
         return ""
-    return f"{score(found.clusters.ami):>5}{_p(found.clusters.p)}"
+    return f"{score(found.clusters.ami):>5}{_p(found.clusters.p, found.clusters.p_floor)}"
 
 
 def _cluster_count(found: Finding) -> str:
-    return "" if found.clusters is None else f"{found.clusters.clusters} clusters"
+    return "" if found.clusters is None else plural(found.clusters.clusters, "cluster")
 
 
-def _p(p: float | None) -> str:
-    return "" if p is None else f"  p {p_value(p)}"
+def _p(p: float | None, floor: float | None) -> str:
+    return "" if p is None else f"  p {p_value(p, floor)}"
 
 
 def score(value: float | None) -> str:
@@ -184,7 +244,7 @@ def score_span(measure: Measure) -> str:
 
 
 def _explained(column: Column) -> str:
-    return "  " + (", ".join(f"{share:.0%}" for share in column.explained[:2]) or "–")
+    return ", ".join(f"{share:.0%}" for share in column.explained[:2]) or "–"
 
 
 def _contents(result: Probed) -> list[str]:
@@ -195,9 +255,9 @@ def _contents(result: Probed) -> list[str]:
             if found.clusters is None or found.clusters.counts is None:
                 continue
             where = f" of {letter}" if len(result.columns) > 1 else ""
-            lines += ["", f"  clusters{where} and {fit(plain(name))}"]
+            lines += ["", *wrapped(f"clusters{where} and the categories of {plain(name)}")]
             for cluster, counts in enumerate(found.clusters.counts):
                 told = sorted(zip(counts, found.clusters.events, strict=True), key=lambda pair: -pair[0])
                 words = ", ".join(f"{plain(event)} {count}" for count, event in told if count)
-                lines.append(fit(f"    {cluster:3}  {counts.sum():6} rows: {words}", WIDTH))
+                lines += wrapped(words, f"    {cluster:3}  {counts.sum():6} rows: ", " " * 9)
     return lines

@@ -10,20 +10,22 @@ from diag.outputs.html import (
     embedding_chart,
     footer,
     ladder_section,
+    named,
     panels,
     picture_words,
     span,
     warning_words,
 )
-from diag.outputs.repair_text import STAGES, facts, place
+from diag.outputs.repair_text import STAGES, facts, place, rival_words
 from diag.outputs.text import number
 from diag.repairs.result import Repair, Stage
 from diag.repairs.search import Search
-from reports import Figure, Page, Section, render
+from diag.wording import plural
+from reports import Figure, Page, Section
 
 
-def page(result: Repair) -> str:
-    """The page of a repair."""
+def built(result: Repair) -> Page:
+    """A repair as a page."""
     parts = [_table(result), _picture("Before", result.before)]
     parts += [
         _picture(STAGES[stage.name].capitalize(), stage) for stage in result.stages if stage.name != "before"
@@ -37,13 +39,13 @@ def page(result: Repair) -> str:
     if result.warnings:
         parts.append(Section("Warnings", warning_words(result.warnings)))
     known = [
-        ("base", f"{result.base.path} ({result.base.label})"),
-        ("transfer", f"{result.transfer.path} ({result.transfer.label})"),
+        ("base", named(result.base)),
+        ("transfer", named(result.transfer)),
         ("mended", result.written or "not written"),
-        ("how", "; ".join(facts(result))),
+        ("how", "; ".join(facts(result)) or "nothing was done"),
         ("seed", str(result.seed)),
     ]
-    return render(Page("repair", result.verdict.status, result.verdict.summary, known, parts, footer()))
+    return Page("repair", result.verdict.status, result.verdict.summary, known, parts, footer())
 
 
 def _table(result: Repair) -> Section:
@@ -58,10 +60,15 @@ def _table(result: Repair) -> Section:
         }
         for stage in result.stages
     ]
-    words = ["R² is of the embedding as it is to the base's, without a fit; losses are of the target task."]
+    words = [
+        "R² compares the embedding as it is with the base's, without fitting a map. The losses are those on "
+        "the target task."
+    ]
     need = result.before.comparison.success_states
     if need is not None:
-        words.append(f"A success has {need} or more states nearest to their own base state.")
+        words.append(
+            f"A transfer is a success if {plural(need, 'state')} or more are nearest to their own base state."
+        )
     return Section("Before and after", words, table=pd.DataFrame(rows))
 
 
@@ -84,8 +91,8 @@ def _fits(result: Repair) -> Section:
         for one in result.fits
     ]
     words = [
-        "Every candidate is fitted to some of the pairs and scored on the others; the best is then fitted to "
-        "all of them and folded into the encoder's last layer."
+        "Every candidate was fitted to some of the pairs and scored on the others. The best one was then "
+        "fitted to all pairs and folded into the encoder's last layer."
     ]
     return Section("What was fitted to the pairs", words, table=pd.DataFrame(rows))
 
@@ -101,15 +108,11 @@ def _search(search: Search) -> Section:
         }
         for one in search.candidates
     ]
-    margin = search.margin
-    rival = (
-        f"The best rival: {margin.reason}."
-        if margin.value is None
-        else f"The best rival that lies apart loses {number(margin.value, 4)} {span(margin, 4)} more."
-    )
     words = [
-        f"{search.tried} maps were tried; these were trained on from, and judged by the task's losses alone. "
-        f"{rival} The base's own loss is {number(search.base_loss, 4)}.",
-        "Before training, the embedding as it is loses least: the frozen models have bent it to themselves.",
+        f"The search tried {plural(search.tried, 'map')}. Training went on from those in the table, and they "
+        f"were judged by the task's losses alone. {rival_words(search.margin)} The base's own loss is "
+        f"{number(search.base_loss, 4)}.",
+        "Before any training, the embedding as it is has the lowest loss, because the frozen models have "
+        "bent it to themselves.",
     ]
     return Section("Without pairs", words, table=pd.DataFrame(rows))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 
-from diag.outputs.text import WIDTH, headline, number, short, span, warning_lines
+from diag.outputs.layout import Column, table, width, wrapped
+from diag.outputs.text import difference, headline, number, short, span, warning_lines
 from diag.repairs.result import Repair, Stage
 from diag.repairs.search import Search
 from diag.repairs.verdict import in_updates
+from diag.wording import plural
+from probes import Measure
 
 STAGES = {"before": "before", "folded": "map folded in", "trained": "trained on"}
 """The points of a repair, in words."""
@@ -17,19 +19,40 @@ SHOWN = 8
 """Candidates of a search that are shown without ``--verbose``."""
 
 
+FITS = (
+    Column("fitted to the pairs", 26, "<"),
+    Column("held-out R²", 12),
+    Column("  95% interval", 22, "<"),
+    Column("", 0, "<"),
+)
+
+STAGE = (
+    Column("", 16, "<"),
+    Column("relation", 12, "<"),
+    Column("in place", 10),
+    Column("R²", 8),
+    Column("L2", 8),
+    Column("loss", 9),
+)
+
+CANDIDATES = 34, 12, 8, 9
+"""Widths of the table of a search: the map, its losses before and after, the updates."""
+
+
 def render(result: Repair, verbose: bool = False) -> str:
     """The whole text of a repair."""
     lines = [headline(result.verdict), *warning_lines(result.warnings), ""]
     lines += [f"  base      {short(result.base.path)}", f"  transfer  {short(result.transfer.path)}"]
     lines.append(f"  mended    {'not written' if result.written is None else short(result.written)}")
     for words in facts(result):
-        lines += textwrap.wrap(words, WIDTH, initial_indent="  ", subsequent_indent="    ")
+        lines += wrapped(words)
     lines += ["", *_stages(result, verbose)]
     if result.fits:
-        lines += ["", f"  {'fitted to the pairs':26}{'held-out R²':>12}  95% interval"]
-        for one in result.fits:
-            mark = "  folded in" if one is result.chosen else ""
-            lines.append(f"  {one.name:26}{number(one.r2.value):>12}  {span(one.r2):18}{mark}".rstrip())
+        rows = [
+            (one.name, number(one.r2.value), f"  {span(one.r2)}", "folded in" if one is result.chosen else "")
+            for one in result.fits
+        ]
+        lines += ["", *table(FITS, rows)]
     if result.search is not None:
         lines += ["", *_search(result.search, verbose)]
     return "\n".join(lines)
@@ -39,18 +62,19 @@ def facts(result: Repair) -> list[str]:
     """How many pairs were used, how few would do, and how long it was trained on."""
     found = []
     if result.chosen is not None:
-        found.append(f"{result.pairs} of {result.of_pairs} states paired")
+        of = plural(result.of_pairs, "state")
+        found.append(f"{result.pairs:,} of {of} {'was' if result.pairs == 1 else 'were'} used as pairs")
     if result.few is not None and result.few.pairs.value is not None:
         few = result.few.pairs
         found.append(
-            f"{few.value:.0f} [{few.low or 0:.0f}, {few.high or 0:.0f}] pairs would do: fitted to so many, "
-            "it places held-out states nearly as well"
+            f"{few.value:.0f} [{few.low or 0:.0f}, {few.high or 0:.0f}] pairs would map held-out states "
+            "nearly as well as all of these do"
         )
     if result.training is not None:
         training = result.training
         how = "with the pairs" if training.mode == "paired" else "on the task's losses"
         of = f"({training.share:.1%} of the transfer's {training.of_budget:,})"
-        words = f"trained {how} for {in_updates(training.updates)} {of}"
+        words = f"training went on {how} for {in_updates(training.updates)} {of}"
         if result.search is not None:
             words += (
                 f", divided among {len(result.search.candidates)} maps: {training.own:,} of them from the "
@@ -68,32 +92,47 @@ def place(stage: Stage) -> str:
 
 
 def _stages(result: Repair, verbose: bool) -> Iterator[str]:
-    yield f"  {'':16}{'relation':12}{'in place':>10}{'R²':>8}{'L2':>8}{'loss':>9}"
-    for stage in result.stages:
-        l2 = stage.comparison.measures["l2"].value
-        yield (
-            f"  {STAGES[stage.name]:16}{stage.relation or 'undecided':12}{place(stage):>10}"
-            f"{number(stage.r2):>8}{number(l2):>8}{number(stage.losses.get('total'), 3):>9}"
+    rows = [
+        (
+            STAGES[stage.name],
+            stage.relation or "undecided",
+            place(stage),
+            number(stage.r2),
+            number(stage.comparison.measures["l2"].value),
+            number(stage.losses.get("total"), 3),
         )
-        if verbose:
-            terms = {t: v for t, v in stage.losses.items() if t != "total"}
-            if terms:
-                words = ", ".join(f"{t} {number(v, 4)}" for t, v in terms.items())
-                yield from textwrap.wrap(words, WIDTH, initial_indent="    ", subsequent_indent="    ")
+        for stage in result.stages
+    ]
+    yield from table(STAGE, rows)
+    for stage in result.stages if verbose else ():
+        terms = [f"{t} {number(v, 4)}" for t, v in stage.losses.items() if t != "total"]
+        if terms:
+            yield from wrapped(f"losses {STAGES[stage.name]}: {', '.join(terms)}")
     need = result.before.comparison.success_states
     if need is not None:
-        yield f"  a success from {need} states in place; R² as it is, without a fit"
+        words = f"{plural(need, 'state')} in place count as a success. R² is taken without fitting a map."
+        yield from wrapped(words, "  ", "  ")
 
 
 def _search(search: Search, verbose: bool) -> Iterator[str]:
     margin = search.margin
-    yield f"  without pairs: {search.tried} maps tried, {len(search.candidates)} trained on"
-    yield f"  {'map':34}{'loss before':>12}{'after':>8}{'updates':>9}"
-    for one in search.candidates if verbose else search.candidates[:SHOWN]:
-        words = textwrap.shorten(one.words, 33, placeholder="…")
-        yield f"  {words:34}{number(one.before, 3):>12}{number(one.after, 3):>8}{one.updates:>9}"
-    yield f"  {'the base, on its own task':34}{number(search.base_loss, 3):>12}"
+    tried = f"{plural(search.tried, 'map')} {'was' if search.tried == 1 else 'were'} tried"
+    further = len(search.candidates)
+    yield from wrapped(f"without pairs: {tried}, and training went on from {further} of them", "  ", "  ")
+    shown = search.candidates if verbose else search.candidates[:SHOWN]
+    rows = [(one.words, number(one.before, 3), number(one.after, 3), f"{one.updates:,}") for one in shown]
+    rows.append(("the base, on its own task", number(search.base_loss, 3), "", ""))
+    longest = max(CANDIDATES[0], *(len(one.words) + 1 for one in shown))
+    room = max(CANDIDATES[0], min(longest, width() - sum(CANDIDATES[1:]) - 2))
+    columns = [Column("map", room, "<")]
+    numbers = zip(("loss before", "after", "updates"), CANDIDATES[1:], strict=True)
+    columns += [Column(title, wide) for title, wide in numbers]
+    yield from table(columns, rows)
+    yield from wrapped(rival_words(margin), "  ", "  ")
+
+
+def rival_words(margin: Measure) -> str:
+    """How far the best other map stands behind the one that was chosen."""
     if margin.value is None:
-        yield f"  best rival: {margin.reason}"
-    else:
-        yield f"  the best rival loses {number(margin.value, 4)} {span(margin, 4)} more"
+        return f"No other map can be held against it: {margin.reason}."
+    return f"The loss of the best rival is {difference(margin, 4)}."

@@ -1,45 +1,38 @@
-"""What a file is, as a page."""
+"""A checkpoint as a page: what it is, its components and its settings."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
-from diag._show import Description, FileDescription
 from diag.outputs.html import footer
-from diag.outputs.show_text import facts
-from reports import Page, Section, render
+from diag.outputs.show_text import components, facts, settings, title
+from diag.outputs.text import plain
+from reports import Page, Section
+
+if TYPE_CHECKING:
+    from diag._show import Description
 
 
-def page(found: Description | FileDescription) -> str:
-    """The page of ``diag show``."""
-    if isinstance(found, FileDescription):
-        table = pd.DataFrame(
-            [{"diagnosis": name, "lacks": lacking or "nothing"} for name, lacking in found.lacks.items()]
-        )
-        sections = [Section("What can be asked of it", table=table)]
-        title, words = found.subject.path, found.subject.label or facts(found)[0][1]
-        return render(Page(title, "", words, facts(found), sections, footer()))
-    checkpoint, header = found.checkpoint, found.checkpoint.header
-    phase = found.settings["train" if header.plan is None else "transfer"]
-    role = "base" if header.plan is None else f"transfer, plan {header.plan['name']}"
-    rows = [
-        ("world", f"{found.settings['world']}, {header.task} task (preset {found.settings['preset']})"),
-        ("step", f"{header.step} of {phase['updates']} updates, {phase['algorithm']}, seed {header.seed}"),
-    ]
-    if header.base is not None:
-        rows.append(("parent", f"{header.base['path']} (sha256 {header.base['sha256'][:16]}…)"))
-    rows.append(("sha256", f"{checkpoint.sha256[:16]}…, tensors {checkpoint.identity[:16]}…"))
-    table = pd.DataFrame(
+def built(found: Description) -> Page:
+    """A checkpoint's description as a page."""
+    parts = pd.DataFrame(
         [
             {
-                "component": part.name,
-                "parameters": f"{part.parameters:,}",
-                "widths": part.shape,
-                "trained": "yes" if part.trained else "frozen",
+                "component": plain(name),
+                "parameters": f"{parameters:,}",
+                "widths": shape,
+                "": "trained" if trained else "frozen",
             }
-            for part in found.components
+            for name, parameters, shape, trained in components(found)
         ]
     )
-    words = f"A {header.system} {role}."
-    sections = [Section("Components", table=table)]
-    return render(Page(checkpoint.path, "", words, rows, sections, footer()))
+    tree = pd.DataFrame(
+        [{"setting": plain(name), "value": plain(str(value))} for name, value in settings(found.settings)]
+    )
+    sections = [
+        Section("Components", ["The widths lead from a component's input to its output."], table=parts),
+        Section("Settings", ["A setting that the file leaves out has its default."], table=tree),
+    ]
+    return Page("show", "", title(found), facts(found), sections, footer())

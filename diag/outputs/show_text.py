@@ -1,58 +1,90 @@
-"""What a file is, for a terminal."""
+"""A checkpoint for a terminal: what it is, what it was made from, and its components."""
 
 from __future__ import annotations
 
-import textwrap
+from typing import TYPE_CHECKING
 
-from diag._show import Description, FileDescription
-from diag.outputs.text import WIDTH, description, plain
+from diag.outputs.layout import Column, table, wrapped
+from diag.outputs.text import plain, short
+from diag.wording import plural
+
+if TYPE_CHECKING:
+    from diag._show import Description
+
+COMPONENTS = (Column("component", 12, "<"), Column("parameters", 12), Column("  widths", 0, "<"))
 
 
-def text(found: Description | FileDescription, verbose: bool = False) -> str:
+def render(found: Description, verbose: bool = False) -> str:
     """The whole text of ``diag show``."""
-    if isinstance(found, Description):
-        return description(found, verbose)
-    subject = found.subject
-    rows = facts(found)
-    lines = [f"{plain(subject.path)}: {plain(subject.label or rows[0][1])}", ""]
-    lines += [line for name, words in rows for line in _filled(name, words)]
-    if verbose and subject.identity is not None:
-        lines += _filled("tensors", f"{subject.identity[:16]}…")
-    enough = [name for name, lacking in found.lacks.items() if not lacking]
-    lines += ["", *_filled("enough for", ", ".join(enough) or "no diagnosis")]
-    wanting: dict[str, list[str]] = {}
-    for name, lacking in found.lacks.items():
-        if lacking:
-            wanting.setdefault(lacking, []).append(name)
-    for lacking, names in wanting.items():
-        lines += _filled("lacking", f"{', '.join(names)}: {lacking}")
+    path, role = named(found)
+    lines = [*wrapped([f"{path}:", role], "", "  "), ""]
+    for name, words in facts(found):
+        lines += wrapped(words, f"  {name:9}  ", " " * 13)
+    lines += ["", *table(COMPONENTS, [component(*row) for row in components(found)])]
+    if verbose:
+        known = found.checkpoint.header.environment
+        lines += ["", *(line for name, value in known.items() for line in wrapped(f"{name}: {value}"))]
+        tree = settings(found.settings)
+        lines += ["", *(line for name, value in tree for line in wrapped(f"{name} = {value}"))]
     return "\n".join(lines)
 
 
-def facts(found: FileDescription) -> list[tuple[str, str]]:
-    """What is in a file, as pairs of a name and words."""
-    subject, rows = found.subject, list[tuple[str, str]]()
-    if subject.embeddings is not None:
-        shape = subject.embeddings.shape
-        size = " × ".join(map(str, shape[1:]))
-        rows.append(("embeddings", f"{shape[0]:,} rows of {size} {subject.embeddings.dtype}"))
-    if subject.episodes is not None:
-        rows.append(("episodes", f"{len(set(subject.episodes.tolist())):,}"))
-    if subject.encoder is not None:
-        rows.append(("encoder", "observations to embeddings"))
-    if found.components:
-        sizes = ", ".join(f"{name} {count:,}" for name, count in found.components.items())
-        rows.append(("parameters", sizes))
-    if subject.objective is not None:
-        rows.append(("losses", ", ".join(subject.objective.terms)))
-    if subject.tasks is not None:
-        rows.append(("pairs", subject.tasks.name))
-    if subject.returns is not None:
-        rows.append(("returns", f"{len(subject.returns):,} episodes"))
-    if subject.task is not None:
-        rows.append(("task", subject.task))
-    return [*rows, ("sha256", f"{subject.sha256[:16]}…")]
+def named(found: Description) -> tuple[str, str]:
+    """The file's path, and what it is."""
+    header = found.checkpoint.header
+    role = "base" if header.plan is None else f"transfer, plan {plain(header.plan['name'])}"
+    return plain(found.checkpoint.path), f"{plain(header.system)} {role}"
 
 
-def _filled(name: str, words: str) -> list[str]:
-    return textwrap.wrap(plain(words), WIDTH, initial_indent=f"  {name:11}", subsequent_indent=" " * 13)
+def title(found: Description) -> str:
+    """What the file is, in one line."""
+    return ": ".join(named(found))
+
+
+def facts(found: Description) -> list[tuple[str, str]]:
+    """Names and words: its world, how far it was trained, its parent, its hashes and its last losses."""
+    checkpoint, header = found.checkpoint, found.checkpoint.header
+    known = found.settings
+    phase = known["train" if header.plan is None else "transfer"]
+    updates = plural(phase["updates"], "update")
+    rows = [
+        ("world", f"{known['world']}, {header.task} task (preset {plain(known['preset'])})"),
+        ("step", f"{header.step:,} of {updates}, {phase['algorithm']}, seed {header.seed}"),
+    ]
+    if header.base is not None:
+        rows.append(("parent", short(plain(header.base["path"]))))
+        rows.append(("", f"sha256 {header.base['sha256'][:16]}…"))
+    rows.append(("sha256", f"{checkpoint.sha256[:16]}…, tensors {checkpoint.identity[:16]}…"))
+    losses = header.metrics.get("losses", {})
+    last = {t: v[-1] for t, v in losses.items() if v and v[-1] is not None}
+    if last:
+        rows.append(("losses", ", ".join(f"{plain(t)} {v:.4f}" for t, v in last.items())))
+    if isinstance(mended := header.metrics.get("repair"), dict):
+        how = mended.get("map") or "a search without pairs"
+        rows.append(("mended", plain(f"by {how} and {_updates(mended.get('updates'))}")))
+    return rows
+
+
+def _updates(count: object) -> str:
+    return plural(count, "update") if isinstance(count, int) else f"{count} updates"
+
+
+def components(found: Description) -> list[tuple[str, int, str, bool]]:
+    """Each component's name, parameters and widths, and whether it was trained."""
+    return [(part.name, part.parameters, part.shape, part.trained) for part in found.components]
+
+
+def component(name: str, parameters: int, shape: str, trained: bool) -> tuple[str, str, str]:
+    """A component's line."""
+    return plain(name), f"{parameters:,}", f"  {shape}{'' if trained else '  frozen'}"
+
+
+def settings(tree: object, prefix: str = "") -> list[tuple[str, object]]:
+    """A tree of settings as dotted names and values."""
+    if not isinstance(tree, dict):
+        return [(prefix, tree)]
+    return [
+        item
+        for key, value in tree.items()
+        for item in settings(value, f"{prefix}.{key}" if prefix else str(key))
+    ]

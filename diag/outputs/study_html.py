@@ -16,7 +16,6 @@ from diag.outputs.study_text import (
     corrected_p,
     difference,
     dip_words,
-    duration,
     loss_words,
     rate_words,
     runs,
@@ -26,7 +25,8 @@ from diag.outputs.text import number, p_value
 from diag.studies import paper
 from diag.studies.reported import Curve, Group, StudyReport
 from diag.studies.sentence import of, percent, short_name
-from reports import Figure, Page, Section, render, studies
+from diag.wording import duration, listed, plural
+from reports import Figure, Page, Section, studies
 
 BINS = 24
 """Bars of a histogram: about as many as there are transfers of a base."""
@@ -42,8 +42,8 @@ QUANTITIES = {
 }
 
 
-def study(report: StudyReport) -> str:
-    """The page of a study's report."""
+def built(report: StudyReport) -> Page:
+    """A study's report as a page."""
     facts = report.facts
     rows = [
         ("preset", facts.preset),
@@ -55,21 +55,23 @@ def study(report: StudyReport) -> str:
         *((name, str(value)) for name, value in facts.settings.items()),
     ]
     title = f"Study: {facts.name}"
-    return render(
-        Page(
-            title,
-            report.verdict.status,
-            report.verdict.summary,
-            [r for r in rows if r[1]],
-            sections(report),
-            f"{footer()} Those of shares are Wilson's. p-values are two-sided.",
-        )
+    return Page(
+        title,
+        report.verdict.status,
+        report.verdict.summary,
+        [r for r in rows if r[1]],
+        sections(report),
+        f"{footer()} Those of shares are Wilson's. All p-values are two-sided.",
     )
 
 
 def sections(report: StudyReport) -> list[Section]:
     """What the page shows, in its order; what there is nothing of is left out."""
-    found = [Section("What is missing", [f"{'; '.join(report.missing)}."])] if report.missing else []
+    found = (
+        [Section("What is missing", [f"{words[:1].upper()}{words[1:]}." for words in report.missing])]
+        if report.missing
+        else []
+    )
     first = report.reference
     if first is None or not any(g.succeeded.n for g in report.groups):
         return found
@@ -119,10 +121,10 @@ def _success(report: StudyReport) -> Section:
             table.append(line | {"matched": of(group.matched)})
     first = report.groups[0]
     words = [
-        f"A transfer succeeds when {report.rule}; it is matched when the ladder of transformations says so, "
+        f"A transfer succeeds if {report.rule}. It is matched if the ladder of transformations says so, "
         "which allows states to be displaced a little.",
         *rate_words(first),
-        "p of each base is Boschloo's exact test against all other bases together"
+        "The p-value of a base is that of Boschloo's exact test against all other bases together"
         + (", and against the reference plan from the same base" if len(report.groups) > 1 else "")
         + ", with Holm's correction over bases.",
     ]
@@ -150,9 +152,10 @@ def _plans(report: StudyReport) -> Section:
             }
         )
     words = [
-        f"Each is held against {short_name(first, report.groups)} base by base: an exact test that the rates "
-        "are equal within every base (Mantel and Haenszel's, by its exact distribution), and the mean "
-        "difference of the shares over bases, whose interval resamples bases.",
+        f"Each plan or variant is compared with {short_name(first, report.groups)} base by base. The p-value "
+        "is that of Mantel and Haenszel's test, by its exact distribution, that the rates are equal within "
+        "every base. The difference is the mean difference of the shares over bases, and its interval "
+        "resamples bases.",
         NOT_ALL_ARE_MEANT_TO,
     ]
     return Section("Plans and variants", words, table=pd.DataFrame(rows))
@@ -172,7 +175,10 @@ def _beside(report: StudyReport) -> Section:
             for row in report.beside
         ]
     )
-    words = ["Of the reference plan. p: Boschloo's test that both have the same rate."]
+    words = [
+        "The table compares the reference plan's transfers with the paper's. The p-value is that of "
+        "Boschloo's test that both have the same rate."
+    ]
     numbered = [f"[{n}] {note[:1].upper()}{note[1:]}." for n, note in enumerate(notes, 1)]
     return Section("Beside the paper", [*words, " ".join(numbered)], table=table)
 
@@ -194,8 +200,8 @@ def _relations(report: StudyReport) -> Section:
                 for place, (kind, count) in enumerate(c.relations.items())
             ]
     words = [
-        "How the transfers' embeddings lie to their bases': the smallest map that sends one to the other. "
-        "Undecided: fewer than 90% of the resamples agree."
+        "A relation is named by the smallest kind of map that sends a transfer's embedding to its base's. It "
+        "is undecided if fewer than 90% of the resamples agree."
     ]
     chart = studies.relations(pd.DataFrame(rows))
     figure = Figure(chart, "Bars of how many transfers of each base have each relation.")
@@ -228,7 +234,10 @@ def _outcomes(report: StudyReport) -> Section:
                 }
             )
     words = [*dip_words(first), loss_words(first)]
-    words.append("In the table: medians by base. AUC: how often a failure's loss is above a success's.")
+    words.append(
+        "The table gives medians by base. AUC is how often a failure has a higher loss than a success of the "
+        "same base."
+    )
     figure = None
     if bars:
         chart = studies.outcomes(pd.DataFrame(bars))
@@ -275,10 +284,11 @@ def _told(report: StudyReport) -> Section:
             }
         )
     words = [
-        "Medians, and how often a failure has the higher value than a success of the same base: 0.5 says "
-        "nothing, 0 and 1 tell the two apart. Losses are on the target task, every state and action alike. "
-        "The mended copy has the best orthogonal map folded into its encoder; the wall is the highest rise "
-        "of the loss on the straight line to it."
+        "The table gives medians, and the AUC: how often a failure has a higher value than a success of the "
+        "same base. An AUC of 0.5 says nothing, and one of 0 or 1 tells the two apart. The losses are those "
+        "on the target task, with every state and action weighted alike. The mended copy has the best "
+        "orthogonal map folded into its encoder. The wall is the highest rise of the loss on the straight "
+        "line to that copy."
     ]
     return Section("What tells failures from successes", words, table=pd.DataFrame(rows))
 
@@ -295,15 +305,18 @@ def _margins(report: StudyReport) -> Section:
             table.append({"": name, **{str(need): str(count) for need, count in group.margins}})
     chart = studies.margins(pd.DataFrame(rows), report.success_states)
     figure = Figure(chart, "Steps: the share of transfers that succeed against the states required.")
-    words = ["How the count moves with the number of states that must be nearest to their own base state."]
+    words = [
+        "The figure shows how many transfers would succeed if more or fewer states had to be nearest to "
+        "their own base state."
+    ]
     return Section("How success moves with its margin", words, figure, pd.DataFrame(table))
 
 
 def _learning(report: StudyReport) -> list[Section]:
     found: list[Section] = []
     words = (
-        "Interquartile means over runs, and 95% bands from a bootstrap over runs within each base. A quarter "
-        "of the runs is left out at either end."
+        "Each line is an interquartile mean over runs: a quarter of the runs is left out at either end. The "
+        "bands are 95% intervals from a bootstrap over the runs of each base."
     )
     drawn = [g for g in report.groups if g.curves or g.progress][:MOST_DRAWN_GROUPS]
     for group in drawn:
@@ -319,7 +332,8 @@ def _learning(report: StudyReport) -> list[Section]:
             said = [_counts(group.progress)]
             found.append(Section(f"On the way, at the kept checkpoints{name}", said, figure))
     if left := sum(bool(g.curves) for g in report.groups) - sum(bool(g.curves) for g in drawn):
-        found[-1] = _with_words(found[-1], f"Curves of {left} more plans or variants are not drawn.")
+        more = plural(left, "more plan or variant", "more plans or variants")
+        found[-1] = _with_words(found[-1], f"The curves of {more} are not drawn.")
     if report.base_curves:
         figure = Figure(studies.curves(_lines(report.base_curves)), "Loss terms of the bases over updates.")
         found.append(Section("Losses while training the bases", [_counts(report.base_curves)], figure))
@@ -332,8 +346,9 @@ def _with_words(section: Section, words: str) -> Section:
 
 def _counts(curves: Sequence[Curve]) -> str:
     runs_of = {c.outcome: c.runs for c in curves}
-    plural = {"success": "successes", "failure": "failures", "base": "bases"}
-    return "Runs: " + ", ".join(f"{n} {plural[outcome]}" for outcome, n in runs_of.items()) + "."
+    many = {"success": "successes", "failure": "failures", "base": "bases"}
+    told = [plural(n, outcome, many[outcome]) for outcome, n in runs_of.items()]
+    return f"The curves are those of {listed(told)}."
 
 
 def _lines(curves: Sequence[Curve]) -> pd.DataFrame:
@@ -362,10 +377,10 @@ def _scores(report: StudyReport) -> Section:
     figure = Figure(studies.scores(report.scores), "Mean scores over updates, by base, by seed and by plan.")
     failed, labyrinths = paper.SCORE_FAILURE, paper.LABYRINTHS
     words = [
-        "Mean and standard error of the transfers' scores, as in the paper's figures 8 (by base and by seed, "
-        "of the reference plan) and 10 (by plan). "
-        f"There a failed transfer scores {failed.value:g} (section {failed.section}), and "
-        f"{labyrinths.value:g} were trained (section {labyrinths.section})."
+        "The lines are mean scores of the transfers, and the bands their standard errors, as in the paper's "
+        "figures 8 (the reference plan, by base and by seed) and 10 (by plan). In the paper a failed "
+        f"transfer scores {failed.value:g} (section {failed.section}), and {labyrinths.value:g} transfers "
+        f"were trained (section {labyrinths.section})."
     ]
     return Section("Scores", words, figure)
 
@@ -375,5 +390,8 @@ def _pairs(group: Group) -> Section:
     table = pd.DataFrame(
         [{"bases": f"{a}, {b}", "p": p_value(t.p), "p, Holm": p_value(t.corrected)} for a, b, t in shown]
     )
-    words = ["Boschloo's exact test of every pair of bases, corrected over all pairs."]
+    words = [
+        "The table has Boschloo's exact test of every pair of bases. The last column is its p-value, "
+        "corrected over all pairs."
+    ]
     return Section("Pairs of bases", words, table=table)

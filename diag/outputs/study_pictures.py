@@ -38,8 +38,9 @@ def stages_section(report: StudyReport) -> list[Section]:
     )
     chart = studies.stages(pd.concat(points, ignore_index=True), joined)
     words = [
-        "As in the paper's figures 5 to 7: a point is a state, coloured by its room; a line leads to where "
-        "the transition model expects an action to lead. All panels have the same axes."
+        "The panels are like those of the paper's figures 5 to 7. Each point is a state, coloured by its "
+        "room, and each line leads to the place where the transition model expects an action to lead. All "
+        "panels have the same axes."
     ]
     return [
         Section(
@@ -87,11 +88,14 @@ def _multiples(report: StudyReport, group: Group, quota: int) -> Section:
             sheet.block(f"Base {cell.base_seed}: {of(cell.succeeded)} succeed", kept)
     name = "" if len(report.groups) == 1 else f": {short_name(group, report.groups)}"
     words = [
-        "For each base its own embedding, then those of its transfers, with their seed and relation: ✓ "
-        "succeeds, ✗ fails. In a flipped one the rooms have changed sides. Panels of a base share their axes."
+        "Each row begins with a base's own embedding, and those of its transfers follow with their seed and "
+        "relation. A ✓ marks a transfer that succeeds, a ✗ one that fails. In a flipped embedding the rooms "
+        "have changed sides. The panels of a base share their axes."
     ]
     if shown < there:
-        words.append(f"{shown} of {there} transfers are drawn, successes and failures in their proportion.")
+        words.append(
+            f"Only {shown:,} of the {there:,} transfers are drawn, with successes and failures in proportion."
+        )
     figure = Figure(sheet.chart(), "Small scatter plots: the embedding of every base and of its transfers.")
     return Section(f"All embeddings{name}", words, figure)
 

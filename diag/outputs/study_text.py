@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
-from diag.outputs.text import WIDTH, headline, number, p_value, plain, sparkline
-from diag.studies.reported import Group, Outcomes, PValue, StudyReport
+from diag.outputs.layout import Column, folded, table, width, wrapped
+from diag.outputs.text import headline, labelled, number, p_value, plain, sparkline
+from diag.studies.reported import Group, Outcomes, PValue, StudyFacts, StudyReport
 from diag.studies.sentence import SIGNIFICANT, in_words, of, percent, short_name
+from diag.wording import duration, listed
 from probes import Measure
 
-BAR, WHOLE_NAMES = 12, 5
-"""Characters of a bar; relations whose names fit beside each other without being cut."""
+BAR, BESIDE, WHOLE_NAMES = 12, 68, 5
+"""Characters of a bar where there are 80, and those beside it; relations whose names fit beside each other
+without being cut there.
+"""
 
 FEW_BASES = 6
 """Of fewer the bootstrap's intervals are known to be too narrow."""
@@ -33,10 +36,10 @@ _CLEARLY = 0.8
 
 
 def study(report: StudyReport, verbose: bool = False) -> str:
-    """The whole text of a study's report, within 80 columns."""
+    """The whole text of a study's report."""
     lines = [headline(report.verdict), "", *_facts(report, verbose)]
     if report.missing:
-        lines += ["", "  missing", *(f"    {line}" for line in report.missing)]
+        lines += ["", "  missing", *(line for words in report.missing for line in wrapped(words, "    "))]
     for group in report.groups:
         lines += ["", *_group(group, report, verbose)]
     if len(report.groups) > 1:
@@ -55,29 +58,18 @@ def _facts(report: StudyReport, verbose: bool) -> list[str]:
         ("spent", f"{duration(facts.seconds)} on {plain(facts.device)}"),
     ]
     if verbose:
-        rows += [("seeds", f"bases {runs(facts.base_seeds)}; transfers {runs(facts.transfer_seeds)}")]
+        rows += [("seeds", seeds_words(facts))]
         rows += [("versions", ", ".join(f"{n} {v}" for n, v in facts.versions.items()))]
         rows += [("settings", ", ".join(f"{n} = {v}" for n, v in facts.settings.items()))]
-    return [
-        textwrap.fill(f"  {name:9} {words}", WIDTH, subsequent_indent=" " * 12)
-        for name, words in rows
-        if words
-    ]
+    return [line for name, words in rows if words for line in wrapped(words, f"  {name:9} ", " " * 12)]
 
 
-def duration(seconds: float) -> str:
-    """Seconds in words.
-
-    >>> duration(42.3), duration(200), duration(5025)
-    ('42 s', '3 min 20 s', '1 h 24 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    hours, minutes = divmod(round(whole / 60), 60)
-    return f"{hours} h {minutes} min"
+def seeds_words(facts: StudyFacts) -> str:
+    """The seeds of the bases and of the transfers."""
+    bases, transfers = runs(facts.base_seeds), runs(facts.transfer_seeds)
+    words = [f"bases {bases}" if bases else "no base"]
+    words.append(f"transfers {transfers}" if transfers else "no transfer")
+    return "; ".join(words)
 
 
 def runs(seeds: Sequence[int]) -> str:
@@ -97,7 +89,7 @@ def runs(seeds: Sequence[int]) -> str:
 
 def _group(group: Group, report: StudyReport, verbose: bool) -> list[str]:
     mark = "  (the reference)" if group.reference and len(report.groups) > 1 else ""
-    lines = [f"  {plain(group.name)}{mark}", ""]
+    lines = [*wrapped(f"{plain(group.name)}{mark}"), ""]
     lines += _success(group)
     if not group.succeeded.n:
         return lines
@@ -106,7 +98,7 @@ def _group(group: Group, report: StudyReport, verbose: bool) -> list[str]:
     if (group.reference or verbose) and 0 < group.succeeded.count < group.succeeded.n:
         lines += ["", *_told(group)]
     said = [*rate_words(group), *dip_words(group), loss_words(group)]
-    lines += ["", *(_filled(words) for words in said)]
+    lines += ["", *(line for words in said for line in wrapped(words))]
     if group.margins and (group.reference or verbose):
         lines += _margins(group, report.success_states)
     if verbose:
@@ -117,24 +109,27 @@ def _group(group: Group, report: StudyReport, verbose: bool) -> list[str]:
 def _success(group: Group) -> list[str]:
     against = not group.reference and any(c.against_reference for c in group.cells)
     header = "p, reference" if against else "p, the rest"
-    lines = [
-        f"  {'base':>5}  {'succeeded':>10}  {'share, 95%':<18}{'':{BAR + 2}}{'matched':>9}  {header:>12}"
-    ]
+    room = max(0, min(4 * BAR, width() - BESIDE))
+    columns = (
+        Column("base", 5),
+        Column("succeeded", 12),
+        Column("  share, 95%", 20, "<"),
+        Column("", room + 2 if room else 0, "<"),
+        Column("matched", 9),
+        Column(header, 14),
+    )
+    rows = []
     for cell in group.cells:
         rate = cell.succeeded
-        bar = "█" * round((rate.share or 0.0) * BAR)
         p = corrected_p(cell.against_reference if against else cell.against_rest)
         matched = of(cell.matched) if cell.matched.n else "–"
-        lines.append(
-            f"  {cell.base_seed:>5}  {of(rate) if rate.n else 'none yet':>10}  "
-            f"{percent(rate):<18}{bar:{BAR + 2}}{matched:>9}  {p:>12}".rstrip()
-        )
+        bar = "█" * round((rate.share or 0.0) * room)
+        done = of(rate) if rate.n else "none yet"
+        rows.append((str(cell.base_seed), done, f"  {percent(rate)}", bar, matched, p))
     rate = group.succeeded
     if len(group.cells) > 1 and rate.n:
-        lines.append(
-            f"  {'all':>5}  {of(rate):>10}  {percent(rate):<18}{'':{BAR + 2}}{of(group.matched):>9}".rstrip()
-        )
-    return lines
+        rows.append(("all", of(rate), f"  {percent(rate)}", "", of(group.matched), ""))
+    return table(columns, rows)
 
 
 def corrected_p(found: PValue | None) -> str:
@@ -148,20 +143,26 @@ def rate_words(group: Group) -> list[str]:
     bases = sum(bool(c.succeeded.n) for c in group.cells)
     if group.over_bases is not None:
         low, high = group.over_bases
+        few = ", which are few" if bases < FEW_BASES else ""
         found.append(
-            f"Over bases the pooled share lies in [{low:.0%}, {high:.0%}] ({bases} bases resampled whole"
-            f"{', which are few' if bases < FEW_BASES else ''}); "
-            "its Wilson interval takes transfers of one base for independent: too narrow for other bases."
+            f"If the {bases} bases are resampled whole{few}, the pooled share lies in [{low:.0%}, "
+            f"{high:.0%}]. The Wilson interval in the table takes the transfers of one base for independent "
+            "and is too narrow for a statement on other bases."
         )
     if group.bases_differ is not None:
         test = "Boschloo's test" if bases == 2 else "Fisher, Freeman and Halton's test"
-        alike = [("succeed", group.bases_differ)]
-        alike += [(f"have as many {kind} transfers", p) for kind, p in group.relations_differ.items()]
-        said = "; ".join(f"{what}: p {in_words(p)}" for what, p in alike)
-        found.append(f"That all bases alike {said} ({test}).")
+        p = in_words(group.bases_differ)
+        found.append(f"The hypothesis that all bases succeed equally often has p {p} ({test}).")
+        if group.relations_differ:
+            alike = [f"p {in_words(p)} for {kind} ones" for kind, p in group.relations_differ.items()]
+            found.append(f"The same test on how many transfers have a relation gives {listed(alike)}.")
     if len(group.pairs) > 1:
         apart = sum(t.corrected < SIGNIFICANT for _, _, t in group.pairs)
-        found.append(f"{apart} of {len(group.pairs)} pairs of bases differ (Boschloo, Holm's correction).")
+        differ = "differs" if apart == 1 else "differ"
+        found.append(
+            f"{apart} of the {len(group.pairs)} pairs of bases {differ} in their success (Boschloo's test "
+            "with Holm's correction)."
+        )
     return found
 
 
@@ -171,14 +172,16 @@ def dip_words(group: Group) -> list[str]:
         return []
     modes = "have more than one mode" if group.dip.p < SIGNIFICANT else "may have a single mode"
     p = in_words(group.dip.p)
-    return [f"L2 distances {modes}: dip {group.dip.value:.3f}, p {p} (Hartigan and Hartigan's test)."]
+    return [
+        f"The L2 distances to the base {modes} (Hartigan and Hartigan's dip is {group.dip.value:.3f}, p {p})."
+    ]
 
 
 def loss_words(group: Group) -> str:
     """Whether the total loss tells failures from successes."""
     measure = next((t.auc for t in group.told if t.name == "loss_total"), Measure.undefined("no losses"))
     if measure.value is None or measure.low is None or measure.high is None:
-        return f"Whether the total loss tells failures cannot be said: {measure.reason}."
+        return f"It cannot be said whether the total loss tells failures from successes: {measure.reason}."
     if measure.low <= 0.5 <= measure.high:
         words = "is not shown to tell failures from successes of the same base"
     elif measure.low > _CLEARLY:
@@ -188,37 +191,51 @@ def loss_words(group: Group) -> str:
     else:
         words = "is, if anything, lower for failures than for successes of the same base"
     return (
-        f"The total loss {words}: a failure's is the higher one in {measure.value:.0%} "
-        f"[{measure.low:.0%}, {measure.high:.0%}] of the pairs."
+        f"The total loss {words}: the failure has the higher loss in {measure.value:.0%} "
+        f"[{measure.low:.0%}, {measure.high:.0%}] of the pairs of a failure and a success."
     )
 
 
 def _relations(group: Group) -> list[str]:
     names = list(group.relations)
-    width = 11 if len(names) <= WHOLE_NAMES else 7
-    shown = [name if len(name) < width else f"{name[: width - 2]}." for name in names]
-    lines = [f"  {'base':>5}  " + "".join(f"{name:>{width}}" for name in shown)]
-    rows = [(str(c.base_seed), c.relations) for c in group.cells if c.succeeded.n]
-    for label, counts in [*rows, ("all", group.relations)] if len(rows) > 1 else rows:
-        cells = "".join(f"{counts.get(name) or '·':>{width}}" for name in names)
-        lines.append(f"  {label:>5}  {cells}")
-    return lines
+    # As wide as whole names need, if all of them fit; else narrower, and longer names are cut.
+    room = 11 if len(names) <= max(WHOLE_NAMES, (width() - 9) // 11) else 7
+    shown = [name if len(name) < room else f"{name[: room - 2]}." for name in names]
+    columns = (Column("base", 5), Column("", 2), *(Column(name, room) for name in shown))
+    counted = [(str(c.base_seed), c.relations) for c in group.cells if c.succeeded.n]
+    if len(counted) > 1:
+        counted.append(("all", group.relations))
+    rows = [(label, "", *(str(counts.get(name) or "·") for name in names)) for label, counts in counted]
+    return table(columns, rows)
 
 
 def _medians(group: Group) -> list[str]:
-    lines = [
+    rows, narrow = [], []
+    for c in group.cells:
+        if c.succeeded.n:
+            l2, loss = both(c.l2, 2), both(c.loss, 3)
+            cells = (*l2, *loss, number(c.base_loss, 3), area(c.auc))
+            gaps = (10, 10, 10, 9, 9)
+            told = "".join(f"{cell:>{gap}}" for cell, gap in zip(cells[:5], gaps, strict=True))
+            rows.append(f"  {c.base_seed:>5}{told}   {cells[5]}".rstrip())
+            narrow += folded(f"base {c.base_seed}", list(zip(MEDIANS, cells, strict=True)))
+    head = [
         f"  {'':5}  {'L2, median':^18}  {'total loss, median':^27}  loss as a sign",
         f"  {'base':>5}  {'success':>8}  {'failure':>8}  {'success':>8} {'failure':>8} {'base':>8}"
         "   of failure: AUC",
     ]
-    for c in group.cells:
-        if c.succeeded.n:
-            l2, loss = both(c.l2, 2), both(c.loss, 3)
-            lines.append(
-                f"  {c.base_seed:>5}  {l2[0]:>8}  {l2[1]:>8}  {loss[0]:>8} {loss[1]:>8} "
-                f"{number(c.base_loss, 3):>8}   {area(c.auc)}".rstrip()
-            )
-    return lines
+    return [*head, *rows] if max(map(len, head + rows)) <= width() else narrow
+
+
+MEDIANS = (
+    "L2, median of successes",
+    "of failures",
+    "total loss, median of successes",
+    "of failures",
+    "of the base",
+    "loss as a sign of failure, AUC",
+)
+"""What stands in the columns of medians, where each needs its own title."""
 
 
 def both(found: Outcomes, digits: int) -> tuple[str, str]:
@@ -239,21 +256,28 @@ def told_name(name: str) -> str:
 
 
 def _told(group: Group) -> list[str]:
-    lines = [f"  {'medians':26} {'success':>9} {'failure':>9}   AUC within bases"]
-    for told in group.told:
-        success, failure = both(told.median, 3)
-        name = plain(told_name(told.name))
-        lines.append(f"  {name:26} {success:>9} {failure:>9}   {area(told.auc)}".rstrip())
-    return lines
+    columns = (
+        Column("medians", 26, "<"),
+        Column("success", 10),
+        Column("failure", 10),
+        Column("   AUC within bases", 0, "<"),
+    )
+    rows = [
+        (plain(told_name(told.name)), *both(told.median, 3), f"   {area(told.auc)}") for told in group.told
+    ]
+    return table(columns, rows)
 
 
 def _margins(group: Group, needed: int | None) -> list[str]:
-    return [
-        "",
-        f"  succeeded, if so many states must be in place{'' if needed is None else f' ({needed} must)'}:",
-        "    states     " + "".join(f"{n:>5}" for n, _ in group.margins),
-        "    transfers  " + "".join(f"{count:>5}" for _, count in group.margins),
-    ]
+    must = "" if needed is None else f" (the rule is {needed})"
+    words = f"transfers that would succeed by the number of states that must be in place{must}:"
+    lines = ["", *wrapped(words)]
+    fit = max(1, (width() - 15) // 5)
+    for start in range(0, len(group.margins), fit):
+        shown = group.margins[start : start + fit]
+        lines.append("    states     " + "".join(f"{n:>5}" for n, _ in shown))
+        lines.append("    transfers  " + "".join(f"{count:>5}" for _, count in shown))
+    return lines
 
 
 def _pairs(group: Group) -> list[str]:
@@ -272,29 +296,38 @@ def _curves(group: Group) -> list[str]:
     lines = []
     for title, curves in (("losses while training", group.curves), ("on the way", group.progress)):
         if curves:
-            lines += ["", f"  {title}, interquartile means"]
+            lines += ["", *wrapped(f"{title}, interquartile means")]
         for c in curves:
-            line = sparkline(c.iqm, 24)
-            label = f"{plain(c.name)[:18]:18} {c.outcome:8}"
-            ends = f"{number(float(c.iqm[0]), 3):>8} {line} {number(float(c.iqm[-1]), 3)}"
-            lines.append(f"    {label}{ends}")
+            room = max(0, min(64, width() - 56))
+            line = f" {sparkline(c.iqm, room)}" if room else ""
+            first, last = (number(float(c.iqm[at]), 3) for at in (0, -1))
+            label = plain(c.name)
+            if len(label) > 18:
+                lines.append(f"    {label}")
+                label = ""
+            lines += labelled(f"  {label:18} {c.outcome:8}", f"{first:>8}{line} {last}", room=28)
     return lines
 
 
 def _plans(groups: Sequence[Group]) -> list[str]:
     name = plain(short_name(groups[0], groups))
-    lines = [
-        f"  against {name}, by base",
-        f"  {'':28} {'succeeded':>12}  {'difference of shares':<24} {'p, Holm':>8}",
-    ]
-    for group in groups:
+    labels = [plain(short_name(group, groups)) for group in groups]
+    # A name of any length has its place as long as the terminal has room for it.
+    room = max(28, min(max(map(len, labels)), width() - 52))
+    columns = (
+        Column("", room, "<"),
+        Column("succeeded", 13),
+        Column("  difference of shares", 26, "<"),
+        Column("p, Holm", 9),
+    )
+    rows = []
+    for group, label in zip(groups, labels, strict=True):
         found = group.against_reference
-        label = plain(short_name(group, groups))[:28]
-        line = f"  {label:28} {of(group.succeeded):>12}"
+        told = ("", "")
         if found is not None and found.difference.value is not None:
-            line += f"  {difference(found.difference):<24} {corrected_p(found.tested):>8}"
-        lines.append(line)
-    return lines
+            told = (f"  {difference(found.difference)}", corrected_p(found.tested))
+        rows.append((label, of(group.succeeded), *told))
+    return [*wrapped(f"against {name}, by base"), *table(columns, rows)]
 
 
 def difference(measure: Measure) -> str:
@@ -311,28 +344,28 @@ def _beside(report: StudyReport) -> list[str]:
     for row in report.beside:
         ours = row.ours if row.p is None else f"{row.ours} (p {in_words(row.p)})"
         rows.append((row.what, ours, row.paper, row.section))
+    if sum(_COLUMNS) + 5 > width():
+        titled = [(row[0], list(zip(rows[0], row, strict=True))[1:]) for row in rows[1:]]
+        return [f"  {rows[0][0]}", *(line for what, told in titled for line in folded(what, told))]
+    widths = [w + (width() - sum(_COLUMNS) - 5) // len(_COLUMNS) for w in _COLUMNS]
     lines = []
     for row_cells in rows:
-        cells = [textwrap.wrap(c, w) or [""] for c, w in zip(row_cells, _COLUMNS, strict=True)]
+        cells = [wrapped(c, "", "", w) for c, w in zip(row_cells, widths, strict=True)]
         for at in range(max(map(len, cells))):
             parts = [c[at] if at < len(c) else "" for c in cells]
-            joined = " ".join(f"{part:{w}}" for part, w in zip(parts, _COLUMNS, strict=True))
+            joined = " ".join(f"{part:{w}}" for part, w in zip(parts, widths, strict=True))
             lines.append(f"  {joined}".rstrip())
     return lines
 
 
 def _notes(report: StudyReport) -> list[str]:
-    notes = ["Intervals are 95%, of shares by Wilson; p-values two-sided."]
+    notes = ["All intervals are 95% intervals, those of shares by Wilson. All p-values are two-sided."]
     if len(report.groups) > 1:
         notes.append(NOT_ALL_ARE_MEANT_TO)
-    return [_filled(words) for words in notes]
+    return [line for words in notes for line in wrapped(words)]
 
 
 NOT_ALL_ARE_MEANT_TO = (
-    "Where no frozen model reads the embedding, it need not lie where the base's does: that such a transfer "
-    "does not succeed is no failure of it."
+    "If no frozen model reads a transfer's embedding, it need not lie where the base's does. That such a "
+    "transfer does not succeed here says nothing against it."
 )
-
-
-def _filled(words: str) -> str:
-    return textwrap.fill(words, WIDTH, initial_indent="  ", subsequent_indent="    ")

@@ -1,9 +1,8 @@
-"""A result for a terminal: one sentence first, then the evidence, within 80 columns."""
+"""A result for a terminal: one sentence first, then the evidence, as wide as the terminal."""
 
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING
@@ -11,22 +10,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.result import Columns, Comparison, Verdict
+from diag.outputs.layout import USUAL as WIDTH
+from diag.outputs.layout import ending, filled, width, wrapped
+from diag.result import Columns, Comparison, Grouping, Verdict
 from diag.sources.bounds import listed
+from diag.wording import plural
 from probes import Measure, Step
 from trainers.harmless import plain as plain
 
 if TYPE_CHECKING:
     from diag._forecast import Forecast
-    from diag._show import Description
+    from diag._show import Description, FileDescription
+    from diag.checks.calibrate import Calibration
     from diag.checks.result import Gate
     from diag.forecasts.report import ForecastReport
     from diag.landscapes.result import Landscape
     from diag.probed import Probed
     from diag.repairs.result import Repair
     from diag.studies.reported import StudyReport
+    from diag.subject import Subject
 
-WIDTH = 80
 BAR = 24
 ZERO = 1e-12
 """What rounding leaves of zero is shown as zero."""
@@ -51,8 +54,8 @@ MEASURES = {
 
 def headline(verdict: Verdict) -> str:
     """``FAIL  Flipped: …``, wrapped."""
-    tag = verdict.status.upper()
-    return textwrap.fill(f"{tag}  {verdict.summary}", WIDTH, subsequent_indent=" " * (len(tag) + 2))
+    tag = f"{verdict.status.upper()}  "
+    return filled(verdict.summary, tag, " " * len(tag))
 
 
 def comparison(result: Comparison, verbose: bool = False) -> str:
@@ -60,46 +63,63 @@ def comparison(result: Comparison, verbose: bool = False) -> str:
     lines = [headline(result.verdict), *warning_lines(result.warnings), ""]
     lines += [f"  base      {short(result.base.path)}", f"  transfer  {short(result.transfer.path)}"]
     if verbose and result.transfer.label:
-        lines += [f"            {result.base.label}", f"            {result.transfer.label}"]
-    lines += [
-        f"  {result.states} {counted(result)}, {_dimensions(result.dimensions)}; "
-        f"the relation holds in {result.agreement:.0%} of the resamples",
-        *margin_lines(result),
-        *column_lines(result.columns),
-        "",
-        f"  {'channels' if result.channels else 'transform':9}      R²     95% interval",
-        *(_rung(step) for step in result.ladder),
-    ]
+        lines += wrapped(result.base.label, " " * 12, " " * 12)
+        lines += wrapped(result.transfer.label, " " * 12, " " * 12)
+    lines += wrapped(
+        f"{grouped(result.states, result.grouping)}, {_dimensions(result.dimensions)}; "
+        f"the relation holds in {result.agreement:.0%} of the resamples"
+    )
+    lines += margin_lines(result)
+    lines += column_lines(result.columns)
+    lines += ["", f"  {'channels' if result.channels else 'transform':9}      R²     95% interval"]
+    lines += [line for step in result.ladder for line in _rung(step)]
     if verbose:
-        lines += ["", "  with an offset", *(_rung(step) for step in result.shifted)]
-        lines += ["", "  back, from base to transfer", *(_rung(step) for step in result.back)]
-    lines += ["", *(_measure(MEASURES[name], m) for name, m in result.measures.items())]
+        lines += ["", "  with an offset", *(line for step in result.shifted for line in _rung(step))]
+        lines += ["", *wrapped("back, from base to transfer")]
+        lines += [line for step in result.back for line in _rung(step)]
+    lines += ["", *(line for name, m in result.measures.items() for line in _measure(MEASURES[name], m))]
     if result.success is not None:
-        lines.append(
-            f"  {'states in place':34} {result.own_states} of {result.states}; "
+        words = (
+            f"{result.own_states} of {result.states}; "
             f"{'a success' if result.success else 'no success'} (from {result.success_states})"
         )
+        lines += labelled("states in place", words)
     return "\n".join(lines)
+
+
+_GROUPS = {"states": "state", "episodes": "episode", "blocks of a rollout": "rollout block"}
 
 
 def counted(result: Comparison) -> str:
     """What the bootstrap resampled, which :attr:`Comparison.states` counts."""
-    return "rollout blocks" if result.grouping == "blocks of a rollout" else result.grouping
+    return f"{_GROUPS[result.grouping]}s"
+
+
+def grouped(count: int, grouping: Grouping) -> str:
+    """How many states, episodes or blocks: ``31 states``, ``1 episode``."""
+    return plural(count, _GROUPS[grouping])
 
 
 def margin_lines(result: Comparison) -> list[str]:
     """The margin, where it is not the default one."""
     if result.margin_source.startswith("the default"):
         return []
-    gap = "" if result.gap is None else f"; the gap is {number(result.gap, 3)}"
-    return [f"  margin {number(result.margin, 3)}, {result.margin_source}{gap}"]
+    gap = "" if result.gap is None else f"; without any map, R² is {below(result.gap)}"
+    return wrapped(f"margin {number(result.margin, 3)}, {result.margin_source}{gap}")
+
+
+def below(gap: float) -> str:
+    """How far the R² of no map stands behind that of the best map, in words."""
+    if gap == 0:
+        return "as high as the best map's"
+    return f"{number(abs(gap), 3)} {'lower' if gap > 0 else 'higher'} than the best map's"
 
 
 def column_lines(columns: Columns | None) -> list[str]:
     """Which columns were compared, and what rows were told apart by; nothing where the files name none."""
     if columns is None:
         return []
-    return textwrap.wrap(column_words(columns), WIDTH, initial_indent="  ", subsequent_indent="    ")
+    return wrapped(column_words(columns))
 
 
 def column_words(columns: Columns) -> str:
@@ -115,21 +135,26 @@ def brief(verdict: Verdict) -> str:
     return f"{verdict.status}  {verdict.summary}"
 
 
-def short(path: str, room: int = WIDTH - 12) -> str:
+def short(path: str, room: int | None = None) -> str:
     """A path's end, for a line that begins with what the file is."""
-    return path if len(path) <= room else "…" + path[-(room - 1) :]
+    return ending(path, width() - 12 if room is None else room)
 
 
 def _dimensions(d: tuple[int, int]) -> str:
-    return f"{d[0]} dimensions" if d[0] == d[1] else f"{d[0]} and {d[1]} dimensions"
+    return plural(d[0], "dimension") if d[0] == d[1] else f"{d[0]} and {plural(d[1], 'dimension')}"
 
 
-def _rung(step: Step) -> str:
+def bar_room(beside: int) -> int:
+    """Characters for a bar of 0 to 1 beside so many others: 24 where there are 80."""
+    return max(0, width() - beside)
+
+
+def _rung(step: Step) -> list[str]:
     r2 = step.r2
     if r2.value is None:
-        return f"  {step.transform:11} {'–':>6}   {textwrap.shorten(r2.reason or '', 56)}"
-    bar = "█" * round(min(1.0, max(0.0, r2.value)) * BAR)
-    return f"  {step.transform:11} {number(r2.value):>6}   {span(r2):18} {bar}".rstrip()
+        return wrapped(r2.reason or "", f"  {step.transform:11} {'–':>6}   ", " " * 23)
+    bar = "█" * round(min(1.0, max(0.0, r2.value)) * bar_room(WIDTH - BAR))
+    return [f"  {step.transform:11} {number(r2.value):>6}   {span(r2):18} {bar}".rstrip()]
 
 
 def span(measure: Measure, digits: int = 2) -> str:
@@ -137,6 +162,22 @@ def span(measure: Measure, digits: int = 2) -> str:
     if measure.low is None or measure.high is None:
         return ""
     return f"[{number(measure.low, digits)}, {number(measure.high, digits)}]"
+
+
+def difference(measure: Measure, digits: int = 3, more: str = "higher", less: str = "lower") -> str:
+    """A difference without its sign: the word says which way it goes, and the interval goes with it.
+
+    >>> difference(Measure(-0.045, -0.06, -0.03)), difference(Measure(0.045))
+    ('0.045 [0.030, 0.060] lower', '0.045 higher')
+    """
+    if measure.value is None:
+        return "–"
+    sign = -1.0 if measure.value < 0 else 1.0
+    words = number(sign * measure.value, digits)
+    if measure.low is not None and measure.high is not None:
+        low, high = sorted((sign * measure.low, sign * measure.high))
+        words += f" [{number(low, digits)}, {number(high, digits)}]"
+    return f"{words} {less if sign < 0 else more}"
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -151,35 +192,49 @@ def number(value: float | None, digits: int = 2) -> str:
     return f"{value:.{digits}f}" if readable or abs(value) < ZERO else f"{value:.3g}"
 
 
-def _measure(label: str, measure: Measure) -> str:
+LABEL = 34
+"""Cells for a measure's name."""
+
+
+def _measure(label: str, measure: Measure) -> list[str]:
     if measure.value is None:
-        return f"  {label:34} – {textwrap.shorten(measure.reason or '', 40)}"
-    line = f"  {label:34} {number(measure.value)} {span(measure)}".rstrip()
-    return line if measure.p is None else f"{line:60} p {p_value(measure.p)}"
+        return wrapped(f"– {measure.reason or ''}", f"  {label:{LABEL}} ", " " * (LABEL + 5))
+    words = f"{number(measure.value)} {span(measure)}".rstrip()
+    if measure.p is None:
+        return labelled(label, words)
+    return labelled(label, words, f"p {p_value(measure.p, measure.p_floor)}")
 
 
-def p_value(p: float | None) -> str:
+def labelled(label: str, words: str, end: str = "", room: int = LABEL) -> list[str]:
+    """A label and its words side by side, or below each other where there is no room."""
+    line = f"  {label:{room}} {words}"
+    line = f"{line:60} {end}" if end else line
+    if len(line) <= width():
+        return [line]
+    inner = " " * (len(label) - len(label.lstrip()) + 4)
+    return [*wrapped(label.strip(), inner[2:]), *wrapped([*words.split(), *([end] if end else [])], inner)]
+
+
+def p_value(p: float | None, floor: float | None = None) -> str:
     """A p-value to three decimals; a dash for none.
 
-    >>> p_value(0.0431), p_value(1e-9), p_value(None)
-    ('0.043', '< 0.001', '–')
+    ``floor`` is the least that its permutations could give: there, the p-value is that or any less.
+
+    >>> p_value(0.0431), p_value(1e-9), p_value(None), p_value(0.01, floor=0.01)
+    ('0.043', '< 0.001', '–', '≤ 0.010')
     """
-    return "–" if p is None else "< 0.001" if p < 0.0005 else f"{p:.3f}"
+    if p is None:
+        return "–"
+    if p < 0.0005:
+        return "< 0.001"
+    # What equals the floor but for rounding is at it.
+    return f"≤ {p:.3f}" if floor is not None and p <= floor * (1 + 1e-9) else f"{p:.3f}"
 
 
 def warning_lines(warnings: Iterable[str]) -> list[str]:
     """Warnings, wrapped, after an empty line."""
-    return (
-        [
-            "",
-            *(
-                textwrap.fill(f"warning: {w}", WIDTH, initial_indent="  ", subsequent_indent="    ")
-                for w in warnings
-            ),
-        ]
-        if (warnings := list(warnings))
-        else []
-    )
+    told = [filled(f"warning: {w}", "  ", "    ") for w in warnings]
+    return ["", *told] if told else []
 
 
 def landscape(result: Landscape, verbose: bool = False) -> str:
@@ -250,39 +305,39 @@ def check(result: Gate, verbose: bool = False) -> str:
     return render(result, verbose)
 
 
+def calibration(result: Calibration, verbose: bool = False) -> str:
+    """The whole text of a gate's calibration."""
+    from diag.outputs.calibration import text
+
+    return text(result, verbose)
+
+
+def subject(result: Subject, verbose: bool = False) -> str:
+    """What a subject is, and what can be asked of it."""
+    from diag.outputs.subject_text import render
+
+    return render(result)
+
+
 def description(found: Description, verbose: bool = False) -> str:
     """The whole text of ``diag show``."""
-    checkpoint, header = found.checkpoint, found.checkpoint.header
-    settings = found.settings
-    phase = settings["train" if header.plan is None else "transfer"]
-    role = "base" if header.plan is None else f"transfer, plan {plain(header.plan['name'])}"
-    lines = [
-        f"{checkpoint.path}: {header.system} {role}",
-        "",
-        f"  world      {settings['world']}, {header.task} task (preset {plain(settings['preset'])})",
-        f"  step       {header.step} of {phase['updates']} updates, {phase['algorithm']}, seed {header.seed}",
-    ]
-    if header.base is not None:
-        lines.append(f"  parent     {short(plain(header.base['path']))}")
-        lines.append(f"             sha256 {header.base['sha256'][:16]}…")
-    lines.append(f"  sha256     {checkpoint.sha256[:16]}…   tensors {checkpoint.identity[:16]}…")
-    losses = header.metrics.get("losses", {})
-    last = {t: v[-1] for t, v in losses.items() if v and v[-1] is not None}
-    if last:
-        words = ", ".join(f"{plain(t)} {v:.4f}" for t, v in last.items())
-        lines.append(textwrap.fill(f"  losses     {words}", WIDTH, subsequent_indent=" " * 13))
-    if isinstance(mended := header.metrics.get("repair"), dict):
-        how = mended.get("map") or "a search without pairs"
-        words = f"by {how} and {mended.get('updates')} updates"
-        lines.append(f"  mended     {plain(words)}")
-    lines += ["", "  component     parameters  widths"]
-    for part in found.components:
-        state = "" if part.trained else "  frozen"
-        lines.append(f"  {part.name:12} {part.parameters:11,}  {part.shape}{state}")
-    if verbose:
-        lines += ["", *(plain(f"  {k}: {v}") for k, v in header.environment.items())]
-        lines += ["", *(plain(f"  {name} = {value}") for name, value in _flat(settings))]
-    return "\n".join(lines)
+    from diag.outputs.show_text import render
+
+    return render(found, verbose)
+
+
+def file_description(found: FileDescription, verbose: bool = False) -> str:
+    """What a file that is no checkpoint of diag train is read as."""
+    from diag.outputs.file_text import render
+
+    return render(found, verbose)
+
+
+def title(found: Description | FileDescription) -> str:
+    """What ``diag show`` found, in one line."""
+    from diag.outputs import file_text, show_text
+
+    return show_text.title(found) if found.kind == "description" else file_text.title(found)  # type: ignore[arg-type]
 
 
 def version() -> str | None:
@@ -291,13 +346,3 @@ def version() -> str | None:
         return metadata.version("transfer-diag")
     except metadata.PackageNotFoundError:
         return None
-
-
-def _flat(tree: object, prefix: str = "") -> list[tuple[str, object]]:
-    if not isinstance(tree, dict):
-        return [(prefix, tree)]
-    return [
-        item
-        for key, value in tree.items()
-        for item in _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    ]

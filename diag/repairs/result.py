@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from diag.repairs.fits import Few, Fit
 from diag.repairs.search import Search
 from diag.result import Comparison, FileRef, Verdict, finite, head, measure_tree
+from diag.shown import Shown
 from probes import Relation
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ class Training:
         }
 
 
-@dataclass(frozen=True)
-class Repair:
+@dataclass(frozen=True, repr=False)
+class Repair(Shown, kind="repair"):
     """The result of ``repair``."""
 
     base: FileRef

@@ -10,6 +10,7 @@ from diag.studies import paper
 from diag.studies.reported import Beside, Group, Outcomes, StudyFacts
 from diag.studies.sentence import in_words, of, percent
 from diag.studies.statistics import boschloo, wilson
+from diag.wording import listed, noun, plural
 
 ALIKE = 0.05
 """A base's rate counts as one that could be the paper's where Boschloo's p is at least this."""
@@ -62,10 +63,10 @@ def _rates(group: Group) -> list[Beside]:
         rows.append(
             Beside(
                 f"bases like its base {theirs.base}",
-                f"{len(alike)} of {len(done)} bases",
+                f"{len(alike)} of {plural(len(done), 'base')}",
                 f"{theirs.count} of {theirs.n}",
                 theirs.section,
-                f"not told from it (Boschloo's p at least {ALIKE:g}): bases {_listed(seeds)}",
+                f"a base is like the paper's if Boschloo's p is at least {ALIKE:g}, as for {_named(seeds)}",
             )
         )
     k, n = sum(b.count for b in paper.BASES), sum(b.n for b in paper.BASES)
@@ -76,7 +77,8 @@ def _rates(group: Group) -> list[Beside]:
             f"{percent(ours)}",
             f"{percent(wilson(k, n))}",
             paper.BASES[0].section,
-            f"{of(ours)} and {k} of {n}; p and intervals take all transfers for independent",
+            f"here {of(ours)} transfers succeed and in the paper {k} of {n}; the p-value and the intervals "
+            "take all transfers for independent",
             boschloo(ours.count, ours.n, k, n),
         )
     )
@@ -89,14 +91,17 @@ def _rates(group: Group) -> list[Beside]:
             differ,
             "p < 0.0001",
             paper.BASES_DIFFER.section,
-            f"from its counts Boschloo's test gives p = {again:.0e}",
+            f"Boschloo's test of the paper's own counts gives p = {again:.0e}",
         )
     )
     return rows
 
 
-def _listed(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, seeds)) or "none"
+def _named(seeds: Sequence[int]) -> str:
+    """Bases by their seeds: ``base 3``, ``bases 0 and 2``, ``no base here``."""
+    if not seeds:
+        return "no base here"
+    return f"{noun(len(seeds), 'base')} {listed([str(seed) for seed in seeds])}"
 
 
 def _failures(mine: pd.DataFrame) -> list[Beside]:
@@ -110,7 +115,7 @@ def _failures(mine: pd.DataFrame) -> list[Beside]:
             percent(flipped),
             "most",
             paper.MOST_FAILURES_FLIPPED.section,
-            f"{of(flipped)}, where the verdict is sure of it; theirs by eye",
+            f"the verdict is sure that {of(flipped)} failures are flipped; the paper judged by eye",
         )
     ]
 
@@ -126,7 +131,8 @@ def _distances(group: Group) -> list[Beside]:
             f"{_number(l2.median.success)}, {_number(l2.median.failure)}",
             f"about {theirs.success:g}, {theirs.failure:g}",
             paper.L2_SUCCESS.section,
-            "medians; theirs are of the labyrinths, in 192 dimensions: the ratio compares, with care",
+            "these are medians; the paper's are of the labyrinths, in 192 dimensions, so that only the ratio "
+            "can be compared, with care",
         ),
         Beside(
             "L2, failures over successes",
@@ -139,7 +145,7 @@ def _distances(group: Group) -> list[Beside]:
             "–" if group.dip.p is None else f"dip {group.dip.value:.3f}, p {in_words(group.dip.p)}",
             "bimodal",
             paper.L2_SUCCESS.section,
-            "p of a single mode; the paper names no test",
+            "the p-value is that of a single mode; the paper names no test",
         ),
     ]
 
@@ -155,7 +161,7 @@ def _losses(group: Group) -> list[Beside]:
                     _ratio(told.median),
                     "similar" if words == "total" else "slightly bigger",
                     paper.LOSSES_SECTION,
-                    "theirs: a failed transfer beside its base",
+                    "the paper compares a failed transfer with its base",
                 )
             )
     return rows

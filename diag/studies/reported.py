@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from diag.result import SCHEMA_VERSION, Verdict, finite, measure_tree, numbers
+from diag.shown import Shown
 from diag.studies.statistics import Rate
 from probes import Measure
 
@@ -267,8 +268,8 @@ class Beside:
         return {**words, "note": self.note, "p": self.p}
 
 
-@dataclass(frozen=True, eq=False)
-class StudyReport:
+@dataclass(frozen=True, eq=False, repr=False)
+class StudyReport(Shown, kind="study"):
     """The report of a study; the reference group stands first."""
 
     facts: StudyFacts
@@ -291,6 +292,10 @@ class StudyReport:
     pictures: tuple[EmbeddingPicture, ...]
     """The last embedding of bases and transfers."""
     diagnosis: str = "study"
+
+    def shown_files(self) -> list[str]:
+        """The study's name."""
+        return [self.facts.name]
 
     @property
     def reference(self) -> Group | None:

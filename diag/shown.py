@@ -1,0 +1,62 @@
+"""How a result shows itself in Python: as text, as one line, and in a notebook.
+
+The renderers know the results and not the other way round, so that they are looked up by name when a
+result is shown: ``diag.outputs.text`` and ``diag.outputs.notebook`` have a function for each kind.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, ClassVar
+
+from trainers.harmless import one_line
+
+MOST_FILES = 4
+"""Files that the one line names; of more, the first ones."""
+
+
+class Shown:
+    """A result that prints as its command does, has one line for a debugger, and a page in a notebook.
+
+    ``class Comparison(Shown, kind="comparison")``, under a ``dataclass`` with ``repr=False``.
+    """
+
+    kind: ClassVar[str]
+    """The name of its renderers: ``comparison``."""
+
+    def __init_subclass__(cls, kind: str, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        cls.kind = kind
+
+    def __str__(self) -> str:
+        """The text that the command prints, as wide as the terminal."""
+        text: str = getattr(import_module("diag.outputs.text"), self.kind)(self)
+        return text
+
+    def __repr__(self) -> str:
+        files = self.shown_files()
+        named = [one_line(file, 100) for file in files[:MOST_FILES]]
+        if len(files) > MOST_FILES:
+            named.append(f"{len(files) - MOST_FILES} more")
+        state = ", ".join(one_line(word, 100) for word in self.shown_state() if word)
+        words = "; ".join(part for part in (state, ", ".join(named)) if part)
+        return f"<{type(self).__name__}: {words}>" if words else f"<{type(self).__name__}>"
+
+    def _repr_html_(self) -> str:
+        """Its page without scripts, in a frame of its own, for a notebook's output cell."""
+        cell: str = import_module("diag.outputs.notebook").cell(self)
+        return cell
+
+    def shown_state(self) -> list[str]:
+        """Status, relation and axes, for the one line."""
+        verdict = getattr(self, "verdict", None)
+        if verdict is None:
+            return []
+        axes = ", ".join(map(str, verdict.axes))
+        word = f"{verdict.relation} ({'axis' if len(verdict.axes) == 1 else 'axes'} {axes})"
+        return [verdict.status, word if axes else verdict.relation or ""]
+
+    def shown_files(self) -> list[str]:
+        """Paths of the files that it is about, for the one line."""
+        named = (getattr(self, name, None) for name in ("base", "transfer"))
+        return [ref.path for ref in named if ref is not None]

@@ -1,0 +1,61 @@
+"""One small result of every kind, for tests of how results show themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import diag
+from diag.checks.calibrate import calibrate
+from diag.shown import Shown
+from diag.sources.module import from_module
+from tests.conftest import EXAMPLES
+from tests.study_frames import made
+from tests.test_forecast import chances, reported
+
+BASE, MIRRORED = (str(EXAMPLES / f"{name}.safetensors") for name in ("base", "mirrored"))
+
+
+def arrays(folder: Path) -> tuple[str, str, str]:
+    """A base's embedding, a mirrored and a near one of it, as files."""
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(60, 3)) * [1.0, 0.7, 0.4]
+    places = [str(folder / f"{name}.npy") for name in ("base", "mirrored", "near")]
+    noise = [0.0, 0.05, 0.05]
+    for place, signs, scale in zip(places, ([1, 1, 1], [1, -1, 1], [1, 1, 1]), noise, strict=True):
+        np.save(place, base * signs + scale * rng.normal(size=base.shape))
+    return places[0], places[1], places[2]
+
+
+def squared(model: torch.nn.Module, batch: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {"squared": model(batch).square().sum(1)}
+
+
+def landscape() -> Shown:
+    torch.manual_seed(0)
+    nets = [torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1)) for _ in "ab"]
+    batch = torch.randn(64, 2)
+    one, two = (from_module(net, squared, batch, name=name) for net, name in zip(nets, "ab", strict=True))
+    return diag.landscape(one, two, quick=True, points=5, samples=124)
+
+
+def results(folder: Path) -> dict[str, Shown]:
+    """One of every kind, by the name of its renderers."""
+    base, mirrored, near = arrays(folder)
+    rows = np.load(base)
+    known = {"first": rows[:, 0], "side": rows[:, 1] > 0}
+    return {
+        "calibration": calibrate([base, near]),
+        "check": diag.check(base, mirrored, near),
+        "comparison": diag.compare(base, mirrored),
+        "description": diag.show(MIRRORED),
+        "forecast": diag.forecast(MIRRORED, base=BASE),
+        "landscape": landscape(),
+        "probe": diag.probe(base, mirrored, variables=known),
+        "repair": diag.repair(base, mirrored, out=folder / "mended.npy"),
+        "study": made({0: 3, 1: 0}, 6, points=3, early=()).report(),
+        "study_forecast": reported(chances(8, 6, 3.0)[0]),
+        "subject": diag.open_subject(MIRRORED),
+    }
