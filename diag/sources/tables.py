@@ -93,11 +93,12 @@ class Index:
         columns = tuple(dict.fromkeys(p for p in parts if isinstance(p, str) and p in schema.names))
         if columns or len(parts) != 1 or not isinstance(parts[0], dict):
             return cls(columns)
-        start, stop, step = (parts[0].get(part) for part in ("start", "stop", "step"))
+        said = [parts[0].get(part) for part in ("start", "stop", "step")]
+        bounds = [b for b in said if isinstance(b, int) and abs(b) < 2**62]
         name = parts[0].get("name")
-        if any(type(b) is not int or abs(b) >= 2**62 for b in (start, stop, step)) or step == 0:
+        if len(bounds) < len(said) or not bounds[2]:
             return cls()
-        return cls((), (start, stop, step), name if isinstance(name, str) else None)
+        return cls((), (bounds[0], bounds[1], bounds[2]), name if isinstance(name, str) else None)
 
     @property
     def names(self) -> tuple[str, ...]:
