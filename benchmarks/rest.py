@@ -23,12 +23,15 @@ from diag.studies.measure import embedding
 def main(folder: Path) -> None:
     table = Folder(folder).results()
     rows = table[table["finite"]].sort_values("step")
-    bases = rows[rows["final"] & (rows["phase"] == "base")].set_index(["variant", "base_seed"])["path"]
+    finished = rows[rows["final"] & (rows["phase"] == "base")]
+    bases = dict(
+        zip(finished["variant"] + "/" + finished["base_seed"].astype(str), finished["path"], strict=True)
+    )
     of_transfers = rows[rows["phase"] == "transfer"]
     least = float("inf")
     for key, run in of_transfers.groupby(["variant", "plan", "base_seed", "seed"], sort=True):
-        variant, plan, base_seed, seed = key
-        base = embedding(open_subject(folder / bases[variant, base_seed]))
+        variant, plan, base_seed, seed = map(str, key)
+        base = embedding(open_subject(folder / bases[f"{variant}/{base_seed}"]))
         seen = [embedding(open_subject(folder / path)) for path in run["path"]]
         steps = [moved(after, before, base) for before, after in pairwise(seen)]
         least = min([least, *steps])

@@ -19,7 +19,7 @@ import diag
 from diag import cli
 from diag.checks import config as configs
 from diag.checks.judging import Found, judged, settled
-from diag.checks.result import Checked, Finding, Gate, Origin, Threshold
+from diag.checks.result import Checked, Finding, Gate, Level, Origin, Outcome, Threshold
 from diag.checks.settings import Check, Checks
 from diag.outputs import check_github, check_html, check_junit, check_sarif, check_text
 from diag.outputs.check_words import bad, not_checked, outcome, place, setting_value, status_words, told
@@ -40,7 +40,8 @@ RENDERERS: Mapping[str, Callable[[Gate], str]] = {
 
 @st.composite
 def _findings(draw: st.DrawFn, check: str) -> Finding:
-    outcome = draw(st.sampled_from(("pass", "warn", "fail", "inconclusive", "skipped")))
+    outcomes: tuple[Outcome, ...] = ("pass", "warn", "fail", "inconclusive", "skipped")
+    outcome = draw(st.sampled_from(outcomes))
     if outcome == "skipped":
         why = draw(st.sampled_from(("no data", "no losses", "finished")))
         return finding(check, "skipped", f"{check} has {why}", measure=None, limit=None)
@@ -49,7 +50,8 @@ def _findings(draw: st.DrawFn, check: str) -> Finding:
         own = replace(own, file="diag.toml", line=draw(st.integers(1, 99)))
     value = draw(st.floats(-1, 1))
     words = f"{check} is {value:.3g}; wanted at least 0.8"
-    level = draw(st.sampled_from(("error", "warn")))
+    levels: tuple[Level, ...] = ("error", "warn")
+    level = draw(st.sampled_from(levels))
     made = finding(check, outcome, words, measure=Measure(value), level=level)
     return replace(made, threshold=own)
 
@@ -239,6 +241,8 @@ def test_what_is_set_on_top_of_a_file_is_no_line_of_it(tmp_path: Path) -> None:
     assert (on_top.file, on_top.origin, on_top.value) == (None, "command", 0.7)
     table = configs.with_settings(config, {"check.loss_ratio.terms": {"a.b": 2.0}})
     assert table.threshold("check.loss_ratio.terms.a.b").origin == "call"
+    other = configs.with_settings(table, {"check.loss_ratio.terms": {"c": 3.0}})
+    assert set(other.origins) == {"check.loss_ratio.terms", "check.loss_ratio.terms.c"}
 
 
 @pytest.mark.parametrize("taken", ["pass", "warn", "fail"])
@@ -315,7 +319,8 @@ def test_the_numbers_as_they_read_give_the_outcome(
 ) -> None:
     """``R² is 0.8; wanted at least 0.8`` and a failure contradict each other."""
     measure = Measure(value, value - below, value + above)
-    found = judged("r2", "it", measure, "min", **{"least" if least else "most": limit})
+    sides = (limit, None) if least else (None, limit)
+    found = judged("r2", "it", measure, "min", least=sides[0], most=sides[1])
     read = re.fullmatch(
         r"it is (\S+) \[(\S+), (\S+)\]; wanted (at least|at most) ([^,]+)(, and the data cannot tell)?",
         found.message,

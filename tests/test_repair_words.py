@@ -24,6 +24,7 @@ from diag.result import Verdict
 from diag.subject import SubjectError
 from probes import Map, Measure, Relation
 from tests.conftest import EXAMPLES
+from trainers import checkpoint as files
 
 BASE, BENT = (EXAMPLES / f"{name}.safetensors" for name in ("base", "mirrored"))
 BUDGET = 30_000
@@ -130,12 +131,14 @@ def test_fewer_updates_than_maps_are_refused() -> None:
         diag.repair(BASE, BENT, unpaired="permutations", train=9)
 
 
-def test_a_search_says_its_own_updates_and_those_of_all_maps() -> None:
-    found = diag.repair(BASE, BENT, unpaired="permutations", train=10, force=True)
+def test_a_search_says_its_own_updates_and_those_of_all_maps(tmp_path: Path) -> None:
+    out = tmp_path / "mended.safetensors"
+    found = diag.repair(BASE, BENT, unpaired="permutations", train=10, force=True, out=out)
     assert found.search is not None
     assert found.training is not None
     assert sum(c.updates for c in found.search.candidates) == found.training.updates == 10
     assert found.after.updates == found.training.own == found.search.candidates[0].updates == 2
+    assert files.read(out).header.metrics["repair"]["updates"] == 2
     shown = " ".join(text.repair(found).split())
     assert (
         "trained on the task's losses for 10 updates (0.0% of the transfer's 30,000), divided among 8 maps"

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 import diag
 from diag._watch import Watch
-from diag.forecasts.model import Probability, limit_words, percent, read_model
-from diag.forecasts.rest import AT_REST, FIRST_STOP, LEAST_REST, Rest
+from diag.forecasts.model import FIRST_STOP, Probability, limit_words, percent, read_model
+from diag.forecasts.rest import AT_REST, LEAST_REST, Rest
 
 Floats = NDArray[np.float64]
 UPDATES = 8000
@@ -22,7 +22,7 @@ BASE = np.random.default_rng(0).normal(size=(31, 2)) * [1.0, 0.7]
 
 
 def mirrored(base: Floats) -> Floats:
-    return base * np.array([-1.0, *[1.0] * (base.shape[1] - 1)])
+    return np.asarray(base * np.array([-1.0, *[1.0] * (base.shape[1] - 1)]))
 
 
 def watched(

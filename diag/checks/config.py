@@ -169,6 +169,7 @@ def with_settings(config: Config, values: Mapping[str, Any], by: Origin = "call"
         wants_list = isinstance(node.get(leaf), list) and not isinstance(value, list | tuple)
         node[leaf] = [value] if wants_list else value
         lines = {known: line for known, line in lines.items() if not f"{known}.".startswith(f"{name}.")}
+        origins = {known: who for known, who in origins.items() if not f"{known}.".startswith(f"{name}.")}
         # A table of terms sets each of them.
         inner = [f"{name}.{key}" for key in value] if name == TERMS and isinstance(value, Mapping) else []
         origins |= dict.fromkeys([name, *inner], by)

@@ -73,8 +73,8 @@ class Rest:
 
 def moved(x: Floats, before: Floats, base: Floats) -> float:
     """Mean L2 distance of paired embeddings (n, d) from where they were, over the base's spread."""
-    spread = float(np.square(base - base.mean(0)).sum(1).mean()) ** 0.5
-    return float(np.sqrt(np.square(x - before).sum(1)).mean()) / spread
+    spread = np.sqrt(np.square(base - base.mean(0)).sum(1).mean())
+    return float(np.sqrt(np.square(x - before).sum(1)).mean() / spread)
 
 
 def at_rest(x: Floats, base: Floats, since: float) -> Rest:

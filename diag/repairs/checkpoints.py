@@ -208,7 +208,7 @@ class _Work:
             "map": None if self.chosen is None else self.chosen.name,
             "pairs": 0 if self.chosen is None else len(self.known),
             "unpaired": self.asked.unpaired,
-            "updates": 0 if self.training is None else self.training.updates,
+            "updates": 0 if self.training is None else self.training.own,
             "mode": None if self.training is None else self.training.mode,
             "seed": self.asked.seed,
             "own_states": after.own_states,
