@@ -232,9 +232,9 @@ def _measured(
     unrelated = probes.independence(
         x, y, null=pair.null, groups=groups if pair.null == "episodes" else None, seed=seed
     )
-    chance = {"p": unrelated.p, "p_floor": unrelated.p_floor}
-    measures["cka"] = replace(probes.cka(x, y, groups=groups), **chance)
-    measures["cka_debiased"] = replace(probes.cka(x, y, debiased=True, groups=groups), **chance)
+    for name, debiased in (("cka", False), ("cka_debiased", True)):
+        found_cka = probes.cka(x, y, debiased=debiased, groups=groups)
+        measures[name] = replace(found_cka, p=unrelated.p, p_floor=unrelated.p_floor)
     report(5, steps)
     measures["cca"] = probes.cca(x, y, groups=groups)
     report(6, steps)

@@ -170,7 +170,10 @@ class Demo:
             if not members:
                 return
             with self.progress(what, sum(run.phase.updates - m.step for m in members)) as advance:
-                late = lambda: monotonic() > end  # noqa: E731
+
+                def late() -> bool:
+                    return monotonic() > end
+
                 if not execute(run, members, self.jobs, advance, late) and not late():
                     raise KeyboardInterrupt
 

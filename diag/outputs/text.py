@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.outputs.layout import USUAL as WIDTH
-from diag.outputs.layout import ending, filled, width, wrapped
+from diag.outputs.layout import USUAL, ending, filled, width, wrapped
 from diag.result import Columns, Comparison, Grouping, Verdict
 from diag.sources.bounds import listed
 from diag.wording import plural
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
     from diag.repairs.result import Repair
     from diag.studies.reported import StudyReport
     from diag.subject import Subject
+
+WIDTH = USUAL
+"""Columns that layouts are made for; what a wider terminal adds goes to names and bars."""
 
 BAR = 24
 ZERO = 1e-12
