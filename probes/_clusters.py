@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes._measure import ROUNDING, ArrayLike, Floats, ProbeError, is_constant
+from probes._states import SAME, numbered
 from probes._variables import Ints, Labels, Variable, distinct_rows, paired, shuffled_rows
 
 SHUFFLES = 199
@@ -99,7 +100,12 @@ def _kmeans(x: Floats, k: int, seed: int) -> Ints:
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
+    best, least = None, np.inf
     # One thread: sums in a fixed order, and no fight over the cores for a small job.
     with threadpool_limits(1):
-        model = KMeans(k, n_init=STARTS, random_state=seed % 2**32).fit(x - x.mean(0))
-    return np.asarray(model.labels_, np.int64)
+        for start in range(STARTS):
+            model = KMeans(k, n_init=1, random_state=(seed + start) % 2**32).fit(x - x.mean(0))
+            # Of partitions that are as good within rounding, as in a lattice, the one that was found first.
+            if best is None or model.inertia_ < least * (1 - SAME):
+                best, least = model.labels_, model.inertia_
+    return numbered(np.asarray(best))
