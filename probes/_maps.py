@@ -74,10 +74,7 @@ def fitted(rung: Rung, m: Moments, shifted: bool = False) -> Map:
                 signs=_signs(products[chosen], sizes[chosen]), order=tuple(int(axis) for axis in order)
             )
         case "orthogonal" | "similarity":
-            from scipy.linalg import svd
-
-            left, values, right = svd(m.cross_scatter, full_matrices=False)
-            matrix = left @ right
+            matrix, values = _turn(m.cross_scatter)
             if rung == "similarity":
                 scale = values.sum() / np.trace(m.x_scatter) if m.x_moves.any() else 0.0
                 matrix = matrix * (scale * m.y_frame.unit / m.x_frame.unit)
@@ -96,6 +93,22 @@ def fitted(rung: Rung, m: Moments, shifted: bool = False) -> Map:
     x_mean = m.x_frame.origin + m.x_frame.unit * m.x / m.n
     y_mean = m.y_frame.origin + m.y_frame.unit * m.y / m.n
     return replace(plain, offset=y_mean - plain(x_mean[None])[0])
+
+
+def _turn(products: Floats) -> tuple[Floats, Floats]:
+    """(d, d) the orthogonal matrix Q with the largest trace of Qᵀ·products, and their singular values.
+
+    Directions in which there is nothing to turn (a constant axis) stay as near to where they are as they
+    can: what rounding leaves there would turn them at will.
+    """
+    from scipy.linalg import svd
+
+    left, values, right = svd(products, full_matrices=False)
+    empty = values <= RELATIVE_RANK * values[0]
+    if empty.any():
+        ours, _, theirs = svd(left[:, empty].T @ right[empty].T)
+        left[:, empty] = left[:, empty] @ ours @ theirs
+    return np.asarray(left @ right), values
 
 
 def cross_products(m: Moments, centred: bool) -> tuple[Floats, Floats]:

@@ -27,7 +27,7 @@ from probes._measure import ROUNDING, ArrayLike, Floats, ProbeError, as_pair, is
 from probes._moments import Moments
 from probes._resampling import Labels, compressed
 from probes._rollout import memory
-from probes._states import numbered, numbered_rows
+from probes._states import numbered_rows
 
 Null: TypeAlias = Literal["moments", "permutation", "shift", "episodes"]
 Measured: TypeAlias = Literal["cka", "cca", "procrustes"]
@@ -316,7 +316,7 @@ def _episodes(
     """(episodes, length) row numbers, every episode cut to the shortest; or why there are none."""
     if groups.shape != (rows,):
         raise ProbeError(f"groups has shape {groups.shape}, expected ({rows},)")
-    index = numbered(groups)
+    index = np.unique(groups, return_inverse=True)[1].reshape(-1)
     lengths = np.bincount(index)
     if len(lengths) < MIN_EPISODES:
         return f"{len(lengths)} episodes, at least {MIN_EPISODES} are needed"

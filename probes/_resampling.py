@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from probes._measure import ROUNDING, ArrayLike, Floats, Measure, ProbeError, as_pair, is_constant
 from probes._moments import Frame, Moments
-from probes._states import numbered, numbered_rows
+from probes._states import numbered_rows
 
 Labels: TypeAlias = Sequence[int] | NDArray[Any]
 """(n,) the state or episode of each sample; samples of one label stay together."""
@@ -62,18 +62,26 @@ class Groups:
 
 
 def labels(groups: Labels | None, x: Floats, y: Floats) -> NDArray[np.int64]:
-    """(n,) group numbers in order of appearance: of ``groups``, or of the states that pairs of rows show."""
+    """(n,) group numbers from 0 without gaps: of ``groups``, or of the states that pairs of rows show.
+
+    Groups are numbered by the order of their names, so that rows in another order are dealt alike; states,
+    which have none, by their first appearance.
+    """
     if groups is None:
         return numbered_rows(x, y)
     if np.shape(groups) != (len(x),):
         raise ProbeError(f"groups has shape {np.shape(groups)}, expected ({len(x)},)")
-    return numbered(groups)
+    return _by_name(groups)
+
+
+def _by_name(groups: Labels) -> NDArray[np.int64]:
+    return np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def make_groups(groups: Labels, seed: int, draws: int = DRAWS) -> Groups:
     """Groups from one label a sample (n,), at most :data:`MAX_GROUPS`, with multinomial weights."""
     rng = np.random.default_rng(seed)
-    index = numbered(groups)
+    index = _by_name(groups)
     count = int(index.max()) + 1
     if count > MAX_GROUPS:
         bundle = rng.permutation(count) % MAX_GROUPS
