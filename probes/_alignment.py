@@ -213,9 +213,9 @@ def _sign_stability(x: Floats, y: Floats, resampling: Groups) -> Floats:
 
 
 def stability_of(total: Floats, draws: Floats, size: Floats) -> Floats:
-    """(d,) share of resamples ``draws`` (m, d) of Σ x·y in which each axis keeps the sign it has in ``total``.
+    """(d,) share of resamples ``draws`` (m, d) of Σ x·y in which each axis keeps its sign in ``total``.
 
-    Beside ``size``, the most that the sum could be, what rounding leaves is no minus.
+    ``size`` (d,) is the most that the sum could be: beside it, what rounding leaves is no minus.
     """
     negative: Floats = (draws < -SAME * size).mean(0)
     stability: Floats = np.where(total < -SAME * size, negative, 1 - negative)

@@ -18,7 +18,8 @@ STARTS = 10
 
 
 ASIDE = 10 * SAME
-"""How far k-means' rows are moved aside, as a share of what two rows differ by typically: ten times rounding."""
+"""How far k-means' rows are moved aside, as a share of what two rows differ by typically: ten times what
+rounding is held to be."""
 
 
 @dataclass(frozen=True)

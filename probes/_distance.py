@@ -67,8 +67,8 @@ def nearest_own(
 ) -> tuple[Measure, NDArray[np.bool_]]:
     """Share of rows of x whose nearest row of y is their own, and which are.
 
-    Of rows that are equally near within rounding (those of one state, or of states that lie in a lattice) the
-    row's own is the nearest. The question a frozen model asks: is each state where its model expects that state to be?
+    Of rows that are equally near within rounding (those of one state, or of a lattice) the row's own is the
+    nearest. The question a frozen model asks: is each state where its model expects that state to be?
     """
     transfer, base = _same_shape(x, y)
     if is_constant(base):

@@ -257,7 +257,7 @@ def _varies(x: Floats) -> Bools:
 
 
 def _scale(x: Floats) -> Floats:
-    """(d,) the standard deviation of each column; 1 where it is rounding, which would otherwise be blown up."""
+    """(d,) the standard deviation of each column; 1 where it is rounding, which must not be blown up."""
     return np.where(_varies(x), x.std(0), 1.0)
 
 

@@ -98,7 +98,7 @@ def typical(x: Floats) -> float:
 
 
 def _tolerances(x: Floats) -> tuple[float, float]:
-    """Differences put down to rounding in single precision, and in double, where the numbers are of this size."""
+    """Differences in x (n, d) that are put down to rounding in single precision, and in double."""
     some = x[:: max(1, len(x) // PAIRS)]
     double = ROUNDING * float(np.square(np.sqrt(np.abs(some)).mean()))
     return max(SAME * typical(x), double), double

@@ -31,8 +31,8 @@ MOVED = 1e-6
 resampled R² and artanh near 1 keep about half of the digits."""
 
 MOVED_SINGLE = 2e-3
-"""…for one in single precision (1e-7) of every weight of a network: embeddings move by some 1e-6, and one in a
-thousand resamples may choose otherwise."""
+"""…for one in single precision (1e-7) of every weight of an encoder: embeddings move by some 1e-6, and one in
+a thousand resamples may choose otherwise."""
 
 NAMES = ("path", "sha256", "warnings")
 """What tells one file from another, and is no finding."""

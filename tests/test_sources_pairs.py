@@ -33,7 +33,7 @@ def test_a_checkpoint_of_ours_sees_the_pairs_that_are_given(examples: Path, tmp_
     base = diag.open_subject(examples / "base.safetensors")
     assert base.tasks is not None
     seen = base.tasks.paired_observations(None, 0).observations
-    # All 31 states, some twice: with 20 of them the mirror is told in 85% of the resamples, at the edge of 90%.
+    # All 31 states, some twice: of 20 the mirror is told in 85% of the resamples, at the edge of 90%.
     rows = np.arange(40) % 31
     np.savez(tmp_path / "pairs.npz", **{task: o.numpy()[rows] for task, o in seen.items()})
     given = Supplied(tmp_path / "pairs.npz")

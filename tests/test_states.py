@@ -96,3 +96,61 @@ def test_refusals(rng: np.random.Generator) -> None:
 
 def test_each_row_alone_where_there_is_one(rng: np.random.Generator) -> None:
     assert numbered_rows(np.ones((1, 2))).tolist() == [0]
+
+
+def test_a_stream_deals_rows_alike_with_another_last_bit(rng: np.random.Generator) -> None:
+    """Rows at the origin and in a lattice too; and equal rows meet in one block."""
+    y = np.concatenate([np.zeros((50, 3)), rng.integers(-3, 4, (500, 3)) * 0.1, rng.normal(size=(2000, 3))])
+    x = y * [1.0, -1.0, 1.0]
+
+    def blocks(x: Floats, y: Floats) -> list[int]:
+        stream = probes.Stream()
+        stream.add(x, y)
+        return [0 if block is None else block.n for block in stream._blocks]
+
+    assert blocks(x, y) == blocks(x * (1 + 2e-16), y * (1 - 2e-16))
+    states = np.tile(rng.normal(size=(40, 3)), (50, 1)) * (1 + 1e-15 * rng.uniform(-1, 1, (2000, 3)))
+    assert not np.any(np.array(blocks(states, -states)) % 50)
+
+
+def test_a_rotation_leaves_what_holds_nothing(rng: np.random.Generator) -> None:
+    y = np.column_stack([rng.normal(size=(40, 2)), np.full((40, 2), 0.7)])
+    turn = np.linalg.qr(rng.normal(size=(2, 2)))[0]
+    found = probes.fit("orthogonal", np.column_stack([y[:, :2] @ turn, y[:, 2:]]), y)
+    assert found.matrix is not None
+    assert found.matrix[2:, 2:] == pytest.approx(np.eye(2))
+    assert found.matrix[:2, :2] == pytest.approx(turn.T)
+
+
+def test_of_axes_that_hold_the_same_none_changes_place() -> None:
+    y = np.random.default_rng(4).normal(size=(40, 2))[:, [0, 0, 1]]
+    for shifted in (False, True):
+        found = probes.fit("permutation", y, y, shifted)
+        assert (found.order, found.signs) == ((0, 1, 2), (1, 1, 1))
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_a_constant_axis_has_no_sign_of_its_rounding(shifted: bool, rng: np.random.Generator) -> None:
+    """0.1 less the mean of many 0.1s is a last bit, of either sign."""
+    y = np.column_stack([rng.normal(size=90), np.full(90, 0.1)])
+    x = np.column_stack([y[:, 0], np.full(90, 0.7)])
+    assert probes.fit("signs", x, y, shifted).signs == (1, 1)
+    assert probes.fit("permutation", x, y, shifted).signs == (1, 1)
+
+
+def test_neighbours_that_tie_share_the_last_places(rng: np.random.Generator) -> None:
+    """In a lattice many rows are as far as the k-th; a turn rounds their distances anew."""
+    x = np.array([(a, b) for a in range(8) for b in range(8)], np.float64)
+    turn = np.linalg.qr(rng.normal(size=(2, 2)))[0]
+    for k in range(1, 12):
+        assert probes.knn_overlap(x @ turn, x, k=k).value == pytest.approx(1.0)
+    copies = np.repeat(rng.normal(size=(5, 2)), 20, axis=0)
+    assert probes.knn_overlap(-copies, copies, k=10).value == pytest.approx(1.0)
+
+
+def test_a_row_that_is_as_near_to_another_is_near_its_own() -> None:
+    """Every state moved to the middle between itself and the next."""
+    y = np.arange(12.0)[:, None] * [0.1, 0.3]
+    found, own = probes.nearest_own(y + [0.05, 0.15], y)
+    assert (found.value, bool(own.all())) == (1.0, True)
+    assert probes.nearest_own(y + [0.051, 0.153], y)[1].sum() == 1

@@ -87,4 +87,3 @@ def measures_of(embedding: Any, base: Any) -> dict[str, float]:
         "l2_relative": value(distance.relative),
         "variance_ratio": value(spread),
     }
-
