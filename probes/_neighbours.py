@@ -20,7 +20,8 @@ def knn_overlap(
     """Mean share of a row's k nearest rows that x (n, d₁) and y (n, d₂) have in common.
 
     Rows that are equally far within rounding share the last places. 1 for any map that keeps the order of
-    distances, mirror images included; k/(n − 1) is expected of unrelated data. Raises ProbeError unless 0 < k < n.
+    distances, mirror images included; k/(n − 1) is expected of unrelated data. Raises ProbeError unless
+    0 < k < n.
     """
     transfer, base = as_pair(x, y)
     n = len(base)

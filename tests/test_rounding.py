@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 import diag
+from diag.landscapes.heights import Draws, barrier
 from diag.sources import crar
 from tests.conftest import EXAMPLES
 from tests.gated import embedded
@@ -219,6 +220,15 @@ def test_forecast(tmp_path: Path) -> None:
     found = diag.forecast(MIRRORED)
     again = diag.forecast(nudged_file(MIRRORED, tmp_path, 1), base=BASE)
     assert_same(found, again, MOVED_SINGLE)
+
+
+def test_of_two_walls_that_are_as_high_the_first_is_named() -> None:
+    t = np.linspace(0, 1, 9)
+    for last_bit in (-1e-16, 0.0, 1e-16):
+        curve = np.array([0.1, 0.5, 0.9, 0.5, 0.2, 0.5, 0.9 * (1 + last_bit), 0.5, 0.1])
+        halves = {"total": np.tile(curve, (1, 2, 9, 1))}
+        found = barrier(t, {"total": curve}, Draws({"total": halves["total"][0, 0]}, halves, 9))
+        assert [height.at for height in found.values()] == [0.25] * 3
 
 
 def test_landscape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
