@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from probes._measure import CONSTANT_BASE, ArrayLike, Floats, Measure, ProbeError, as_pair, is_constant
+from probes._measure import (
+    CONSTANT_BASE,
+    ROUNDING,
+    ArrayLike,
+    Floats,
+    Measure,
+    ProbeError,
+    as_pair,
+    is_constant,
+)
 from probes._resampling import Labels, interval, labels, make_groups, share
 from probes._states import SAME, typical
 
@@ -53,10 +62,12 @@ def cosine(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: in
     Undefined where a row is zero.
     """
     transfer, base = _same_shape(x, y)
-    sizes = np.linalg.norm(transfer, axis=1) * np.linalg.norm(base, axis=1)
-    if (sizes == 0).any():
-        return Measure.undefined(f"{int((sizes == 0).sum())} rows are zero")
-    each = (transfer * base).sum(1) / sizes
+    ours, theirs = np.linalg.norm(transfer, axis=1), np.linalg.norm(base, axis=1)
+    # What rounding leaves of a zero points anywhere.
+    zero = (ours <= ROUNDING * ours.max()) | (theirs <= ROUNDING * theirs.max())
+    if zero.any():
+        return Measure.undefined(f"{int(zero.sum())} rows are zero")
+    each = (transfer * base).sum(1) / (ours * theirs)
     resampling = make_groups(labels(groups, transfer, base), seed)
     sums = resampling.resampled(np.stack([each, np.ones(len(each))], 1))
     return interval(float(each.mean()), sums[:, 0] / sums[:, 1], resampling.count, -1.0, 1.0)
