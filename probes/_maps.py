@@ -66,7 +66,7 @@ def fitted(rung: Rung, m: Moments, shifted: bool = False) -> Map:
             from scipy.optimize import linear_sum_assignment
 
             products, sizes = cross_products(m, shifted)
-            gains = np.abs(products) + SAME * sizes * _preference(products)
+            gains = np.abs(products) + SAME * sizes * _preference(products, sizes)
             # Rows are base axes, so that the assignment reads: base axis j takes transfer axis order[j].
             _, order = linear_sum_assignment(gains.T, maximize=True)
             chosen = order, np.arange(products.shape[1])
@@ -130,14 +130,15 @@ def _squares(frame: Frame, total: Floats, squares: Floats, n: int) -> Floats:
     return np.asarray(np.clip(about + n * np.square(frame.origin), 0, None))
 
 
-def _preference(products: Floats) -> Floats:
+def _preference(products: Floats, sizes: Floats) -> Floats:
     """(d, d) which of equally good assignments is taken: axes stay, keep their sign, and move little.
 
     Two axes with the same numbers in them could otherwise change places with the last bit.
     """
     axes = np.arange(len(products))
     apart = np.subtract.outer(axes, axes)
-    return np.asarray((apart == 0) + 0.5 * (products >= 0) - 0.25 * np.square(apart / len(axes)))
+    kept = products >= -SAME * sizes
+    return np.asarray((apart == 0) + 0.5 * kept - 0.25 * np.square(apart / len(axes)))
 
 
 def steady(x: Floats, mean: Floats) -> Floats:

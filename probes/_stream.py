@@ -37,7 +37,7 @@ from probes._nulls import association
 from probes._procrustes import shape_overlap
 from probes._relation import MARGIN, RelationResult, decide
 from probes._resampling import DRAWS, Labels, Score, interval, jackknifed
-from probes._states import row_keys
+from probes._states import row_keys, typical
 
 MOST_BLOCKS, LEAST_BLOCKS = 64, 8
 BLOCK_BYTES = 2**27
@@ -47,9 +47,9 @@ BATCH_BYTES = 2**25
 """Of a batch as float64."""
 
 CELL = 1e-4
-"""Width of the cells that rows are dealt by, in the unit of the first batch's frame (about its largest
-deviation). Rounding in single precision is a thousandth of it, so that of a thousand equal rows one may go to
-another block; rows that share a cell without being equal only share a block."""
+"""Width of the cells that rows are dealt by, as a share of what two rows of the first batch typically differ
+by (:func:`probes._states.typical`). Rounding in single precision is a thousandth of it, so that of a thousand
+equal rows one may go to another block; rows that share a cell without being equal only share a block."""
 
 DIRECTIONS = 2
 """Directions in which cells are counted: 10⁸ cells or more in which to tell rows apart."""
@@ -79,6 +79,7 @@ class Stream:
         self._distances: Floats = np.zeros(0)
         self._squares: Floats = np.zeros(0)
         self._frames: tuple[Frame, Frame] | None = None
+        self._typical = (1.0, 1.0)
 
     def add(self, x: ArrayLike, y: ArrayLike, groups: Labels | None = None) -> None:
         """Take in a batch of paired rows x (n, d₁) and y (n, d₂), and their states or episodes (n,).
@@ -130,6 +131,8 @@ class Stream:
 
     def _begin(self, x: Floats, y: Floats) -> None:
         self._frames = Frame.of(x), Frame.of(y)
+        # Not the frames' units, the largest deviations: beside one outlier all would be one cell.
+        self._typical = typical(x) or self._frames[0].unit, typical(y) or self._frames[1].unit
         a, b = x.shape[1], y.shape[1]
         count = BLOCK_BYTES // (8 * (a * a + b * b + a * b))
         self._blocks = [None] * int(np.clip(count // 2 * 2, LEAST_BLOCKS, MOST_BLOCKS))
@@ -143,9 +146,9 @@ class Stream:
         """
         assert self._frames is not None
         along = np.zeros((len(x), DIRECTIONS))
-        for number, (frame, rows) in enumerate(zip(self._frames, (x, y), strict=True)):
+        for number, (frame, size, rows) in enumerate(zip(self._frames, self._typical, (x, y), strict=True)):
             turn = np.random.default_rng([66, number]).normal(size=(rows.shape[1], DIRECTIONS))
-            along += frame(rows) @ turn / np.sqrt(rows.shape[1])
+            along += (rows - frame.origin) @ turn / (size * np.sqrt(rows.shape[1]))
         return np.floor(along / CELL + np.random.default_rng(67).random(DIRECTIONS))
 
     def _filled(self) -> list[tuple[int, Moments]]:

@@ -109,6 +109,8 @@ def test_a_stream_deals_rows_alike_with_another_last_bit(rng: np.random.Generato
         return [0 if block is None else block.n for block in stream._blocks]
 
     assert blocks(x, y) == blocks(x * (1 + 2e-16), y * (1 - 2e-16))
+    y[-1] *= 1e9
+    assert np.count_nonzero(blocks(x, y)) == 64  # one outlier does not heap the others together
     states = np.tile(rng.normal(size=(40, 3)), (50, 1)) * (1 + 1e-15 * rng.uniform(-1, 1, (2000, 3)))
     assert not np.any(np.array(blocks(states, -states)) % 50)
 
