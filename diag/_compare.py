@@ -209,7 +209,8 @@ def _measured(
 ) -> _Evidence:
     x = probes.as_matrix(pair.transfer, f"{transfer.path}: the embedding")
     y = probes.as_matrix(pair.base, f"{base.path}: the embedding")
-    groups, steps = pair.groups, 8
+    # States are found once for all that resamples them.
+    groups, steps = pair.groups if pair.groups is not None else probes.states(x, y), 8
     report(0, steps)
     found = probes.relation(pair.transfer, pair.base, groups=groups, margin=margin, seed=seed)
     if found.collapse.variance_ratio.value is not None and found.ladder.states < probes.MIN_STATES:

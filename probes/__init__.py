@@ -22,6 +22,7 @@ from probes._relation import MARGIN, Relation, RelationResult, equivalence_margi
 from probes._resampling import Groups, interval, make_groups, share
 from probes._rollout import memory, rollout_blocks
 from probes._spatial import UNTURNED
+from probes._states import states
 from probes._stream import Stream, streamed
 from probes._variable_cca import VariableCCA, variable_cca
 from probes._variables import ROWS, Variable, as_variable, sampled_rows
@@ -83,6 +84,7 @@ __all__ = [
     "sampled_rows",
     "shape_distance",
     "share",
+    "states",
     "streamed",
     "svcca",
     "variable_cca",

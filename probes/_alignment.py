@@ -27,10 +27,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from probes._maps import AXIS_BY_AXIS, RUNGS, SHIFTED, Map, Rung, fit, fitted
+from probes._maps import AXIS_BY_AXIS, RUNGS, SHIFTED, Map, Rung, axis_products, fit, fitted, steady
 from probes._measure import CONSTANT_BASE, ArrayLike, Bools, Floats, Measure, as_pair, is_constant
 from probes._moments import Moments
-from probes._resampling import Groups, Labels, interval, labels, make_groups, row_keys
+from probes._resampling import Groups, Labels, interval, labels, make_groups
+from probes._states import SAME, numbered_rows
 
 SPLIT_WORK = 10**8
 """n·d² over all splits, about a second's work; below 64 dimensions the cost no longer grows with d."""
@@ -127,7 +128,7 @@ def climb(
     rng = np.random.default_rng([seed, 1])
     halves = [(rng.permutation(count) < count // 2)[state] for _ in range(splits)]
     dimensions = (x.shape[1], y.shape[1])
-    distinct = len(np.unique(row_keys(x, y)))
+    distinct = int(numbered_rows(x, y).max()) + 1
     reasons = {c: why_undefined(*c, dimensions, count, distinct, is_constant(y)) for c in CANDIDATES}
     wanted = [c for c in CANDIDATES if reasons[c] is None]
     # Sums cost d², which wide embeddings of few states, where only axes can be compared, need not pay.
@@ -152,7 +153,7 @@ def climb(
         count,
         draws,
         _sign_stability(x, y, resampling),
-        _sign_stability(x - x.mean(0), y - y.mean(0), resampling),
+        _sign_stability(steady(x, x.mean(0)), steady(y, y.mean(0)), resampling),
         resampling.count,
         dimensions,
         distinct,
@@ -207,7 +208,15 @@ def _fit(rung: Rung, shifted: bool, x: Floats, y: Floats, sums: Moments | None) 
 def _sign_stability(x: Floats, y: Floats, resampling: Groups) -> Floats:
     if x.shape != y.shape:
         return np.empty(0)
-    products = x * y
-    negative: Floats = (resampling.resampled(products) < 0).mean(0)
-    stability: Floats = np.where(products.sum(0) < 0, negative, 1 - negative)
+    total, size = axis_products(x, y)
+    return stability_of(total, resampling.resampled(x * y), size)
+
+
+def stability_of(total: Floats, draws: Floats, size: Floats) -> Floats:
+    """(d,) share of resamples ``draws`` (m, d) of Σ x·y in which each axis keeps its sign in ``total``.
+
+    ``size`` (d,) is the most that the sum could be: beside it, what rounding leaves is no minus.
+    """
+    negative: Floats = (draws < -SAME * size).mean(0)
+    stability: Floats = np.where(total < -SAME * size, negative, 1 - negative)
     return stability

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes._measure import ROUNDING, ArrayLike, Floats, ProbeError, is_constant
+from probes._states import SAME, numbered, numbered_rows, typical
 from probes._variables import Ints, Labels, Variable, distinct_rows, paired, shuffled_rows
 
 SHUFFLES = 199
@@ -14,6 +15,11 @@ SHUFFLES = 199
 
 STARTS = 10
 """Starts of k-means, the best of which counts."""
+
+
+ASIDE = 10 * SAME
+"""How far k-means' rows are moved aside, as a share of what two rows differ by typically: ten times what
+rounding is held to be."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,12 @@ def _kmeans(x: Floats, k: int, seed: int) -> Ints:
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
+    # In a lattice a row is as near to one centre as to another, and partitions are as good: which it is would
+    # hang on a last bit. Each state is moved by what is far more than that, and far less than what counts.
+    state = numbered_rows(x)
+    aside = np.random.default_rng(68).normal(size=(int(state.max()) + 1, x.shape[1]))[state]
     # One thread: sums in a fixed order, and no fight over the cores for a small job.
     with threadpool_limits(1):
-        model = KMeans(k, n_init=STARTS, random_state=seed % 2**32).fit(x - x.mean(0))
-    return np.asarray(model.labels_, np.int64)
+        model = KMeans(k, n_init=STARTS, random_state=seed % 2**32)
+        model.fit(x - x.mean(0) + ASIDE * typical(x) * aside)
+    return numbered(np.asarray(model.labels_))

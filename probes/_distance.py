@@ -8,8 +8,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from probes._measure import CONSTANT_BASE, ArrayLike, Floats, Measure, ProbeError, as_pair, is_constant
-from probes._resampling import Labels, interval, labels, make_groups, row_keys, share
+from probes._measure import (
+    CONSTANT_BASE,
+    ROUNDING,
+    ArrayLike,
+    Floats,
+    Measure,
+    ProbeError,
+    as_pair,
+    is_constant,
+)
+from probes._resampling import Labels, interval, labels, make_groups, share
+from probes._states import SAME, typical
 
 NEAREST_LIMIT = 20_000
 """Rows up to which all n² distances are computed: 20,000 × 256 take about eight seconds."""
@@ -52,10 +62,12 @@ def cosine(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: in
     Undefined where a row is zero.
     """
     transfer, base = _same_shape(x, y)
-    sizes = np.linalg.norm(transfer, axis=1) * np.linalg.norm(base, axis=1)
-    if (sizes == 0).any():
-        return Measure.undefined(f"{int((sizes == 0).sum())} rows are zero")
-    each = (transfer * base).sum(1) / sizes
+    ours, theirs = np.linalg.norm(transfer, axis=1), np.linalg.norm(base, axis=1)
+    # What rounding leaves of a zero points anywhere.
+    zero = (ours <= ROUNDING * ours.max()) | (theirs <= ROUNDING * theirs.max())
+    if zero.any():
+        return Measure.undefined(f"{int(zero.sum())} rows are zero")
+    each = (transfer * base).sum(1) / (ours * theirs)
     resampling = make_groups(labels(groups, transfer, base), seed)
     sums = resampling.resampled(np.stack([each, np.ones(len(each))], 1))
     return interval(float(each.mean()), sums[:, 0] / sums[:, 1], resampling.count, -1.0, 1.0)
@@ -64,9 +76,10 @@ def cosine(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: in
 def nearest_own(
     x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: int = 0
 ) -> tuple[Measure, NDArray[np.bool_]]:
-    """Share of rows of x whose nearest row of y is their own (or one of the same state), and which are.
+    """Share of rows of x whose nearest row of y is their own, and which are.
 
-    The question a frozen model asks: is each state where its model expects that state to be?
+    Of rows that are equally near within rounding (those of one state, or of a lattice) the row's own is the
+    nearest. The question a frozen model asks: is each state where its model expects that state to be?
     """
     transfer, base = _same_shape(x, y)
     if is_constant(base):
@@ -74,10 +87,11 @@ def nearest_own(
     if len(base) > NEAREST_LIMIT:
         reason = f"{len(base)} rows, computed up to {NEAREST_LIMIT}"
         return Measure.undefined(reason), np.empty(0, np.bool_)
-    place = np.unique(row_keys(base), return_inverse=True)[1].reshape(-1)
     own = np.empty(len(base), np.bool_)
-    for part, distances in distances_by_part(transfer, base):
-        own[part] = place[distances.argmin(1)] == place[part]
+    slack = rounding_distance(base)
+    for part, squares in distances_by_part(transfer, base):
+        own_squares = squares[np.arange(len(squares)), np.arange(len(base))[part]]
+        own[part] = np.sqrt(own_squares) <= np.sqrt(squares.min(1)) + slack
     state = labels(groups, transfer, base)
     weights = 1 / np.bincount(state)[state]
     count = int(state.max()) + 1
@@ -88,7 +102,7 @@ def nearest_own(
 def distances_by_part(x: Floats, y: Floats) -> Iterator[tuple[slice, Floats]]:
     """Rows of x (n, d), some at a time, with their squared distances (rows, m) from those of y (m, d).
 
-    Less ‖x‖², which moves no row's order; by a matrix product, and so ten times faster than one by one.
+    By a matrix product, and so ten times faster than one by one.
     """
     centre = y.mean(0)
     a, b = x - centre, y - centre
@@ -96,7 +110,14 @@ def distances_by_part(x: Floats, y: Floats) -> Iterator[tuple[slice, Floats]]:
     rows = max(1, 2**22 // len(b))
     for start in range(0, len(a), rows):
         part = slice(start, start + rows)
-        yield part, norms - 2 * (a[part] @ b.T)
+        squares = norms - 2 * (a[part] @ b.T)
+        squares += np.square(a[part]).sum(1)[:, None]
+        yield part, np.maximum(squares, 0, out=squares)
+
+
+def rounding_distance(y: Floats) -> float:
+    """The distance between rows of y (n, d) up to which they are equal within rounding."""
+    return SAME * typical(y) * float(np.sqrt(y.shape[1]))
 
 
 def _same_shape(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:

@@ -7,10 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from probes._measure import ArrayLike, Floats, Measure, ProbeError, is_constant
+from probes._measure import ROUNDING, ArrayLike, Bools, Floats, Measure, ProbeError, is_constant
 from probes._projection import principal_axes
 from probes._resampling import interval, make_groups, share
-from probes._variables import Ints, Labels, Rows, Variable, distinct_rows, numbered, paired, shuffled_rows
+from probes._states import SAME, numbered
+from probes._variables import Ints, Labels, Rows, Variable, distinct_rows, paired, shuffled_rows
 
 FOLDS = 5
 
@@ -113,7 +114,8 @@ def linear_probe(
         chance=0.0 if unit == "r2" else 1 / len(given.target.categories),
         shuffled=shuffled,
         selectivity=None if shuffled is None else value - shuffled,
-        p=(1 + int((draws >= value).sum())) / (1 + len(draws)) if len(draws) else None,
+        # What equals the score but for rounding counts as equal.
+        p=(1 + int((draws >= value - ROUNDING).sum())) / (1 + len(draws)) if len(draws) else None,
         shuffles=len(draws),
         folds=folds,
         rows=len(given.x),
@@ -155,16 +157,16 @@ def _regress(given: Rows, folds: int, count: int, rng: np.random.Generator) -> t
     All shuffles are further columns of one fit a fold.
     """
     columns = given.target.columns
-    spread = columns.std(0)
-    y = (columns[:, spread > 0] - columns[:, spread > 0].mean(0)) / spread[spread > 0]
+    columns = columns[:, _varies(columns)]
+    y = (columns - columns.mean(0)) / columns.std(0)
     k = y.shape[1]
     taken = shuffled_rows(given.target, given.index, count, rng)
     everything = np.concatenate([y, *(y[t] for t in taken)], 1)
-    fold = _folds(given.index, None, folds, rng)
+    fold, state = _folds(given.index, None, folds, rng), distinct_rows(given.x)
     errors, baseline = np.empty_like(everything), np.empty_like(everything)
     for number in range(folds):
         test = fold == number
-        fitted = _ridge(given.x[~test], everything[~test], given.x[test])
+        fitted = _ridge(given.x[~test], everything[~test], given.x[test], state[~test])
         errors[test] = np.square(everything[test] - fitted)
         baseline[test] = np.square(everything[test] - everything[~test].mean(0))
     parts = np.stack([errors[:, :k].sum(1), baseline[:, :k].sum(1)], 1)
@@ -172,8 +174,10 @@ def _regress(given: Rows, folds: int, count: int, rng: np.random.Generator) -> t
     return parts, 1 - totals[0] / totals[1]
 
 
-def _ridge(x: Floats, y: Floats, new: Floats) -> Floats:
+def _ridge(x: Floats, y: Floats, new: Floats, state: Ints) -> Floats:
     """Predictions at ``new`` (m, d) of a ridge regression of each column of y (n, t) on x (n, d).
+
+    ``state`` (n,) is the same number for equal rows of x.
 
     Each column's penalty has the least error when each distinct row of x is left out, in closed form:
     e_i / (1 − h_ii) (Allen 1974). Repeated rows are one row with their number as its weight. A new row
@@ -182,16 +186,14 @@ def _ridge(x: Floats, y: Floats, new: Floats) -> Floats:
     """
     low, high = x.min(0), x.max(0)
     new = np.clip(new, low - (high - low), high + (high - low))
-    state = distinct_rows(x)
+    state = numbered(state)
     weight = np.bincount(state).astype(np.float64)
     first = np.unique(state, return_index=True)[1]
     order = np.argsort(state, kind="stable")
     starts = np.searchsorted(state[order], np.arange(len(weight)))
     means = np.add.reduceat(y[order], starts) / weight[:, None]
     n, root = len(x), np.sqrt(weight)[:, None]
-    centre, level = x.mean(0), y.mean(0)
-    scale = x.std(0)
-    scale[scale <= 0] = 1.0
+    centre, level, scale = x.mean(0), y.mean(0), _scale(x)
     z = root * (x[first] - centre) / scale
     residual = root * (means - level)
     values, vectors = principal_axes(z)
@@ -239,15 +241,29 @@ def _logistic(x: Floats, labels: Ints, new: Floats) -> Ints:
 
     if (labels == labels[0]).all():
         return np.full(len(new), labels[0])
-    centre, scale = x.mean(0), x.std(0)
-    scale[scale <= 0] = 1.0
+    centre, scale = x.mean(0), _scale(x)
     model = LogisticRegression(C=LOGISTIC_C, class_weight="balanced", tol=1e-3, max_iter=500)
     # The numbers are known to be fine: hundreds of small fits take a third longer with the checks.
     with warnings.catch_warnings(), config_context(assume_finite=True, skip_parameter_validation=True):
         # A fit that stops early is a worse probe, and is judged on held-out rows all the same.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit((x - centre) / scale, labels)
-        return np.asarray(model.predict((new - centre) / scale), np.int64)
+        scores = np.asarray(model.decision_function((new - centre) / scale))
+    if scores.ndim == 1:  # of the second of two categories
+        scores = np.stack([np.zeros_like(scores), scores], 1)
+    # Of categories that are as likely within rounding, the first.
+    likely = scores >= scores.max(1, keepdims=True) - SAME
+    return np.asarray(model.classes_[likely.argmax(1)], np.int64)
+
+
+def _varies(x: Floats) -> Bools:
+    """(d,) which columns of x (n, d) vary by more than rounding."""
+    return np.asarray(x.std(0) > ROUNDING * np.abs(x).max(0))
+
+
+def _scale(x: Floats) -> Floats:
+    """(d,) the standard deviation of each column; 1 where it is rounding, which must not be blown up."""
+    return np.where(_varies(x), x.std(0), 1.0)
 
 
 def _folds(index: Ints, labels: Ints | None, folds: int, rng: np.random.Generator) -> Ints:

@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probes._cca import too_few, whitening
-from probes._measure import ArrayLike, Floats, ProbeError, as_pair, is_constant
+from probes._measure import ROUNDING, ArrayLike, Floats, ProbeError, as_pair, is_constant
 from probes._moments import Moments
-from probes._resampling import Labels, compressed, labels
+from probes._resampling import Labels, compressed
 from probes._rollout import memory
+from probes._states import numbered_rows
 
 Null: TypeAlias = Literal["moments", "permutation", "shift", "episodes"]
 Measured: TypeAlias = Literal["cka", "cca", "procrustes"]
@@ -109,8 +110,8 @@ def independence(
         return Independence(None, None, None, None, chosen, 0, reason)
 
     if chosen in ("moments", "permutation"):
-        _, first = np.unique(labels(None, left, right), return_index=True)
-        left, right = left[np.sort(first)], right[np.sort(first)]
+        _, first = np.unique(numbered_rows(left, right), return_index=True)
+        left, right = left[first], right[first]
     for name, matrix in (("x", left), ("y", right)):
         if is_constant(matrix):
             return undefined(f"{name} is constant")
@@ -230,7 +231,7 @@ def association(m: Moments) -> float | None:
 def _tail(n: int, k: _Traces, m: _Traces, trace: float) -> tuple[float, float, float]:
     """p, mean and standard deviation of tr(KM) under permutations."""
     mean, variance, skewness = permutation_moments(n, k, m)
-    if variance <= 0:
+    if variance <= ROUNDING * mean**2:  # what rounding leaves where all permutations score alike
         return 1.0, mean, 0.0
     return pearson_tail((trace - mean) / np.sqrt(variance), skewness), mean, float(np.sqrt(variance))
 

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from probes._measure import ArrayLike, Floats, ProbeError, as_matrix, is_constant
+from probes._states import SAME
 from probes._variables import Ints, sampled_rows
 
 Method = Literal["pca", "umap"]
@@ -78,7 +79,8 @@ def _principal(x: Floats, rows: Ints) -> Projection:
     centred = (x - x.mean(0)) / np.abs(x - x.mean(0)).max()
     values, vectors = principal_axes(centred)
     first = vectors[:, :2]
-    first = first * np.sign(first[np.abs(first).argmax(0), np.arange(first.shape[1])])
+    largest = (np.abs(first) >= (1 - SAME) * np.abs(first).max(0)).argmax(0)  # the first of equals
+    first = first * np.sign(first[largest, np.arange(first.shape[1])])
     points = np.zeros((len(x), 2))
     points[:, : first.shape[1]] = (x - x.mean(0)) @ first
     explained = np.zeros(min(x.shape))

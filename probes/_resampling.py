@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from probes._measure import ROUNDING, ArrayLike, Floats, Measure, ProbeError, as_pair, is_constant
 from probes._moments import Frame, Moments
+from probes._states import numbered_rows
 
 Labels: TypeAlias = Sequence[int] | NDArray[Any]
 """(n,) the state or episode of each sample; samples of one label stay together."""
@@ -61,33 +62,26 @@ class Groups:
 
 
 def labels(groups: Labels | None, x: Floats, y: Floats) -> NDArray[np.int64]:
-    """(n,) group numbers from 0 without gaps: of ``groups``, or one for each distinct pair of rows."""
-    found = row_keys(x, y) if groups is None else np.asarray(groups)
-    if found.shape != (len(x),):
-        raise ProbeError(f"groups has shape {found.shape}, expected ({len(x)},)")
-    return np.unique(found, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    """(n,) group numbers from 0 without gaps: of ``groups``, or of the states that pairs of rows show.
 
-
-def row_keys(*matrices: Floats) -> NDArray[np.uint64]:
-    """(n,) a number for each row of matrices (n, d) side by side: equal for equal rows, else different.
-
-    Two different rows of a billion share one with probability below 0.03: 64 mixed bits.
+    Groups are numbered by the order of their names, so that rows in another order are dealt alike; states,
+    which have none, by their first appearance.
     """
-    keys = np.zeros(len(matrices[0]), np.uint64)
-    for number, matrix in enumerate(matrices):
-        random = np.random.default_rng([64, number]).bytes(8 * matrix.shape[1])
-        factors = np.frombuffer(random, np.uint64) | np.uint64(1)
-        for j in range(matrix.shape[1]):
-            bits = (matrix[:, j] + 0.0).view(np.uint64)  # + 0.0 turns −0 into 0
-            keys = (keys ^ (bits ^ (bits >> np.uint64(29)))) * factors[j]
-            keys ^= keys >> np.uint64(32)
-    return keys
+    if groups is None:
+        return numbered_rows(x, y)
+    if np.shape(groups) != (len(x),):
+        raise ProbeError(f"groups has shape {np.shape(groups)}, expected ({len(x)},)")
+    return _by_name(groups)
+
+
+def _by_name(groups: Labels) -> NDArray[np.int64]:
+    return np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def make_groups(groups: Labels, seed: int, draws: int = DRAWS) -> Groups:
     """Groups from one label a sample (n,), at most :data:`MAX_GROUPS`, with multinomial weights."""
     rng = np.random.default_rng(seed)
-    index = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1).astype(np.int64)
+    index = _by_name(groups)
     count = int(index.max()) + 1
     if count > MAX_GROUPS:
         bundle = rng.permutation(count) % MAX_GROUPS

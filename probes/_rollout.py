@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from probes._measure import ArrayLike, Floats, as_pair
+from probes._measure import ROUNDING, ArrayLike, Floats, as_pair, is_constant
 
 LEAST_BLOCKS = 10
 """Blocks that a rollout is cut into at the least: fewer give no interval."""
@@ -34,7 +34,9 @@ def rollout_blocks(x: ArrayLike, y: ArrayLike) -> NDArray[np.int64]:
     """(n,) the block of each step of one rollout, for ``groups``: neighbours that hang together stay so."""
     left, right = as_pair(x, y)
     n = len(left)
-    length = int(np.clip(np.ceil(BLOCK_MEMORIES * memory(left, right)), 1, max(1, n // LEAST_BLOCKS)))
+    # A memory that is a whole number but for rounding is that number.
+    steps = np.ceil(BLOCK_MEMORIES * memory(left, right) * (1 - ROUNDING))
+    length = int(np.clip(steps, 1, max(1, n // LEAST_BLOCKS)))
     return np.asarray(np.arange(n) // length, np.int64)
 
 
@@ -44,9 +46,9 @@ def _autocorrelation(x: Floats) -> Floats:
 
     n = len(x)
     centred = x - x.mean(0)
-    largest = np.abs(centred).max()
-    if largest == 0:
+    if is_constant(x):
         return np.ones(1)
+    largest = np.abs(centred).max()
     size = fft.next_fast_len(2 * n, real=True)
     power = np.square(np.abs(fft.rfft((centred / largest).T, size))).sum(0)
     lagged = fft.irfft(power, size)[: max(n // 2, 1)]

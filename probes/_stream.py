@@ -1,7 +1,9 @@
 """The same measures on data larger than memory: one pass over batches, O(d²) memory, float64 sums.
 
-Rows are dealt into blocks by a hash of their group (or of the row itself), so equal rows always meet in one
-block. Even blocks fit what odd blocks score, and the other way round; blocks are what is resampled.
+Rows are dealt into blocks by a hash of their group. Where none are given it is one of where the row lies
+among cells that are far wider than rounding, so that equal rows meet in one block, and that a change of the
+last bit moves one row in a billion (and none of the others) to another. Even blocks fit what odd blocks
+score, and the other way round; blocks are what is resampled.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from probes._alignment import CANDIDATES, Ladder, Step, why_undefined
+from probes._alignment import CANDIDATES, Ladder, Step, stability_of, why_undefined
 from probes._cca import mean_correlation, weighted_correlation
 from probes._cka import biased_cka, debiased_cka
 from probes._collapse import Collapse, collapse_of
 from probes._distance import Distance
-from probes._maps import RUNGS, Map, fitted
+from probes._maps import RUNGS, Map, cross_products, fitted
 from probes._measure import (
     CONSTANT_BASE,
     ArrayLike,
@@ -34,7 +36,8 @@ from probes._moments import Frame, Moments
 from probes._nulls import association
 from probes._procrustes import shape_overlap
 from probes._relation import MARGIN, RelationResult, decide
-from probes._resampling import DRAWS, Labels, Score, interval, jackknifed, row_keys
+from probes._resampling import DRAWS, Labels, Score, interval, jackknifed
+from probes._states import row_keys, typical
 
 MOST_BLOCKS, LEAST_BLOCKS = 64, 8
 BLOCK_BYTES = 2**27
@@ -42,6 +45,14 @@ BLOCK_BYTES = 2**27
 
 BATCH_BYTES = 2**25
 """Of a batch as float64."""
+
+CELL = 1e-4
+"""Width of the cells that rows are dealt by, as a share of what two rows of the first batch typically differ
+by (:func:`probes._states.typical`). Rounding in single precision is a thousandth of it, so that of a thousand
+equal rows one may go to another block; rows that share a cell without being equal only share a block."""
+
+DIRECTIONS = 2
+"""Directions in which cells are counted: 10⁸ cells or more in which to tell rows apart."""
 
 
 class Stream:
@@ -68,6 +79,7 @@ class Stream:
         self._distances: Floats = np.zeros(0)
         self._squares: Floats = np.zeros(0)
         self._frames: tuple[Frame, Frame] | None = None
+        self._typical = (1.0, 1.0)
 
     def add(self, x: ArrayLike, y: ArrayLike, groups: Labels | None = None) -> None:
         """Take in a batch of paired rows x (n, d₁) and y (n, d₂), and their states or episodes (n,).
@@ -100,7 +112,7 @@ class Stream:
         if self._frames is None:
             self._begin(left, right)
         assert self._frames is not None
-        keys = row_keys(left, right) if label is None else _mixed(label)
+        keys = row_keys(self._cells(left, right)) if label is None else _mixed(label)
         block = ((keys >> np.uint64(32)) % np.uint64(len(self._blocks))).astype(np.int64)
         order = np.argsort(block, kind="stable")
         left, right, block = left[order], right[order], block[order]
@@ -119,11 +131,25 @@ class Stream:
 
     def _begin(self, x: Floats, y: Floats) -> None:
         self._frames = Frame.of(x), Frame.of(y)
+        # Not the frames' units, the largest deviations: beside one outlier all would be one cell.
+        self._typical = typical(x) or self._frames[0].unit, typical(y) or self._frames[1].unit
         a, b = x.shape[1], y.shape[1]
         count = BLOCK_BYTES // (8 * (a * a + b * b + a * b))
         self._blocks = [None] * int(np.clip(count // 2 * 2, LEAST_BLOCKS, MOST_BLOCKS))
         self._distances = np.zeros(len(self._blocks))
         self._squares = np.zeros(a)
+
+    def _cells(self, x: Floats, y: Floats) -> Floats:
+        """(n, :data:`DIRECTIONS`) the cell of each row along random directions of x and y side by side.
+
+        Its beginning is random too: a row at the first batch's mean, or at zero, would lie on an edge.
+        """
+        assert self._frames is not None
+        along = np.zeros((len(x), DIRECTIONS))
+        for number, (frame, size, rows) in enumerate(zip(self._frames, self._typical, (x, y), strict=True)):
+            turn = np.random.default_rng([66, number]).normal(size=(rows.shape[1], DIRECTIONS))
+            along += (rows - frame.origin) @ turn / (size * np.sqrt(rows.shape[1]))
+        return np.floor(along / CELL + np.random.default_rng(67).random(DIRECTIONS))
 
     def _filled(self) -> list[tuple[int, Moments]]:
         """The blocks that hold rows, with their numbers; raises ProbeError where there is nothing to say."""
@@ -325,6 +351,9 @@ def _sign_stability(
     if len(total.x) != len(total.y):
         return np.empty(0)
     products = _products(filled, total, centred)
-    negative: Floats = (weights @ products < 0).mean(0)
-    stability: Floats = np.where(products.sum(0) < 0, negative, 1 - negative)
-    return stability
+    sizes = np.diag(cross_products(total, centred)[1])
+    if centred:
+        products = products * (total.x_moves & total.y_moves)
+    else:
+        sizes = sizes / (total.x_frame.unit * total.y_frame.unit)
+    return stability_of(products.sum(0), weights @ products, sizes)

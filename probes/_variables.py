@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probes._measure import ArrayLike, Floats, ProbeError, as_matrix, is_constant
-from probes._resampling import row_keys
+from probes._states import SAME, numbered, numbered_rows
 
 Kind = Literal["numeric", "categorical"]
 
@@ -88,7 +88,10 @@ def as_variable(
         array = array.astype(str)
     words = array.ndim == 1 and array.dtype.kind in "bUT"
     if categorical and array.ndim == 1 and array.dtype.kind in "iuf":
-        as_matrix(array[:, None], name)
+        column = as_matrix(array[:, None], name)
+        if array.dtype.kind == "f":  # classes that are equal within rounding are one: 0.1 + 0.2 and 0.3
+            first = np.unique(numbered_rows(column), return_index=True)[1]
+            array = np.array([float(f"{v:.12g}") for v in array[first]])[numbered_rows(column)]
         words = True
     if words:
         names, codes = np.unique(array, return_inverse=True)
@@ -142,20 +145,11 @@ def sampled_rows(n: int, seed: int, most: int = ROWS) -> Ints:
 
 
 def distinct_rows(x: Floats) -> Ints:
-    """(n,) the same number for equal rows of x (n, d), from 0 without gaps.
+    """(n,) the state of each row of x (n, d), numbered by appearance.
 
     Equal rows are one state as far as the embedding can tell; apart, they would leak across a split.
     """
-    return numbered(row_keys(x))
-
-
-def numbered(labels: NDArray[Any]) -> Ints:
-    """(n,) labels as numbers from 0 without gaps, in order of appearance.
-
-    So that what is drawn by group (folds, shuffles) is the same for any two embeddings of the same rows.
-    """
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse.reshape(-1)].astype(np.int64)
+    return numbered_rows(x)
 
 
 def shuffled_rows(variable: Variable, index: Ints, count: int, rng: np.random.Generator) -> Ints:
@@ -168,7 +162,8 @@ def shuffled_rows(variable: Variable, index: Ints, count: int, rng: np.random.Ge
     order = np.argsort(index, kind="stable")
     starts = np.searchsorted(index[order], np.arange(index.max() + 1))
     first = order[starts]
-    if np.array_equal(variable.columns, variable.columns[first][index]):
+    within = np.abs(variable.columns - variable.columns[first][index]).max(0)
+    if (within <= SAME * np.ptp(variable.columns, axis=0)).all():
         drawn = [first[rng.permutation(len(first))][index] for _ in range(count)]
         return np.array(drawn, np.int64).reshape(count, len(index))
     stretches = np.split(order, starts[1:])

@@ -376,11 +376,13 @@ def scale(measure: str, pair: Pair) -> float:
     return max(1.0, abs(identity or 0.0))
 
 
-def tolerance(measure: str, value: float) -> float:
+def tolerance(measure: str, value: float, pair: Pair) -> float:
     """How far a streamed value may lie from this one in memory."""
+    if measure == "flip":  # what signs explain more than the identity, which needs no halves
+        measure, value = "signs", _ladder(pair)["signs"].r2.value or 0.0
     if measure in probes.RUNGS[1:]:
         return HALVES * (1 - value) + AGREED
-    return (HALVES if measure == "flip" else AGREED) * max(1.0, abs(value))
+    return AGREED * max(1.0, abs(value))
 
 
 def _read(*tables: str) -> dict[tuple[str, str], str]:

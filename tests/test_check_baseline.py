@@ -172,6 +172,24 @@ def test_a_number_that_is_lower_the_better_is_worse_above() -> None:
     assert beside(entry("pass", 0.5, 0.45, 0.55), finding, found).outcome == "pass"
 
 
+@pytest.mark.parametrize("ends", [(1.0,), (1.0, 1.0, 1.0), (0.8,), (0.8, 0.7, 0.9), (500.0,)])
+def test_another_processor_makes_nothing_worse(ends: tuple[float, ...]) -> None:
+    """A score without a width too, whose last digits another processor rounds otherwise."""
+    for by, outcome in ((1 - 1e-15, "pass"), (1 - 1e-6, "pass"), (0.5, "warn")):
+        found = judged("r2", "R²", Measure(*(by * end for end in ends)), "min", least=0.1)
+        finding = Finding("r2", "pass", found.message, measure=found.measure, better=found.better)
+        before = entry("pass", *(ends if len(ends) == 3 else 3 * ends))
+        assert beside(before, finding, found).outcome == outcome
+
+
+def test_what_misses_a_limit_by_rounding_meets_it() -> None:
+    exact = {"least": 1.0}, {"most": 1.0}
+    for limit, value in zip(exact, (1 - 3e-8, 1 + 3e-8), strict=True):
+        assert judged("cka", "CKA", Measure(value, value, value), "x", **limit).state == "good"
+    for limit, value in zip(exact, (1 - 1e-5, 1 + 1e-5), strict=True):
+        assert judged("cka", "CKA", Measure(value, value, value), "x", **limit).state == "bad"
+
+
 def test_what_a_warn_check_cannot_decide_is_told_where_it_got_worse() -> None:
     found = judged("cka", "CKA", Measure(0.8, 0.75, 0.85), "min", least=0.8)
     finding = Finding("cka", "inconclusive", found.message, level="warn", measure=found.measure)

@@ -94,6 +94,15 @@ def test_against_a_number_a_rate_has_wilsons_interval() -> None:
     assert (found.low, found.high) == pytest.approx((wilson.low - 0.9, wilson.high - 0.9))
 
 
+def test_returns_that_were_added_up_in_another_order_are_the_same(rng: np.random.Generator) -> None:
+    """0.1 + 0.2 and 0.3 are one value, so that successes and failures still take two."""
+    ends = np.array([0.0, 0.3])[rng.integers(2, size=40)]
+    rounded = np.where(rng.random(40) < 0.5, ends, ends * (0.1 + 0.2) / 0.3)
+    assert len(np.unique(rounded)) == 3
+    whole, found = (difference(returns, ends, float(ends.mean())) for returns in (ends, rounded))
+    assert (found.low, found.high) == pytest.approx((whole.low, whole.high))
+
+
 Drawn = Callable[[np.random.Generator, int, float], Returns]
 
 

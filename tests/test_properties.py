@@ -41,7 +41,7 @@ def test_every_cell_of_the_table_holds(measure: str, transformation: str) -> Non
             assert obeys(cell, old.value, found.value, digits), f"{old.value} {cell} {found.value}"
             values.append(found.value)
     if len(values) == 2:
-        assert abs(values[1] - values[0]) <= properties.tolerance(measure, values[0])
+        assert abs(values[1] - values[0]) <= properties.tolerance(measure, values[0], after)
 
 
 def obeys(cell: str, old: float, new: float, digits: float) -> bool:

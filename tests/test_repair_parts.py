@@ -13,11 +13,11 @@ import diag
 from diag.repairs import search as searching
 from diag.repairs.anchored import Anchored
 from diag.repairs.asked import RepairError
-from diag.repairs.fits import few_pairs, fits
+from diag.repairs.fits import EQUAL, Fit, _ranked, few_pairs, fits
 from diag.repairs.modules import mended
 from diag.repairs.system import case_of
 from diag.subject import SubjectError
-from probes import Map
+from probes import Map, Measure
 from tests.conftest import EXAMPLES, short, train
 from tests.test_repair import BASE, BENT, last_layer, transfer_of_base
 from trainers import checkpoint as files
@@ -42,6 +42,21 @@ def test_arrays_are_led_back(base_embedding: np.ndarray, rng: np.random.Generato
     assert found.few is not None
     assert found.few.pairs.value == 4  # three dimensions and an offset
     assert found.to_tree()["map"]["map"]["matrix"][0][0] == pytest.approx(turn.T[0, 0])
+
+
+def test_of_maps_that_do_equally_well_the_smaller_is_taken() -> None:
+    """Whatever rounding leaves of either, and in whatever order more than two lie."""
+
+    def fit(name: str, r2: float | None) -> Fit:
+        return Fit(name, "map", Measure(r2), Map())
+
+    def ranked(**scores: float | None) -> list[str]:
+        return [one.name for one in _ranked([fit(*score) for score in scores.items()])]
+
+    assert ranked(signs=1 - 3e-13, permutation=1 - 1e-13, affine=1.0) == ["signs", "permutation", "affine"]
+    assert ranked(signs=1.0, permutation=1 - 1e-13, affine=1.0) == ["signs", "permutation", "affine"]
+    assert ranked(identity=None, signs=0.5, affine=0.9) == ["affine", "signs", "identity"]
+    assert ranked(signs=0.9 - 10 * EQUAL, affine=0.9) == ["affine", "signs"]
 
 
 def test_unrelated_arrays_are_not(

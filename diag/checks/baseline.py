@@ -12,7 +12,7 @@ from typing import Literal
 import pydantic
 
 from diag.checks import CheckError
-from diag.checks.judging import Found, shown
+from diag.checks.judging import EXACT, Found, shown
 from diag.checks.result import WORST, Finding, Gate, Outcome
 from diag.checks.settings import GateSettings, Tree
 from diag.result import FileRef, finite
@@ -21,6 +21,9 @@ from trainers.harmless import in_words, whole
 
 MOST_BYTES = 2**24
 EXPECTED = "a baseline of diag check --write-baseline"
+ELSEWHERE = 1e-4
+"""Share of a number by which another processor may make it worse: one in single precision is known to some
+1e-6, and a count of resamples jumps by one. A baseline written on one machine is read on others."""
 LONGEST = 200
 """Characters of its mistake that are told."""
 
@@ -144,13 +147,15 @@ def against(
 
 
 def _is_worse(found: Found, before: Measure) -> bool:
-    """Whether the whole interval is on the worse side of the one that was accepted."""
+    """Whether the whole interval is on the worse side of the one that was accepted, by more than rounding."""
     now = found.measure
     if now is None or now.value is None or before.value is None:
         return False
     low, high = (now.value if end is None else end for end in (now.low, now.high))
     low_before, high_before = (before.value if end is None else end for end in (before.low, before.high))
-    return high < low_before if found.better == "higher" else low > high_before
+    end = low_before if found.better == "higher" else high_before
+    slack = ELSEWHERE * abs(end) + EXACT
+    return high < end - slack if found.better == "higher" else low > end + slack
 
 
 def _key(transfer: str, file: str) -> str:

@@ -16,6 +16,11 @@ State: TypeAlias = Literal["good", "odd", "bad", "unsure", "absent", "idle"]
 meaning for it, however much data there were."""
 
 
+EXACT = 1e-6
+"""Difference from a limit, as a share of it or of 1, that is rounding: an encoder in single precision, on
+another processor or with its units in another order, makes of a perfect 1 what is 1 to seven digits."""
+
+
 @dataclass(frozen=True)
 class Found:
     """What a check found, before its level and the baseline have their say."""
@@ -47,7 +52,7 @@ def judged(
     """Whether a measure is at least, or at most, a limit: only where its whole interval is on one side.
 
     A measure without an interval is exact, and judged by its value; one that has a reason for having none is
-    not judged.
+    not judged. What misses a limit by rounding (:data:`EXACT`) meets it.
     """
     better: Literal["higher", "lower"] = "higher" if least is not None else "lower"
     if measure.value is None:
@@ -56,11 +61,13 @@ def judged(
     high = measure.value if measure.high is None else measure.high
     state: State = "unsure"
     if least is not None:
-        state = "good" if low >= least else "bad" if high < least else "unsure"
+        met = least - EXACT * max(1.0, abs(least))
+        state = "good" if low >= met else "bad" if high < met else "unsure"
         bound, wanted = least, "at least"
     else:
         assert most is not None
-        state = "good" if high <= most else "bad" if low > most else "unsure"
+        met = most + EXACT * max(1.0, abs(most))
+        state = "good" if high <= met else "bad" if low > met else "unsure"
         bound, wanted = most, "at most"
     if measure.reason is not None:
         state = "unsure"

@@ -17,6 +17,9 @@ from probes import Measure, share
 LEVEL, POWER = 0.95, 0.8
 """Of the two-sided interval, and with which so many more episodes would decide."""
 
+ROUNDING = 1e-9
+"""Difference of two returns, as a share of the largest, that is rounding."""
+
 MOST_EPISODES = 10**6
 """More than this nobody runs."""
 
@@ -137,11 +140,13 @@ def more_episodes(
 
 
 def _two_values(*returns: NDArray[np.float64] | None) -> tuple[float, float] | None:
-    """The two values that all returns take; None where they take more.
+    """The two values that all returns take, within rounding; None where they take more.
 
     Where all are one value, the other is 0: nothing shows what another ending would be worth.
     """
     values = np.unique(np.concatenate([r for r in returns if r is not None]))
+    # Sums of rewards that were added up in another order are the same return.
+    values = values[np.diff(values, prepend=-np.inf) > ROUNDING * np.abs(values).max()]
     if len(values) == 1 and values[0] != 0:
         values = np.unique([0.0, values[0]])
     return (float(values[0]), float(values[1])) if len(values) == 2 else None
@@ -149,7 +154,7 @@ def _two_values(*returns: NDArray[np.float64] | None) -> tuple[float, float] | N
 
 def _reach(returns: NDArray[np.float64], low: float, high: float) -> tuple[float, float]:
     """How far Wilson's interval of the mean of returns that are ``low`` or ``high`` goes down, and up."""
-    rate = share(float((returns == high).mean()), len(returns))
+    rate = share(float((returns > (low + high) / 2).mean()), len(returns))
     assert rate.value is not None
     assert rate.low is not None
     assert rate.high is not None
@@ -162,5 +167,5 @@ def _variance(returns: NDArray[np.float64], other: NDArray[np.float64] | None) -
     if two is None:
         return float(returns.var(ddof=1))
     both = np.concatenate([r for r in (returns, other) if r is not None])
-    rate = (float((both == two[1]).sum()) + 1) / (len(both) + 2)
+    rate = (float((both > sum(two) / 2).sum()) + 1) / (len(both) + 2)
     return (two[1] - two[0]) ** 2 * rate * (1 - rate)

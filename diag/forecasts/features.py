@@ -72,7 +72,7 @@ def measures_of(embedding: Any, base: Any) -> dict[str, float]:
     """
     with one_thread():
         x, y = probes.as_matrix(embedding, "embedding"), probes.as_matrix(base, "base")
-        steps = {step.transform: step.r2 for step in probes.ladder(x, y, groups=states_of(y)).steps}
+        steps = {step.transform: step.r2 for step in probes.ladder(x, y, groups=probes.states(y)).steps}
         nearest, own = probes.nearest_own(x, y)
         distance = probes.l2(x, y)
         spread = probes.collapse(x, y).variance_ratio
@@ -87,9 +87,3 @@ def measures_of(embedding: Any, base: Any) -> dict[str, float]:
         "l2_relative": value(distance.relative),
         "variance_ratio": value(spread),
     }
-
-
-def states_of(base: Floats) -> NDArray[np.int64]:
-    """A number for each row (n,), in the order in which states first appear: that of a study's rows."""
-    _, first, where = np.unique(base, axis=0, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[where.reshape(-1)]

@@ -16,7 +16,7 @@ import numpy as np
 
 import probes
 from diag._threads import one_thread
-from diag.forecasts.features import Floats, states_of
+from diag.forecasts.features import Floats
 from diag.forecasts.model import FIRST_STOP, Probability
 from probes import Relation
 
@@ -80,5 +80,5 @@ def moved(x: Floats, before: Floats, base: Floats) -> float:
 def at_rest(x: Floats, base: Floats, since: float) -> Rest:
     """How an embedding (n, d) that has been at rest since a share of the budget lies to the base's (n, d)."""
     with one_thread():
-        found = probes.relation(x, base, groups=states_of(base))
+        found = probes.relation(x, base, groups=probes.states(base))
     return Rest(since, found.relation, found.axes)

@@ -45,6 +45,10 @@ HEIGHTS: Mapping[str, Callable[[Floats, Floats], Floats]] = {
 """Each height is the supremum over t of one of these."""
 
 
+EQUAL = 1e-6
+"""Share of the largest rise or fall within which two places are equally high: losses in single precision are
+known to some 1e-7."""
+
 FEWEST = 4
 """Groups below which a height has no interval: two of a half would choose and two say how high."""
 
@@ -90,7 +94,12 @@ def barrier(t: Floats, values: Mapping[str, Floats], draws: Draws) -> dict[str, 
 
 
 def _place(rise: Floats, t: Floats) -> float | None:
-    return float(t[int(np.nanargmax(rise))]) if np.isfinite(rise).any() else None
+    """The first t at which the rise is highest, within rounding: of a plateau, or of two equal walls."""
+    if not np.isfinite(rise).any():
+        return None
+    known = np.where(np.isnan(rise), -np.inf, rise)
+    highest, finite = float(known.max()), np.abs(rise[np.isfinite(rise)])
+    return float(t[int((known >= highest - EQUAL * float(finite.max())).argmax())])
 
 
 def _supremum(rise: Floats, draws: Floats, halves: Floats, groups: int) -> tuple[Measure, float | None]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from diag.landscapes.heights import EQUAL
 from diag.landscapes.result import TOTAL, Height, Route, RouteName
 from diag.result import Verdict
 
@@ -68,7 +69,7 @@ def verdict_of(routes: Mapping[RouteName, Route], task: str, weights: Mapping[st
         return Verdict("warn", f"{words} A curve leads round it: {measured(height)} is left.")
     assert escape.low is not None
     assert height.high is not None
-    if height.value >= escape.value:
+    if height.value >= escape.value * (1 - EQUAL):
         return Verdict("warn", f"{words} No curve was found that lowers it.")
     if height.at == 1.0:
         return Verdict("warn", f"{words} On a curve the loss is highest at B itself: {measured(height)}.")

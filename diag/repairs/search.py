@@ -129,12 +129,12 @@ def search(
     trained = _trained(case, starts, each, seed, progress)
     spent = each * len(maps)
     first = [loss_of_states(case.agent, one, "target") for one in trained]
-    finalists = _apart(case, trained, np.argsort([f.mean() for f in first]))
+    finalists = _apart(case, trained, np.argsort([f.mean() for f in first], kind="stable"))
     more = max(1, (updates - spent) // len(finalists))
     ends = _trained(case, [trained[i] for i in finalists], more, seed + 1, progress)
     spent += more * len(finalists)
     last = [loss_of_states(case.agent, one, "target") for one in ends]
-    order = np.argsort([f.mean() for f in last])
+    order = np.argsort([f.mean() for f in last], kind="stable")
     winner = int(order[0])
     margin = _margin(last, [case.embedding(one) for one in ends], order, seed)
     base = float(loss_of_states(case.agent, case.base, "source").mean())
