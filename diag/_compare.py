@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import probes
 from diag._bookkeeping import check_equal_columns
+from diag._conclusion import conclusion, outcome
 from diag._pairing import FINITE, Pair, column_names, is_streamed, matrix, numbers, pair_of
 from diag._verdict import verdict_of
 from diag.result import Columns, Comparison, FileRef, Grouping, Picture
@@ -331,7 +332,7 @@ def _comparison(
 ) -> Comparison:
     found, own_states = evidence.found, evidence.own_states
     kinds: dict[probes.Null | None, Grouping] = {"episodes": "episodes", "shift": "blocks of a rollout"}
-    return Comparison(
+    result = Comparison(
         base=FileRef.of(base),
         transfer=FileRef.of(transfer),
         verdict=verdict_of(found, frozen, own_states, transfer.success_states),
@@ -359,3 +360,4 @@ def _comparison(
         rank_ratio=found.collapse.rank_ratio,
         columns=Columns.of(base),
     )
+    return replace(result, outcome=outcome(result), conclusion=conclusion(result))

@@ -7,11 +7,9 @@ leave it. The outcome groups them by what follows.
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
 
-from diag.result import Comparison
-
-Outcome = Literal["landed", "near", "mirrored", "elsewhere", "collapsed", "free"]
+from diag.result import Comparison, Outcome
 
 NEAR = 0.8
 """R² of the identity from which on an embedding lies in the base's space, settled or not. In the runs that
@@ -62,7 +60,8 @@ def conclusion(result: Comparison) -> str:
         case "mirrored":
             return (
                 "It is caught in a mirrored copy of the base's space, where the models that read the "
-                f"embedding do not work. Training on seldom leads out; {_repair(result)} does."
+                "embedding do not work. Training on at a small learning rate seldom leads out; "
+                f"{_repair(result)} does."
             )
         case "collapsed":
             return (
@@ -82,4 +81,8 @@ def conclusion(result: Comparison) -> str:
 
 
 def _repair(result: Comparison) -> str:
-    return f"`diag repair {result.base.path} {result.transfer.path} -o mended.safetensors`"
+    """What leads a transfer back: a command for the files that it takes, else where to read about it."""
+    suffix = Path(result.transfer.path).suffix
+    if suffix == ".npy" or (suffix == ".safetensors" and result.success_states is not None):
+        return f"`diag repair {result.base.path} {result.transfer.path} -o mended{suffix}`"
+    return "a map folded into its encoder (docs/repair.md)"

@@ -26,6 +26,9 @@ Grouping = Literal["states", "episodes", "blocks of a rollout"]
 
 Status = Literal["pass", "warn", "fail", "inconclusive"]
 
+Outcome = Literal["landed", "near", "mirrored", "collapsed", "elsewhere", "free"]
+"""Where a transfer ended, by what follows from it (:mod:`diag._conclusion`)."""
+
 
 @dataclass(frozen=True)
 class FileRef:
@@ -137,6 +140,10 @@ class Comparison(Shown, kind="comparison"):
     """The transfer's effective rank over the base's; not part of the JSON, which has both."""
     columns: Columns | None = None
     """Which named columns were compared; None where the files name none."""
+    outcome: Outcome | None = None
+    """Where the transfer ended; None where the evidence does not say."""
+    conclusion: str = ""
+    """What a person should conclude, and do next, in a sentence or two."""
     diagnosis: str = "compare-embeddings"
 
     @property
@@ -155,6 +162,8 @@ class Comparison(Shown, kind="comparison"):
         """The documented JSON."""
         return {
             **head(self.diagnosis, self.base, self.transfer, self.verdict),
+            "outcome": self.outcome,
+            "conclusion": self.conclusion,
             "measures": {name: measure_tree(m) for name, m in self.measures.items()},
             "ladder": [_step(s) for s in self.ladder],
             "ladder_shifted": [_step(s) for s in self.shifted],

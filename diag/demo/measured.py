@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import torch
 
 from diag._compare import compare
-from diag._conclusion import Outcome, outcome
 from diag._threads import one_thread
 from diag.checks.losses import TOTAL, losses_of
-from diag.result import Comparison
+from diag.result import Comparison, Outcome
 from diag.sources import open_subject
 from diag.studies.measure import embedding
 from diag.subject import SAMPLES, LatentObjective, Subject, require
@@ -33,7 +32,7 @@ class Shown:
     @property
     def outcome(self) -> Outcome | None:
         """Where it ended."""
-        return outcome(self.comparison)
+        return self.comparison.outcome
 
 
 def shown(name: str, base: Subject, transfer: str | os.PathLike[str]) -> Shown:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from diag._conclusion import Outcome
 from diag.demo.measured import Shown, best_first
 from diag.landscapes.result import Landscape
 from diag.outputs import html, landscape_html
 from diag.outputs.text import number
+from diag.result import Outcome
 from reports import Figure, Page, Section, charts, render
 from trainers.settings import Settings
 

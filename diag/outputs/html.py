@@ -40,7 +40,7 @@ def built(result: Comparison) -> Page:
     sections = [
         Section(
             "The two embeddings",
-            picture_words(result.picture),
+            [*([result.conclusion] if result.conclusion else []), *picture_words(result.picture)],
             Figure(
                 embedding_chart(panels(result.picture, "base", "transfer"), result.dimensions[0]),
                 "Scatter plots of the base's and the transfer's embedding of the same states.",

@@ -138,7 +138,7 @@ def search(
     winner = int(order[0])
     margin = _margin(last, [case.embedding(one) for one in ends], order, seed)
     base = float(loss_of_states(case.agent, case.base, "source").mean())
-    found = [
+    candidates = [
         Candidate(
             in_words(maps[i]),
             losses[i],
@@ -148,17 +148,17 @@ def search(
         )
         for i in range(len(maps))
     ]
-    found.sort(key=lambda c: (not c.final, c.after))
+    candidates.sort(key=lambda c: (not c.final, c.after))
     return (
         Search(
             how,
             tried,
-            tuple(found),
+            tuple(candidates),
             margin,
             base,
             spent,
             margin.low is not None and margin.low > 0,
-            found[0].after <= NEAR * base,
+            candidates[0].after <= NEAR * base,
         ),
         ends[winner],
     )
