@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from diag import _exit
-from diag._answer import answer, note, percent, say, stoppable, timed, told, write_line
+from diag._answer import answer, note, percent, say, stoppable, timed, write_line
 from diag._checking import check
 from diag._file_options import files_of, reads_files
 from diag._forecasting import forecast
@@ -33,6 +33,7 @@ from diag._options import (
 )
 from diag._outputs import Outputs, UsageError
 from diag._repairing import repair
+from diag._showing import show
 from diag._studying import study_app
 from diag._timing import Outlook
 from diag._training import train_app, transfer
@@ -422,53 +423,7 @@ def probe(
     answer(result, "probe", outputs, quiet, verbose)
 
 
-@app.command(short_help="Say what a file is.")
-@reads_files
-def show(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint, or a file of docs/sources.md.")],
-    *,
-    supplied: Supplied,
-    json: Json = None,
-    html: Html = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Say what a checkpoint is, or what another file is read as, and what can be asked of it.
-
-    Of a checkpoint: system, task, step, plan, parent and components. Of any other file: its embeddings or
-    its encoder, and which diagnoses they are enough for.
-
-    \b
-    Examples:
-      diag show examples/mirrored.safetensors --verbose
-      diag show embeddings.npy
-      diag show net.pt --adapter mine:encoder --pairs pairs.npz
-    """
-    from diag import show as describe
-
-    outputs = Outputs.of({"--json": json, "--html": html}, file, *files_of(supplied))
-    found = describe(file, supplied=supplied)
-
-    def page() -> str:
-        from diag.outputs import html
-
-        whole: str = getattr(html, found.kind)(found)
-        return whole
-
-    def tree() -> str:
-        from diag.outputs.json import render
-
-        return render(found)
-
-    outputs.write({"--html": page, "--json": tree})
-    if outputs.printed:
-        return
-    from diag.outputs import text
-
-    write_line(text.title(found) if quiet else getattr(text, found.kind)(found, verbose))
-    told(outputs, quiet)
-
-
+app.command(short_help="Say what a file is.")(show)
 app.command(short_help="A gate for a CI: check transfers against limits.")(check)
 app.command(short_help="How will a transfer end, from an early checkpoint or its base?")(forecast)
 app.command(short_help="Lead a failed transfer back into the base's embedding.")(repair)

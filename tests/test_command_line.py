@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -25,9 +24,6 @@ from tests.conftest import EXAMPLES
 BASE, MIRRORED, MATCHED = (str(EXAMPLES / f"{n}.safetensors") for n in ("base", "mirrored", "matched"))
 
 ROOT = Path(__file__).parent.parent
-
-LATER = {"columns"}
-"""Fields of Supplied that have no option yet."""
 
 RAISED_BY = {
     "diag/sources": READING,
@@ -77,7 +73,7 @@ def arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
 def test_every_field_of_supplied_is_an_option() -> None:
     known = {field.name for field in fields(Supplied)}
     assert set(OPTIONS) <= known
-    assert known - set(OPTIONS) <= LATER
+    assert known == set(OPTIONS)
 
 
 @pytest.mark.parametrize("name", READING)
@@ -449,52 +445,6 @@ def test_ctrl_c_says_what_was_kept(
     assert err.startswith("diag: stopped; ")
     assert words in err
     assert len(err.splitlines()) == 1
-
-
-# --- Help, suggestions, completion -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", commands())
-def test_help_has_names_examples_and_80_columns(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-    status, out, _ = run(capsys, *name.split(), "--help")
-    assert status == 0
-    assert "Example" in out
-    assert f"  diag {name}" in out
-    assert max(map(len, out.splitlines())) <= 80
-    assert not re.search(r"<(?!N>)[a-z]|\{|list\[|Path\b|range", out)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["compare", "a", "b"], "did you mean 'diag compare-embeddings'?"),
-        (["landscpae"], "did you mean 'diag landscape'?"),
-        (["report"], "'diag study report'"),
-        (["study", "rn"], "did you mean 'diag study run'?"),
-        (["train", "cra"], "did you mean 'diag train crar'?"),
-        (["show", "--jsn", BASE], "did you mean --json?"),
-        (["probe", "--adaptor", "x:y", BASE], "did you mean --adapter?"),
-    ],
-)
-def test_slips_are_asked_after(capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
-    status, out, err = run(capsys, *arguments)
-    assert (status, out) == (2, "")
-    assert words in err
-    assert len(err.splitlines()) == 1
-
-
-def test_a_shell_completes_commands_and_options() -> None:
-    def completed(line: str) -> str:
-        environment = {"_DIAG_COMPLETE": "complete_bash", "COMP_WORDS": line, "PYTHONPATH": str(ROOT)}
-        environment["COMP_CWORD"] = str(len(line.split(" ")) - 1)
-        command = [sys.executable, "-m", "diag"]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
-
-    assert completed("diag lands").split() == ["landscape"]
-    assert "--adapter" in completed("diag probe --ad").split()
 
 
 def test_a_subject_error_names_the_option_that_supplies_what_is_missing() -> None:

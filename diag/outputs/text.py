@@ -62,7 +62,12 @@ def headline(verdict: Verdict) -> str:
 
 def comparison(result: Comparison, verbose: bool = False) -> str:
     """The whole text of a comparison."""
-    lines = [headline(result.verdict), *wrapped(result.conclusion, "  ", "  "), *warning_lines(result.warnings), ""]
+    lines = [
+        headline(result.verdict),
+        *wrapped(result.conclusion, "  ", "  "),
+        *warning_lines(result.warnings),
+        "",
+    ]
     lines += [f"  base      {short(result.base.path)}", f"  transfer  {short(result.transfer.path)}"]
     if verbose and result.transfer.label:
         lines += wrapped(result.base.label, " " * 12, " " * 12)
