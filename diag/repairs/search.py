@@ -121,8 +121,8 @@ def search(
     """
     tried, maps = _maps(case, how, seed)
     if updates < (least := len(maps) + FINALISTS):
-        found = f"{updates} updates to train on from {len(maps)} maps"
-        raise SubjectError(case.path, found, f"--train {least} or more: one of each, and one of the best two")
+        few = f"{updates} updates to train on from {len(maps)} maps"
+        raise SubjectError(case.path, few, f"--train {least} or more: one of each, and one of the best two")
     each = max(1, int(updates * FIRST) // len(maps))
     starts = [folded(case.transfer, case.last, m) for m in maps]
     losses = [float(loss_of_states(case.agent, one, "target").mean()) for one in starts]
