@@ -131,15 +131,21 @@ def in_percent(advance: Callable[[int], None]) -> Callable[[int, int], None]:
 
 @contextmanager
 def _lines(words: str, total: int, clock: Callable[[], float] = monotonic) -> Iterator[Callable[[int], None]]:
-    """For a log: a line at the beginning, at each quarter, and at the end with the time it took."""
+    """For a log: a line at the beginning, at each quarter, and at the end with the time it took.
+
+    The work begins with its first report: what is refused before has its one line to itself.
+    """
     pace = Pace(total, clock())
     due = list(QUARTERS)
     last = pace.began
-    sys.stderr.write(f"{words}: begun\n")
+    begun = False
 
     def advance(n: int) -> None:
-        nonlocal last
+        nonlocal last, begun
         now = clock()
+        if not begun:
+            begun = True
+            sys.stderr.write(f"{words}: begun\n")
         pace.report(n, now)
         passed = [share for share in due if pace.done >= share * total]
         if not passed:
@@ -152,5 +158,7 @@ def _lines(words: str, total: int, clock: Callable[[], float] = monotonic) -> It
             sys.stderr.write(f"{words}: {share}%, {pace.rate_in_words(now)}about {left} left\n")
 
     yield advance
+    if not begun:
+        return
     ended = "done in" if pace.done >= total else f"ended at {100 * pace.done // total}% after"
     sys.stderr.write(f"{words}: {ended} {duration(clock() - pace.began)}\n")

@@ -97,7 +97,8 @@ def repair(
     idle = train.strip() in ("0", "0%")
     brief = idle and unpaired is None
     words = "nothing is written yet, and the same command goes on with what is trained"
-    words = "nothing was written, and the same command begins anew" if brief else words
+    if idle or unpaired is not None:  # a search keeps nothing on its way
+        words = "nothing was written, and the same command begins anew"
     with stoppable(words), percent("training on", quiet or outputs.printed, brief=brief) as step:
         result = mend(
             base,

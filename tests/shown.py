@@ -51,6 +51,7 @@ def results(folder: Path) -> dict[str, Shown]:
         "check": diag.check(base, mirrored, near),
         "comparison": diag.compare(base, mirrored),
         "description": diag.show(MIRRORED),
+        "file_description": diag.show(base),
         "forecast": diag.forecast(MIRRORED, base=BASE),
         "landscape": landscape(),
         "probe": diag.probe(base, mirrored, variables=known),

@@ -164,9 +164,12 @@ def test_arrays_are_mended_on_the_command_line(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--unpaired", "permutations", "--train", "10"], "and the same command begins anew"),
-        ([], "and the same command begins anew"),
-        (["--train", "10"], "and the same command goes on with what is trained"),
+        (
+            ["--unpaired", "permutations", "--train", "10"],
+            "nothing was written, and the same command begins anew",
+        ),
+        ([], "nothing was written, and the same command begins anew"),
+        (["--train", "10"], "nothing is written yet, and the same command goes on with what is trained"),
     ],
 )
 def test_being_stopped_promises_no_more_than_is_kept(
@@ -182,4 +185,4 @@ def test_being_stopped_promises_no_more_than_is_kept(
     monkeypatch.setattr(diag, "repair", stopped, raising=False)
     command = ["repair", str(BASE), str(BENT), "-o", str(tmp_path / "out.safetensors"), *options]
     assert cli.run(command) == 130
-    assert f"stopped; nothing is written yet, {words}\n" in capsys.readouterr().err
+    assert f"stopped; {words}\n" in capsys.readouterr().err

@@ -57,24 +57,30 @@ def judged(
     better: Literal["higher", "lower"] = "higher" if least is not None else "lower"
     if measure.value is None:
         return Found(check, "unsure", f"{words} is undefined: {measure.reason}", of, measure, limit, better)
-    low = measure.value if measure.low is None else measure.low
-    high = measure.value if measure.high is None else measure.high
-    state: State = "unsure"
+    bound = least if least is not None else most
+    assert bound is not None
+    # What is the limit but for rounding is judged, and reads, as the limit.
+    read = replace(
+        measure,
+        value=_snapped(measure.value, bound),
+        low=None if measure.low is None else _snapped(measure.low, bound),
+        high=None if measure.high is None else _snapped(measure.high, bound),
+    )
+    assert read.value is not None
+    low = read.value if read.low is None else read.low
+    high = read.value if read.high is None else read.high
     if least is not None:
-        met = least - EXACT * max(1.0, abs(least))
-        state = "good" if low >= met else "bad" if high < met else "unsure"
-        bound, wanted = least, "at least"
+        state: State = "good" if low >= bound else "bad" if high < bound else "unsure"
+        wanted = "at least"
     else:
-        assert most is not None
-        met = most + EXACT * max(1.0, abs(most))
-        state = "good" if high <= met else "bad" if low > met else "unsure"
-        bound, wanted = most, "at most"
+        state = "good" if high <= bound else "bad" if low > bound else "unsure"
+        wanted = "at most"
     if measure.reason is not None:
         state = "unsure"
     tail = ", and the data cannot tell" if state == "unsure" else ""
     tail += f" ({measure.reason})" if measure.reason is not None else ""
     # No digits that would show 0.7996 as the 0.8 that it fails to reach.
-    number = shown(measure, digits_beside(bound, (measure.value, low, high)))
+    number = shown(read, digits_beside(bound, (read.value, low, high)))
     return Found(
         check,
         state,
@@ -84,6 +90,11 @@ def judged(
         limit,
         better,
     )
+
+
+def _snapped(value: float, bound: float) -> float:
+    """The bound itself for a value that differs from it by rounding (:data:`EXACT`) alone."""
+    return bound if abs(value - bound) <= EXACT * max(1.0, abs(bound)) else value
 
 
 def absent(check: str, why: str) -> Found:

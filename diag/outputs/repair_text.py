@@ -74,7 +74,7 @@ def facts(result: Repair) -> list[str]:
         training = result.training
         how = "with the pairs" if training.mode == "paired" else "on the task's losses"
         of = f"({training.share:.1%} of the transfer's {training.of_budget:,})"
-        words = f"training went on {how} for {in_updates(training.updates)} {of}"
+        words = f"trained {how} for {in_updates(training.updates)} {of}"
         if result.search is not None:
             words += (
                 f", divided among {len(result.search.candidates)} maps: {training.own:,} of them from the "
