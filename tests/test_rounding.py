@@ -146,7 +146,7 @@ def test_compare_where_nothing_is_left_over(relation: str) -> None:
 def test_compare_where_everything_ties(made: Callable[[], tuple[Floats, Floats]]) -> None:
     y, x = made()
     found = diag.compare(y, x)
-    for seed in range(3):
+    for seed in range(2):
         assert_same(found, diag.compare(nudged(y, seed), nudged(x, seed + 10)))
 
 
@@ -167,14 +167,10 @@ def test_compare_on_checkpoints(path: Path, tmp_path: Path) -> None:
 
 
 def test_probe() -> None:
-    y, x = embeddings("rotated")
-    variables = {
-        "column": np.round(x[:, 0], 1),
-        "room": np.where(x[:, 1] > 0, "left", "right"),
-        "coin": np.arange(len(x)) % 2 == 0,
-    }
-    found = diag.probe(y, x, variables=variables, projection="pca")
-    again = diag.probe(nudged(y, 1), nudged(x, 2), variables=variables, projection="pca")
+    x = embeddings("rotated")[1]
+    variables = {"column": x[:, 0], "room": np.where(x[:, 1] > 0, "left", "right")}
+    found = diag.probe(x, variables=variables, projection="pca")
+    again = diag.probe(nudged(x, 2), variables=variables, projection="pca")
     assert_same(found, again)
     for one, other in zip(found.columns, again.columns, strict=True):
         assert one.projections[0].points == pytest.approx(other.projections[0].points, abs=MOVED)
@@ -185,14 +181,16 @@ def test_probe_of_a_lattice() -> None:
     y, _ = lattice()
     variables = {"row": (np.round(y[:, 0] * 10)).astype(int).astype(str), "height": y[:, 1]}
     found = diag.probe(y, variables=variables, projection="pca")
-    for seed in range(2):
-        assert_same(found, diag.probe(nudged(y, seed), variables=variables, projection="pca"))
+    assert_same(found, diag.probe(nudged(y, 1), variables=variables, projection="pca"))
 
 
-@pytest.mark.parametrize("relation", ["flipped", "rotated", "affine", "collapsed", "unrelated"])
-@pytest.mark.parametrize("noise", [0.0, 0.03])
+@pytest.mark.parametrize(
+    ("relation", "noise"),
+    [("flipped", 0.0), ("rotated", 0.03), ("affine", 0.0), ("collapsed", 0.03), ("unrelated", 0.03)],
+)
 def test_repair_on_arrays(relation: str, noise: float) -> None:
-    y, x = embeddings(relation, noise or (0.03 if relation == "unrelated" else 0.0))
+    """Of exact maps the smallest, whatever rounding leaves of each."""
+    y, x = embeddings(relation, noise)
     found, again = diag.repair(y, x), diag.repair(nudged(y, 1), nudged(x, 2))
     assert_same(found, again)
 
