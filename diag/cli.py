@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from diag import _exit
-from diag._answer import answer, note, percent, say, stoppable, timed, write_line
+from diag._answer import answer, note, percent, say, stoppable, write_line
 from diag._checking import check
 from diag._file_options import files_of, reads_files
 from diag._forecasting import forecast
@@ -32,6 +32,7 @@ from diag._options import (
     Verbose,
 )
 from diag._outputs import Outputs, UsageError
+from diag._progress import progress_bar
 from diag._repairing import repair
 from diag._showing import show
 from diag._studying import study_app
@@ -135,7 +136,7 @@ def demo(
             jobs=jobs or os.cpu_count() or 1,
             overwrite=overwrite,
             say=lambda words: say(quiet, words),
-            progress=lambda words, total: timed(words, total, quiet),
+            progress=lambda words, total: progress_bar(words, total, quiet),
         )
     if quiet:
         write_line(str(out / "index.html"))

@@ -36,7 +36,7 @@ def _silent(words: str, total: int) -> demo.AbstractContextManager[demo.Callable
 def test_the_first_page_needs_no_training_and_shows_what_the_readme_claims(first: tuple[Path, str]) -> None:
     folder, words = first
     page = (folder / "index.html").read_text()
-    for column in ("ended", "in place", "total loss", "transition loss", "CKA", "R² as it is", "flip metric"):
+    for column in ("ended", "in place", "loss", "transition", "CKA", "R²", "R² mirrored", "flip"):
         assert f"<th>{column}</th>" in page
     for meaning in ("In place:", "CKA, like", "Flipped:", "Affine:", "Undecided:", "The flip metric is"):
         assert meaning in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import mean
 
 import pandas as pd
 
@@ -52,7 +53,7 @@ def page(shipped: Shipped, trained: Sequence[Trained] = (), left_out: Sequence[s
 
     ``left_out`` says in sentences what was not made, and why.
     """
-    sections = [section for one in trained for section in _trained(one)]
+    sections = [section for one in trained for section in _trained(one, shipped.mirror)]
     sections += _shipped(shipped, bool(trained))
     sections += _wall(shipped.wall)
     if left_out:
@@ -102,7 +103,7 @@ def headline(trained: Trained) -> str:
     return f"Of {len(ends)} transfers of {trained.base}, {listed}."
 
 
-def _trained(trained: Trained) -> list[Section]:
+def _trained(trained: Trained, mirror: Shown) -> list[Section]:
     results = best_first(trained.transfers)
     first = results[0].comparison
     return [
@@ -124,7 +125,7 @@ def _trained(trained: Trained) -> list[Section]:
         Section(
             "Do the losses tell?",
             [_losses_in_words(trained), *READING],
-            table=table(results, trained.base_loss),
+            table=table([*results, mirror], trained.base_loss),
         ),
         Section(
             "How many succeed",
@@ -142,28 +143,32 @@ def _trained(trained: Trained) -> list[Section]:
 
 def _losses_in_words(trained: Trained) -> str:
     """The losses of the two kinds of end side by side, where there are both."""
-    means = {}
-    for end in ("landed", "mirrored"):
-        own = [t.loss for t in trained.transfers if t.outcome == end]
-        if own:
-            means[end] = sum(own) / len(own)
+    total, transition = trained.base_loss
+    means = {
+        end: (mean([t.loss for t in own]), mean([t.transition_loss for t in own]))
+        for end in ("landed", "mirrored")
+        if (own := [t for t in trained.transfers if t.outcome == end])
+    }
     if len(means) < 2:
-        return f"The base's own total loss is {trained.base_loss[0]:.3f}."
+        return f"The base's own total loss is {total:.3f}, its transition loss {transition:.4f}."
+    (good, rest), (bad, left) = means["landed"], means["mirrored"]
     return (
-        f"The mean total loss is {means['landed']:.3f} of those that landed and {means['mirrored']:.3f} of "
-        f"the mirrored ones; the base's own is {trained.base_loss[0]:.3f}. Nobody who sees one run alone "
-        "could say from its loss which of the two it is."
+        f"The mean total loss, which training lowers, is {good:.3f} of those that landed and {bad:.3f} of "
+        f"the mirrored ones; the base's own is {total:.3f}. The transition loss alone is {rest:.4f} and "
+        f"{left:.4f} (base {transition:.4f}): now that training has come to rest, it shows that something "
+        "is left over. No loss says what that is, nor how to mend it."
     )
 
 
 READING = (
-    "In place: how many states have their own base state as the nearest one.",
-    "CKA, like every similarity score that is invariant to rotation, is 1.00 for an exact mirror image "
-    "(last row): it cannot see a flip. It is lower for the mirrored transfers only because the frozen "
-    "model bends them.",
-    "R² as it is: how much of the base's embedding the transfer's explains with no map at all. R² "
-    "mirrored: the same with the best axes negated. The flip metric is the difference between the two: "
-    "clearly above 0, together with a low R² as it is, it means a mirrored copy.",
+    "In place: how many states have their own base state as the nearest one. Loss and transition: the total "
+    "loss on a transfer's own task, and the part of it that the frozen transition model leaves.",
+    "CKA, like every similarity score that no rotation changes, is 1.00 for an exact mirror image (last row but "
+    "one): it cannot see a flip. It is lower for the mirrored transfers only because the frozen model "
+    "bends them.",
+    "R²: how much of the base's embedding the transfer's explains with no map at all. R² mirrored: the "
+    "same with the best axes negated. The flip metric is the difference between the two: clearly above 0, "
+    "together with a low R², it means a mirrored copy.",
     "Flipped: some axes are negated. Affine: stretched, sheared or displaced. Undecided: resampling the "
     "states names several relations, so that none is claimed. Near the base, not settled: in the base's "
     "space (R² of at least 0.8), but with states out of place; training on at a falling learning rate "
@@ -172,14 +177,14 @@ READING = (
 
 
 def table(results: Sequence[Shown], base_loss: tuple[float, float] | None) -> pd.DataFrame:
-    """A row a transfer, how it ended first; and the base's own losses."""
+    """A row a transfer, and the base's own losses."""
     rows = [_row(t) for t in results]
     if base_loss is not None:
         rows.append(
             {
                 "transfer": "the base itself",
-                "total loss": number(base_loss[0], 3),
-                "transition loss": number(base_loss[1], 4),
+                "loss": number(base_loss[0], 3),
+                "transition": number(base_loss[1], 4),
             }
         )
     return pd.DataFrame(rows).fillna("–")
@@ -191,16 +196,14 @@ def _row(one: Shown) -> dict[str, str]:
     return {
         "transfer": one.name,
         "ended": ENDS.get(one.outcome, str(one.outcome)),
-        "verdict": result.verdict.status,
         "relation": result.relation or "undecided",
         "in place": "–" if result.own_states is None else f"{result.own_states} of {result.states}",
-        "total loss": number(one.loss, 3),
-        "transition loss": number(one.transition_loss, 4),
+        "loss": number(one.loss, 3),
+        "transition": number(one.transition_loss, 4),
         "CKA": number(result.measures["cka"].value),
-        "L2": number(result.measures["l2"].value),
-        "R² as it is": number(r2["identity"]),
+        "R²": number(r2["identity"]),
         "R² mirrored": number(r2["signs"]),
-        "flip metric": number(result.measures["flip"].value),
+        "flip": number(result.measures["flip"].value),
     }
 
 
@@ -245,7 +248,7 @@ def _shipped(shipped: Shipped, beside: bool) -> list[Section]:
 def _wall(wall: Landscape) -> list[Section]:
     ends = (
         f"A is the mirrored transfer ({wall.base.path}), B the one that landed ({wall.transfer.path}). Both "
-        "sit low; training at A would have to climb to get to B."
+        "sit low, and the loss climbs on the straight line between them."
     )
     first, *rest = landscape_html.sections(wall)
     lead = Section("The wall between the two", [ends, wall.verdict.summary])

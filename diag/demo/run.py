@@ -15,12 +15,16 @@ from math import ceil, inf
 from pathlib import Path
 from time import monotonic
 
+import pandas as pd
+
 from diag._landscape import landscape
 from diag._progress import in_percent
 from diag._timing import about
 from diag.demo.measured import best_first, exact_mirror, mean_losses, shown
 from diag.demo.page import Shipped, Trained, headline, page, table
 from diag.demo.shipped import NAMES, shipped
+from diag.outputs.layout import Column, filled
+from diag.outputs.layout import table as layout_table
 from diag.sources import open_subject
 from diag.studies.outlook import seconds_an_update
 from trainers.checkpoint import read, write_atomically
@@ -103,8 +107,8 @@ class Demo:
             step = in_percent(advance)
             wall = landscape(paths["mirrored"], paths["matched"], base=base, quick=True, progress=step)
         transfers = [
-            shown("shipped, landed", base, paths["matched"]),
-            shown("shipped, mirrored", base, paths["mirrored"]),
+            shown("matched.safetensors", base, paths["matched"]),
+            shown("mirrored.safetensors", base, paths["mirrored"]),
         ]
         return Shipped(mean_losses(base), transfers, exact_mirror(base), wall)
 
@@ -144,7 +148,8 @@ class Demo:
         subject = open_subject(base)
         transfers = [shown(f"transfer {s}", subject, run.path(s)) for s in done]
         result = Trained(name, mean_losses(subject), transfers, self.settings)
-        self.say(_table_in_words(result))
+        rows = table([*best_first(result.transfers), self.shipped.mirror], result.base_loss)
+        self.say(f"\n{_rows_in_words(rows)}")
         return result
 
     def _fitting(self, run: Run, end: float) -> tuple[tuple[int, ...], float]:
@@ -179,10 +184,10 @@ class Demo:
 
     def _leave_out(self, sentence: str) -> None:
         self.left_out.append(sentence)
-        self.say(sentence)
+        self.say(filled(sentence, "", ""))
 
     def _last_words(self, trained: Sequence[Trained]) -> str:
-        lines = ["", *(headline(t) for t in trained), f"Look at {self.place}"]
+        lines = ["", *(filled(headline(t), "", "") for t in trained), f"Look at {self.place}"]
         if trained:
             ends = best_first(trained[0].transfers)
             first, last = ends[0].comparison, ends[-1].comparison
@@ -219,17 +224,23 @@ def run_demo(
     return Demo(out, settings, tuple(bases), minutes, jobs, overwrite, say, progress).run()
 
 
+COLUMNS = ("transfer", "ended", "in place", "loss", "CKA", "R²", "R² mirrored")
+"""The columns of the page's table that a terminal has room for."""
+
+
 def _first_words(first: Shipped) -> str:
-    rows = table([*best_first(first.transfers), first.mirror], first.base_loss)
-    columns = ["transfer", "ended", "in place", "total loss", "CKA", "R² as it is", "R² mirrored"]
     landed, mirrored = best_first(first.transfers)
-    return (
-        f"Two transfers of one base, both with small losses ({landed.loss:.3f} and {mirrored.loss:.3f}): "
-        f"one landed, one is mirrored.\n\n{rows[columns].to_string(index=False)}\n"
+    lead = (
+        f"Two transfers of one base, both with small losses ({landed.loss:.3f} and {mirrored.loss:.3f}): one "
+        "landed, one is mirrored. The last row but one shows that CKA is 1.00 for a mirror image."
     )
+    rows = table([*best_first(first.transfers), first.mirror], first.base_loss)
+    return f"{filled(lead, '', '')}\n\n{_rows_in_words(rows)}\n"
 
 
-def _table_in_words(trained: Trained) -> str:
-    rows = table(best_first(trained.transfers), trained.base_loss)
-    columns = ["transfer", "ended", "in place", "total loss", "CKA", "R² as it is", "R² mirrored"]
-    return f"\n{rows[columns].to_string(index=False)}"
+def _rows_in_words(rows: pd.DataFrame) -> str:
+    """A table for a terminal: names on the left, numbers on the right."""
+    shown = rows[list(COLUMNS)].astype(str)
+    room = {name: max(len(name), *(len(value) for value in shown[name])) + 2 for name in shown}
+    columns = [Column(name, room[name], "<" if place < 2 else ">") for place, name in enumerate(shown)]
+    return "\n".join(layout_table(columns, shown.to_numpy().tolist()))
