@@ -99,7 +99,7 @@ CHANGES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "rotated": lambda y, noise: y @ TURN + noise,
     "rescaled": lambda y, noise: 3 * y @ TURN + noise,
     "affine": lambda y, noise: y @ SHEAR + noise,
-    "collapsed": lambda y, noise: np.outer(y[:, 0], [0.6, 0.3, 0.1]) + 1e-3 * noise,
+    "collapsed": lambda y, noise: np.outer(y[:, 0], [0.6, 0.3, 0.1]) + 0.1 * noise,
     "unrelated": lambda y, noise: 20 * noise,
 }
 
