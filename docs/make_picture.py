@@ -25,6 +25,7 @@ def main() -> None:
         shown(f"transfer {s}", base, folder / "transfers" / f"seed{s}.safetensors") for s in TRANSFER_SEEDS
     ]
     spec = html.embedding_chart(panels(best_first(transfers)), 2).to_dict()
+    spec["columns"] = 5  # wide rather than long: a page's first screen
     spec["config"]["background"] = "white"
     picture = vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=1)
     (Path(__file__).parent / "demo.png").write_bytes(picture)

@@ -163,9 +163,9 @@ def _losses_in_words(trained: Trained) -> str:
 READING = (
     "In place: how many states have their own base state as the nearest one. Loss and transition: the total "
     "loss on a transfer's own task, and the part of it that the frozen transition model leaves.",
-    "CKA, like every similarity score that no rotation changes, is 1.00 for an exact mirror image (last row but "
-    "one): it cannot see a flip. It is lower for the mirrored transfers only because the frozen model "
-    "bends them.",
+    "CKA, like every similarity score that no rotation changes, is 1.00 for an exact mirror image (last "
+    "row but one): it cannot see a flip. It is lower for the mirrored transfers only because the frozen "
+    "model bends them.",
     "R²: how much of the base's embedding the transfer's explains with no map at all. R² mirrored: the "
     "same with the best axes negated. The flip metric is the difference between the two: clearly above 0, "
     "together with a low R², it means a mirrored copy.",
