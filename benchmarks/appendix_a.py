@@ -29,10 +29,10 @@ from scipy import stats
 
 import diag
 import probes
-from diag._progress import progress_bar
+from diag.commands.progress import progress_bar
 from diag.landscapes.verdict import WALL
-from diag.mending import folded
 from diag.outputs.json import render
+from diag.repairs.last_layer import folded
 from diag.repairs.system import case_of
 from diag.subject import SAMPLES
 from trainers import checkpoint as files

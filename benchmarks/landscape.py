@@ -42,7 +42,7 @@ from torch.nn import functional
 from diag.landscapes.evaluate import Data, on_route, take, total_of
 from diag.landscapes.space import Space, Straight, Through
 from diag.landscapes.spectrum import ends
-from diag.sources.module import from_module
+from diag.sources.torch_losses import from_module
 
 MISSING: list[str] = []
 try:

@@ -12,7 +12,7 @@ import diag
 from diag.result import Comparison
 
 FLAT = 0.9
-"""diag._verdict.DEFORMED, under test here."""
+"""diag.comparisons.verdict.DEFORMED, under test here."""
 
 
 def r2(found: Comparison) -> list[float]:

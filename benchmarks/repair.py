@@ -26,7 +26,7 @@ from torch import Tensor
 
 import diag
 import probes
-from diag import mending
+from diag.repairs import last_layer as mending
 from diag.repairs.anchored import Anchored
 from diag.repairs.asked import known_rows, r2_as_it_is
 from diag.repairs.fits import Fit, few_pairs, fits

@@ -12,28 +12,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diag._check import check as check
-    from diag._compare import compare as compare
-    from diag._forecast import forecast as forecast
-    from diag._landscape import landscape as landscape
-    from diag._probe import probe as probe
-    from diag._repair import repair as repair
-    from diag._show import show as show
-    from diag._watch import watch as watch
+    from diag.checks.check import check as check
+    from diag.comparisons.compare import compare as compare
+    from diag.forecasts.forecast import forecast as forecast
+    from diag.forecasts.watch import watch as watch
+    from diag.landscapes.landscape import landscape as landscape
+    from diag.probing.probe import probe as probe
+    from diag.repairs.repair import repair as repair
     from diag.sources import open_subject as open_subject
+    from diag.sources.description import show as show
 
 __all__ = ["check", "compare", "forecast", "landscape", "open_subject", "probe", "repair", "show", "watch"]
 
 _HOME = {
-    "check": "diag._check",
-    "compare": "diag._compare",
-    "forecast": "diag._forecast",
-    "landscape": "diag._landscape",
+    "check": "diag.checks.check",
+    "compare": "diag.comparisons.compare",
+    "forecast": "diag.forecasts.forecast",
+    "landscape": "diag.landscapes.landscape",
     "open_subject": "diag.sources",
-    "probe": "diag._probe",
-    "repair": "diag._repair",
-    "show": "diag._show",
-    "watch": "diag._watch",
+    "probe": "diag.probing.probe",
+    "repair": "diag.repairs.repair",
+    "show": "diag.sources.description",
+    "watch": "diag.forecasts.watch",
 }
 
 

@@ -1,6 +1,6 @@
 """``python -m diag``."""
 
-from diag.cli import main
+from diag.commands.app import main
 
 if __name__ == "__main__":
     main()

@@ -27,7 +27,7 @@ Grouping = Literal["states", "episodes", "blocks of a rollout"]
 Status = Literal["pass", "warn", "fail", "inconclusive"]
 
 Outcome = Literal["landed", "near", "mirrored", "collapsed", "elsewhere", "free"]
-"""Where a transfer ended, by what follows from it (:mod:`diag._conclusion`)."""
+"""Where a transfer ended, by what follows from it (:mod:`diag.comparisons.conclusion`)."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any, ClassVar
 
-from trainers.harmless import one_line
+from trainers.safe_text import one_line
 
 MOST_FILES = 4
 """Files that the one line names; of more, the first ones."""

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diag.shown import Shown
-from trainers.harmless import in_words, one_line
+from trainers.safe_text import in_words, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from diag.landscapes.symmetry import Units
+    from diag.units.symmetry import Units
 
 Parameters: TypeAlias = Mapping[str, "Tensor"]
 """Named parameters, ``component/parameter``, as a checkpoint holds them."""
@@ -290,7 +290,7 @@ CAPABILITIES = {
 
 Capability = TypeVar("Capability")
 
-_LOSSES = "weights with an --adapter that gives diag.sources.module.from_module(net, losses, batch)"
+_LOSSES = "weights with an --adapter that gives diag.sources.torch_losses.from_module(net, losses, batch)"
 
 _SUPPLIERS = {
     "parameters": f"a checkpoint of diag train, or {_LOSSES}",

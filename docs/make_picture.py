@@ -10,9 +10,9 @@ from pathlib import Path
 
 import vl_convert
 
-from diag.demo.measured import best_first, shown
-from diag.demo.page import panels
-from diag.demo.run import TRANSFER_SEEDS
+from diag.commands.demo.measured import best_first, shown
+from diag.commands.demo.page import panels
+from diag.commands.demo.run import TRANSFER_SEEDS
 from diag.outputs import html
 from diag.sources import open_subject
 from reports.page import VEGA_LITE

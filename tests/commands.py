@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from diag import cli
-from diag._help import command_of
+from diag.commands import app as cli
+from diag.commands.help import command_of
 
 READING = ("compare-embeddings", "landscape", "probe", "check", "repair", "show")
 """The commands that take files of any kind."""

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from diag.landscapes.layers import Dense, Gru, chain, units_of
-from diag.landscapes.symmetry import Exchange, Symmetry, Units
+from diag.units.layers import Dense, Gru, chain, units_of
+from diag.units.symmetry import Exchange, Symmetry, Units
 
 Parameters = Mapping[str, Tensor]
 

@@ -10,7 +10,7 @@ import torch
 import diag
 from diag.checks.calibrate import calibrate
 from diag.shown import Shown
-from diag.sources.module import from_module
+from diag.sources.torch_losses import from_module
 from tests.conftest import EXAMPLES
 from tests.study_frames import made
 from tests.test_forecast import chances, reported

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import diag
-from diag import cli
+from diag.commands import app as cli
 from diag.subject import Subject, SubjectError
 from tests.attacks import judge as judging
 from tests.attacks import pickles, programs

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diag import cli
+from diag.commands import app as cli
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import diag
-from diag import cli
 from diag.checks import config as configs
 from diag.checks.judging import Found, judged, settled
 from diag.checks.result import Checked, Finding, Gate, Level, Origin, Outcome, Threshold
 from diag.checks.settings import Check, Checks
+from diag.commands import app as cli
 from diag.outputs import check_github, check_html, check_junit, check_sarif, check_text
 from diag.outputs.check_words import bad, not_checked, outcome, place, setting_value, status_words, told
 from probes import Measure

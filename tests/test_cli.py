@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diag import cli
+from diag.commands import app as cli
 from tests.conftest import EXAMPLES
 
 BASE, MIRRORED, MATCHED = (str(EXAMPLES / f"{n}.safetensors") for n in ("base", "mirrored", "matched"))
@@ -48,7 +48,7 @@ def test_help(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from diag.cli import run; run(['--help']); "
+        "import sys; from diag.commands.app import run; run(['--help']); "
         "print([m for m in ('torch', 'numpy', 'pandas', 'altair', 'scipy', 'gymnasium') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -60,7 +60,7 @@ def test_comparing_arrays_does_not_import_torch(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", y)
     np.save(tmp_path / "b.npy", -y)
     arguments = ["compare-embeddings", str(tmp_path / "a.npy"), str(tmp_path / "b.npy")]
-    code = f"import sys; from diag.cli import run; run({arguments!r}); print('torch' in sys.modules)"
+    code = f"import sys; from diag.commands.app import run; run({arguments!r}); print('torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.splitlines()[-1] == "False"
 

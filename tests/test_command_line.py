@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import diag
-from diag import cli
-from diag._file_options import OPTIONS
-from diag._outputs import UsageError, with_places
+from diag.commands import app as cli
+from diag.commands.file_options import OPTIONS
+from diag.commands.output_files import UsageError, with_places
 from diag.sources.supplied import Supplied
 from diag.subject import SubjectError
 from tests.commands import READING, commands, options
@@ -28,21 +28,21 @@ ROOT = Path(__file__).parent.parent
 RAISED_BY = {
     "diag/sources": READING,
     "diag/subject.py": READING,
-    "diag/_embedded.py": READING,
-    "diag/_compare.py": ("compare-embeddings",),
-    "diag/_pairing.py": ("compare-embeddings",),
+    "diag/embed.py": READING,
+    "diag/comparisons/compare.py": ("compare-embeddings",),
+    "diag/comparisons/pairing.py": ("compare-embeddings",),
     "diag/_probe": ("probe",),
     "diag/landscapes": ("landscape",),
-    "diag/_landscape.py": ("landscape",),
+    "diag/landscapes/landscape.py": ("landscape",),
     "diag/repairs": ("repair",),
-    "diag/_repair.py": ("repair",),
-    "diag/mending.py": ("repair",),
+    "diag/repairs/repair.py": ("repair",),
+    "diag/repairs/last_layer.py": ("repair",),
     "diag/checks": ("check",),
-    "diag/_check.py": ("check",),
+    "diag/checks/check.py": ("check",),
     "diag/studies": ("study run",),
     "diag/studies/events.py": ("study report",),
     "diag/forecasts": ("study forecast",),
-    "diag/_forecast.py": ("forecast",),
+    "diag/forecasts/forecast.py": ("forecast",),
     "trainers": ("train crar", "transfer"),
 }
 """Which commands a part of the project speaks to when it refuses something."""
@@ -85,7 +85,7 @@ def test_every_command_that_reads_files_reads_them_alike(name: str) -> None:
 ADAPTERS = """
 import torch
 from torch import nn
-from diag.sources.module import from_module
+from diag.sources.torch_losses import from_module
 
 def net():
     return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
@@ -431,7 +431,7 @@ def test_ctrl_c_says_what_was_kept(
     words: str,
 ) -> None:
     import diag.checks.run
-    import diag.demo
+    import diag.commands.demo
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -439,7 +439,7 @@ def test_ctrl_c_says_what_was_kept(
     for name in ("show", "landscape", "repair"):
         monkeypatch.setattr(diag, name, interrupted, raising=False)
     monkeypatch.setattr(diag.checks.run, "check", interrupted)
-    monkeypatch.setattr(diag.demo, "run_demo", interrupted)
+    monkeypatch.setattr(diag.commands.demo, "run_demo", interrupted)
     status, out, err = run(capsys, *(a.format(tmp_path / "new") for a in arguments))
     assert (status, out) == (130, "")
     assert err.startswith("diag: stopped; ")

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import diag
-from diag import _pairing, cli
+from diag.commands import app as cli
 from diag.outputs import html, text
 from diag.outputs.json import render
 from diag.sources import arrays

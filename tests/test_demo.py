@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from diag import cli
-from diag._conclusion import conclusion, outcome
-from diag.demo import run as demo
-from diag.demo.measured import best_first, exact_mirror, mean_losses, shown
-from diag.demo.shipped import NAMES, shipped
+from diag.commands import app as cli
+from diag.commands.demo import run as demo
+from diag.commands.demo.measured import best_first, exact_mirror, mean_losses, shown
+from diag.commands.demo.shipped import NAMES, shipped
+from diag.comparisons.conclusion import conclusion, outcome
 from diag.sources import open_subject
 from trainers.checkpoint import read
 
@@ -28,7 +28,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def _silent(words: str, total: int) -> demo.AbstractContextManager[demo.Callable[[int], None]]:
-    from diag._progress import progress_bar
+    from diag.commands.progress import progress_bar
 
     return progress_bar(words, total, quiet=True)
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import diag
-from diag.cli import run
+from diag.commands.app import run
 from diag.forecasts import ForecastError
 from diag.forecasts.features import measures_of
 from diag.forecasts.fit import known

@@ -17,7 +17,7 @@ from torch import Tensor
 import diag
 from diag.outputs import html, text
 from diag.outputs.json import render
-from diag.sources import crar
+from diag.sources.systems import crar
 from diag.subject import Pairs, Parameters, Sampled, Subject, SubjectError
 from tests.conftest import short, train
 from trainers import checkpoint as files

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 
 import diag
-from diag.cli import run
+from diag.commands.app import run
 from diag.landscapes import LandscapeError
-from diag.landscapes.layers import Dense, Gru, chain, units_of
-from diag.landscapes.matching import match_weights
 from diag.landscapes.point import Point
-from diag.landscapes.symmetry import apply, random_symmetry
-from diag.sources import crar
-from diag.sources.module import from_module
+from diag.sources.systems import crar
+from diag.sources.torch_losses import from_module
 from diag.subject import Subject, SubjectError
+from diag.units.layers import Dense, Gru, chain, units_of
+from diag.units.matching import match_weights
+from diag.units.symmetry import apply, random_symmetry
 
 
 def mirrored_and_matched(examples: Path) -> tuple[Subject, Subject]:

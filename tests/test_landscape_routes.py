@@ -14,12 +14,12 @@ from torch import Tensor
 
 import diag
 from diag.landscapes.evaluate import Data, on_route, take
-from diag.landscapes.layers import Dense, chain
 from diag.landscapes.plane import losses_on
 from diag.landscapes.sheets import at_random
 from diag.landscapes.space import Space, Straight
-from diag.landscapes.symmetry import apply, random_symmetry
 from diag.subject import Pairs, Parameters, Sampled, Subject
+from diag.units.layers import Dense, chain
+from diag.units.symmetry import apply, random_symmetry
 
 
 class LinearNet:

@@ -18,8 +18,8 @@ import diag
 from diag.landscapes.result import Landscape
 from diag.outputs import html, text
 from diag.outputs.json import render
-from diag.sources.module import from_module
-from diag.sources.module_state import largest_singular
+from diag.sources.torch_losses import from_module
+from diag.sources.torch_state import largest_singular
 from diag.subject import SubjectError
 
 X, Y = torch.randn(2, 48, 3, generator=torch.Generator().manual_seed(0))[:, :, :]
@@ -375,7 +375,7 @@ def dense(seed: int) -> nn.Sequential:
 
 
 def test_one_weight_that_is_not_a_number_leaves_the_other_end_alone() -> None:
-    from diag.landscapes.layers import units_of
+    from diag.units.layers import units_of
 
     models = [dense(seed) for seed in range(3)]
     with torch.no_grad():

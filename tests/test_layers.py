@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from torch import Tensor, nn
 
-from diag.landscapes.layers import Conv, Dense, Gru, Layer, Norm, chain, units_of
-from diag.landscapes.symmetry import Spot, SymmetryError
+from diag.units.layers import Conv, Dense, Gru, Layer, Norm, chain, units_of
+from diag.units.symmetry import Spot, SymmetryError
 from tests.hidden_units import (
     NETS,
     C,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from diag.cli import run
+from diag.commands.app import run
 from diag.outputs.colour import painted
 from diag.outputs.layout import NARROWEST, WIDEST, Column, folded, table, width, wrapped
 from diag.wording import listed, plural

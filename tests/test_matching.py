@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from diag.landscapes import matching
-from diag.landscapes.layers import Dense, Gru, chain
-from diag.landscapes.matching import match_activations, match_weights
-from diag.landscapes.symmetry import (
+from diag.units import matching
+from diag.units.layers import Dense, Gru, chain
+from diag.units.matching import match_activations, match_weights
+from diag.units.symmetry import (
     Exchange,
     Spot,
     Symmetry,

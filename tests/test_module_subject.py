@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 import diag
 from diag.landscapes.space import Space, Straight
-from diag.landscapes.symmetry import Units
-from diag.sources.module import ROWS, ModuleObjective, from_module
+from diag.sources.torch_losses import ROWS, ModuleObjective, from_module
 from diag.subject import Layered, StackedObjective, Stateful, Subject, SubjectError
+from diag.units.symmetry import Units
 
 N = 40
 

@@ -16,10 +16,10 @@ import torch
 
 import diag
 import probes
-from diag import cli
+from diag.commands import app as cli
 from diag.outputs import html, text
 from diag.outputs.json import render
-from diag.probed import Probed
+from diag.probing.result import Probed
 from diag.subject import SubjectError
 from probes import ProbeError
 from tests.conftest import EXAMPLES
@@ -373,7 +373,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_probes_are_imported_without_what_few_of_them_need() -> None:
     code = (
-        "import sys, probes, diag, diag._probe; "
+        "import sys, probes, diag, diag.probing.probe; "
         "print([m for m in ('sklearn', 'umap', 'numba', 'torch', 'altair') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from diag._progress import Pace, _lines, in_percent, progress_bar
+from diag.commands.progress import Pace, _lines, in_percent, progress_bar
 
 
 class Clock:

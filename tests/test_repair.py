@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import diag
-from diag.cli import run
+from diag.commands.app import run
 from diag.outputs import html, text
 from diag.repairs import training
 from diag.repairs.asked import RepairError

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import diag
-from diag import cli
+from diag.commands import app as cli
 from diag.outputs import text
 from diag.outputs.repair_text import facts
 from diag.repairs.asked import RepairError

@@ -23,8 +23,8 @@ from diag.landscapes import plane
 from diag.outputs import html, text
 from diag.outputs.json import render
 from diag.repeatable import SAME, UnsteadyError, examined
-from diag.sources.module import from_module
 from diag.sources.supplied import Supplied
+from diag.sources.torch_losses import from_module
 from diag.subject import Subject, SubjectError
 from tests import source_files as files
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import diag
 from diag.landscapes.heights import Draws, barrier
-from diag.sources import crar
+from diag.sources.systems import crar
 from tests.conftest import EXAMPLES
 from tests.gated import embedded
 from trainers import checkpoint as files

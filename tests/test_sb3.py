@@ -22,7 +22,7 @@ from torch.nn import functional
 import diag
 from diag.sources import open_subject
 from diag.sources.environments import make
-from diag.sources.sb3_losses import entropy
+from diag.sources.sb3.losses import entropy
 from diag.sources.supplied import Supplied
 from diag.subject import LatentObjective, Subject, SubjectError
 from tests.source_files import Explosive

@@ -16,7 +16,7 @@ import torch
 
 from diag.sources import open_subject
 from diag.sources.environments import make
-from diag.sources.sb3_contrib import MASKED, OTHERS
+from diag.sources.sb3.contrib import MASKED, OTHERS
 from diag.sources.supplied import Supplied
 from diag.subject import Subject, SubjectError
 

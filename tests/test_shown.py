@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from diag.cli import run
+from diag.commands.app import run
 from diag.outputs import html, text
 from diag.outputs.notebook import PAGES
 from diag.shown import Shown

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 import diag
-from diag import cli
-from diag.sources import bounds
+from diag.commands import app as cli
 from diag.sources.arrays import read_labels
 from diag.sources.pairs import FilePairs
+from diag.sources.safe import bounds
 from diag.sources.supplied import Supplied
 from diag.sources.variables import open_variables
 from diag.subject import SubjectError

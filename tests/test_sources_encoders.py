@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import diag
-from diag import cli
+from diag.commands import app as cli
 from diag.outputs.json import render
 from diag.sources import exported, modules
 from diag.sources.pairs import tasks_of
@@ -291,7 +291,7 @@ def test_an_onnx_file_reads_nothing_outside_of_its_folder(
 def test_damaged_programs_are_run_or_refused_in_words(
     weights: tuple[Weights, Weights], pairs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from diag._embedded import embedded
+    from diag.embed import embedded
 
     rng = np.random.default_rng(0)
     place = files.onnx(tmp_path / "a", weights[0])

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import diag
-from diag import cli
+from diag.commands import app as cli
 from diag.outputs import html, text
 from diag.sources.naming import is_bookkeeping, says_order
 from diag.sources.supplied import Supplied
@@ -353,7 +353,7 @@ def test_keys_and_columns_are_of_files_that_have_some(examples: Path) -> None:
 # Probes ------------------------------------------------------------------------------------------------
 
 
-def probed(*sources: Any, **options: Any) -> diag.probed.Probed:  # type: ignore[name-defined]
+def probed(*sources: Any, **options: Any) -> diag.probing.result.Probed:  # type: ignore[name-defined]
     return diag.probe(*sources, projection="none", **options)
 
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 import diag
-from diag import _pairing, cli
+from diag.commands import app as cli
 from diag.result import Comparison
 from diag.sources import arrays as arrays_module
 from diag.sources import opened

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from diag.sources.pickled import UnusualError, follow
+from diag.sources.safe.pickled import UnusualError, follow
 from diag.sources.weights import load_saved
 from diag.subject import SubjectError
 from tests.attacks import pickles

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import diag
-from diag import cli
+from diag.commands import app as cli
 from diag.sources import plugins
 from diag.sources.supplied import Supplied
 from diag.subject import SubjectError

@@ -23,7 +23,7 @@ import pytest
 import torch
 
 import diag
-from diag import cli
+from diag.commands import app as cli
 from diag.sources import recognised
 from diag.sources.supplied import Supplied
 from diag.subject import SubjectError

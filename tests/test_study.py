@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from diag.cli import run as diag_run
+from diag.commands.app import run as diag_run
 from diag.studies import StudyError
 from diag.studies.folder import Folder
 from diag.studies.pieces import pieces_of
@@ -79,7 +79,7 @@ def test_the_mended_copy_is_the_fit_folded_in_and_the_way_there_is_straight(fini
 
     import diag
     import probes
-    from diag.mending import folded
+    from diag.repairs.last_layer import folded
     from diag.studies.measure import embedding, measured
     from diag.subject import SAMPLES
     from trainers.plan import named_plan

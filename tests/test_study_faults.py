@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from diag._progress import progress_bar
-from diag.cli import run as diag_run
+from diag.commands.app import run as diag_run
+from diag.commands.progress import progress_bar
 from diag.studies import StudyError
 from diag.studies.folder import Folder
 from diag.studies.run import run_study

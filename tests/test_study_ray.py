@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from diag.cli import run as diag_run
+from diag.commands.app import run as diag_run
 from diag.studies.folder import Folder
 from diag.studies.pieces import work
 from diag.studies.run import engine_of, run_study

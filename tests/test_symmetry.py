@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diag.landscapes.matching import match_weights
-from diag.landscapes.symmetry import (
+from diag.units.matching import match_weights
+from diag.units.symmetry import (
     Exchange,
     Spot,
     Symmetry,

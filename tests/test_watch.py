@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 import diag
-from diag._watch import Watch
 from diag.forecasts.model import FIRST_STOP, Probability, limit_words, percent, read_model
 from diag.forecasts.rest import AT_REST, LEAST_REST, Rest
+from diag.forecasts.watch import Watch
 
 Floats = NDArray[np.float64]
 UPDATES = 8000

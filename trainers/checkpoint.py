@@ -25,7 +25,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from trainers.harmless import (
+from trainers.safe_text import (
     MAGIC_BYTES,
     MOST_HEADER,
     MOST_TENSORS,

@@ -33,7 +33,7 @@ import pydantic
 import torch
 from torch import Tensor
 
-from trainers.harmless import value
+from trainers.safe_text import value
 from trainers.settings import unknown_name
 from trainers.stack import component_of
 

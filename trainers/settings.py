@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
-from trainers.harmless import value
+from trainers.safe_text import value
 
 Algorithm = Literal["separate", "shared", "summed"]
 """How the loss terms are descended: one optimiser step per term at the parameters that the step before

@@ -1,6 +1,6 @@
 """The gate: checks with limits over pairs of checkpoints, and one outcome for a CI."""
 
-from trainers.harmless import plain
+from trainers.safe_text import plain
 
 LONGEST = 4000
 """Characters of an error: ten mistakes of a configuration, each with its line."""

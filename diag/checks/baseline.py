@@ -17,7 +17,7 @@ from diag.checks.result import WORST, Finding, Gate, Outcome
 from diag.checks.settings import GateSettings, Tree
 from diag.result import FileRef, finite
 from probes import Measure
-from trainers.harmless import in_words, whole
+from trainers.safe_text import in_words, whole
 
 MOST_BYTES = 2**24
 EXPECTED = "a baseline of diag check --write-baseline"

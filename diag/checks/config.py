@@ -19,7 +19,7 @@ from diag.checks.lines import MOST_PARTS, has_long_keys, key_lines
 from diag.checks.lines import Path as Keys
 from diag.checks.result import Origin, Threshold
 from diag.checks.settings import Checks, GateSettings, setting_names
-from trainers.harmless import in_words, whole
+from trainers.safe_text import in_words, whole
 from trainers.settings import assigned, unknown_name
 
 NAME, PROJECT, TABLE = "diag.toml", "pyproject.toml", ("tool", "diag")

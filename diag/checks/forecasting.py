@@ -21,8 +21,8 @@ def of_forecast(base: Subject, transfer: Subject, limits: ForecastCheck) -> Iter
     elif transfer.made_from != base.identity:
         yield absent("forecast", "the transfer was made from another base")
     else:
-        from diag._forecast import forecast
         from diag.forecasts import ForecastError
+        from diag.forecasts.forecast import forecast
 
         try:
             found = forecast(transfer.path, base=base.path)

@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 import probes
-from diag._embedded import shared_tasks
-from diag._threads import one_thread
 from diag.checks import SettingError
 from diag.checks.config import TERMS
 from diag.checks.judging import Found, absent, judged
 from diag.checks.settings import LossCheck
+from diag.embed import shared_tasks
 from diag.repeatable import steady_objective
 from diag.subject import Subject, SubjectError, require
 from probes import Measure
 from trainers.settings import unknown_name
+from trainers.threads import one_thread
 
 TOTAL = "total"
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 import probes
-from diag._embedded import embedded, shared_tasks
 from diag.checks.judging import Found, absent, judged
 from diag.checks.settings import ProbeCheck
+from diag.embed import embedded, shared_tasks
 from diag.subject import Subject
 from probes import Measure
 

@@ -12,8 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import probes
-from diag._compare import Source, compare
-from diag._pairing import undroppable
 from diag.checks import CheckError, SettingError
 from diag.checks.baseline import Accepted, against
 from diag.checks.config import Config
@@ -27,12 +25,14 @@ from diag.checks.result import Checked, Gate
 from diag.checks.returns import of_returns, returns_of
 from diag.checks.settings import GateSettings, plain
 from diag.checks.withheld import withheld
+from diag.comparisons.compare import Source, compare
+from diag.comparisons.pairing import undroppable
 from diag.result import Comparison, FileRef, Picture
 from diag.sources import opened, same_file
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError
 from trainers.checkpoint import CheckpointError
-from trainers.harmless import in_words, one_line
+from trainers.safe_text import in_words, one_line
 
 DRAWN = 2**18
 """Numbers of an embedding that are kept for its picture: a gate may hold hundreds of pairs."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from diag.checks.embeddings import NAMES as EMBEDDINGS
 from diag.checks.judging import Found
 from diag.subject import Subject
-from trainers.harmless import in_words
+from trainers.safe_text import in_words
 
 
 def withheld(base: Subject, transfer: Subject, base_returns: bool) -> Iterator[tuple[str, Found]]:

@@ -17,7 +17,7 @@ import torch
 import probes
 from diag.forecasts.features import BASE_FEATURES, LOWEST_R2, Floats
 from diag.sources import open_subject
-from diag.sources.crar import CrarSystem
+from diag.sources.systems.crar import CrarSystem
 from diag.studies.measure import loss_at
 from diag.subject import SAMPLES, Subject
 

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import probes
-from diag._threads import one_thread
+from trainers.threads import one_thread
 
 Floats: TypeAlias = NDArray[np.float64]
 

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from diag._threads import one_thread
 from diag.forecasts.features import VIEWS
 from diag.forecasts.fit import Known, Outcome, fitted, known
 from diag.forecasts.judge import (
@@ -31,6 +30,7 @@ from diag.forecasts.model import FIRST_STOP, Forecaster, in_words
 from diag.result import SCHEMA_VERSION, Verdict, measure_tree
 from diag.shown import Shown
 from probes import Measure
+from trainers.threads import one_thread
 
 
 @dataclass(frozen=True, repr=False)

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 import probes
-from diag._threads import one_thread
 from diag.forecasts.features import Floats
 from diag.forecasts.model import FIRST_STOP, Probability
 from probes import Relation
+from trainers.threads import one_thread
 
 AT_REST = 0.01
 """Mean L2 distance between two looks, over the base's spread, up to which an embedding has not moved. The 16

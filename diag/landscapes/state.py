@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from diag.batches import stacked
 from diag.landscapes.place import COUNTS
 from diag.landscapes.space import Space
 from diag.repeatable import HeldObjective
+from diag.sources.batches import stacked
 from diag.subject import Stateful, SubjectError
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 import probes
-from diag.batches import to_device
 from diag.landscapes import LandscapeError
 from diag.landscapes.corners import Corners, on_line
 from diag.landscapes.evaluate import Data
@@ -30,6 +29,7 @@ from diag.landscapes.state import (
 from diag.repeatable import steady_encoder, steady_objective
 from diag.result import FileRef
 from diag.sources import opened, same_file
+from diag.sources.batches import to_device
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import (
     Encoder,
@@ -158,7 +158,9 @@ def system_of(
     """Open checkpoints A, B and any others; raises SubjectError, CheckpointError or LandscapeError."""
     for one in what:
         if hasattr(one, "state_dict"):
-            raise LandscapeError("found a torch module, expected diag.sources.module.from_module(module, …)")
+            raise LandscapeError(
+                "found a torch module, expected diag.sources.torch_losses.from_module(module, …)"
+            )
     if isinstance(move, str):
         move = [move]
     subjects = tuple(opened(one, "array", supplied, task) for one in what)

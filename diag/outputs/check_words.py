@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from diag.checks.result import Checked, Finding, Gate, Origin, Outcome, Threshold
-from trainers.harmless import in_words
+from trainers.safe_text import in_words
 
 PairOutcome: TypeAlias = Outcome | Literal["error"]
 

@@ -11,7 +11,7 @@ from diag.outputs.html import footer
 from reports import Page, Section
 
 if TYPE_CHECKING:
-    from diag._show import FileDescription
+    from diag.sources.description import FileDescription
 
 
 def built(found: FileDescription) -> Page:

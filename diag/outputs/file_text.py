@@ -9,7 +9,7 @@ from diag.outputs.text import plain
 from diag.wording import plural
 
 if TYPE_CHECKING:
-    from diag._show import FileDescription
+    from diag.sources.description import FileDescription
 
 NAME = 11
 """Cells for the name of a fact."""

@@ -10,7 +10,7 @@ from diag.outputs.text import difference, headline, number, plain, short, span, 
 from diag.wording import noun, plural
 
 if TYPE_CHECKING:
-    from diag._forecast import Forecast
+    from diag.forecasts.forecast import Forecast
     from diag.forecasts.judge import BasesJudged, Judged, Stopping
     from diag.forecasts.report import ForecastReport
     from diag.result import FileRef

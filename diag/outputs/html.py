@@ -15,14 +15,14 @@ from probes import Measure
 from reports import Figure, Page, Section, charts, render
 
 if TYPE_CHECKING:
-    from diag._forecast import Forecast
-    from diag._show import Description, FileDescription
     from diag.checks.calibrate import Calibration
     from diag.checks.result import Gate
+    from diag.forecasts.forecast import Forecast
     from diag.forecasts.report import ForecastReport
     from diag.landscapes.result import Landscape
-    from diag.probed import Probed
+    from diag.probing.result import Probed
     from diag.repairs.result import Repair
+    from diag.sources.description import Description, FileDescription
     from diag.studies.reported import StudyReport
     from diag.subject import Subject
 

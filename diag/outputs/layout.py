@@ -10,7 +10,7 @@ from typing import Literal
 
 from rich.cells import cell_len, chop_cells
 
-from trainers.harmless import plain
+from trainers.safe_text import plain
 
 USUAL = 80
 """Columns where there is no terminal and ``COLUMNS`` does not say."""

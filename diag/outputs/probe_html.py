@@ -16,7 +16,7 @@ from diag.outputs.probe_text import (
     score_span,
 )
 from diag.outputs.text import column_words, number, p_value, plain
-from diag.probed import Column, Finding, Probed
+from diag.probing.result import Column, Finding, Probed
 from probes import Projection, Variable
 from reports import Figure, Page, Section, charts
 

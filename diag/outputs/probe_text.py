@@ -17,7 +17,7 @@ from diag.outputs.text import (
     short,
     warning_lines,
 )
-from diag.probed import Column, Finding, Probed
+from diag.probing.result import Column, Finding, Probed
 from diag.wording import listed, noun, plural
 from probes import Measure
 

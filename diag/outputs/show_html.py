@@ -12,7 +12,7 @@ from diag.outputs.text import plain
 from reports import Page, Section
 
 if TYPE_CHECKING:
-    from diag._show import Description
+    from diag.sources.description import Description
 
 
 def built(found: Description) -> Page:

@@ -9,7 +9,7 @@ from diag.outputs.text import plain, short
 from diag.wording import plural
 
 if TYPE_CHECKING:
-    from diag._show import Description
+    from diag.sources.description import Description
 
 COMPONENTS = (Column("component", 12, "<"), Column("parameters", 12), Column("  widths", 0, "<"))
 

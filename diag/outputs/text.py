@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 
 from diag.outputs.layout import USUAL, ending, filled, width, wrapped
 from diag.result import Columns, Comparison, Grouping, Verdict
-from diag.sources.bounds import listed
+from diag.sources.safe.bounds import listed
 from diag.wording import plural
 from probes import Measure, Step
-from trainers.harmless import plain as plain
+from trainers.safe_text import plain as plain
 
 if TYPE_CHECKING:
-    from diag._forecast import Forecast
-    from diag._show import Description, FileDescription
     from diag.checks.calibrate import Calibration
     from diag.checks.result import Gate
+    from diag.forecasts.forecast import Forecast
     from diag.forecasts.report import ForecastReport
     from diag.landscapes.result import Landscape
-    from diag.probed import Probed
+    from diag.probing.result import Probed
     from diag.repairs.result import Repair
+    from diag.sources.description import Description, FileDescription
     from diag.studies.reported import StudyReport
     from diag.subject import Subject
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from diag._compare import compare
-from diag._pairing import matrix, pair_of
+from diag.comparisons.compare import compare
+from diag.comparisons.pairing import matrix, pair_of
 from diag.repairs.asked import Asked, RepairError, known_rows, r2_as_it_is
 from diag.repairs.fits import Fit, few_pairs, fits
 from diag.repairs.result import Repair, Stage

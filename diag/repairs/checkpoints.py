@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diag._compare import compare
-from diag.mending import folded
+from diag.comparisons.compare import compare
 from diag.repairs.asked import (
     Asked,
     Progress,
@@ -23,6 +22,7 @@ from diag.repairs.asked import (
     updates_of,
 )
 from diag.repairs.fits import Few, Fit, few_pairs, fits
+from diag.repairs.last_layer import folded
 from diag.repairs.result import Repair, Stage, StageName, Training
 from diag.repairs.search import Search, search
 from diag.repairs.system import Case, case_of, losses_of, relayered

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from diag.mending import folded
+from diag.repairs.last_layer import folded
 from probes import Map
 
 

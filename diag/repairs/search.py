@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import probes
-from diag.mending import folded
 from diag.repairs.anchored import Anchored
+from diag.repairs.last_layer import folded
 from diag.repairs.system import Case, loss_of_states
 from diag.result import measure_tree
 from diag.subject import SubjectError

@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diag._threads import one_thread
-from diag.mending import last_layer
-from diag.sources.crar import CrarSystem, TaskBatch
+from diag.repairs.last_layer import last_layer
 from diag.sources.native import FiniteTasks
+from diag.sources.systems.crar import CrarSystem, TaskBatch
 from diag.subject import SAMPLES, Subject, SubjectError
 from probes import Map
 from trainers.crar import CRAR, Batch
+from trainers.threads import one_thread
 
 Floats: TypeAlias = NDArray[np.float64]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diag._verdict import DEFORMED
+from diag.comparisons.verdict import DEFORMED
 from diag.repairs.fits import Fit
 from diag.repairs.result import Stage, Training
 from diag.repairs.search import NEAR, Search

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from diag.sources import recognised
-from diag.sources.bounds import check_holdable, check_ordinary
 from diag.sources.opening import Opening
+from diag.sources.safe.bounds import check_holdable, check_ordinary
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError, Task
 

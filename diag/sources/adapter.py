@@ -19,8 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from diag.sources.bounds import line
 from diag.sources.opening import Opening
+from diag.sources.safe.bounds import line
 from diag.subject import Subject, SubjectError
 
 
@@ -35,7 +35,7 @@ def adapted(weights: Any, opening: Opening) -> Subject:
     from torch import nn
 
     if isinstance(made, nn.Module):
-        from diag.sources.modules import module_subject
+        from diag.sources.torch_encoder import module_subject
 
         return module_subject(made, opening)
     found = f"a {type(made).__name__} from --adapter {name}"

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.sources.bounds import content_of, listed, sha256_of, shown
-from diag.sources.members import MAGIC, ZIP_BEGINS, PickledError, read_archive, read_array, read_header
 from diag.sources.naming import EPISODES, KEY, RETURNS, choice_of, is_bookkeeping
 from diag.sources.numbers import WHOLE_OR_WORDS, described, native, real_numbers, row_labels
+from diag.sources.safe.bounds import content_of, listed, sha256_of, shown
+from diag.sources.safe.members import MAGIC, ZIP_BEGINS, PickledError, read_archive, read_array, read_header
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError, Taken
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diag.sources.adapter import working_directory_first
-from diag.sources.bounds import line
+from diag.sources.safe.bounds import line
 from diag.subject import Pairs, Sampled, SubjectError, Task
 from trainers.envs.world import DATA_STREAM, EVALUATION_STREAM
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.sources.bounds import check_readable, free_memory, line, listed, shown
-from diag.sources.modules import ModuleEncoder, chosen_name, in_parts
-from diag.sources.onnx_calls import check_calls
 from diag.sources.opening import Opening
+from diag.sources.safe.bounds import check_readable, free_memory, line, listed, shown
+from diag.sources.safe.onnx_calls import check_calls
+from diag.sources.torch_encoder import ModuleEncoder, chosen_name, in_parts
 from diag.subject import Parameters, Subject, SubjectError
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diag.sources.arrays import EXPECTED as NUMBERS
-from diag.sources.bounds import listed, shown
 from diag.sources.naming import EPISODES, KEY, OVERRIDE, RETURNS, Choice, choice_of
 from diag.sources.numbers import described, native, real_numbers
+from diag.sources.safe.bounds import listed, shown
 from diag.sources.supplied import NOTHING, Supplied
 from diag.sources.tables import EXPECTED, Index, labelling, table_subject
 from diag.subject import Subject, SubjectError

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from diag.sources.crar import CrarSystem, Origin, TaskBatch
+from diag.sources.systems.crar import CrarSystem, Origin, TaskBatch
 from diag.subject import Pairs, Sampled, Subject, Task
 from trainers.checkpoint import Checkpoint, CheckpointError, read
 from trainers.crar import CRAR, Batch

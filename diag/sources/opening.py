@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from diag.sources.bounds import sha256_of
+from diag.sources.safe.bounds import sha256_of
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError, Taken, Task, TaskPair
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diag.sources.arrays import read_members
-from diag.sources.bounds import check_ordinary, shown
 from diag.sources.naming import EPISODES
 from diag.sources.numbers import described, known_values, real_numbers, row_labels
+from diag.sources.safe.bounds import check_ordinary, shown
 from diag.sources.supplied import Supplied
 from diag.subject import Pairs, Sampled, SubjectError, Task, TaskPair
 

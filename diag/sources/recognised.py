@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeAlias
 
-from diag.sources.bounds import MOST_MEMBERS
-from diag.sources.members import MAGIC as NUMPY
-from diag.sources.members import ZIP_BEGINS
-from trainers.harmless import whole
+from diag.sources.safe.bounds import MOST_MEMBERS
+from diag.sources.safe.members import MAGIC as NUMPY
+from diag.sources.safe.members import ZIP_BEGINS
+from trainers.safe_text import whole
 
 Told: TypeAlias = tuple[str, str]
 """What was found, and what would work."""

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diag.sources.arrays import checked_keys, returns_alone, returns_of, subject_of
-from diag.sources.bounds import check_readable, check_unpacked, line, listed, shown
 from diag.sources.naming import EPISODES, KEY, OVERRIDE, RETURNS, Choice, choice_of
 from diag.sources.opening import Opening
-from diag.sources.parquet_pages import Declared, declared
+from diag.sources.safe.bounds import check_readable, check_unpacked, line, listed, shown
+from diag.sources.safe.parquet_pages import Declared, declared
 from diag.sources.supplied import Supplied
 from diag.subject import Subject, SubjectError, Taken
 

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diag.sources.arrays import MAPPED_BYTES, embedding_names, ready
-from diag.sources.bounds import content_of, line, listed, shown
 from diag.sources.naming import KEY, RETURNS
 from diag.sources.numbers import native
 from diag.sources.opening import Opening
+from diag.sources.safe.bounds import content_of, line, listed, shown
 from diag.sources.supplied import Supplied
 from diag.subject import Subject, SubjectError
-from trainers.harmless import MOST_HEADER, MOST_TENSORS, whole
+from trainers.safe_text import MOST_HEADER, MOST_TENSORS, whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,7 +126,7 @@ def open_saved(opening: Opening) -> Subject:
 
         return adapted(saved, opening)
     if isinstance(saved, torch.nn.Module):  # only where pickles are trusted
-        from diag.sources.modules import module_subject
+        from diag.sources.torch_encoder import module_subject
 
         return module_subject(saved, opening)
     if isinstance(saved, torch.Tensor):

@@ -9,9 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from diag.sources.arrays import checked_keys, is_table, read_members
-from diag.sources.members import MAGIC
 from diag.sources.naming import says_order
 from diag.sources.numbers import native
+from diag.sources.safe.members import MAGIC
 from diag.sources.supplied import Supplied
 from diag.subject import SubjectError, Taken
 

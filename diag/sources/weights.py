@@ -11,9 +11,9 @@ import io
 import zipfile
 from typing import Any
 
-from diag.sources.bounds import MOST_MEMBERS, line, listed, shown
-from diag.sources.pickled import UnusualError, follow
 from diag.sources.recognised import LEGACY, again
+from diag.sources.safe.bounds import MOST_MEMBERS, line, listed, shown
+from diag.sources.safe.pickled import UnusualError, follow
 from diag.subject import SubjectError
 
 MOST_INDEX_BYTES = 2**22

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 import probes
-from diag._compare import compare
-from diag._embedded import embedded, shared_tasks
-from diag.mending import folded, last_layer
-from diag.sources.crar import CrarSystem
+from diag.comparisons.compare import compare
+from diag.embed import embedded, shared_tasks
+from diag.repairs.last_layer import folded, last_layer
+from diag.sources.systems.crar import CrarSystem
 from diag.subject import SAMPLES, Subject
 from trainers.plan import TransferPlan
 

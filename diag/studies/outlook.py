@@ -8,13 +8,13 @@ from time import monotonic
 import numpy as np
 import torch
 
-from diag._compare import compare
-from diag._threads import one_thread
+from diag.comparisons.compare import compare
 from diag.studies.pieces import Piece
 from diag.studies.run import Plan
 from trainers.crar import CRAR, Trainer
 from trainers.envs.world import collect, world
 from trainers.run import BASE_PLAN, Run, stream_of
+from trainers.threads import one_thread
 
 WARM = 3
 """Updates before the clock begins: the first ones allocate."""

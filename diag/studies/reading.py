@@ -124,7 +124,7 @@ def _arrows(subject: Subject, points: Any) -> Any:
     """Where the transition model expects each action to lead (K, A, 2); None without one."""
     import torch
 
-    from diag.sources.crar import CrarSystem
+    from diag.sources.systems.crar import CrarSystem
 
     system = subject.objective
     if not isinstance(system, CrarSystem) or "transition" not in system.agent.nets:

@@ -20,10 +20,10 @@ from types import FrameType
 from typing import Any, Literal
 
 import diag
-from diag import _exit
 from diag.checks import baseline as baselines
 from diag.checks import config as configs
 from diag.checks.result import Gate
+from diag.commands import exit_status as _exit
 from diag.outputs import check_github, check_html, check_junit, check_sarif, check_text
 from diag.outputs.json import render
 from diag.outputs.text import plain

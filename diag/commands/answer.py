@@ -1,0 +1,108 @@
+"""What the commands share: progress, words on what was kept, a result in the form that was asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from diag.commands.output_files import Outputs
+from diag.commands.progress import in_percent, progress_bar
+from diag.commands.timing import Outlook
+from diag.outputs.colour import painted
+
+
+@contextmanager
+def timed(words: str, total: int, quiet: bool, then: str = "") -> Iterator[Callable[[int], None]]:
+    """A bar for long work, and a line, once it has begun, on how long the rest will take, and ``then``."""
+
+    def told(left: str) -> None:
+        if not quiet:
+            note(f"{words}: {left} to go on this machine{then}")
+
+    with progress_bar(words, total, quiet) as bar:
+        outlook = Outlook(total, told)
+
+        def advance(more: int) -> None:
+            bar(more)
+            outlook.advance(more)
+
+        yield advance
+
+
+@contextmanager
+def percent(words: str, quiet: bool, brief: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal for work that says how much of how much is done; lines elsewhere if not brief."""
+    with progress_bar(words, 100, quiet, brief=brief) as advance:
+        yield in_percent(advance)
+
+
+class Stopped(Exception):  # noqa: N818 (no error: a person asked for it)
+    """Ctrl-C, with words on what was kept and how to go on."""
+
+
+@contextmanager
+def stoppable(words: str) -> Iterator[None]:
+    """Say on Ctrl-C what was kept, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped; {words}") from None
+
+
+def answer(
+    result: Any,
+    kind: str,
+    outputs: Outputs,
+    quiet: bool,
+    verbose: bool,
+    others: Mapping[str, Callable[[], str]] | None = None,
+) -> None:
+    """Write the outputs that were asked for, and print the result; ``kind`` names its renderers.
+
+    ``others`` are the renderers of options that one command alone has.
+    """
+
+    def page() -> str:
+        from diag.outputs import html
+
+        words: str = getattr(html, kind)(result)
+        return words
+
+    def tree() -> str:
+        from diag.outputs.json import render
+
+        return render(result)
+
+    from diag.outputs import text
+
+    outputs.write({"--html": page, "--json": tree, **(others or {})})
+    if outputs.printed:
+        return
+    write_line(text.brief(result.verdict) if quiet else getattr(text, kind)(result, verbose))
+    told(outputs, quiet)
+
+
+REPORTS = {"--html": "report", "--json": "json", "--out": "model"}
+"""What the file of an option is called in the text."""
+
+
+def told(outputs: Outputs, quiet: bool) -> None:
+    """Say below a text where the files are that were written beside it."""
+    names = {name: outputs.written(option) for option, name in REPORTS.items()}
+    if lines := [f"{name}: {place}" for name, place in names.items() if place is not None]:
+        say(quiet, "\n" + "\n".join(lines))
+
+
+def say(quiet: bool, words: str) -> None:
+    if not quiet:
+        write_line(words)
+
+
+def note(words: str) -> None:
+    sys.stderr.write(words + "\n")
+
+
+def write_line(words: str) -> None:
+    sys.stdout.write(painted(words, sys.stdout) + "\n")

@@ -1,0 +1,268 @@
+"""The demo's page: what the shipped checkpoints show, then what was trained on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import mean
+
+import pandas as pd
+
+from diag.commands.demo.measured import Shown, best_first
+from diag.landscapes.result import Landscape
+from diag.outputs import html, landscape_html
+from diag.outputs.text import number
+from diag.result import Outcome
+from reports import Figure, Page, Section, charts, render
+from trainers.settings import Settings
+
+ENDS: dict[Outcome | None, str] = {
+    "landed": "landed",
+    "near": "near the base, not settled",
+    "mirrored": "mirrored",
+    "collapsed": "collapsed",
+    "elsewhere": "elsewhere",
+    None: "cannot be told",
+}
+"""How a transfer ended, as panels and tables say it: those that look alike bear the same words."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A base and what became of its transfers on this machine."""
+
+    base: str
+    """How the base is called in words."""
+    base_loss: tuple[float, float]
+    transfers: Sequence[Shown]
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """The shipped checkpoints: their base's losses, the two transfers, an exact mirror image, the wall."""
+
+    base_loss: tuple[float, float]
+    transfers: Sequence[Shown]
+    mirror: Shown
+    wall: Landscape
+
+
+def page(shipped: Shipped, trained: Sequence[Trained] = (), left_out: Sequence[str] = ()) -> str:
+    """The page's text: of the shipped checkpoints alone, or with what was ``trained`` first.
+
+    ``left_out`` says in sentences what was not made, and why.
+    """
+    sections = [section for one in trained for section in _trained(one, shipped.mirror)]
+    sections += _shipped(shipped, bool(trained))
+    sections += _wall(shipped.wall)
+    if left_out:
+        sections.append(Section("What was left out", list(left_out)))
+    if trained:
+        first = trained[0]
+        title, verdict = f"One base, {len(first.transfers)} transfers", headline(first)
+        settings = first.settings.transfer
+        facts = [
+            ("base", first.transfers[0].comparison.base.path),
+            ("transfers", f"{len(first.transfers)}, trained on this machine"),
+            (
+                "training",
+                f"{settings.updates:,} updates each, {settings.algorithm}, rate {settings.learning_rate:g} "
+                f"× {settings.decay:g} every {settings.decay_every:,} updates",
+            ),
+        ]
+        status = "fail" if any(t.comparison.verdict.status == "fail" for t in first.transfers) else "pass"
+    else:
+        title = "Two transfers of one base"
+        verdict = (
+            f"Both have small losses ({' and '.join(f'{t.loss:.3f}' for t in shipped.transfers)}), but only "
+            "one landed where its base's frozen models can use it; the other is caught in a mirrored copy."
+        )
+        facts = [("checkpoints", "the three that come with transfer-diag")]
+        status = "fail"
+    return render(Page(title, status, verdict, facts, sections, html.footer()))
+
+
+def headline(trained: Trained) -> str:
+    """One sentence that counts how the transfers of a base ended.
+
+    For instance: "Of 8 transfers of the shipped base, 4 landed and 4 are mirrored."
+    """
+    ends = [t.outcome for t in best_first(trained.transfers)]
+    words = {
+        "landed": "landed",
+        "near": "lie near the base without having settled",
+        "mirrored": "are mirrored",
+        "collapsed": "collapsed",
+        "elsewhere": "lie elsewhere",
+        "free": "lie elsewhere",
+        None: "cannot be told",
+    }
+    parts = [f"{ends.count(end)} {words[end]}" for end in dict.fromkeys(ends)]
+    listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"Of {len(ends)} transfers of {trained.base}, {listed}."
+
+
+def _trained(trained: Trained, mirror: Shown) -> list[Section]:
+    results = best_first(trained.transfers)
+    first = results[0].comparison
+    return [
+        Section(
+            f"The embeddings: {trained.base} and its transfers",
+            [
+                headline(trained),
+                "A point is a place in the maze, coloured by its room; a line leads to where the "
+                "transition model expects an action to lead. Every transfer started from the base's "
+                "encoder and was shown the inverted maze, with the base's transition model frozen. One "
+                "that landed looks like the base. In a mirrored one the rooms have changed sides; the "
+                "frozen model, which expects them on the other, bends the picture.",
+            ],
+            Figure(
+                html.embedding_chart(panels(results), first.dimensions[0]),
+                "Small multiples: the base's embedding and that of each transfer.",
+            ),
+        ),
+        Section(
+            "Do the losses tell?",
+            [_losses_in_words(trained), *READING],
+            table=table([*results, mirror], trained.base_loss),
+        ),
+        Section(
+            "How many succeed",
+            [
+                f"A transfer counts as a success when at least {first.success_states} of the {first.states} "
+                "states have their own base state as the nearest one. The count, as that number moves:"
+            ],
+            Figure(
+                charts.success_margin(_margin(results)),
+                "Steps: transfers that succeed against states required.",
+            ),
+        ),
+    ]
+
+
+def _losses_in_words(trained: Trained) -> str:
+    """The losses of the two kinds of end side by side, where there are both."""
+    total, transition = trained.base_loss
+    means = {
+        end: (mean([t.loss for t in own]), mean([t.transition_loss for t in own]))
+        for end in ("landed", "mirrored")
+        if (own := [t for t in trained.transfers if t.outcome == end])
+    }
+    if len(means) < 2:
+        return f"The base's own total loss is {total:.3f}, its transition loss {transition:.4f}."
+    (good, rest), (bad, left) = means["landed"], means["mirrored"]
+    return (
+        f"The mean total loss, which training lowers, is {good:.3f} of those that landed and {bad:.3f} of "
+        f"the mirrored ones; the base's own is {total:.3f}. The transition loss alone is {rest:.4f} and "
+        f"{left:.4f} (base {transition:.4f}): now that training has come to rest, it shows that something "
+        "is left over. No loss says what that is, nor how to mend it."
+    )
+
+
+READING = (
+    "In place: how many states have their own base state as the nearest one. Loss and transition: the total "
+    "loss on a transfer's own task, and the part of it that the frozen transition model leaves.",
+    "CKA, like every similarity score that no rotation changes, is 1.00 for an exact mirror image (last "
+    "row but one): it cannot see a flip. It is lower for the mirrored transfers only because the frozen "
+    "model bends them.",
+    "R²: how much of the base's embedding the transfer's explains with no map at all. R² mirrored: the "
+    "same with the best axes negated. The flip metric is the difference between the two: clearly above 0, "
+    "together with a low R², it means a mirrored copy.",
+    "Flipped: some axes are negated. Affine: stretched, sheared or displaced. Undecided: resampling the "
+    "states names several relations, so that none is claimed. Near the base, not settled: in the base's "
+    "space (R² of at least 0.8), but with states out of place; training on at a falling learning rate "
+    "usually settles it.",
+)
+
+
+def table(results: Sequence[Shown], base_loss: tuple[float, float] | None) -> pd.DataFrame:
+    """A row a transfer, and the base's own losses."""
+    rows = [_row(t) for t in results]
+    if base_loss is not None:
+        rows.append(
+            {
+                "transfer": "the base itself",
+                "loss": number(base_loss[0], 3),
+                "transition": number(base_loss[1], 4),
+            }
+        )
+    return pd.DataFrame(rows).fillna("–")
+
+
+def _row(one: Shown) -> dict[str, str]:
+    result = one.comparison
+    r2 = {step.transform: step.r2.value for step in result.ladder}
+    return {
+        "transfer": one.name,
+        "ended": ENDS.get(one.outcome, str(one.outcome)),
+        "relation": result.relation or "undecided",
+        "in place": "–" if result.own_states is None else f"{result.own_states} of {result.states}",
+        "loss": number(one.loss, 3),
+        "transition": number(one.transition_loss, 4),
+        "CKA": number(result.measures["cka"].value),
+        "R²": number(r2["identity"]),
+        "R² mirrored": number(r2["signs"]),
+        "flip": number(result.measures["flip"].value),
+    }
+
+
+def _margin(results: Sequence[Shown]) -> pd.DataFrame:
+    states = results[0].comparison.states
+    required = range(max(1, states - 10), states + 1)
+    return pd.DataFrame(
+        [
+            {"required": n, "count": sum((t.comparison.own_states or 0) >= n for t in results)}
+            for n in required
+        ]
+    )
+
+
+def _shipped(shipped: Shipped, beside: bool) -> list[Section]:
+    results = best_first(shipped.transfers)
+    lead = (
+        "Three checkpoints come with transfer-diag: the base, a transfer of it that landed and one that is "
+        "mirrored, trained earlier with the paper's own algorithm."
+    )
+    words = [lead, *(() if beside else READING)]
+    mirror = shipped.mirror
+    return [
+        Section(
+            "The shipped checkpoints",
+            [
+                *words,
+                "The last rows show why a mirrored transfer is bent: the base's own embedding, mirrored "
+                f"exactly, would cost a transition loss of {mirror.transition_loss:.3f} under the frozen "
+                f"models, where the base's is {shipped.base_loss[1]:.4f}. Training bends the mirror image "
+                "until the loss is small again.",
+            ],
+            Figure(
+                html.embedding_chart(panels(results), results[0].comparison.dimensions[0]),
+                "Three panels: the base's embedding, and those of a landed and of a mirrored transfer.",
+            ),
+            table([*results, mirror], shipped.base_loss),
+        )
+    ]
+
+
+def _wall(wall: Landscape) -> list[Section]:
+    ends = (
+        f"A is the mirrored transfer ({wall.base.path}), B the one that landed ({wall.transfer.path}). Both "
+        "sit low, and the loss climbs on the straight line between them."
+    )
+    first, *rest = landscape_html.sections(wall)
+    lead = Section("The wall between the two", [ends, wall.verdict.summary])
+    return [replace(lead, words=[*lead.words, *first.words], figure=first.figure, table=first.table), *rest]
+
+
+def panels(results: Sequence[Shown]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Points and lines of the base's panel and of each transfer's."""
+    points: list[pd.DataFrame] = []
+    lines: list[pd.DataFrame] = []
+    for one in results:
+        name = f"{one.name}: {ENDS.get(one.outcome, str(one.outcome))}"
+        drawn, joined = html.panels(one.comparison.picture, "base", name)
+        keep = ["base", name] if not points else [name]
+        points.append(drawn[drawn["panel"].isin(keep)])
+        lines.append(joined[joined["panel"].isin(keep)])
+    return pd.concat(points, ignore_index=True), pd.concat(lines, ignore_index=True)

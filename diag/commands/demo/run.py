@@ -1,0 +1,246 @@
+"""The demo: a page from shipped checkpoints at once, then transfers trained on this machine, within a time.
+
+Everything is written as it is made, so that a second run of the same command goes on where the first was
+stopped. What does not fit into the time is left out, and the page says so.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import ceil, inf
+from pathlib import Path
+from time import monotonic
+
+import pandas as pd
+
+from diag.commands.demo.measured import best_first, exact_mirror, mean_losses, shown
+from diag.commands.demo.page import Shipped, Trained, headline, page, table
+from diag.commands.demo.shipped import NAMES, shipped
+from diag.commands.progress import in_percent
+from diag.commands.timing import about
+from diag.landscapes.landscape import landscape
+from diag.outputs.layout import Column, filled
+from diag.outputs.layout import table as layout_table
+from diag.sources import open_subject
+from diag.studies.outlook import seconds_an_update
+from trainers.checkpoint import read, write_atomically
+from trainers.plan import named_plan
+from trainers.processes import execute
+from trainers.run import Run, prepare
+from trainers.settings import Settings
+from trainers.settings import preset as read_preset
+
+TRANSFER_SEEDS = tuple(range(12))
+
+FINISH = 20.0
+"""Seconds kept for comparing the transfers and drawing the page, once they are trained."""
+
+SLACK = 1.15
+"""Factor on a forecast from a second of training: two processes at work slow each other down a little."""
+
+Say = Callable[[str], None]
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One run of the demo: where it writes, what it trains, and how it speaks."""
+
+    out: Path
+    settings: Settings
+    bases: tuple[int, ...]
+    """Seeds of bases that are trained from scratch after the shipped one's transfers."""
+    minutes: float
+    """The time that the transfers of the shipped base keep to."""
+    jobs: int
+    overwrite: bool
+    say: Say
+    progress: Progress
+    began: float = field(default_factory=monotonic)
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def place(self) -> Path:
+        """The page."""
+        return self.out / "index.html"
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left of the time."""
+        return 60 * self.minutes - (monotonic() - self.began)
+
+    def run(self) -> Path:
+        """Make the pages, and return their path; raises what its parts raise."""
+        first = self.shipped
+        self._write(first, [])
+        self.say(_first_words(first))
+        self.say(f"Look at {self.place}: it was there after {monotonic() - self.began:.0f} s.\n")
+        trained = []
+        if self.minutes > 0:
+            base = self.out / "shipped" / "base.safetensors"
+            done = self._transfers(base, "the shipped base", self.out / "transfers", self.left)
+            trained += [] if done is None else [done]
+            self._write(first, trained)
+        for seed in self.bases:
+            self._base(seed)
+            path = self.out / "base" / f"seed{seed}.safetensors"
+            done = self._transfers(path, f"base {seed}", self.out / f"transfers-of-base{seed}", inf)
+            trained += [] if done is None else [done]
+            self._write(first, trained)
+        self.say(self._last_words(trained))
+        return self.place
+
+    @cached_property
+    def shipped(self) -> Shipped:
+        """The shipped checkpoints, copied beside the page and diagnosed."""
+        folder = self.out / "shipped"
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = {name: folder / f"{name}.safetensors" for name in NAMES}
+        for name, path in paths.items():
+            shutil.copyfile(shipped(name), path)
+        base = open_subject(paths["base"])
+        with self.progress("the checkpoints that come with transfer-diag", 100) as advance:
+            step = in_percent(advance)
+            wall = landscape(paths["mirrored"], paths["matched"], base=base, quick=True, progress=step)
+        transfers = [
+            shown("matched.safetensors", base, paths["matched"]),
+            shown("mirrored.safetensors", base, paths["mirrored"]),
+        ]
+        return Shipped(mean_losses(base), transfers, exact_mirror(base), wall)
+
+    def _write(self, first: Shipped, trained: Sequence[Trained]) -> None:
+        write_atomically(self.place, page(first, trained, self.left_out).encode())
+
+    def _base(self, seed: int) -> None:
+        run = Run(self.settings, (seed,), str(self.out / "base"))
+        self._train(run, f"base {seed}", inf)
+
+    def _transfers(self, base: Path, name: str, folder: Path, seconds: float) -> Trained | None:
+        """Train as many transfers of a base as the seconds allow, and measure those that are done."""
+        end = monotonic() + seconds - FINISH
+        plan = named_plan("freeze-dynamics")
+        run = Run(self.settings, TRANSFER_SEEDS, str(folder), plan, str(base))
+        seeds, whole = self._fitting(run, end)
+        if len(seeds) < len(TRANSFER_SEEDS):
+            missing = len(TRANSFER_SEEDS) - len(seeds)
+            self._leave_out(
+                f"{missing} of {len(TRANSFER_SEEDS)} transfers of {name} are not trained: all of them would "
+                f"take {about(whole)} on this machine as busy as it is, and the demo keeps to "
+                f"{self.minutes:g} minutes. `diag demo --minutes {ceil((whole + 3 * FINISH) / 60)}` trains "
+                "them too."
+            )
+        if not seeds:
+            return None
+        run = Run(self.settings, seeds, str(folder), plan, str(base))
+        self._train(run, f"{len(seeds)} transfers of {name}", end)
+        done = [s for s in seeds if read(run.path(s)).header.step == run.phase.updates]
+        if len(done) < len(seeds):
+            self._leave_out(
+                f"{len(seeds) - len(done)} of {len(seeds)} transfers of {name} were stopped after "
+                f"{self.minutes:g} minutes, with some updates to go; the same command goes on with them."
+            )
+        if not done:
+            return None
+        subject = open_subject(base)
+        transfers = [shown(f"transfer {s}", subject, run.path(s)) for s in done]
+        result = Trained(name, mean_losses(subject), transfers, self.settings)
+        rows = table([*best_first(result.transfers), self.shipped.mirror], result.base_loss)
+        self.say(f"\n{_rows_in_words(rows)}")
+        return result
+
+    def _fitting(self, run: Run, end: float) -> tuple[tuple[int, ...], float]:
+        """The seeds that can be trained until ``end``, and the seconds that all of them would take."""
+        members = prepare(run, resume=not self.overwrite, overwrite=self.overwrite)
+        if not members:
+            return run.seeds, 0.0
+        updates = max(run.phase.updates - m.step for m in members)
+        each = ceil(len(members) / self.jobs)
+        seconds = whole = SLACK * updates * seconds_an_update(run, each)
+        self.say(f"Training {len(members)} transfers of {run.base} on this machine: {about(seconds)}.")
+        while each > 0 and seconds > end - monotonic():
+            each //= 2
+            seconds = SLACK * updates * seconds_an_update(run, each) if each else inf
+        finished = set(run.seeds) - {m.seed for m in members}
+        fitting = {m.seed for m in members[: each * self.jobs]}
+        return tuple(s for s in run.seeds if s in finished | fitting), whole
+
+    def _train(self, run: Run, what: str, end: float) -> None:
+        """Train a run's seeds, until ``end`` at most; raises KeyboardInterrupt where a person stops it."""
+        with run.alone():
+            members = prepare(run, resume=not self.overwrite, overwrite=self.overwrite)
+            if not members:
+                return
+            with self.progress(what, sum(run.phase.updates - m.step for m in members)) as advance:
+
+                def late() -> bool:
+                    return monotonic() > end
+
+                if not execute(run, members, self.jobs, advance, late) and not late():
+                    raise KeyboardInterrupt
+
+    def _leave_out(self, sentence: str) -> None:
+        self.left_out.append(sentence)
+        self.say(filled(sentence, "", ""))
+
+    def _last_words(self, trained: Sequence[Trained]) -> str:
+        lines = ["", *(filled(headline(t), "", "") for t in trained), f"Look at {self.place}"]
+        if trained:
+            ends = best_first(trained[0].transfers)
+            first, last = ends[0].comparison, ends[-1].comparison
+            lines += [
+                "Look closer:",
+                f"  diag compare-embeddings {last.base.path} {last.transfer.path}",
+                f"  diag landscape {last.transfer.path} {first.transfer.path}",
+            ]
+            if ends[-1].outcome == "mirrored":
+                lines.append(
+                    f"  diag repair {last.base.path} {last.transfer.path} -o {self.out}/mended.safetensors"
+                )
+        if not self.bases:
+            lines.append(
+                "  diag demo --bases 0     trains a base from scratch too, and twelve transfers of it"
+            )
+        return "\n".join([*lines, f"{monotonic() - self.began:.0f} s in all."])
+
+
+def run_demo(
+    out: Path,
+    *,
+    preset: str,
+    assignments: Sequence[str],
+    bases: Sequence[int],
+    minutes: float,
+    jobs: int,
+    overwrite: bool,
+    say: Say,
+    progress: Progress,
+) -> Path:
+    """Run the demo into the folder ``out`` and return the page's path; raises what its parts raise."""
+    settings = read_preset(preset).with_overrides(assignments)
+    return Demo(out, settings, tuple(bases), minutes, jobs, overwrite, say, progress).run()
+
+
+COLUMNS = ("transfer", "ended", "in place", "loss", "CKA", "R²", "R² mirrored")
+"""The columns of the page's table that a terminal has room for."""
+
+
+def _first_words(first: Shipped) -> str:
+    landed, mirrored = best_first(first.transfers)
+    lead = (
+        f"Two transfers of one base, both with small losses ({landed.loss:.3f} and {mirrored.loss:.3f}): one "
+        "landed, one is mirrored. The last row but one shows that CKA is 1.00 for a mirror image."
+    )
+    rows = table([*best_first(first.transfers), first.mirror], first.base_loss)
+    return f"{filled(lead, '', '')}\n\n{_rows_in_words(rows)}\n"
+
+
+def _rows_in_words(rows: pd.DataFrame) -> str:
+    """A table for a terminal: names on the left, numbers on the right."""
+    shown = rows[list(COLUMNS)].astype(str)
+    room = {name: max(len(name), *(len(value) for value in shown[name])) + 2 for name in shown}
+    columns = [Column(name, room[name], "<" if place < 2 else ">") for place, name in enumerate(shown)]
+    return "\n".join(layout_table(columns, shown.to_numpy().tolist()))

@@ -1,0 +1,26 @@
+"""The shipped checkpoints: a base, a transfer of it that landed, and one that is mirrored."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+NAMES = ("base", "matched", "mirrored")
+
+
+def shipped(name: str) -> Path:
+    """The file of a shipped checkpoint, one of :data:`NAMES`; raises FileNotFoundError where it is missing.
+
+    An installed package holds them as data, a clone in its folder ``examples``.
+    """
+    if name not in NAMES:
+        raise ValueError(f"no shipped checkpoint {name!r}, expected one of {', '.join(NAMES)}")
+    file = f"{name}.safetensors"
+    installed = Path(str(resources.files("diag.commands.demo"))) / "checkpoints" / file
+    cloned = Path(__file__).parents[2] / "examples" / file
+    for place in (installed, cloned):
+        if place.is_file():
+            return place
+    raise FileNotFoundError(
+        2, "a checkpoint that comes with transfer-diag is missing; install it anew", str(installed)
+    )

@@ -1,0 +1,77 @@
+"""Names on a command line -> the base and the transfers that they stand for: files, patterns and folders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from glob import glob
+from pathlib import Path
+
+from diag.commands.output_files import UsageError
+
+CHECKPOINTS = "seed*.safetensors"
+"""What diag train and diag transfer write into a folder; ``seed0.step500.safetensors`` is an early step."""
+
+EARLY = ".step"
+
+SHOWN = 3
+"""Names of a folder's files that are told one by one."""
+
+
+def base_and_transfers(names: Sequence[str], say: Callable[[str], None]) -> list[str]:
+    """The base and its transfers, once each and in order; ``say`` is told what was taken and left out.
+
+    A pattern stands for the files that match it, whether the shell expands it or not; a folder among the
+    transfers for the last checkpoints in it. The base itself is left out of the transfers where others are
+    there. Raises UsageError for a pattern or a folder that stands for nothing.
+    """
+    found: list[str] = []
+    for place, name in enumerate(names):
+        if place and Path(name).is_dir():
+            found += _in_folder(name, say)
+        elif Path(name).exists() or not any(c in name for c in "*?["):
+            found.append(name)
+        else:
+            found += _matching(name, place == 0)
+    others = [name for name in found[1:] if not _same(name, found[0])]
+    if others and len(others) < len(found) - 1:
+        say(f"{found[0]}: the base itself is among the transfers, and is left out of them")
+        found[1:] = others
+    return [*found[:1], *dict.fromkeys(found[1:])]
+
+
+def _in_folder(name: str, say: Callable[[str], None]) -> list[str]:
+    files = sorted(Path(name).glob(CHECKPOINTS), key=lambda file: _counted(file.name))
+    taken = [file for file in files if EARLY not in file.name and file.is_file()]
+    if not taken:
+        also = f" but {len(files)} of early steps" if files else ""
+        expected = f"some, or a pattern such as '{Path(name) / '*.npy'}'"
+        raise UsageError(f"{name}: found a folder without {CHECKPOINTS}{also}, expected {expected}")
+    listed = ", ".join(file.name for file in taken)
+    if len(taken) > SHOWN:
+        listed = f"{taken[0].name} to {taken[-1].name}"
+    early = f"; {len(files) - len(taken)} of early steps left out" if len(files) > len(taken) else ""
+    say(f"{name}: took {len(taken)} checkpoint{'s' if len(taken) > 1 else ''}, {listed}{early}")
+    return [str(file) for file in taken]
+
+
+def _counted(name: str) -> list[tuple[int, str]]:
+    """A key that sorts seed10 after seed9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _matching(pattern: str, of_base: bool) -> list[str]:
+    matches = sorted(glob(pattern, recursive=True))  # noqa: PTH207 (a pattern may be absolute)
+    if not matches:
+        raise UsageError(f"{pattern}: found no file that matches, expected at least one")
+    plain = [match for match in matches if Path(match).is_file() and not match.endswith(".resume")]
+    if of_base and len(plain) != 1:
+        raise UsageError(f"{pattern}: found {len(plain)} files that match, expected one base")
+    return plain
+
+
+def _same(name: str, base: str) -> bool:
+    try:
+        return Path(name).samefile(base)
+    except OSError:
+        return False

@@ -1,0 +1,115 @@
+"""The commands of forecasts: ``diag forecast`` and ``diag study forecast``."""
+
+from __future__ import annotations
+
+import json as plain_json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from diag.commands.answer import answer, percent
+from diag.commands.options import Html, Json, Quiet, Seed, Verbose
+from diag.commands.output_files import Outputs, UsageError
+
+
+def forecast(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="Of a transfer on its way; or a base's own.")
+    ],
+    base: Annotated[
+        Path | None,
+        typer.Option("--base", metavar="FILE", help="The transfer's base (default: where it was then)."),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="FILE", help="Of diag study forecast (default: the shipped one)."),
+    ] = None,
+    json: Json = None,
+    html: Html = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Forecast how a transfer will end, from a checkpoint on its way, or what a base's transfers will do.
+
+    The embedding at that checkpoint is held against the base's, and a model that was fitted to many
+    finished transfers says how likely such a one was to end in the base's embedding space. The shipped
+    model knows the simple maze; diag study forecast fits one to studies of your own. The exit status is 0
+    whatever the forecast.
+
+    \b
+    Examples:
+      diag forecast transfer.step8000.safetensors
+      diag forecast transfer.step5000.safetensors --base base.safetensors --json
+      diag forecast base.safetensors --html forecast.html
+      diag forecast transfer.step5000.safetensors --model mine.json
+    """
+    from diag import forecast as foretell
+
+    inputs = [place for place in (checkpoint, base, model) if place is not None]
+    outputs = Outputs.of({"--json": json, "--html": html}, *inputs)
+    answer(foretell(checkpoint, base=base, model=model), "forecast", outputs, quiet, verbose)
+
+
+def study_forecast(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR", help="Folders of diag study run, finished or not.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="MODEL", help="Where the model goes, a JSON file.")
+    ] = None,
+    outcome: Annotated[
+        Literal["matched", "succeeded"],
+        typer.Option(
+            "--outcome",
+            metavar="matched|succeeded",
+            help="What is forecast: matched by the ladder, or states in place.",
+        ),
+    ] = "matched",
+    judge_bases: Annotated[
+        str | None,
+        typer.Option(
+            "--judge-bases",
+            metavar="SEEDS",
+            help="Judge on these bases, by one fit to the others (default: each by a fit to others).",
+        ),
+    ] = None,
+    judge_on: Annotated[
+        list[Path] | None,
+        typer.Option("--judge-on", metavar="DIR", help="Judge on this other study, by a fit to the first."),
+    ] = None,
+    seed: Seed = 0,
+    json: Json = None,
+    html: Html = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Fit a forecast to the transfers of studies, and judge it on bases that it was not fitted to.
+
+    How often it is right at each share of the updates, beside always naming the commoner end and beside
+    what losses alone tell; whether its probabilities are calibrated; what stopping early would save, and
+    how many successes it would lose; and what a base alone tells. The model, fitted to all bases, goes to
+    --out, for diag forecast --model and diag.watch.
+
+    \b
+    Examples:
+      diag study forecast runs/bases -o forecast.json
+      diag study forecast runs/bases runs/more --html forecast.html
+      diag study forecast runs/bases --outcome succeeded
+      diag study forecast runs/bases --judge-bases 20-39
+      diag study forecast runs/bases --judge-on runs/maze
+    """
+    from diag.forecasts.report import forecast_report
+    from trainers.run import seeds_from
+
+    outputs = Outputs.of({"--json": json, "--html": html, "--out": out})
+    if judge_on and judge_bases is not None:
+        raise UsageError("--judge-bases and --judge-on: found both, expected one of them")
+    held = () if judge_bases is None else seeds_from(judge_bases)
+    with percent("forecast", quiet or outputs.printed) as step:
+        result = forecast_report(folders, outcome, seed, held, judge_on or (), step)
+
+    def fitted() -> str:
+        return plain_json.dumps(result.forecaster.to_tree(), separators=(",", ":"))
+
+    answer(result, "study_forecast", outputs, quiet, verbose, {"--out": fitted})

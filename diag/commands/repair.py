@@ -1,0 +1,119 @@
+"""The command that mends: ``diag repair``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from diag.commands.answer import answer, percent, stoppable
+from diag.commands.file_options import files_of, reads_files
+from diag.commands.options import Device, Html, Json, Quiet, Seed, Verbose
+from diag.commands.output_files import Outputs, UsageError, check_writable
+
+if TYPE_CHECKING:
+    from diag.sources.supplied import Supplied
+
+
+@reads_files
+def repair(
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="The base, or a .npy/.npz of embeddings.")],
+    transfer: Annotated[Path, typer.Argument(metavar="TRANSFER", help="The same of the failed transfer.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="MENDED", help="Where the mended checkpoint goes.")
+    ],
+    use: Annotated[
+        int | None, typer.Option("--use", metavar="K", help="Use K random paired states (default: all).")
+    ] = None,
+    method: Annotated[
+        Literal["map", "last-layer"] | None,
+        typer.Option(
+            "--method",
+            metavar="map|last-layer",
+            help="What is fitted to the pairs (default: the better on held-out pairs).",
+        ),
+    ] = None,
+    unpaired: Annotated[
+        Literal["permutations", "gradient"] | None,
+        typer.Option(
+            "--unpaired",
+            metavar="permutations|gradient",
+            help="Use no pairs: judge maps by the frozen models' losses after --train.",
+        ),
+    ] = None,
+    train: Annotated[
+        str, typer.Option("--train", metavar="N", help="Train on: 2000 updates, or 5% of the transfer's.")
+    ] = "0",
+    mode: Annotated[
+        Literal["paired", "task"],
+        typer.Option(
+            "--mode",
+            metavar="paired|task",
+            help="Train on with the pairs, or just as the transfer was trained.",
+        ),
+    ] = "paired",
+    force: Annotated[
+        bool, typer.Option("--force", help="Mend what is matched; write what cannot be told without pairs.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace MENDED; begin anew.")] = False,
+    device: Device = "cpu",
+    *,
+    supplied: Supplied,
+    seed: Seed = 0,
+    json: Json = None,
+    html: Html = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Lead a failed transfer back into its base's embedding space, and write the mended checkpoint.
+
+    A map, or a new last layer, is fitted to states that both tasks show, chosen on held-out ones, and folded
+    into the encoder; --train goes on from there. The result is compared with the base again, and what did
+    not get there is not written. Nothing but the encoder moves. Ctrl-C keeps what is trained: the same
+    command goes on. The exit status is 0 whatever came of it.
+
+    \b
+    Examples:
+      diag repair base.safetensors failed.safetensors -o mended.safetensors
+      diag repair base.safetensors failed.safetensors -o m.safetensors --train 5%
+      diag repair base.safetensors failed.safetensors -o m.safetensors --use 8
+      diag repair base.safetensors failed.safetensors -o m.safetensors \\
+          --unpaired permutations --train 5%
+      diag repair base.npy transfer.npy -o mended.npy --html repair.html
+    """
+    from diag import repair as mend
+
+    check_writable(out)
+    given = supplied.pairs
+    if given is not None and str(given).isdecimal() and not Path(given).exists():
+        raise UsageError(
+            f"--pairs {given}: found a number, expected a file of pairs; --use {given} uses so many"
+        )
+    outputs = Outputs.of({"--json": json, "--html": html}, base, transfer, *files_of(supplied))
+    for option, place in outputs.places.items():
+        if place.absolute() == out.absolute():
+            raise UsageError(f"{option} {place}: found the place of MENDED, expected another file")
+    idle = train.strip() in ("0", "0%")
+    brief = idle and unpaired is None
+    words = "nothing is written yet, and the same command goes on with what is trained"
+    if idle or unpaired is not None:  # a search keeps nothing on its way
+        words = "nothing was written, and the same command begins anew"
+    with stoppable(words), percent("training on", quiet or outputs.printed, brief=brief) as step:
+        result = mend(
+            base,
+            transfer,
+            out=out,
+            pairs=use,
+            method=method,
+            unpaired=unpaired,
+            train=0 if idle else train,
+            mode=mode,
+            force=force,
+            overwrite=overwrite,
+            supplied=supplied,
+            seed=seed,
+            device=device,
+            progress=step,
+        )
+    answer(result, "repair", outputs, quiet, verbose)

@@ -1,0 +1,250 @@
+"""Two subjects -> both embeddings of the same rows, and which of those rows hang together."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import probes
+from diag.embed import embedded, shared_tasks
+from diag.sources.arrays import EXPECTED, read_labels
+from diag.sources.bookkeeping import Columns, check_bookkeeping
+from diag.sources.numbers import real_numbers, row_labels
+from diag.sources.rows import Aligned, aligned
+from diag.subject import Subject, SubjectError, require
+from trainers.threads import one_thread
+
+STREAMED_NUMBERS = 2**25
+"""Numbers in an array from which the pair is read once, in batches, and never held whole: 256 MB."""
+
+MOST_REMEMBERED = 2**22
+"""Numbers at a rollout's beginning that its memory is judged by."""
+
+MOST_UNEQUAL = 2**12
+"""Dimensions up to which the two may have other numbers of them, however few the rows: 128 MB of sums."""
+
+FINITE = "finite numbers, or --drop-nonfinite"
+"""What is expected of numbers by those that can leave rows out; :func:`undroppable` is for the others."""
+
+SUMS = 24
+"""Rows a dimension below which a stream's sums would take more memory than the data themselves."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both embeddings of the same rows, and what hangs together among them."""
+
+    base: NDArray[Any]
+    """(n, ...)"""
+    transfer: NDArray[Any]
+    groups: NDArray[Any] | None
+    """(n,) the state, episode or block of each row; None where equal rows are one state."""
+    null: probes.Null | None
+    """How rows may be exchanged if the embeddings are unrelated; None where groups are states."""
+    variables: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    base_predictions: NDArray[np.float64] | None = None
+    transfer_predictions: NDArray[np.float64] | None = None
+    dropped: int = 0
+    """Rows left out because they had NaN or infinity."""
+    warnings: tuple[str, ...] = ()
+    """What is to be said of how the embeddings were made, and of what was done to pair them."""
+    columns: Columns | None = None
+    """What the columns of ready embeddings are like; None where a person named them, or of encoders."""
+
+
+@contextmanager
+def undroppable() -> Iterator[None]:
+    """Errors of numbers that are not finite, without the advice that only some can take."""
+    try:
+        yield
+    except SubjectError as error:
+        if error.expected != FINITE:
+            raise
+        raise SubjectError(error.path, error.found, "finite numbers") from None
+
+
+def pair_of(
+    base: Subject,
+    transfer: Subject,
+    episodes: str | os.PathLike[str] | NDArray[Any] | None,
+    rollout: bool,
+    drop_nonfinite: bool,
+) -> Pair:
+    """Both embeddings of the same states, each under the task that its model was trained on.
+
+    Raises SubjectError where they do not pair, or where comparing them would take far more memory than they.
+    """
+    pair = _paired(base, transfer, episodes, rollout, drop_nonfinite)
+    # Maps between dimensions of other number are fitted through the sums of their products, d² of them.
+    widths = [math.prod(v.shape[1:]) for v in (pair.base, pair.transfer)]
+    if widths[0] != widths[1] and max(widths) > max(len(pair.base), MOST_UNEQUAL):
+        expected = f"{widths[0]}, those of {base.path}, or more rows than dimensions"
+        raise SubjectError(transfer.path, f"{widths[1]} dimensions, of {len(pair.base)} rows", expected)
+    return pair
+
+
+def _paired(
+    base: Subject,
+    transfer: Subject,
+    episodes: str | os.PathLike[str] | NDArray[Any] | None,
+    rollout: bool,
+    drop_nonfinite: bool,
+) -> Pair:
+    if (base.embeddings is None) != (transfer.embeddings is None):
+        raise _of_two_kinds(base, transfer)
+    if base.embeddings is None or transfer.embeddings is None:
+        if rollout or episodes is not None:
+            raise SubjectError(transfer.path, "episodes for a checkpoint", "them with arrays of embeddings")
+        return _embedded(base, transfer)
+    own, others = (real_numbers(s.embeddings, s.path, "values", EXPECTED) for s in (base, transfer))
+    pairing = aligned(base, transfer)
+    a, b = pairing.of_base(own), pairing.embeddings(others)
+    _enough(transfer.path, len(a))
+    columns = None
+    if not any(s.taken is not None and s.taken.chosen for s in (base, transfer)):
+        columns = check_bookkeeping(base, transfer, a, b, column_names(base))
+    labels = _episode_labels(base, transfer, episodes, pairing)
+    stay = None
+    if not _is_large(a, b):
+        finite = [probes.finite_rows(matrix(array)) for array in (a, b)]
+        for subject, own in zip((base, transfer), finite, strict=True):
+            if not own.all() and not drop_nonfinite:
+                found = f"{int((~own).sum())} of {len(own)} rows with NaN or infinity"
+                raise SubjectError(subject.path, found, FINITE)
+        stay = finite[0] & finite[1]
+        if not stay.all():
+            a, b = a[stay], b[stay]
+        _enough(transfer.path, len(a))
+        labels = None if labels is None else labels[stay]
+    dropped = 0 if stay is None else int((~stay).sum())
+    if rollout:
+        some = slice(MOST_REMEMBERED // max(a[0].size, b[0].size, 1) + probes.MIN_STATES)
+        head = [matrix(v[some]) for v in (a, b)]
+        whole = probes.finite_rows(head[0]) & probes.finite_rows(head[1])
+        _enough(transfer.path, int(whole.sum()))
+        blocks = probes.rollout_blocks(head[0][whole], head[1][whole])
+        length = int((blocks == 0).sum())
+        groups: NDArray[Any] | None = np.arange(len(a)) // length
+        null: probes.Null | None = "shift"
+    else:
+        _enough_episodes(transfer.path, labels)
+        groups, null = labels, "episodes" if labels is not None else "moments"
+    return Pair(a, b, groups, null, dropped=dropped, warnings=pairing.warnings, columns=columns)
+
+
+def column_names(subject: Subject) -> tuple[str, ...]:
+    """The names of the dimensions of ready embeddings, where each has one."""
+    return subject.taken.names if subject.taken is not None and subject.taken.by_column else ()
+
+
+def _of_two_kinds(base: Subject, transfer: Subject) -> SubjectError:
+    """What is said of ready embeddings beside what makes them, with the Python that makes its own."""
+    ready, maker = (base, transfer) if base.embeddings is not None else (transfer, base)
+    if maker.encoder is None:  # nor has it embeddings: it says itself what is missing
+        require(maker, "encoder", maker.encoder)
+    task = "source" if maker is base else "target"
+    ids = getattr(maker.tasks, "ids", None)
+    given, rows = "", f"the states of {maker.tasks.name}" if maker.tasks is not None else ""
+    if ids is not None:
+        given = f", Supplied(source_env='{ids['source']}', target_env='{ids['target']}')"
+    elif maker.parameters is None or maker.tasks is None:  # not of a world that the file itself names
+        given, rows = ", Supplied(pairs='pairs.npz')", "the observations in pairs.npz"
+    code = (
+        f"import diag, numpy as np; from diag.sources.supplied import Supplied; "
+        f"s = diag.open_subject('{maker.path}'{given}, task='{task}'); "
+        f"o = s.tasks.paired_observations(None, 0).observations['{task}']; "
+        f"np.save('{Path(maker.path).with_suffix('.npy')}', s.encoder.embed(s.parameters or {{}}, o).numpy())"
+    )
+    expected = (
+        f"the same kind of file: two that make embeddings, or the embeddings of both. If the rows of "
+        f'{ready.path} are of {rows}, {maker.path} makes its own of the same by python -c "{code}"'
+    )
+    return SubjectError(ready.path, f"ready embeddings beside {maker.path}, which makes them", expected)
+
+
+def _episode_labels(
+    base: Subject,
+    transfer: Subject,
+    episodes: str | os.PathLike[str] | NDArray[Any] | None,
+    pairing: Aligned,
+) -> NDArray[Any] | None:
+    rows = len(base.embeddings) if base.embeddings is not None else 0
+    if episodes is not None:
+        named = isinstance(episodes, str | os.PathLike)
+        name = os.fspath(episodes) if isinstance(episodes, str | os.PathLike) else "episodes"
+        labels = read_labels(name) if named else row_labels(episodes, name, "labels")
+        if labels.shape != (rows,):
+            raise SubjectError(name, f"shape {labels.shape}", f"({rows},), one for each row of {base.path}")
+        return pairing.of_base(labels)
+    known = [] if base.episodes is None else [pairing.of_base(base.episodes)]
+    known += [] if transfer.episodes is None else [pairing.of_transfer(transfer.episodes)]
+    if len(known) == 2 and not np.array_equal(known[0], known[1]):
+        raise SubjectError(transfer.path, "other episodes", f"those of {base.path}")
+    return known[0] if known else None
+
+
+def _embedded(base: Subject, transfer: Subject) -> Pair:
+    """What both encoders make of the same states."""
+    tasks = shared_tasks((base, transfer))
+    pairs = tasks.paired_observations(None, 0)
+    by_episode = pairs.grouping == "episodes"
+    if by_episode:
+        _enough_episodes(transfer.path, pairs.groups)
+    found, predicted, warnings = [], [], list[str]()
+    for subject in (base, transfer):
+        points = embedded(subject, pairs, warnings.append)
+        found.append(probes.as_matrix(points, f"{subject.path}: the embedding").reshape(points.shape))
+        parameters = subject.parameters or {}
+        has_model = any(name.startswith("transition/") for name in parameters) and points.dim() == 2
+        predict = getattr(subject.encoder, "predict", None) if has_model else None
+        with one_thread():
+            predicted.append(None if predict is None else predict(parameters, points).double().numpy())
+    null: probes.Null | None = "episodes" if by_episode else "moments" if pairs.groups is None else None
+    return Pair(
+        found[0],
+        found[1],
+        pairs.groups,
+        null,
+        tasks.variables(),
+        predicted[0],
+        predicted[1],
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def matrix(x: NDArray[Any]) -> NDArray[np.float64]:
+    return x.reshape(len(x), -1).astype(np.float64)
+
+
+def _enough(path: str, rows: int) -> None:
+    if rows < probes.MIN_STATES:
+        raise SubjectError(path, f"{rows} rows", f"at least {probes.MIN_STATES} paired states for a fit")
+
+
+def _enough_episodes(path: str, labels: NDArray[Any] | None) -> None:
+    if labels is not None and (episodes := len(np.unique(labels))) < probes.MIN_STATES:
+        raise SubjectError(path, f"{episodes} episodes", f"at least {probes.MIN_STATES}")
+
+
+def _is_large(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    widest = max(a[0].size, b[0].size)
+    return max(a.size, b.size) >= STREAMED_NUMBERS and len(a) >= SUMS * widest
+
+
+def is_streamed(pair: Pair) -> bool:
+    return _is_large(pair.base, pair.transfer)
+
+
+def numbers(labels: NDArray[Any] | None) -> NDArray[np.int64] | None:
+    """Labels as numbers, which a stream deals its blocks by."""
+    if labels is None or labels.dtype.kind in "iu":
+        return labels
+    return np.unique(labels, return_inverse=True)[1].reshape(-1)

@@ -1,0 +1,60 @@
+"""The states of a world as its checkpoints embed them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from diag.repeatable import steady_encoder
+from diag.subject import Pairs, Subject, SubjectError, TaskPair, require
+from trainers.threads import one_thread
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+UNABLE = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError)
+"""What an encoder raises that is given observations which it was not made for."""
+
+
+def shared_tasks(subjects: Sequence[Subject]) -> TaskPair:
+    """The tasks of all of them; raises SubjectError where they are of several worlds."""
+    tasks = require(subjects[0], "tasks", subjects[0].tasks)
+    for subject in subjects[1:]:
+        other = require(subject, "tasks", subject.tasks)
+        if other.name != tasks.name:
+            expected = f"{tasks.name!r}, the world of {subjects[0].path}"
+            raise SubjectError(subject.path, f"world {other.name!r}", expected)
+    return tasks
+
+
+def embedded(subject: Subject, pairs: Pairs, say: Callable[[str], None] = lambda words: None) -> Tensor:
+    """What its encoder makes of the states (n, ...), as the task that it was trained on shows them.
+
+    An encoder that draws random numbers has them held fixed, and ``say`` is told.
+    Raises SubjectError where the encoder fails on them, gives anything but numbers (n, ...), or does not
+    repeat itself (:mod:`diag.repeatable`).
+    """
+    encoder = require(subject, "encoder", subject.encoder)
+    task = require(subject, "task", subject.task)
+    if task not in pairs.observations:
+        expected = f"a subject of {' or '.join(pairs.observations)}, which is all that there are pairs of"
+        raise SubjectError(subject.path, f"the task {task!r}", expected)
+    seen = pairs.observations[task]
+    try:
+        with one_thread():
+            steady, said = steady_encoder(encoder, subject.parameters or {}, seen, subject.path)
+            found = steady.embed(subject.parameters or {}, seen)
+    except SubjectError:
+        raise
+    except UNABLE as error:
+        words = " ".join(str(error).split()) or type(error).__name__
+        found_words = f"an encoder that fails on observations of {seen.dtype} {tuple(seen.shape)} ({words})"
+        raise SubjectError(subject.path, found_words, "observations that it was made for") from error
+    expected = f"numbers ({len(seen)}, ...), a row for each observation"
+    if not hasattr(found, "detach") or found.is_complex():
+        raise SubjectError(subject.path, f"a {type(found).__name__} as embedding", expected)
+    if found.ndim < 2 or len(found) != len(seen) or not found.numel():
+        raise SubjectError(subject.path, f"an embedding of shape {tuple(found.shape)}", expected)
+    for warning in said:
+        say(warning)
+    return found

@@ -1,0 +1,194 @@
+"""diag forecast: how will a transfer end, from its early checkpoint, or from its base alone?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from diag.forecasts.base import base_features
+from diag.forecasts.features import measures_of
+from diag.forecasts.fit import kind_of
+from diag.forecasts.model import Forecaster, Probability, in_words, percent, read_model
+from diag.result import SCHEMA_VERSION, FileRef, Status, Verdict
+from diag.shown import Shown
+from diag.sources.native import open_native, plan_of
+from diag.sources.safe.bounds import check_holdable, check_ordinary
+from diag.studies.measure import embedding
+from diag.subject import Subject, SubjectError
+from trainers import checkpoint as files
+from trainers.settings import Settings
+from trainers.threads import one_thread
+
+LIKELY, UNLIKELY = 0.5, 0.05
+"""Above the first, or below the second, the whole interval has to lie for a verdict of pass, or fail."""
+
+LITTLE = "a forecast from a base alone tells little more than the mean of other bases (docs/forecast.md)"
+FINISHED = "the transfer is finished: diag compare-embeddings says how it ended"
+
+Place: TypeAlias = "str | os.PathLike[str]"
+
+
+@dataclass(frozen=True, repr=False)
+class Forecast(Shown, kind="forecast"):
+    """What is to be expected of a transfer, or of the transfers of a base."""
+
+    checkpoint: FileRef
+    base: FileRef | None
+    """None where the checkpoint is a base itself."""
+    verdict: Verdict
+    outcome: str
+    """``matched`` or ``succeeded``."""
+    probability: Probability
+    """That the transfer ends so; of a base, the expected share of its transfers that do."""
+    share: float | None
+    """Of the transfer's budget that is done; None for a base."""
+    model_share: float | None
+    """The share whose model answered."""
+    stop: bool | None
+    """Whether the stopping rule would stop it here; None for a base, and for a transfer that is finished."""
+    stop_below: float | None
+    """The probability below which the rule stops a transfer here; None where it stops none."""
+    fitted_to: dict[str, Any]
+    """What the model was fitted to."""
+    common: float
+    """The share of all transfers there that ended so: the forecast that knows nothing."""
+    warnings: tuple[str, ...]
+    diagnosis: str = "forecast"
+
+    def shown_state(self) -> list[str]:
+        return [*super().shown_state(), f"{self.outcome} {self.probability.value:.0%}"]
+
+    def shown_files(self) -> list[str]:
+        return [ref.path for ref in (self.checkpoint, self.base) if ref is not None]
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        refs = {"checkpoint": self.checkpoint, "base": self.base}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "diagnosis": self.diagnosis,
+            **{n: None if r is None else {"path": r.path, "sha256": r.sha256} for n, r in refs.items()},
+            "verdict": self.verdict.to_tree(),
+            "outcome": self.outcome,
+            "probability": self.probability.to_tree(),
+            "share": self.share,
+            "model_share": self.model_share,
+            "stop": self.stop,
+            "stop_below": self.stop_below,
+            "fitted_to": self.fitted_to,
+            "common": self.common,
+            "warnings": list(self.warnings),
+        }
+
+
+def forecast(
+    checkpoint: Place, *, base: Place | None = None, model: Place | Forecaster | None = None
+) -> Forecast:
+    """The probability that a transfer ends matched, from a checkpoint on its way; or a base's expected rate.
+
+    ``base`` is the transfer's base (default: where its header says that it was); a base's own checkpoint
+    takes none. ``model`` is a file of ``diag study forecast``, or what ``diag.forecasts`` fitted (default:
+    the shipped one). Raises CheckpointError, SubjectError, ProbeError or ForecastError.
+    """
+    with one_thread():
+        known = model if isinstance(model, Forecaster) else read_model(model)
+        subject, saved = _opened(checkpoint), files.read(checkpoint)
+        plan = plan_of(saved)
+        if plan is None:
+            if base is not None:
+                raise SubjectError(subject.path, "a base", "a transfer where --base is given")
+            return _of_base(subject, known)
+        if not subject.frozen:
+            words = f"a transfer with nothing frozen ({plan.name})"
+            raise SubjectError(subject.path, words, "one whose frozen models read the embedding")
+        there = _base_of(subject, base)
+        settings = Settings.from_tree(saved.header.settings)
+        share = saved.header.step / settings.transfer.updates
+        found = known.probability(measures_of(embedding(subject), embedding(there)), share)
+        going = share < 1
+        stop = known.stops(found, share) if going else None
+        return Forecast(
+            FileRef.of(subject),
+            FileRef.of(there),
+            _verdict(found, known, share, stop),
+            known.outcome,
+            found,
+            share,
+            known.nearest(share),
+            stop,
+            known.limit_at(share) if going else None,
+            dict(known.fitted_to),
+            known.mean_rate,
+            tuple(_warnings(known, kind_of(settings), share)),
+        )
+
+
+def _warnings(known: Forecaster, kind: str, share: float) -> Iterator[str]:
+    kinds = known.fitted_to.get("kinds", [kind])
+    if kind not in kinds:
+        yield f"the model knows transfers of {'; '.join(kinds)}, and this one is of {kind}"
+    if share >= 1:
+        yield FINISHED
+
+
+def _opened(place: Place) -> Subject:
+    """The subject of a checkpoint of ours: nothing is known of how other trainings go."""
+    name = os.fspath(place)
+    if Path(name).is_dir():
+        raise SubjectError(name, "a folder", "a checkpoint of diag train or diag transfer")
+    check_ordinary(name, "a checkpoint of diag train or diag transfer")
+    check_holdable(name)
+    return open_native(name)
+
+
+def _base_of(subject: Subject, given: Place | None) -> Subject:
+    place = given if given is not None else subject.base_path
+    if place is None or (given is None and not Path(place).exists()):
+        raise SubjectError(subject.path, f"no base at {place}", "--base FILE")
+    there = _opened(place)
+    if there.identity is None or there.identity != subject.made_from:
+        raise SubjectError(there.path, "another base than the transfer's", "the one it was made from")
+    return there
+
+
+def _of_base(base: Subject, known: Forecaster) -> Forecast:
+    found = known.rate(base_features(base))
+    of = f"Of its transfers {in_words(found)} are expected to end {known.outcome}"
+    words = f"{of}; of all that the model knows {known.mean_rate:.0%} did."
+    return Forecast(
+        FileRef.of(base),
+        None,
+        Verdict(_status(found), words),
+        known.outcome,
+        found,
+        None,
+        None,
+        None,
+        None,
+        dict(known.fitted_to),
+        known.mean_rate,
+        (LITTLE,),
+    )
+
+
+def _status(found: Probability) -> Status:
+    if found.low > LIKELY:
+        return "pass"
+    if found.high < UNLIKELY:
+        return "fail"
+    return "warn" if found.high < LIKELY else "inconclusive"
+
+
+def _verdict(found: Probability, known: Forecaster, share: float, stop: bool | None) -> Verdict:
+    limit = known.limit_at(share)
+    advice = f"; the stopping rule would stop it here, below {percent(limit)}" if stop and limit else ""
+    if share >= 1:
+        seen = f"a transfer that looked like it at {known.nearest(share):.0%} of them"
+        words = f"All of its updates are done, and nothing is left to forecast: {seen} would have ended"
+        return Verdict(_status(found), f"{words} {known.outcome} with a chance of {in_words(found)}.")
+    done = f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
+    words = f"{done} of its updates are done; the chance that it ends {known.outcome} is {in_words(found)}"
+    return Verdict(_status(found), f"{words}{advice}.")

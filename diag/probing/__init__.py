@@ -1,0 +1,1 @@
+"""Probes of an embedding: which known variables can be read from it."""

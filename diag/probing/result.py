@@ -1,0 +1,173 @@
+"""What ``diag probe`` returns: frozen, serialisable, with its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diag.result import SCHEMA_VERSION, Columns, FileRef, Grouping, Verdict, finite
+from diag.shown import Shown
+from probes import ClusterEvents, LinearProbe, Measure, Projection, Variable, VariableCCA
+
+Reading = Literal["read", "in part", "not"]
+"""How much of a variable a linear probe reads; the rule stands with ``diag.probing.verdict.reading``."""
+
+Change = Literal["kept", "stronger", "weaker", "gained", "lost", "neither"]
+"""What becomes of a variable from the first column to the second (``diag.probing.verdict.change_of``)."""
+
+COMPONENTS = 10
+"""Principal components whose share of the variance is told."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one embedding says of one variable."""
+
+    cca: VariableCCA
+    probe: LinearProbe
+    reading: Reading | None
+    """None where the probe is undefined."""
+    clusters: ClusterEvents | None
+    """None for numbers, which are no events."""
+
+    def to_tree(self) -> dict[str, Any]:
+        cca, probe = self.cca, self.probe
+        tree: dict[str, Any] = {
+            "cca": {
+                "value": finite(cca.value),
+                "random": {
+                    "mean": finite(cca.random_mean),
+                    "high": finite(cca.random_high),
+                    "most": finite(cca.random_most),
+                    "draws": cca.draws,
+                },
+                "factor": finite(cca.factor),
+                "p": cca.p,
+                "p_floor": cca.p_floor,
+                "rows": cca.rows,
+                **_reason(cca.reason),
+            },
+            "probe": {
+                "unit": probe.unit,
+                "value": finite(probe.score.value),
+                "low": finite(probe.score.low),
+                "high": finite(probe.score.high),
+                "chance": probe.chance,
+                "shuffled": finite(probe.shuffled),
+                "selectivity": finite(probe.selectivity),
+                "p": probe.p,
+                "p_floor": probe.p_floor,
+                "shuffles": probe.shuffles,
+                "folds": probe.folds,
+                "rows": probe.rows,
+                "left_out": list(probe.left_out),
+                **_reason(probe.score.reason),
+            },
+            "reading": self.reading,
+        }
+        found = self.clusters
+        if found is not None:
+            tree["clusters"] = {
+                "ami": finite(found.ami),
+                "p": found.p,
+                "p_floor": found.p_floor,
+                "shuffles": found.shuffles,
+                "clusters": found.clusters,
+                "events": list(found.events),
+                "counts": None if found.counts is None else found.counts.tolist(),
+                "rows": found.rows,
+                **_reason(found.reason),
+            }
+        return tree
+
+
+@dataclass(frozen=True)
+class Column:
+    """One embedding that was probed."""
+
+    file: FileRef
+    dimensions: int
+    effective_rank: float
+    explained: tuple[float, ...]
+    """Shares of the variance along the first principal components."""
+    findings: Mapping[str, Finding]
+    projections: tuple[Projection, ...]
+    """What is drawn; not part of the JSON."""
+    plane: NDArray[np.float64] | None = None
+    """(n, 2) an embedding of at most two dimensions, which is drawn as it is."""
+    columns: Columns | None = None
+    """Which named columns of the file are the embedding; None where it names none."""
+
+
+@dataclass(frozen=True, repr=False)
+class Probed(Shown, kind="probe"):
+    """The result of ``probe``: one column or two."""
+
+    columns: tuple[Column, ...]
+    verdict: Verdict
+    variables: Mapping[str, Variable]
+    """The variables of the rows that were used."""
+    changes: Mapping[str, Change | None]
+    """From the first column to the second; empty where there is one."""
+    rows: int
+    """Rows used."""
+    of: int
+    """Rows there were."""
+    grouping: Grouping
+    """What was held out, resampled and shuffled as a whole."""
+    clusters: int | None
+    seed: int
+    warnings: tuple[str, ...]
+    diagnosis: str = "probe"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the columns are called: A and B."""
+        return tuple("AB"[: len(self.columns)])
+
+    def shown_files(self) -> list[str]:
+        return [column.file.path for column in self.columns]
+
+    def measure(self, column: int, variable: str) -> Measure:
+        """The linear probe's held-out score."""
+        return self.columns[column].findings[variable].probe.score
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "diagnosis": self.diagnosis,
+            "checkpoints": [{"path": c.file.path, "sha256": c.file.sha256} for c in self.columns],
+            "verdict": self.verdict.to_tree(),
+            "variables": {
+                name: {
+                    "kind": variable.kind,
+                    "change": self.changes.get(name),
+                    "columns": [c.findings[name].to_tree() for c in self.columns],
+                }
+                for name, variable in self.variables.items()
+            },
+            "embeddings": [
+                {
+                    "dimensions": c.dimensions,
+                    "effective_rank": finite(c.effective_rank),
+                    "explained_variance": [finite(share) for share in c.explained],
+                    "columns": None if c.columns is None else c.columns.to_tree(),
+                }
+                for c in self.columns
+            ],
+            "rows": self.rows,
+            "of_rows": self.of,
+            "grouping": self.grouping,
+            "clusters": self.clusters,
+            "seed": self.seed,
+            "warnings": list(self.warnings),
+        }
+
+
+def _reason(reason: str | None) -> dict[str, str]:
+    return {} if reason is None else {"reason": reason}

@@ -1,0 +1,1 @@
+"""Bounded, pickle-free reading of files from anywhere."""

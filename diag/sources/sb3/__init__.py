@@ -1,0 +1,1 @@
+"""Stable-Baselines3 policies, rebuilt from their zip without unpickling."""

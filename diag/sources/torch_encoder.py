@@ -1,0 +1,98 @@
+"""A torch module, or an exported program, as Encoder: what it makes of observations is the embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diag.repeatable import EVALUATION
+from diag.sources.opening import Opening
+from diag.sources.safe.bounds import listed
+from diag.subject import Parameters, Subject, SubjectError
+from trainers.checkpoint import identity_of
+
+NAMES = ("embedding", "embeddings")
+"""What the embedding is called among several outputs, where nobody says."""
+
+PART_BYTES = 2**24
+"""Of observations, so much is embedded at a time: memory stays flat however many there are."""
+
+
+def module_subject(module: nn.Module, opening: Opening) -> Subject:
+    """The subject of a module whose output for observations (n, ...) is their embedding (n, ...)."""
+    module = module.eval().requires_grad_(False)
+    tensors = {name: t for name, t in module.state_dict().items() if isinstance(t, Tensor)}
+    count = sum(t.numel() for t in tensors.values())
+    return Subject(
+        opening.path,
+        opening.sha256,
+        encoder=ModuleEncoder(module, opening.path, opening.supplied.output),
+        identity=identity_of(tensors),
+        label=f"{type(module).__name__} of {count:,} numbers",
+    )
+
+
+class ModuleEncoder:
+    """Calls a function of torch on observations, in parts, with its own parameters."""
+
+    def __init__(
+        self,
+        function: Callable[[Tensor], Any],
+        path: str,
+        output: str | None = None,
+        remedy: str = EVALUATION,
+    ) -> None:
+        """``output`` names the embedding where the function gives several; ``path`` stands in errors.
+
+        ``remedy`` is what to do where it turns out to be in training mode.
+        """
+        self.remedy = remedy
+        self._function, self._path, self._output = function, path, output
+        own = function.parameters() if isinstance(function, nn.Module) else ()
+        self._dtype = next((p.dtype for p in own if p.is_floating_point()), None)
+
+    def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        """(n, ...) of observations (n, ...): fractions in the module's type, whole numbers as they are."""
+        if self._dtype is not None and observations.is_floating_point():
+            observations = observations.to(self._dtype)
+        with torch.inference_mode():
+            found = [
+                chosen(self._function(part), self._output, self._path) for part in in_parts(observations)
+            ]
+            for value in found:
+                if not isinstance(value, Tensor) or not value.ndim:
+                    found_words = f"a {type(value).__name__} as embedding"
+                    raise SubjectError(self._path, found_words, "a tensor (n, ...)")
+            return torch.cat(found)
+
+
+def in_parts(observations: Tensor, rows: int | None = None) -> Iterator[Tensor]:
+    """Observations (n, ...) in parts of so many rows, or of :data:`PART_BYTES`."""
+    each = max(1, observations.nbytes // max(1, len(observations)))
+    step = rows or max(1, PART_BYTES // each)
+    yield from (observations[start : start + step] for start in range(0, len(observations), step))
+
+
+def chosen(result: Any, wanted: str | None, path: str) -> Any:
+    """The output that is the embedding: the only one, or that of the name; raises SubjectError.
+
+    Several outputs are a mapping, or a sequence whose names are ``0``, ``1``, …
+    """
+    if isinstance(result, tuple | list):
+        result = {str(index): value for index, value in enumerate(result)}
+    if not isinstance(result, Mapping):
+        return result
+    return result[chosen_name([str(name) for name in result], wanted, path)]
+
+
+def chosen_name(names: list[str], wanted: str | None, path: str) -> str:
+    """Which of several outputs is the embedding; raises SubjectError where none can be told."""
+    if wanted is not None and wanted not in names:
+        raise SubjectError(path, f"no output {wanted!r}", f"one of {listed(names)}")
+    known = [wanted] if wanted is not None else [name for name in NAMES if name in names]
+    if len(known or names) != 1:
+        raise SubjectError(path, f"outputs {listed(names)}", f"--output NAME, or one called {NAMES[0]!r}")
+    return (known or names)[0]

@@ -1,0 +1,1 @@
+"""Hidden units of networks: layers, their symmetries, and matching two networks' units."""
