@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 import probes
 from probes import ProbeError
 
+pytestmark = pytest.mark.numeric
+
 Array = NDArray[np.float64]
 
 

@@ -20,6 +20,8 @@ from tests.conftest import EXAMPLES, short, train
 from trainers import checkpoint as files
 from trainers.plan import named_plan
 
+pytestmark = pytest.mark.numeric
+
 BASE, BENT, MATCHED = (EXAMPLES / f"{name}.safetensors" for name in ("base", "mirrored", "matched"))
 
 

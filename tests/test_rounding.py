@@ -22,6 +22,8 @@ from tests.conftest import EXAMPLES
 from tests.gated import embedded
 from trainers import checkpoint as files
 
+pytestmark = pytest.mark.numeric
+
 Floats = NDArray[np.float64]
 
 ULPS = 2

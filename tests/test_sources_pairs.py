@@ -17,6 +17,8 @@ from diag.subject import SubjectError
 from tests import source_files as files
 from tests.source_files import Weights
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture
 def weights(rng: np.random.Generator) -> tuple[Weights, Weights]:

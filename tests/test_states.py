@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 import probes
 from probes._states import SAME, numbered, numbered_rows, row_keys, typical
 
+pytestmark = pytest.mark.numeric
+
 Floats = NDArray[np.float64]
 
 

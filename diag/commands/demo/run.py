@@ -162,7 +162,7 @@ class Demo:
         seconds = whole = SLACK * updates * seconds_an_update(run, each)
         self.say(f"Training {len(members)} transfers of {run.base} on this machine: {about(seconds)}.")
         while each > 0 and seconds > end - monotonic():
-            each //= 2
+            each -= 1
             seconds = SLACK * updates * seconds_an_update(run, each) if each else inf
         finished = set(run.seeds) - {m.seed for m in members}
         fitting = {m.seed for m in members[: each * self.jobs]}
@@ -240,7 +240,9 @@ def _first_words(first: Shipped) -> str:
 
 def _rows_in_words(rows: pd.DataFrame) -> str:
     """A table for a terminal: names on the left, numbers on the right."""
-    shown = rows[list(COLUMNS)].astype(str)
-    room = {name: max(len(name), *(len(value) for value in shown[name])) + 2 for name in shown}
-    columns = [Column(name, room[name], "<" if place < 2 else ">") for place, name in enumerate(shown)]
-    return "\n".join(layout_table(columns, shown.to_numpy().tolist()))
+    cells = [[str(value) for value in rows[name]] for name in COLUMNS]
+    columns = [
+        Column(name, max(len(name), *map(len, column)) + 2, "<" if place < 2 else ">")
+        for place, (name, column) in enumerate(zip(COLUMNS, cells, strict=True))
+    ]
+    return "\n".join(layout_table(columns, list(zip(*cells, strict=True))))
