@@ -31,7 +31,7 @@ RAISED_BY = {
     "diag/embed.py": READING,
     "diag/comparisons/compare.py": ("compare-embeddings",),
     "diag/comparisons/pairing.py": ("compare-embeddings",),
-    "diag/_probe": ("probe",),
+    "diag/probing": ("probe",),
     "diag/landscapes": ("landscape",),
     "diag/landscapes/landscape.py": ("landscape",),
     "diag/repairs": ("repair",),

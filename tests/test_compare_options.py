@@ -160,7 +160,7 @@ def test_large_arrays_are_read_once_and_say_the_same(
 ) -> None:
     base, transfer, y = flip
     held = diag.compare(base, transfer)
-    monkeypatch.setattr(_pairing, "STREAMED_NUMBERS", 100)
+    monkeypatch.setattr(pairing, "STREAMED_NUMBERS", 100)
     monkeypatch.setattr(arrays, "MAPPED_BYTES", 100)
     read = diag.compare(base, transfer)
     assert (read.relation, read.verdict.axes, read.base.sha256) == ("flipped", (1,), held.base.sha256)

@@ -15,7 +15,7 @@ import torch
 import diag
 from diag.commands import app as cli
 from diag.outputs.json import render
-from diag.sources import exported, modules
+from diag.sources import exported, torch_encoder
 from diag.sources.pairs import tasks_of
 from diag.sources.supplied import Supplied
 from diag.subject import Subject, SubjectError
@@ -85,7 +85,7 @@ def adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", str(tmp_path))])
     yield "my_adapters"
-    sys.modules.pop("my_adapters", None)
+    sys.torch_encoder.pop("my_adapters", None)
 
 
 @pytest.mark.parametrize(
@@ -159,11 +159,11 @@ def test_a_fixed_number_of_rows_is_kept_to(
 def test_memory_stays_flat_however_many_rows(
     weights: tuple[Weights, Weights], pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(modules, "PART_BYTES", 16 * 13)
+    monkeypatch.setattr(torch_encoder, "PART_BYTES", 16 * 13)
     seen = torch.from_numpy(np.load(pairs)["source"])
-    assert [len(part) for part in modules.in_parts(seen)] == [13, 13, 13, 13, 8]
+    assert [len(part) for part in torch_encoder.in_parts(seen)] == [13, 13, 13, 13, 8]
     program = diag.open_subject(files.onnx(tmp_path / "a", weights[0])).encoder
-    module = modules.ModuleEncoder(files.Plain(weights[0]), "m")
+    module = torch_encoder.ModuleEncoder(files.Plain(weights[0]), "m")
     assert program is not None
     for encoder in (program, module):
         found = encoder.embed({}, seen).numpy()
@@ -207,7 +207,7 @@ def test_images_go_through_as_they_are(tmp_path: Path, rng: np.random.Generator)
         assert x.dtype == torch.uint8
         return x.float().mean((1, 2))
 
-    own = Subject("a", "a", task="source", encoder=modules.ModuleEncoder(means, "a"), tasks=None)
+    own = Subject("a", "a", task="source", encoder=torch_encoder.ModuleEncoder(means, "a"), tasks=None)
     own = replace(own, tasks=tasks_of(Supplied(tmp_path / "pairs.npz")))
     found = diag.compare(own, replace(own, path="b", sha256="b"))
     assert found.relation == "matched"

@@ -193,8 +193,8 @@ def test_large_files_of_any_type_are_mapped(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arrays_module, "MAPPED_BYTES", 100)
-    monkeypatch.setattr(_pairing, "STREAMED_NUMBERS", 100)
-    monkeypatch.setattr(_pairing, "SUMS", 1)
+    monkeypatch.setattr(pairing, "STREAMED_NUMBERS", 100)
+    monkeypatch.setattr(pairing, "SUMS", 1)
     known, found = (
         WAYS[".npy"](tmp_path, BASE.astype(k), TRANSFER.astype(k)) for k in (np.float64, NUMBERS[kind])
     )

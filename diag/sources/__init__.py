@@ -26,7 +26,7 @@ OPENERS: Mapping[str, str] = {
     ".pth": "tensors:open_saved",
     ".onnx": "exported:open_onnx",
     ".pt2": "exported:open_exported",
-    ".zip": "sb3:open_sb3_file",
+    ".zip": "sb3.policy:open_sb3_file",
 }
 """The function of this package that opens files of a suffix; what it imports is loaded when it is called.
 What is in a file goes before its name (diag/sources/recognised.py)."""

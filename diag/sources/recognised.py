@@ -68,7 +68,7 @@ def opener_of(path: str, begins: bytes) -> str | None:
         return None
     names = _members(path)
     if {"data", "policy.pth"} <= names:
-        return "sb3:open_sb3_file"
+        return "sb3.policy:open_sb3_file"
     if names and all(name.endswith(".npy") for name in names):
         return "arrays:open_arrays"
     if any(name.endswith(("/models/model.json", "serialized_exported_program.json")) for name in names):

@@ -17,7 +17,7 @@ def shipped(name: str) -> Path:
         raise ValueError(f"no shipped checkpoint {name!r}, expected one of {', '.join(NAMES)}")
     file = f"{name}.safetensors"
     installed = Path(str(resources.files("diag.commands.demo"))) / "checkpoints" / file
-    cloned = Path(__file__).parents[2] / "examples" / file
+    cloned = Path(__file__).parents[3] / "examples" / file
     for place in (installed, cloned):
         if place.is_file():
             return place

@@ -39,7 +39,7 @@ from diag.sources.sb3.nets import (
 )
 from diag.sources.sb3.normalize import UNTOLD, statistics_of, trained_on
 from diag.sources.sb3.play import Acting, OwnTasks, Player
-from diag.sources.sb3.policy import contrib as sb3_contrib
+from diag.sources.sb3 import contrib as sb3_contrib
 from diag.subject import Objective, Parameters, Subject, SubjectError, Task, TaskPair
 from trainers.checkpoint import identity_of
 from trainers.safe_text import in_words
