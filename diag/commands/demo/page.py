@@ -90,15 +90,16 @@ def headline(trained: Trained) -> str:
     """
     ends = [t.outcome for t in best_first(trained.transfers)]
     words = {
-        "landed": "landed",
-        "near": "lie near the base without having settled",
-        "mirrored": "are mirrored",
-        "collapsed": "collapsed",
-        "elsewhere": "lie elsewhere",
-        "free": "lie elsewhere",
-        None: "cannot be told",
+        "landed": ("landed", "landed"),
+        "near": ("lies near the base without having settled", "lie near the base without having settled"),
+        "mirrored": ("is mirrored", "are mirrored"),
+        "collapsed": ("collapsed", "collapsed"),
+        "elsewhere": ("lies elsewhere", "lie elsewhere"),
+        "free": ("lies elsewhere", "lie elsewhere"),
+        None: ("cannot be told", "cannot be told"),
     }
-    parts = [f"{ends.count(end)} {words[end]}" for end in dict.fromkeys(ends)]
+    counts = {end: ends.count(end) for end in dict.fromkeys(ends)}
+    parts = [f"{count} {words[end][count > 1]}" for end, count in counts.items()]
     listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     return f"Of {len(ends)} transfers of {trained.base}, {listed}."
 
