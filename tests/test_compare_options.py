@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import diag
 from diag.commands import app as cli
+from diag.comparisons import pairing
 from diag.outputs import html, text
 from diag.outputs.json import render
 from diag.sources import arrays

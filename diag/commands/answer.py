@@ -96,13 +96,16 @@ def told(outputs: Outputs, quiet: bool) -> None:
 
 
 def say(quiet: bool, words: str) -> None:
+    """Write words to standard output, unless the command is to be quiet."""
     if not quiet:
         write_line(words)
 
 
 def note(words: str) -> None:
+    """Write words to standard error."""
     sys.stderr.write(words + "\n")
 
 
 def write_line(words: str) -> None:
+    """Write a line to standard output, with statuses in colour on a terminal."""
     sys.stdout.write(painted(words, sys.stdout) + "\n")

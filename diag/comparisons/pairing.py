@@ -221,6 +221,7 @@ def _embedded(base: Subject, transfer: Subject) -> Pair:
 
 
 def matrix(x: NDArray[Any]) -> NDArray[np.float64]:
+    """An array (n, ...) as a matrix (n, d) in double precision."""
     return x.reshape(len(x), -1).astype(np.float64)
 
 
@@ -240,6 +241,7 @@ def _is_large(a: NDArray[Any], b: NDArray[Any]) -> bool:
 
 
 def is_streamed(pair: Pair) -> bool:
+    """Whether a pair is so large that it is read once, in batches."""
     return _is_large(pair.base, pair.transfer)
 
 

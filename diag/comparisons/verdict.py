@@ -20,6 +20,7 @@ def verdict_of(
     own_states: int | None,
     success_states: int | None,
 ) -> Verdict:
+    """Status, relation and sentence of a comparison from the relation that was measured."""
     sentence = _sentence(found)
     if found.relation is None:
         lost = found.mismatch >= CERTAIN and frozen != ()

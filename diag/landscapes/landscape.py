@@ -112,8 +112,8 @@ def landscape(
     keeps every sample's loss. ``base`` is the checkpoint whose embedding R² is taken to (default: see
     :func:`diag.landscapes.system.reference_of`). ``device`` is where losses are taken (default: where the
     parameters are). ``supplied`` is what files of weights alone do not say: an adapter that makes a module
-    with losses of them (:func:`diag.sources.torch_losses.from_module`), … ``progress`` is told points done and
-    points in all.
+    with losses of them (:func:`diag.sources.torch_losses.from_module`), … ``progress`` is told points done
+    and points in all.
     Raises SubjectError or CheckpointError for bad input, LandscapeError for bad numbers.
     """
     if points < 3:

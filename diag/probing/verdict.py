@@ -52,6 +52,7 @@ def change_of(columns: Sequence[Column], name: str) -> Change | None:
 
 
 def verdict_of(columns: Sequence[Column], changes: Mapping[str, Change | None]) -> Verdict:
+    """Status and sentence of a probe of one embedding, or of two side by side."""
     if len(columns) == 1:
         return _verdict_of_one(columns[0])
     a, b = (c.findings for c in columns)

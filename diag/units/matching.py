@@ -25,7 +25,7 @@ from diag.units.symmetry import (
 )
 
 if TYPE_CHECKING:
-    from diag.subject import Parameters
+    from diag.units.symmetry import Parameters
 
 CHUNK = 2**22
 """So many activations are made float64 at a time: 32 MB."""

@@ -17,15 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from diag.subject import Parameters
+Parameters: TypeAlias = Mapping[str, Tensor]
+"""Named parameters, ``component/parameter``, as in :mod:`diag.subject`, which stands above this."""
 
 
 class SymmetryError(ValueError):

@@ -23,6 +23,7 @@ from diag.sources.environments import EnvironmentTasks, actions_of
 from diag.sources.opening import Opening
 from diag.sources.pairs import tasks_of
 from diag.sources.safe.bounds import line, shown
+from diag.sources.sb3 import contrib as sb3_contrib
 from diag.sources.sb3.file import Saved, read_saved
 from diag.sources.sb3.losses import ActorCritic, LatentActorCritic, TemporalDifference
 from diag.sources.sb3.nets import (
@@ -39,7 +40,6 @@ from diag.sources.sb3.nets import (
 )
 from diag.sources.sb3.normalize import UNTOLD, statistics_of, trained_on
 from diag.sources.sb3.play import Acting, OwnTasks, Player
-from diag.sources.sb3 import contrib as sb3_contrib
 from diag.subject import Objective, Parameters, Subject, SubjectError, Task, TaskPair
 from trainers.checkpoint import identity_of
 from trainers.safe_text import in_words
