@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test test-kernels test-long lint examples benchmarks clean
 
-demo: $(READY)  ## train, transfer, diagnose; writes demo/index.html
+demo: $(READY)  ## a first page at once, then transfers trained and diagnosed: demo/index.html
 	$(BIN)/diag demo
 
 test: $(READY) lint  ## lint, types, layers, doctests and tests
@@ -25,7 +25,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-examples: $(READY)  ## make the checkpoints in examples/ anew (about ten minutes)
+examples: $(READY)  ## make the checkpoints in examples/ anew (it says how long)
 	$(BIN)/python examples/make.py
 
 benchmarks: $(READY)

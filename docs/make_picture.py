@@ -12,7 +12,7 @@ import vl_convert
 
 from diag.commands.demo.measured import best_first, shown
 from diag.commands.demo.page import panels
-from diag.commands.demo.run import TRANSFER_SEEDS
+from diag.commands.demo.run import RATES, TRANSFER_SEEDS
 from diag.outputs import html
 from diag.sources import open_subject
 from reports.page import VEGA_LITE
@@ -22,7 +22,9 @@ def main() -> None:
     folder = Path(sys.argv[1])
     base = open_subject(folder / "shipped" / "base.safetensors")
     transfers = [
-        shown(f"transfer {s}", base, folder / "transfers" / f"seed{s}.safetensors") for s in TRANSFER_SEEDS
+        shown(f"{rate} {seed}", base, folder / "transfers" / rate / f"seed{seed}.safetensors")
+        for rate in RATES
+        for seed in TRANSFER_SEEDS
     ]
     spec = html.embedding_chart(panels(best_first(transfers)), 2).to_dict()
     spec["columns"] = 5  # wide rather than long: a page's first screen

@@ -25,7 +25,10 @@ from trainers.settings import preset
 HERE = Path(__file__).parent
 BASES = (1, 4, 0, 2, 3, 5)
 TRANSFERS = tuple(range(8))
-SETTINGS = preset("simple-maze").with_overrides(["train.updates=60000", "transfer.updates=30000"])
+SETTINGS = preset("simple-maze").with_overrides(
+    # As they were first made, at a constant rate: what the documentation quotes of them stays true.
+    ["train.updates=60000", "transfer.updates=30000", "transfer.learning_rate=1e-4", "transfer.decay=1"]
+)
 
 
 def train(run: Run) -> None:

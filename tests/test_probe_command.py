@@ -321,6 +321,7 @@ def test_live_charts_replace_the_static_ones(one: Probed, tmp_path: Path) -> Non
     assert seen.classes.count("vega-embed") == 5
 
 
+@pytest.mark.long
 def test_umap_is_drawn_and_announced(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     status, out, err = command(capsys, BASE, "--html", str(page), "--projection", "umap")

@@ -108,6 +108,7 @@ def test_the_mended_copy_is_the_fit_folded_in_and_the_way_there_is_straight(fini
     assert row["mended_escape"] == pytest.approx(max(line) - line[0], abs=1e-5)
 
 
+@pytest.mark.long
 def test_stacks_and_processes_change_nothing(finished: Path, tmp_path: Path) -> None:
     from trainers.pool import run_all
 

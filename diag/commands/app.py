@@ -113,8 +113,8 @@ def demo(
     """Show a transfer that landed and one that is mirrored, and train twelve more.
 
     The first page comes from checkpoints that ship with the package. Then twelve transfers of the same
-    base are trained here, as many as fit into the time; the page says what was left out. Run again, the
-    command goes on where it was stopped.
+    base are trained here, six at a low learning rate and six at a higher one, as many as fit into the
+    time; the page says what was left out. Run again, the command goes on where it was stopped.
 
     \b
     Examples:

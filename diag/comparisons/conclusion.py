@@ -61,7 +61,7 @@ def conclusion(result: Comparison) -> str:
             return (
                 "It is caught in a mirrored copy of the base's space, where the models that read the "
                 "embedding do not work. Training on at a small learning rate seldom leads out; "
-                f"{_repair(result)} does."
+                "`diag repair` does."
             )
         case "collapsed":
             return (
@@ -70,7 +70,7 @@ def conclusion(result: Comparison) -> str:
         case "elsewhere":
             return (
                 "It does not lie where the models that read the embedding expect it. "
-                f"Try {_repair(result)}, or transfer again with another seed or another base."
+                "Try `diag repair`, or transfer again with another seed or another base."
             )
         case "free":
             return (
@@ -80,9 +80,10 @@ def conclusion(result: Comparison) -> str:
             return "The evidence does not decide: compare again with more states, or later in training."
 
 
-def _repair(result: Comparison) -> str:
-    """What leads a transfer back: a command for the files that it takes, else where to read about it."""
+def next_command(result: Comparison) -> str | None:
+    """The command that leads the transfer back, for files that it takes; None where nothing has to be led."""
     suffix = Path(result.transfer.path).suffix
-    if suffix == ".npy" or (suffix == ".safetensors" and result.success_states is not None):
-        return f"`diag repair {result.base.path} {result.transfer.path} -o mended{suffix}`"
-    return "a map folded into its encoder (docs/repair.md)"
+    takes = suffix == ".npy" or (suffix == ".safetensors" and result.success_states is not None)
+    if result.outcome not in ("mirrored", "elsewhere") or not takes:
+        return None
+    return f"diag repair {result.base.path} {result.transfer.path} -o mended{suffix}"

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from diag._conclusion import next_command
 from diag.outputs.text import MEASURES, below, column_words, counted, number, p_value, version
 from diag.result import Comparison, FileRef, Picture
 from probes import Measure
@@ -40,7 +41,10 @@ def built(result: Comparison) -> Page:
     sections = [
         Section(
             "The two embeddings",
-            [*([result.conclusion] if result.conclusion else []), *picture_words(result.picture)],
+            [
+                *(words for words in (result.conclusion, next_command(result)) if words),
+                *picture_words(result.picture),
+            ],
             Figure(
                 embedding_chart(panels(result.picture, "base", "transfer"), result.dimensions[0]),
                 "Scatter plots of the base's and the transfer's embedding of the same states.",

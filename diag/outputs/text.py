@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from diag._conclusion import next_command
 from diag.outputs.layout import USUAL, ending, filled, width, wrapped
 from diag.result import Columns, Comparison, Grouping, Verdict
 from diag.sources.safe.bounds import listed
@@ -65,6 +66,7 @@ def comparison(result: Comparison, verbose: bool = False) -> str:
     lines = [
         headline(result.verdict),
         *wrapped(result.conclusion, "  ", "  "),
+        *_command_lines(result),
         *warning_lines(result.warnings),
         "",
     ]
@@ -95,6 +97,13 @@ def comparison(result: Comparison, verbose: bool = False) -> str:
 
 
 _GROUPS = {"states": "state", "episodes": "episode", "blocks of a rollout": "rollout block"}
+
+
+def _command_lines(result: Comparison) -> list[str]:
+    """The command that leads the transfer back, where its paths fit into lines."""
+    command = next_command(result)
+    lines = [] if command is None else wrapped(command, "  ", "      ")
+    return lines if all(len(line) <= width() for line in lines) else []
 
 
 def counted(result: Comparison) -> str:

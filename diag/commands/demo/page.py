@@ -35,7 +35,8 @@ class Trained:
     """How the base is called in words."""
     base_loss: tuple[float, float]
     transfers: Sequence[Shown]
-    settings: Settings
+    settings: tuple[Settings, ...]
+    """How they were trained: one for each learning rate."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,12 @@ def page(shipped: Shipped, trained: Sequence[Trained] = (), left_out: Sequence[s
     if trained:
         first = trained[0]
         title, verdict = f"One base, {len(first.transfers)} transfers", headline(first)
-        settings = first.settings.transfer
+        phases = [settings.transfer for settings in first.settings]
+        rates = " or ".join(f"{p.learning_rate:g} × {p.decay:g} every {p.decay_every:,}" for p in phases)
         facts = [
             ("base", first.transfers[0].comparison.base.path),
             ("transfers", f"{len(first.transfers)}, trained on this machine"),
-            (
-                "training",
-                f"{settings.updates:,} updates each, {settings.algorithm}, rate {settings.learning_rate:g} "
-                f"× {settings.decay:g} every {settings.decay_every:,} updates",
-            ),
+            ("training", f"{phases[0].updates:,} updates each, {phases[0].algorithm}, rate {rates}"),
         ]
         status = "fail" if any(t.comparison.verdict.status == "fail" for t in first.transfers) else "pass"
     else:
@@ -86,9 +84,27 @@ def page(shipped: Shipped, trained: Sequence[Trained] = (), left_out: Sequence[s
 def headline(trained: Trained) -> str:
     """One sentence that counts how the transfers of a base ended.
 
-    For instance: "Of 8 transfers of the shipped base, 4 landed and 4 are mirrored."
+    For instance: "Of 8 transfers of the shipped base, 4 landed and 4 are mirrored." Where they were
+    trained at several learning rates, a sentence for each follows.
     """
-    ends = [t.outcome for t in best_first(trained.transfers)]
+    return f"{_counted(trained.transfers, f'transfers of {trained.base}')}{_by_rate(trained)}"
+
+
+def _by_rate(trained: Trained) -> str:
+    """How the transfers ended at each learning rate, where there are several."""
+    if len(trained.settings) < 2:
+        return ""
+    groups: dict[str, list[Shown]] = {}
+    for one in trained.transfers:
+        groups.setdefault(one.name.partition(" ")[0], []).append(one)
+    return "".join(
+        f" {_counted(own, f'that began at a {name} learning rate')}" for name, own in groups.items()
+    )
+
+
+def _counted(transfers: Sequence[Shown], what: str) -> str:
+    """``Of 12 transfers, 6 landed and 6 are mirrored.``"""
+    ends = [t.outcome for t in best_first(transfers)]
     words = {
         "landed": ("landed", "landed"),
         "near": ("lies near the base without having settled", "lie near the base without having settled"),
@@ -101,7 +117,7 @@ def headline(trained: Trained) -> str:
     counts = {end: ends.count(end) for end in dict.fromkeys(ends)}
     parts = [f"{count} {words[end][count > 1]}" for end, count in counts.items()]
     listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-    return f"Of {len(ends)} transfers of {trained.base}, {listed}."
+    return f"Of {len(ends)} {what}, {listed}."
 
 
 def _trained(trained: Trained, mirror: Shown) -> list[Section]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil, inf
 from pathlib import Path
@@ -17,7 +17,7 @@ from time import monotonic
 
 import pandas as pd
 
-from diag.commands.demo.measured import best_first, exact_mirror, mean_losses, shown
+from diag.commands.demo.measured import Shown, best_first, exact_mirror, mean_losses, shown
 from diag.commands.demo.page import Shipped, Trained, headline, page, table
 from diag.commands.demo.shipped import NAMES, shipped
 from diag.commands.progress import in_percent
@@ -27,6 +27,7 @@ from diag.outputs.layout import Column, filled
 from diag.outputs.layout import table as layout_table
 from diag.sources import open_subject
 from diag.studies.outlook import seconds_an_update
+from diag.subject import Subject
 from trainers.checkpoint import read, write_atomically
 from trainers.plan import named_plan
 from trainers.processes import execute
@@ -34,7 +35,18 @@ from trainers.run import Run, prepare
 from trainers.settings import Settings
 from trainers.settings import preset as read_preset
 
-TRANSFER_SEEDS = tuple(range(12))
+TRANSFER_SEEDS = tuple(range(6))
+"""Of each rate."""
+
+RATES = {
+    "low": ("transfer.learning_rate=3e-4", "transfer.decay=0.85"),
+    "high": ("transfer.learning_rate=5e-4", "transfer.decay=0.82"),
+}
+"""First learning rates of the transfers, and how they fall every 1,000 updates, to about 1e-5 both. Most
+stay mirrored at the low one and most land at the high one, so that every processor shows both."""
+
+RATE = "transfer.learning_rate"
+"""The setting that, where a person gives it, takes the place of both rates."""
 
 FINISH = 20.0
 """Seconds kept for comparing the transfers and drawing the page, once they are trained."""
@@ -52,6 +64,8 @@ class Demo:
 
     out: Path
     settings: Settings
+    assignments: Sequence[str]
+    """The settings that a person changed, which are in ``settings`` already."""
     bases: tuple[int, ...]
     """Seeds of bases that are trained from scratch after the shipped one's transfers."""
     minutes: float
@@ -79,17 +93,15 @@ class Demo:
         self._write(first, [])
         self.say(_first_words(first))
         self.say(f"Look at {self.place}: it was there after {monotonic() - self.began:.0f} s.\n")
-        trained = []
+        trained: list[Trained] = []
         if self.minutes > 0:
             base = self.out / "shipped" / "base.safetensors"
-            done = self._transfers(base, "the shipped base", self.out / "transfers", self.left)
-            trained += [] if done is None else [done]
+            trained += self._transfers(base, "the shipped base", self.out / "transfers", self.left)
             self._write(first, trained)
         for seed in self.bases:
             self._base(seed)
             path = self.out / "base" / f"seed{seed}.safetensors"
-            done = self._transfers(path, f"base {seed}", self.out / f"transfers-of-base{seed}", inf)
-            trained += [] if done is None else [done]
+            trained += self._transfers(path, f"base {seed}", self.out / f"transfers-of-base{seed}", inf)
             self._write(first, trained)
         self.say(self._last_words(trained))
         return self.place
@@ -119,40 +131,55 @@ class Demo:
         run = Run(self.settings, (seed,), str(self.out / "base"))
         self._train(run, f"base {seed}", inf)
 
-    def _transfers(self, base: Path, name: str, folder: Path, seconds: float) -> Trained | None:
-        """Train as many transfers of a base as the seconds allow, and measure those that are done."""
-        end = monotonic() + seconds - FINISH
-        plan = named_plan("freeze-dynamics")
-        run = Run(self.settings, TRANSFER_SEEDS, str(folder), plan, str(base))
-        seeds, whole = self._fitting(run, end)
-        if len(seeds) < len(TRANSFER_SEEDS):
-            missing = len(TRANSFER_SEEDS) - len(seeds)
+    def _transfers(self, base: Path, name: str, folder: Path, seconds: float) -> list[Trained]:
+        """Train and measure transfers of a base at every rate; nothing where none could be finished.
+
+        ``seconds`` are shared evenly among the rates.
+        """
+        began, shown_ones = monotonic(), list[Shown]()
+        subject = open_subject(base)
+        for number, (rate, settings) in enumerate(self.rates.items(), 1):
+            end = began + seconds * number / len(self.rates) - FINISH
+            run = Run(settings, TRANSFER_SEEDS, str(folder / rate), named_plan("freeze-dynamics"), str(base))
+            words = f"transfers of {name}{f', {rate} rate' if rate else ''}"
+            shown_ones += self._at_one_rate(run, words, rate, subject, end)
+        if not shown_ones:
+            return []
+        result = Trained(name, mean_losses(subject), shown_ones, tuple(self.rates.values()))
+        rows = table([*best_first(shown_ones), self.shipped.mirror], result.base_loss)
+        self.say(f"\n{_rows_in_words(rows)}")
+        return [result]
+
+    @property
+    def rates(self) -> dict[str, Settings]:
+        """The settings of each group of transfers, by the name of its rate; of one group without a name."""
+        if any(one.partition("=")[0].strip() == RATE for one in self.assignments):
+            return {"": self.settings}
+        return {name: self.settings.with_overrides(changed) for name, changed in RATES.items()}
+
+    def _at_one_rate(self, run: Run, words: str, rate: str, base: Subject, end: float) -> list[Shown]:
+        """Train as many transfers as can be until ``end``, and measure those that are done."""
+        seeds, whole = self._fitting(run, words, end)
+        if len(seeds) < len(run.seeds):
+            minutes = ceil((len(self.rates) * (whole + FINISH) + FINISH) / 60)
             self._leave_out(
-                f"{missing} of {len(TRANSFER_SEEDS)} transfers of {name} are not trained: all of them would "
-                f"take {about(whole)} on this machine as busy as it is, and the demo keeps to "
-                f"{self.minutes:g} minutes. `diag demo --minutes {ceil((whole + 3 * FINISH) / 60)}` trains "
-                "them too."
+                f"{len(run.seeds) - len(seeds)} of {len(run.seeds)} {words} are not trained: all of them "
+                f"would take {about(whole)} on this machine as busy as it is, and the demo keeps to "
+                f"{self.minutes:g} minutes. `diag demo --minutes {minutes}` trains them too."
             )
         if not seeds:
-            return None
-        run = Run(self.settings, seeds, str(folder), plan, str(base))
-        self._train(run, f"{len(seeds)} transfers of {name}", end)
+            return []
+        run = replace(run, seeds=seeds)
+        self._train(run, f"{len(seeds)} {words}", end)
         done = [s for s in seeds if read(run.path(s)).header.step == run.phase.updates]
         if len(done) < len(seeds):
             self._leave_out(
-                f"{len(seeds) - len(done)} of {len(seeds)} transfers of {name} were stopped after "
-                f"{self.minutes:g} minutes, with some updates to go; the same command goes on with them."
+                f"{len(seeds) - len(done)} of {len(seeds)} {words} were stopped when their time was up, "
+                "with some updates to go; the same command goes on with them."
             )
-        if not done:
-            return None
-        subject = open_subject(base)
-        transfers = [shown(f"transfer {s}", subject, run.path(s)) for s in done]
-        result = Trained(name, mean_losses(subject), transfers, self.settings)
-        rows = table([*best_first(result.transfers), self.shipped.mirror], result.base_loss)
-        self.say(f"\n{_rows_in_words(rows)}")
-        return result
+        return [shown(f"{rate} {s}" if rate else f"transfer {s}", base, run.path(s)) for s in done]
 
-    def _fitting(self, run: Run, end: float) -> tuple[tuple[int, ...], float]:
+    def _fitting(self, run: Run, words: str, end: float) -> tuple[tuple[int, ...], float]:
         """The seeds that can be trained until ``end``, and the seconds that all of them would take."""
         members = prepare(run, resume=not self.overwrite, overwrite=self.overwrite)
         if not members:
@@ -160,7 +187,7 @@ class Demo:
         updates = max(run.phase.updates - m.step for m in members)
         each = ceil(len(members) / self.jobs)
         seconds = whole = SLACK * updates * seconds_an_update(run, each)
-        self.say(f"Training {len(members)} transfers of {run.base} on this machine: {about(seconds)}.")
+        self.say(f"Training {len(members)} {words} on this machine: {about(seconds)}.")
         while each > 0 and seconds > end - monotonic():
             each -= 1
             seconds = SLACK * updates * seconds_an_update(run, each) if each else inf
@@ -221,7 +248,9 @@ def run_demo(
 ) -> Path:
     """Run the demo into the folder ``out`` and return the page's path; raises what its parts raise."""
     settings = read_preset(preset).with_overrides(assignments)
-    return Demo(out, settings, tuple(bases), minutes, jobs, overwrite, say, progress).run()
+    return Demo(
+        out, settings, tuple(assignments), tuple(bases), minutes, jobs, overwrite, say, progress
+    ).run()
 
 
 COLUMNS = ("transfer", "ended", "in place", "loss", "CKA", "R²", "R² mirrored")
