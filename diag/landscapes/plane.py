@@ -70,10 +70,10 @@ def losses_on(
     for _ in rows:
         progress(len(sheet.alpha))
     missing = [index for index in range(len(sheet.beta)) if index not in rows]
-    for index, curves in _taken(row, missing, jobs):
-        rows[index] = curves
+    for index, taken in _taken(row, missing, jobs):
+        rows[index] = taken
         if store is not None:
-            store.write(index, curves)
+            store.write(index, taken)
         progress(len(sheet.alpha))
     curves = [TOTAL, *objective.terms]
     count = range(len(sheet.beta))
