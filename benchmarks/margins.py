@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import diag
-from diag.result import Comparison
+from diag.comparisons.result import Comparison
 
 FLAT = 0.9
 """diag.comparisons.verdict.DEFORMED, under test here."""

@@ -1,21 +1,19 @@
-"""What a diagnosis returns: frozen, serialisable, with its evidence.
+"""The parts that every diagnosis's result is made of: files, a verdict, and numbers as JSON has them.
 
-``to_tree()`` gives the documented JSON (docs/api.md): plain values, with null where a number is
-not finite.
+Each engine's own result stands in its ``result.py``; all are frozen and carry their evidence. ``to_tree()``
+gives the documented JSON (docs/api.md): plain values, with null where a number is not finite.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.shown import Shown
-from probes import Measure, Relation, Step
+from probes import Measure, Relation
 
 if TYPE_CHECKING:
     from diag.subject import Subject
@@ -25,9 +23,6 @@ SCHEMA_VERSION = 1
 Grouping = Literal["states", "episodes", "blocks of a rollout"]
 
 Status = Literal["pass", "warn", "fail", "inconclusive"]
-
-Outcome = Literal["landed", "near", "mirrored", "collapsed", "elsewhere", "free"]
-"""Where a transfer ended, by what follows from it (:mod:`diag.comparisons.conclusion`)."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +41,18 @@ class FileRef:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns or arrays of the files were compared, by name."""
+    """The columns or arrays of a file that are its embedding, by name."""
 
     taken: tuple[str, ...]
-    """Those that are the embedding, in the base's order."""
+    """Names of the columns that are the embedding, in the base's order."""
     left_out: tuple[str, ...] = ()
-    """Those that only count or label rows."""
+    """Names of the columns that only count or label rows."""
     key: str = ""
-    """What rows were told apart by; empty where they were taken in order."""
+    """Name of the key or index that told rows apart; empty where they were taken in order."""
 
     @classmethod
     def of(cls, subject: Subject) -> Columns | None:
-        """Those of a file; None where it names none."""
+        """The columns that were taken of a subject's file; None where it names none."""
         taken = subject.taken
         if taken is None or not taken.names:
             return None
@@ -65,6 +60,7 @@ class Columns:
         return cls(taken.names, taken.left_out, "" if counted and not taken.asked else taken.key)
 
     def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
         return {"taken": list(self.taken), "left_out": list(self.left_out), "key": self.key or None}
 
 
@@ -78,112 +74,12 @@ class Verdict:
     axes: tuple[int, ...] = ()
 
     def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
         return {
             "status": self.status,
             "relation": self.relation,
             "axes": list(self.axes),
             "summary": self.summary,
-        }
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What a drawing of the embeddings needs; not part of the JSON."""
-
-    base: NDArray[np.float64]
-    """(n, d) the base's embedding, flattened."""
-    transfer: NDArray[np.float64]
-    variables: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    base_predictions: NDArray[np.float64] | None = None
-    """(n, actions, d) where the base's transition model expects each action to lead."""
-    transfer_predictions: NDArray[np.float64] | None = None
-
-
-@dataclass(frozen=True, repr=False)
-class Comparison(Shown, kind="comparison"):
-    """The result of ``compare-embeddings``."""
-
-    base: FileRef
-    transfer: FileRef
-    verdict: Verdict
-    measures: Mapping[str, Measure]
-    ladder: tuple[Step, ...]
-    shifted: tuple[Step, ...]
-    back: tuple[Step, ...]
-    """The ladder of maps from the base's embedding to the transfer's."""
-    agreement: float
-    """Share of bootstrap resamples that name the same relation."""
-    margin: float
-    """δ: how much R² a smaller map may do without."""
-    margin_source: str
-    gap: float | None
-    """What the identity does without: matched where this is within the margin."""
-    channels: bool
-    """Whether the ladder's maps act on channels, alike at every place of a grid."""
-    grid: str
-    """What has to be done to the transfer's grid."""
-    grouping: Grouping
-    """What was resampled as a whole."""
-    rows: int
-    dropped: int
-    """Rows left out because they had NaN or infinity."""
-    frozen: tuple[str, ...] | None
-    states: int
-    dimensions: tuple[int, int]
-    own_states: int | None
-    """How many states have their own base state as the nearest."""
-    success_states: int | None
-    seed: int
-    warnings: tuple[str, ...]
-    picture: Picture
-    rank_ratio: Measure
-    """The transfer's effective rank over the base's; not part of the JSON, which has both."""
-    columns: Columns | None = None
-    """Which named columns were compared; None where the files name none."""
-    outcome: Outcome | None = None
-    """Where the transfer ended; None where the evidence does not say."""
-    conclusion: str = ""
-    """What a person should conclude, and do next, in a sentence or two."""
-    diagnosis: str = "compare-embeddings"
-
-    @property
-    def relation(self) -> Relation | None:
-        """The verdict's relation."""
-        return self.verdict.relation
-
-    @property
-    def success(self) -> bool | None:
-        """Whether enough states are where the base has them; None where the world sets no number."""
-        if self.own_states is None or self.success_states is None:
-            return None
-        return self.own_states >= self.success_states
-
-    def to_tree(self) -> dict[str, Any]:
-        """The documented JSON."""
-        return {
-            **head(self.diagnosis, self.base, self.transfer, self.verdict),
-            "outcome": self.outcome,
-            "conclusion": self.conclusion,
-            "measures": {name: measure_tree(m) for name, m in self.measures.items()},
-            "ladder": [_step(s) for s in self.ladder],
-            "ladder_shifted": [_step(s) for s in self.shifted],
-            "ladder_back": [_step(s) for s in self.back],
-            "agreement": self.agreement,
-            "margin": {"value": self.margin, "source": self.margin_source, "gap": finite(self.gap)},
-            "channels": self.channels,
-            "grid": self.grid,
-            "grouping": self.grouping,
-            "rows": self.rows,
-            "dropped": self.dropped,
-            "frozen": None if self.frozen is None else list(self.frozen),
-            "states": self.states,
-            "dimensions": list(self.dimensions),
-            "own_states": self.own_states,
-            "success_states": self.success_states,
-            "success": self.success,
-            "seed": self.seed,
-            "columns": None if self.columns is None else self.columns.to_tree(),
-            "warnings": list(self.warnings),
         }
 
 
@@ -209,25 +105,8 @@ def measure_tree(measure: Measure) -> dict[str, Any]:
     return tree if measure.reason is None else {**tree, "reason": measure.reason}
 
 
-def _step(step: Step) -> dict[str, Any]:
-    tree: dict[str, Any] = {"transform": step.transform, "r2": finite(step.r2.value)}
-    tree |= {"low": finite(step.r2.low), "high": finite(step.r2.high)}
-    if step.r2.reason is not None:
-        tree["reason"] = step.r2.reason
-    fitted = step.map
-    if fitted is None:
-        return {**tree, "map": None}
-    parts = {
-        "signs": None if fitted.signs is None else list(fitted.signs),
-        "order": None if fitted.order is None else list(fitted.order),
-        "matrix": None if fitted.matrix is None else [numbers(row) for row in fitted.matrix],
-        "offset": None if fitted.offset is None else numbers(fitted.offset),
-    }
-    return {**tree, "map": {name: value for name, value in parts.items() if value is not None}}
-
-
 def head(diagnosis: str, base: FileRef, transfer: FileRef, verdict: Verdict) -> dict[str, Any]:
-    """What every diagnosis of two checkpoints begins with."""
+    """The JSON fields that every diagnosis of two checkpoints begins with."""
     return {
         "schema_version": SCHEMA_VERSION,
         "diagnosis": diagnosis,

@@ -15,10 +15,10 @@ from rich.cells import cell_len
 
 import diag
 from diag.checks.result import Checked, Gate
+from diag.comparisons.result import Comparison
 from diag.outputs import check_github, check_html, check_text, html, text
 from diag.outputs.check_words import in_tree, source_root
 from diag.outputs.text import plain
-from diag.result import Comparison
 from probes import Measure
 from reports.checks import against_limits
 from tests.conftest import EXAMPLES

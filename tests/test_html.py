@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 import diag
+from diag.comparisons.result import Comparison
 from diag.outputs import html
-from diag.result import Comparison
 from reports import Figure, Page, Section, charts, render
 from tests.conftest import EXAMPLES
 

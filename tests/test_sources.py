@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 import diag
-from diag.result import Comparison
+from diag.comparisons.result import Comparison
 from diag.sources import arrays as arrays_module
 from diag.sources import tables, tensors
 from diag.subject import SubjectError

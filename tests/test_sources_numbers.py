@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import diag
 from diag.commands import app as cli
 from diag.comparisons import pairing
-from diag.result import Comparison
+from diag.comparisons.result import Comparison
 from diag.sources import arrays as arrays_module
 from diag.sources import opened
 from diag.sources.arrays import read_labels

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from diag.checks import SettingError
 from diag.checks.judging import Found, State, absent, idle, judged
 from diag.checks.settings import Checks
-from diag.result import Comparison
+from diag.comparisons.result import Comparison
 from probes import Measure
 
 NAMES = ("relation", "r2", "l2", "states", "collapse", "cka", "cca")

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from diag.result import SCHEMA_VERSION, Comparison, FileRef, Status, finite, measure_tree
+from diag.comparisons.result import Comparison
+from diag.result import SCHEMA_VERSION, FileRef, Status, finite, measure_tree
 from diag.shown import Shown
 from probes import Measure
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from diag.result import Comparison, Outcome
+from diag.comparisons.result import Comparison, Outcome
 
 NEAR = 0.8
 """R² of the identity from which on an embedding lies in the base's space, settled or not. In the runs that
@@ -18,7 +18,7 @@ less) by itself; between the two it is a convention."""
 
 
 def outcome(result: Comparison) -> Outcome | None:
-    """Where the transfer ended; None where the evidence does not say.
+    """The outcome of a comparison; None where the evidence does not say.
 
     ``landed``: matched, and as many states in place as the world asks for, where it asks. ``near``: in the
     base's space, but bent, displaced, or with too few states in place. ``mirrored``: some axes negated or

@@ -1,4 +1,4 @@
-"""Two subjects -> both embeddings of the same rows, and which of those rows hang together."""
+"""Two subjects -> both embeddings of the same rows, and which of those rows depend on each other."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ STREAMED_NUMBERS = 2**25
 """Numbers in an array from which the pair is read once, in batches, and never held whole: 256 MB."""
 
 MOST_REMEMBERED = 2**22
-"""Numbers at a rollout's beginning that its memory is judged by."""
+"""Numbers at a rollout's beginning from which the length of its memory is taken."""
 
 MOST_UNEQUAL = 2**12
-"""Dimensions up to which the two may have other numbers of them, however few the rows: 128 MB of sums."""
+"""Dimensions up to which the two embeddings may differ in number, however few the rows: 128 MB of sums."""
 
 FINITE = "finite numbers, or --drop-nonfinite"
-"""What is expected of numbers by those that can leave rows out; :func:`undroppable` is for the others."""
+"""Expected numbers, in errors of callers that can leave rows out; :func:`undroppable` is for the others."""
 
 SUMS = 24
 """Rows a dimension below which a stream's sums would take more memory than the data themselves."""
@@ -40,29 +40,30 @@ SUMS = 24
 
 @dataclass(frozen=True)
 class Pair:
-    """Both embeddings of the same rows, and what hangs together among them."""
+    """Both embeddings of the same rows, and which of the rows are resampled together."""
 
     base: NDArray[Any]
     """(n, ...)"""
     transfer: NDArray[Any]
+    """(n, ...)"""
     groups: NDArray[Any] | None
     """(n,) the state, episode or block of each row; None where equal rows are one state."""
     null: probes.Null | None
-    """How rows may be exchanged if the embeddings are unrelated; None where groups are states."""
+    """Null by which rows are exchanged if the embeddings are unrelated; None where groups are states."""
     variables: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     base_predictions: NDArray[np.float64] | None = None
     transfer_predictions: NDArray[np.float64] | None = None
     dropped: int = 0
     """Rows left out because they had NaN or infinity."""
     warnings: tuple[str, ...] = ()
-    """What is to be said of how the embeddings were made, and of what was done to pair them."""
+    """Warnings of how the embeddings were made and of how they were paired."""
     columns: Columns | None = None
-    """What the columns of ready embeddings are like; None where a person named them, or of encoders."""
+    """Findings on ready embeddings' columns; None where a person named them or an encoder made them."""
 
 
 @contextmanager
 def undroppable() -> Iterator[None]:
-    """Errors of numbers that are not finite, without the advice that only some can take."""
+    """Drop the advice ``--drop-nonfinite`` from errors, for callers that cannot leave rows out."""
     try:
         yield
     except SubjectError as error:
@@ -104,6 +105,17 @@ def _paired(
         if rollout or episodes is not None:
             raise SubjectError(transfer.path, "episodes for a checkpoint", "them with arrays of embeddings")
         return _embedded(base, transfer)
+    return _ready(base, transfer, episodes, rollout, drop_nonfinite)
+
+
+def _ready(
+    base: Subject,
+    transfer: Subject,
+    episodes: str | os.PathLike[str] | NDArray[Any] | None,
+    rollout: bool,
+    drop_nonfinite: bool,
+) -> Pair:
+    """Ready embeddings of both, paired by key, index or order, without the rows that are left out."""
     own, others = (real_numbers(s.embeddings, s.path, "values", EXPECTED) for s in (base, transfer))
     pairing = aligned(base, transfer)
     a, b = pairing.of_base(own), pairing.embeddings(others)
@@ -112,32 +124,44 @@ def _paired(
     if not any(s.taken is not None and s.taken.chosen for s in (base, transfer)):
         columns = check_bookkeeping(base, transfer, a, b, column_names(base))
     labels = _episode_labels(base, transfer, episodes, pairing)
-    stay = None
+    dropped = 0
     if not _is_large(a, b):
-        finite = [probes.finite_rows(matrix(array)) for array in (a, b)]
-        for subject, own in zip((base, transfer), finite, strict=True):
-            if not own.all() and not drop_nonfinite:
-                found = f"{int((~own).sum())} of {len(own)} rows with NaN or infinity"
-                raise SubjectError(subject.path, found, FINITE)
-        stay = finite[0] & finite[1]
+        stay = _finite_rows(base, transfer, a, b, drop_nonfinite)
         if not stay.all():
             a, b = a[stay], b[stay]
         _enough(transfer.path, len(a))
         labels = None if labels is None else labels[stay]
-    dropped = 0 if stay is None else int((~stay).sum())
+        dropped = int((~stay).sum())
+    groups: NDArray[Any] | None
+    null: probes.Null
     if rollout:
-        some = slice(MOST_REMEMBERED // max(a[0].size, b[0].size, 1) + probes.MIN_STATES)
-        head = [matrix(v[some]) for v in (a, b)]
-        whole = probes.finite_rows(head[0]) & probes.finite_rows(head[1])
-        _enough(transfer.path, int(whole.sum()))
-        blocks = probes.rollout_blocks(head[0][whole], head[1][whole])
-        length = int((blocks == 0).sum())
-        groups: NDArray[Any] | None = np.arange(len(a)) // length
-        null: probes.Null | None = "shift"
+        groups, null = np.arange(len(a)) // _block_length(transfer.path, a, b), "shift"
     else:
         _enough_episodes(transfer.path, labels)
         groups, null = labels, "episodes" if labels is not None else "moments"
     return Pair(a, b, groups, null, dropped=dropped, warnings=pairing.warnings, columns=columns)
+
+
+def _finite_rows(
+    base: Subject, transfer: Subject, a: NDArray[Any], b: NDArray[Any], drop_nonfinite: bool
+) -> NDArray[np.bool_]:
+    """(n,) whether a row is finite in both; SubjectError where one is not and none may be left out."""
+    finite = [probes.finite_rows(matrix(array)) for array in (a, b)]
+    for subject, rows in zip((base, transfer), finite, strict=True):
+        if not rows.all() and not drop_nonfinite:
+            found = f"{int((~rows).sum())} of {len(rows)} rows with NaN or infinity"
+            raise SubjectError(subject.path, found, FINITE)
+    return finite[0] & finite[1]
+
+
+def _block_length(path: str, a: NDArray[Any], b: NDArray[Any]) -> int:
+    """Steps of a rollout that are resampled as a block, from what its beginning remembers."""
+    some = slice(MOST_REMEMBERED // max(a[0].size, b[0].size, 1) + probes.MIN_STATES)
+    head = [matrix(v[some]) for v in (a, b)]
+    whole = probes.finite_rows(head[0]) & probes.finite_rows(head[1])
+    _enough(path, int(whole.sum()))
+    blocks = probes.rollout_blocks(head[0][whole], head[1][whole])
+    return int((blocks == 0).sum())
 
 
 def column_names(subject: Subject) -> tuple[str, ...]:
@@ -146,7 +170,7 @@ def column_names(subject: Subject) -> tuple[str, ...]:
 
 
 def _of_two_kinds(base: Subject, transfer: Subject) -> SubjectError:
-    """What is said of ready embeddings beside what makes them, with the Python that makes its own."""
+    """The error for ready embeddings beside a file that makes its own, with the Python that writes those."""
     ready, maker = (base, transfer) if base.embeddings is not None else (transfer, base)
     if maker.encoder is None:  # nor has it embeddings: it says itself what is missing
         require(maker, "encoder", maker.encoder)
@@ -192,16 +216,16 @@ def _episode_labels(
 
 
 def _embedded(base: Subject, transfer: Subject) -> Pair:
-    """What both encoders make of the same states."""
+    """Both encoders' embeddings of the same states."""
     tasks = shared_tasks((base, transfer))
     pairs = tasks.paired_observations(None, 0)
     by_episode = pairs.grouping == "episodes"
     if by_episode:
         _enough_episodes(transfer.path, pairs.groups)
-    found, predicted, warnings = [], [], list[str]()
+    embeddings, predicted, warnings = [], [], list[str]()
     for subject in (base, transfer):
         points = embedded(subject, pairs, warnings.append)
-        found.append(probes.as_matrix(points, f"{subject.path}: the embedding").reshape(points.shape))
+        embeddings.append(probes.as_matrix(points, f"{subject.path}: the embedding").reshape(points.shape))
         parameters = subject.parameters or {}
         has_model = any(name.startswith("transition/") for name in parameters) and points.dim() == 2
         predict = getattr(subject.encoder, "predict", None) if has_model else None
@@ -209,8 +233,8 @@ def _embedded(base: Subject, transfer: Subject) -> Pair:
             predicted.append(None if predict is None else predict(parameters, points).double().numpy())
     null: probes.Null | None = "episodes" if by_episode else "moments" if pairs.groups is None else None
     return Pair(
-        found[0],
-        found[1],
+        embeddings[0],
+        embeddings[1],
         pairs.groups,
         null,
         tasks.variables(),
@@ -246,7 +270,7 @@ def is_streamed(pair: Pair) -> bool:
 
 
 def numbers(labels: NDArray[Any] | None) -> NDArray[np.int64] | None:
-    """Labels as numbers, which a stream deals its blocks by."""
+    """Labels (n,) as whole numbers, by which a stream assigns rows to its blocks."""
     if labels is None or labels.dtype.kind in "iu":
         return labels
     return np.unique(labels, return_inverse=True)[1].reshape(-1)

@@ -29,9 +29,9 @@ class Ball:
     rise: float
     """0 where nothing higher was found."""
     radius: float
-    """In the ball's own norm."""
+    """Radius in the ball's own norm."""
     evaluations: int
-    """Of the loss with its gradient."""
+    """Number of evaluations of the loss with its gradient."""
     finite: bool
     """Whether every loss met was a number; where not, the rise is of those that were."""
 
@@ -45,20 +45,20 @@ class Ball:
 
 
 def plain_ball(point: Point, radius: float, top: Tensor) -> Ball:
-    """‖δ‖ ≤ radius, with a start from ``top``, where curvature is largest (P,)."""
+    """The largest rise of the loss found over ‖δ‖ ≤ radius; ``top`` (P,), of most curvature, is a start."""
     return _ascend(point, None, radius, top)
 
 
 def relative_ball(point: Point, radius: float, random: Generator) -> Ball:
-    """‖δ/|θ|‖ ≤ radius; a parameter of 0 stays."""
+    """The largest rise of the loss found over ‖δ/|θ|‖ ≤ radius; a parameter of 0 stays."""
     sizes = point.x.abs()
-    found = lanczos(
+    ritz = lanczos(
         lambda u: sizes * point.product(sizes * u),
         normal(point.x, random),
         SCALED_PRODUCTS,
         SCALED_PRODUCTS,
     )
-    top = normal(point.x, random) if found.ends is None else found.ends[1][1]
+    top = normal(point.x, random) if ritz.ends is None else ritz.ends[1][1]
     return _ascend(point, sizes, radius, top)
 
 

@@ -1,4 +1,4 @@
-"""Which state a point of a line or plane has: at a checkpoint its own, elsewhere that of the nearest one.
+"""The state of each point of a line or plane: a checkpoint's own at the checkpoint, else the nearest one's.
 
 A vector holds what moves. What does not move and yet differs between the checkpoints, such as a permutation,
 is that of the nearest checkpoint; at a checkpoint itself all of its state is its own, to the bit.
@@ -15,9 +15,9 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from diag.landscapes.result import Floats
     from diag.landscapes.space import Space
     from diag.subject import Parameters
+    from probes import Floats
 
 AT = 1e-9
 """Distance of coordinates, which are of size 1, below which they are a checkpoint's: rounding of a grid."""
@@ -28,18 +28,18 @@ class Corners:
     """Checkpoints on a line or a plane."""
 
     at: Floats
-    """(m, d) their coordinates."""
+    """(m, d) coordinates of the checkpoints."""
     spaces: tuple[Space, ...]
-    """Each with the checkpoint's own state beside what moves."""
+    """Spaces that hold each checkpoint's own state beside what moves."""
     own: tuple[Parameters | None, ...]
-    """All that each checkpoint itself holds; None where only its vector is known."""
+    """All parameters and state of each checkpoint; None where only its vector is known."""
     metric: Floats
-    """(d, d): inner products of the axes, by which the nearest checkpoint is told."""
+    """(d, d) inner products of the axes, by which the nearest checkpoint is determined."""
 
     def parts(self, at: Tensor) -> Iterator[tuple[list[int], Space, Parameters | None]]:
-        """Rows of coordinates (k, d) or (k,) that are evaluated alike, in their order.
+        """Split coordinates (k, d) or (k,) into runs of rows that are evaluated in one space, in their order.
 
-        With each its space, and a checkpoint's own state where the one row is the checkpoint.
+        Yields the rows, their space, and a checkpoint's own state where the one row is the checkpoint.
         """
         places = np.asarray(at.detach().cpu().double().numpy()).reshape(len(at), -1)
         away = places[:, None] - self.at[None]
@@ -66,5 +66,5 @@ class Corners:
 
 
 def on_line(spaces: tuple[Space, Space], own: tuple[Parameters | None, Parameters | None]) -> Corners:
-    """A at t = 0 and B at t = 1; halfway is still A's."""
+    """The corners of the line with A at t = 0 and B at t = 1; the point halfway has A's state."""
     return Corners(np.array([[0.0], [1.0]]), spaces, own, np.eye(1))

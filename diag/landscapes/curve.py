@@ -22,13 +22,13 @@ STEPS = 400
 """Adam steps: on the maze's encoder, more of them bring the highest point no lower."""
 
 POINTS = 8
-"""Points of the curve in each step, one in each eighth of it."""
+"""Points of the curve taken in each step, one in each eighth of it."""
 
 RATE = 0.02
 """Adam's first step, as a share of the root mean square of B − A; it falls to nothing along a cosine."""
 
 SHARE_OF_MEAN = 0.5
-"""Of the steps go to the mean; the others to the soft maximum."""
+"""Share of the steps that lower the mean; the others lower the soft maximum."""
 
 
 def bent(
@@ -40,7 +40,7 @@ def bent(
     seed: int = 0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Bezier:
-    """The curve from a to b (P,) with the lowest wall that was found.
+    """Train a quadratic Bézier curve from a to b (P,) to keep its highest loss low.
 
     ``losses`` takes vectors (k, P) to losses (k,), differentiably. The control point starts halfway; of
     all that are tried, the one with the lowest highest point is kept (on a fixed set of points, looked at
@@ -64,12 +64,12 @@ def bent(
     with torch.enable_grad():
         for step in range(steps):
             t = torch.from_numpy((np.arange(POINTS) + rng.random(POINTS)) / POINTS)
-            found = losses(Bezier(a, control, b)(t))
+            values = losses(Bezier(a, control, b)(t))
             if step < SHARE_OF_MEAN * steps:
-                loss = found.mean()
+                loss = values.mean()
             else:
-                width = 0.1 * found.detach().std() + torch.finfo(found.dtype).tiny
-                loss = width * torch.logsumexp(found / width, 0)
+                width = 0.1 * values.detach().std() + torch.finfo(values.dtype).tiny
+                loss = width * torch.logsumexp(values / width, 0)
             if bool(torch.isfinite(loss)):
                 (control.grad,) = torch.autograd.grad(loss, control)
                 optimiser.step()

@@ -1,4 +1,4 @@
-"""What training on from a checkpoint does to the loss, from a walk of the optimiser that was really taken.
+"""The change of a loss by training on from a checkpoint, from a walk that the optimiser really took.
 
 One update cannot be extrapolated: in the noise ball of a training at rest the mean update points down and
 pays off for a few updates only. So the walk is long, and both of its ends are averages over windows.
@@ -13,31 +13,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from diag.landscapes.point import SharpnessError
 from diag.result import measure_tree
-from probes import Measure
+from probes import Floats, Measure
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from diag.landscapes.point import Loss
 
-Floats: TypeAlias = NDArray[np.float64]
-
 UPDATES = 1000
-"""Updates that a change is given for: long beside an optimiser's memory (10 to 1,000 updates), short beside
+"""Updates per which a change is stated: long beside an optimiser's memory (10 to 1,000 updates), short beside
 a training of tens of thousands."""
 
 MIN_DRAWS = 4
 """Continuations below which a drift has no interval worth the name."""
 
 LEVEL = 0.95
-"""Of the intervals."""
+"""Confidence level of the intervals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +46,11 @@ class Walk:
     """
 
     early: Tensor
-    """(m, P): each continuation's mean over the first window."""
+    """(m, P) mean position of each continuation over the first window."""
     late: Tensor
-    """(m, P): over the last one."""
+    """(m, P) mean position of each continuation over the last window."""
     updates: int
-    """From the middle of the one to the middle of the other."""
+    """Updates from the middle of the first window to the middle of the last."""
 
     def __post_init__(self) -> None:
         early, late = tuple(self.early.shape), tuple(self.late.shape)
@@ -67,11 +64,11 @@ class Walk:
 
 @dataclass(frozen=True)
 class Drift:
-    """What training on from here does to the loss."""
+    """The change of the loss by training on from a checkpoint."""
 
     share: Measure
-    """‖E d‖² / E‖d‖², d = late − early, unbiased: what of the way is the same in every continuation. 0 for
-    noise."""
+    """‖E d‖² / E‖d‖², d = late − early, unbiased: share of the way that all continuations have in common; 0
+    for noise."""
     change: Measure
     """E [L(late) − L(early)], as if it went on so for UPDATES updates: a share of the scale, or in the
     loss's own units where that is 0. The luck of the checkpoint itself, one draw of the noise, is not in the
@@ -95,7 +92,7 @@ class Drift:
 
 
 def drift(loss: Loss, early: Tensor, late: Tensor, updates: int, *, scale: float | None = None) -> Drift:
-    """What training on does to ``loss``, from continuations averaged over two windows (m, P) each.
+    """The change of ``loss`` by training on, from continuations averaged over two windows (m, P) each.
 
     ``updates`` lie between the windows; changes are shares of ``scale``, which is the mean |L(early)| unless
     given. What continuations share beside the checkpoint counts as signal.
@@ -120,7 +117,7 @@ def drift(loss: Loss, early: Tensor, late: Tensor, updates: int, *, scale: float
 
 
 def _share(inner: Floats) -> Measure:
-    """From the inner products (m, m) of the ways: over pairs of different ones, which noise does not bias."""
+    """‖E d‖² / E‖d‖² from the inner products (m, m) of the ways; pairs of different ones keep noise out."""
     m, sizes = len(inner), np.diag(inner)
     if not sizes.sum() > 0:
         return Measure.undefined("no continuation moves anything")
@@ -137,7 +134,7 @@ def _mean(draws: Floats) -> Measure:
 
 
 def _around(value: float, error: float, m: int) -> Measure:
-    """Student's t interval, m − 1 degrees of freedom."""
+    """A value with Student's t interval of m − 1 degrees of freedom."""
     from scipy.special import stdtrit
 
     half = float(stdtrit(m - 1, (1 + LEVEL) / 2)) * error

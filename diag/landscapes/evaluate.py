@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from diag.landscapes.corners import Corners
 from diag.landscapes.heights import Draws, barrier
-from diag.landscapes.result import TOTAL, Floats, Route
+from diag.landscapes.result import TOTAL, Route
 from diag.landscapes.space import Space, between
 from diag.sources.batches import stacked, to_device
 from diag.subject import LatentObjective, Objective, Sampled, StackedObjective
-from probes import make_groups
+from probes import Floats, make_groups
 from probes._resampling import Groups, expanded_tail
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Evaluate:
 
     losses: Callable[[Tensor], Mapping[str, Tensor]]
     at_once: int = 1
-    """Coordinates that it is best given at once."""
+    """Preferred number of coordinates in one call."""
 
     def __call__(self, at: Tensor) -> Mapping[str, Tensor]:
         """The losses at coordinates (k, …)."""
@@ -52,7 +52,7 @@ class Data:
     batch: Any
     groups: Groups
     parts: NDArray[np.bool_]
-    """(SPLITS, groups) which groups are in the first half of each split."""
+    """(SPLITS, groups) whether a group is in the first half of each split."""
     n: int
 
     @classmethod
@@ -84,7 +84,7 @@ class Data:
 
 @contextmanager
 def differentiable(device: str) -> Iterator[None]:
-    """Without the kernels that know no gradients, or no second ones.
+    """Run without the kernels that have no gradients, or no second ones.
 
     Fused attention has no second derivative, and the fast path of transformers, which is taken where no
     gradient is asked for, gives other numbers than the way that has one. On CUDA recurrent layers know no
@@ -103,6 +103,15 @@ def differentiable(device: str) -> Iterator[None]:
                 yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+
+
+@contextmanager
+def left_out(missing: dict[str, str], part: str) -> Iterator[None]:
+    """Leave out a part that torch cannot differentiate, or not in float32; ``missing`` gets the reason."""
+    try:
+        yield
+    except RuntimeError as error:
+        missing[part] = f"torch says: {str(error).strip().partition(chr(10))[0]}"
 
 
 def on_route(
@@ -136,7 +145,7 @@ def on_route(
 def between_embeddings(
     objective: LatentObjective, space: Space, path: Vectors, batch: Any
 ) -> tuple[Evaluate, float]:
-    """The losses along the straight line between what the path's two ends make of a batch; its length.
+    """The losses along the straight line between the embeddings at the path's two ends, and its length.
 
     Parameters other than the encoder's go along ``path``; where they are frozen they stay as they are.
     """
@@ -172,17 +181,17 @@ def take(
     keep: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Taken:
-    """Losses at coordinates ``at`` (k, …), ends of a route alone so that they are exact.
+    """Losses at coordinates ``at`` (k, …); the ends of a route are taken one by one, so that they are exact.
 
-    ``progress`` is told how many points were done since it was last called.
+    ``progress`` is called with the number of points done since the last call.
     """
     means: dict[str, list[Floats]] = {}
     sums: dict[str, list[Floats]] = {}
     kept: dict[str, list[Floats]] = {}
     for start, stop in _chunks(at, evaluate.at_once):
         with torch.inference_mode():
-            found = evaluate(torch.from_numpy(at[start:stop]))
-        for term, values in found.items():
+            losses = evaluate(torch.from_numpy(at[start:stop]))
+        for term, values in losses.items():
             rows = values.double().cpu().numpy()
             means.setdefault(term, []).append(rows.mean(1))
             sums.setdefault(term, []).append(data.groups.sums(np.ascontiguousarray(rows.T)).T)
@@ -197,7 +206,7 @@ def take(
 
 
 def _chunks(at: Floats, most: int) -> list[tuple[int, int]]:
-    """Ranges of at most so many coordinates; 0 and 1 of a route stand alone."""
+    """Ranges of at most ``most`` coordinates; 0 and 1 of a route stand alone."""
     alone = at.ndim == 1
     chunks, start = [], 0
     while start < len(at):
@@ -211,13 +220,13 @@ def _chunks(at: Floats, most: int) -> list[tuple[int, int]]:
 
 
 def with_total(curves: Mapping[str, Floats], weights: Mapping[str, float]) -> dict[str, Floats]:
-    """The weighted ``total`` of the terms, and each of them."""
+    """The weighted ``total`` of the terms, and each term, by name."""
     total = sum((w * curves[term] for term, w in weights.items()), np.zeros(()))
     return {TOTAL: np.asarray(total), **{term: curves[term] for term in weights}}
 
 
 def route(t: Floats, taken: Taken, weights: Mapping[str, float], data: Data, length: float) -> Route:
-    """Curves, bands and heights of what was taken at t (k,)."""
+    """Curves, bands and heights of a route from the losses taken at t (k,)."""
     values = with_total(taken.means, weights)
     draws = data.draws(taken.sums, weights)
     tail = expanded_tail(data.groups.count)
@@ -239,17 +248,17 @@ def total_of(objective: Objective, space: Space, batch: Any) -> Callable[[Tensor
     """The weighted total, averaged over the batch, as a differentiable function of a vector (P,)."""
 
     def loss(vector: Tensor) -> Tensor:
-        found = objective.losses(space.one(vector), batch)
-        return torch.stack([w * found[term].mean() for term, w in objective.terms.items()]).sum()
+        values = objective.losses(space.one(vector), batch)
+        return torch.stack([w * values[term].mean() for term, w in objective.terms.items()]).sum()
 
     return loss
 
 
 def totals_of(objective: Objective, space: Space, batch: Any) -> Callable[[Tensor], Tensor]:
-    """The same of vectors (k, P) at once: (k,)."""
+    """The weighted total, averaged over the batch, as a differentiable function of vectors (k, P): (k,)."""
 
     def losses(vectors: Tensor) -> Tensor:
-        found = on_route(objective, space, lambda v: v, batch)(vectors)
-        return torch.stack([w * found[term].mean(1) for term, w in objective.terms.items()]).sum(0)
+        values = on_route(objective, space, lambda v: v, batch)(vectors)
+        return torch.stack([w * values[term].mean(1) for term, w in objective.terms.items()]).sum(0)
 
     return losses

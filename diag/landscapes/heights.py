@@ -1,4 +1,4 @@
-"""How high the wall is on a route: suprema of losses, with paired bootstrap intervals.
+"""Heights of the wall on a route: suprema of losses, with paired bootstrap intervals.
 
 For the loss L(t) on a route from A (t = 0) to B (t = 1), the supremum over its points:
 
@@ -16,13 +16,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from diag.landscapes.result import TOTAL, Height
-from probes import Measure
+from probes import Floats, Measure
 from probes._resampling import expanded_tail
-
-Floats = NDArray[np.float64]
 
 
 def _escape(curve: Floats, t: Floats) -> Floats:
@@ -50,7 +47,7 @@ EQUAL = 1e-6
 known to some 1e-7."""
 
 FEWEST = 4
-"""Groups below which a height has no interval: two of a half would choose and two say how high."""
+"""Groups below which a height has no interval: each half needs two, to choose the place or to measure it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Draws:
     whole: Mapping[str, Floats]
     """(draws, points)."""
     halves: Mapping[str, Floats]
-    """(splits, 2, draws, points): the same resamples, from the groups of either half of them alone."""
+    """(splits, 2, draws, points): the same resamples, from the groups of one half alone."""
     groups: int
 
 
@@ -77,7 +74,7 @@ def barrier(t: Floats, values: Mapping[str, Floats], draws: Draws) -> dict[str, 
     """
     inside = (t >= 0) & (t <= 1)
     t = t[inside]
-    found: dict[str, Height] = {}
+    heights: dict[str, Height] = {}
     for kind, above in HEIGHTS.items():
         suprema: dict[str, tuple[Measure, float | None]] = {}
         places: dict[str, float | None] = {}
@@ -89,8 +86,8 @@ def barrier(t: Floats, values: Mapping[str, Floats], draws: Draws) -> dict[str, 
                 suprema[curve] = _supremum(rise, above(whole, t), above(halves, t), draws.groups)
         (total, bias), at = suprema.pop(TOTAL), places.pop(TOTAL)
         per_loss = {curve: measure for curve, (measure, _) in suprema.items()}
-        found[kind] = Height(total.value, total.low, total.high, at, bias, per_loss, places)
-    return found
+        heights[kind] = Height(total.value, total.low, total.high, at, bias, per_loss, places)
+    return heights
 
 
 def _place(rise: Floats, t: Floats) -> float | None:
@@ -103,7 +100,7 @@ def _place(rise: Floats, t: Floats) -> float | None:
 
 
 def _supremum(rise: Floats, draws: Floats, halves: Floats, groups: int) -> tuple[Measure, float | None]:
-    """sup of a curve (points,) with its interval, and the bootstrap's estimate of its bias.
+    """The supremum of a curve (points,) with its interval, and the bootstrap's estimate of its bias.
 
     The upper end is a percentile of resampled suprema, less that bias. The lower end is one of rises at
     the place where the *other* half of the groups has its highest point: choosing the place and taking

@@ -1,4 +1,4 @@
-"""What moves along the straight line: the embedding, returns, and how the loss terms pull."""
+"""Changes along the straight line: the embedding, returns, and the loss terms' gradients."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ import torch
 import probes
 from diag.landscapes.corners import Corners
 from diag.landscapes.evaluate import on_route
-from diag.landscapes.result import Conflict, Floats, Moves, Returns
+from diag.landscapes.result import Conflict, Moves, Returns
 from diag.landscapes.space import Space, Straight
 from diag.repeatable import HeldActor
 from diag.subject import Actor, Encoder, Objective
-from probes import make_groups
+from probes import Floats, make_groups
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 RUNGS = ("identity", "signs", "orthogonal", "affine")
-"""The rungs of the ladder that are shown along the way."""
+"""Rungs of the ladder that are shown along the way."""
 
 SPLITS = 4
 """Random halves behind each R²: a point of a curve needs less than a verdict."""
 
 RETURN_POINTS = 11
+"""Points of the line at which a system that can act is evaluated."""
+
 EPISODES = 20
-"""Where along the line a system that can act is let act, and for how many episodes."""
+"""Episodes at each of these points."""
 
 CONFLICT_POINTS = 26
-"""Points of the line where the terms' gradients are taken."""
+"""Points of the line at which the terms' gradients are taken."""
 
 
 def embedding_along(
@@ -46,7 +48,7 @@ def embedding_along(
     groups: Any,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Moves:
-    """Spread of the embedding at t (points,), and R² to the reference's (n, d), by name."""
+    """Variance and rank of the embedding at t (points,), and R² to the reference, a name and (n, d)."""
     variance, rank = [], []
     r2: dict[str, list[float]] = {rung: [] for rung in RUNGS}
     for at in t:
@@ -77,10 +79,10 @@ def returns_along(actor: Actor, space: Space, path: Straight, task: str, seed: i
     rows = []
     for at in t:
         parameters = space.one(path(torch.tensor([at]))[0])
-        found = np.asarray(HeldActor(actor).returns(parameters, task, EPISODES, seed), np.float64)
-        groups = make_groups(np.arange(len(found)), seed)
-        draws = groups.resampled(found[:, None])[:, 0] / len(found)
-        measure = probes.interval(float(found.mean()), draws, len(found))
+        returns = np.asarray(HeldActor(actor).returns(parameters, task, EPISODES, seed), np.float64)
+        groups = make_groups(np.arange(len(returns)), seed)
+        draws = groups.resampled(returns[:, None])[:, 0] / len(returns)
+        measure = probes.interval(float(returns.mean()), draws, len(returns))
         rows.append([np.nan if v is None else v for v in (measure.value, measure.low, measure.high)])
     value, low, high = np.array(rows).T
     return Returns(t, value, low, high, EPISODES)
@@ -89,7 +91,7 @@ def returns_along(actor: Actor, space: Space, path: Straight, task: str, seed: i
 def conflict_along(
     objective: Objective, space: Space, path: Straight, batch: Any, corners: Corners | None = None
 ) -> Conflict:
-    """How the terms' gradients lie to each other, and to the way, at points from A to B.
+    """Cosines between the terms' gradients, and their slopes along the way, at points from A to B.
 
     With ``corners``, each point has the state of the nearest checkpoint.
     """
@@ -100,9 +102,9 @@ def conflict_along(
         here = space if corners is None else corners.space_at(float(part[0]))
         vectors = path(torch.from_numpy(part)).detach().requires_grad_()
         with torch.enable_grad():
-            found = on_route(objective, here, lambda v: v, batch)(vectors)
+            losses = on_route(objective, here, lambda v: v, batch)(vectors)
             for term, weight in objective.terms.items():
-                loss = (weight * found[term].mean(1)).sum()
+                loss = (weight * losses[term].mean(1)).sum()
                 gradient = torch.zeros_like(vectors)  # of a term that reads no moving parameter
                 if loss.requires_grad:
                     (gradient,) = torch.autograd.grad(
@@ -121,5 +123,7 @@ def conflict_along(
 def _cosines(one: Tensor, two: Tensor) -> Floats:
     lengths = one.norm(dim=1) * two.norm(dim=1)
     products = (one * two).sum(1)
-    found = torch.where(lengths > 0, products / lengths.clamp_min(torch.finfo(lengths.dtype).tiny), torch.nan)
-    return np.asarray(found.cpu().numpy(), np.float64)
+    cosines = torch.where(
+        lengths > 0, products / lengths.clamp_min(torch.finfo(lengths.dtype).tiny), torch.nan
+    )
+    return np.asarray(cosines.cpu().numpy(), np.float64)

@@ -1,6 +1,6 @@
-"""Where a checkpoint sits in its loss, in one word that its evidence supports, or that it is unclear.
+"""The place of a checkpoint in its loss: a minimum, a saddle, a plateau, descending, at rest, or unclear.
 
-A minimum, a saddle, a plateau, still descending, or a training at rest in its own noise.
+One word that the evidence supports, with a sentence that gives the evidence.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Literal
 from diag.landscapes.drift import UPDATES, Drift
 from diag.landscapes.point import Fall
 from diag.landscapes.sharpness import Sharpness
-from diag.landscapes.spectrum import RESIDUAL
+from diag.landscapes.spectrum import RESIDUAL, Ends
 
 Kind = Literal["minimum", "resting", "saddle", "plateau", "descending", "unclear"]
 
@@ -34,7 +34,7 @@ NOTHING = 1e-6
 
 @dataclass(frozen=True)
 class Place:
-    """Where a checkpoint sits, in one word and one sentence."""
+    """The place of a checkpoint in its loss, in one word and one sentence."""
 
     kind: Kind
     summary: str
@@ -43,8 +43,8 @@ class Place:
         return {"kind": self.kind, "summary": self.summary}
 
 
-def place(found: Sharpness) -> Place:
-    """Where the checkpoint sits. A change counts above COUNTS of the scale, and above rounding.
+def place(evidence: Sharpness) -> Place:
+    """Judge how a checkpoint sits in its loss. A change counts above COUNTS of the scale, and above rounding.
 
     In this order:
 
@@ -65,66 +65,146 @@ def place(found: Sharpness) -> Place:
       reach;
     - **unclear** else.
     """
-    if not (math.isfinite(found.loss) and math.isfinite(found.gradient)):
-        return Place("unclear", f"Unclear: the loss ({found.loss:.3g}) or its gradient is not finite.")
-    ends, moving, step = found.ends, found.drift, found.step
-    counts = max(COUNTS * found.scale, found.rounding)
-    falls = step is not None and step.found > counts
-    stepped = step is not None and min(step.predicted, step.found) > counts
-    may_fall = rests = False
+    judged = (
+        _undefined(evidence)
+        or _descending(evidence)
+        or _uncurved(evidence)
+        or _plateau(evidence)
+        or _open_descent(evidence)
+        or _saddle(evidence)
+    )
+    return judged or _bottom(evidence)
+
+
+def _undefined(evidence: Sharpness) -> Place | None:
+    if math.isfinite(evidence.loss) and math.isfinite(evidence.gradient):
+        return None
+    return Place("unclear", f"Unclear: the loss ({evidence.loss:.3g}) or its gradient is not finite.")
+
+
+def _descending(evidence: Sharpness) -> Place | None:
+    moving, step = evidence.drift, evidence.step
     if moving is not None:
-        low, high = moving.change.low, moving.change.high
-        fall = -FALLS if moving.relative else -counts
-        if high is not None and high < fall:
+        high = moving.change.high
+        if high is not None and high < _fall(moving, evidence):
             return Place("descending", f"Still descending: {_onwards(moving)}.")
-        may_fall = low is None or low < fall
-        rests = low is not None and fall <= low <= -fall
-    elif step is not None and stepped:
-        return Place("descending", f"Still descending: a step down the gradient {_lowers(step, found)}.")
+        return None
+    if step is not None and _steps_down(evidence):
+        return Place("descending", f"Still descending: a step down the gradient {_lowers(step, evidence)}.")
+    return None
+
+
+def _uncurved(evidence: Sharpness) -> Place | None:
+    """Unclear where curvature is missing, not finite, or did not converge."""
+    ends = evidence.ends
     if ends is None:
-        why = found.reason or "it was not computed"
+        why = evidence.reason or "it was not computed"
         return Place("unclear", f"Unclear: the curvature is not known, since {why}.")
     if not math.isfinite(ends.size):
         return Place("unclear", "Unclear: the curvature is not finite here.")
-    if not ends.converged:
-        worst = max(ends.high.residual, ends.low.residual)
-        return Place(
-            "unclear",
-            f"Unclear: after {ends.products} products the ends of the curvature have a residual of "
-            f"{worst:.2g}, above {RESIDUAL:g}.",
-        )
-    most = found.gradient * found.reach + ends.size * found.reach**2 / 2
-    if most <= counts:
-        return Place(
-            "plateau",
-            f"Plateau: over {_part(found.reach, found)}, gradient and curvature change the loss "
-            f"of {found.loss:.3g} by {_share(most, found)} at most.",
-        )
-    if moving is not None and may_fall and stepped:
-        return Place("unclear", f"Unclear: {_onwards(moving)}, which may or may not be a descent.")
-    least, largest = (
-        end.value if abs(end.value) > NOTHING * ends.size else 0.0 for end in (ends.low, ends.high)
+    if ends.converged:
+        return None
+    worst = max(ends.high.residual, ends.low.residual)
+    return Place(
+        "unclear",
+        f"Unclear: after {ends.products} products the ends of the curvature have a residual of "
+        f"{worst:.2g}, above {RESIDUAL:g}.",
     )
-    span = f"curvature runs from {least:.3g} to {largest:.3g}"
-    negative = ends.low.value + ends.low.residual * ends.size < -NEGATIVE * ends.size
-    if negative and found.escape is not None and found.escape.found > counts:
-        return Place("saddle", f"Saddle: {span}; moving along its low end {_lowers(found.escape, found)}.")
+
+
+def _plateau(evidence: Sharpness) -> Place | None:
+    ends = _ends(evidence)
+    most = evidence.gradient * evidence.reach + ends.size * evidence.reach**2 / 2
+    if not most <= _counts(evidence):
+        return None
+    return Place(
+        "plateau",
+        f"Plateau: over {_part(evidence.reach, evidence)}, gradient and curvature change the loss "
+        f"of {evidence.loss:.3g} by {_share(most, evidence)} at most.",
+    )
+
+
+def _open_descent(evidence: Sharpness) -> Place | None:
+    """Unclear where the drift's interval has room for a descent and the gradient's step makes one."""
+    moving = evidence.drift
+    if moving is None or not _steps_down(evidence):
+        return None
+    low = moving.change.low
+    if low is not None and not low < _fall(moving, evidence):
+        return None
+    return Place("unclear", f"Unclear: {_onwards(moving)}, which may or may not be a descent.")
+
+
+def _saddle(evidence: Sharpness) -> Place | None:
+    escape = evidence.escape
+    if not _bends_down(evidence) or escape is None or not escape.found > _counts(evidence):
+        return None
+    lowers = _lowers(escape, evidence)
+    return Place("saddle", f"Saddle: {_span(evidence)[1]}; moving along its low end {lowers}.")
+
+
+def _bottom(evidence: Sharpness) -> Place:
+    """A minimum, a training at rest in its noise, or unclear: where nothing above was found."""
+    step, moving = evidence.step, evidence.drift
+    falls, negative = step is not None and step.found > _counts(evidence), _bends_down(evidence)
     down = (
         "no step down the gradient lowers the loss"
-        if step is None or step.found <= found.rounding
-        else f"a step down the gradient {_lowers(step, found)}"
+        if step is None or step.found <= evidence.rounding
+        else f"a step down the gradient {_lowers(step, evidence)}"
     )
+    least, span = _span(evidence)
     low_end = f"{span}, and going along its low end does not lower the loss by 1%" if least < 0 else span
     onwards = "" if moving is None else f"; {_onwards(moving)}"
     if not (negative or falls):
         return Place("minimum", f"Minimum: {low_end}; {down}{onwards}.")
-    against = [down] if falls else []
-    against += [low_end] if negative else []
-    evidence = "; ".join(against)
-    if moving is not None and rests:
-        words = f"At rest within its noise: {_onwards(moving)}. It is no minimum: {evidence}."
+    against = "; ".join(words for words, counts in ((down, falls), (low_end, negative)) if counts)
+    if moving is not None and _rests(moving, evidence):
+        words = f"At rest within its noise: {_onwards(moving)}. It is no minimum: {against}."
         return Place("resting", words)
-    return Place("unclear", f"Unclear: neither a minimum nor a descent; {evidence}{onwards}.")
+    return Place("unclear", f"Unclear: neither a minimum nor a descent; {against}{onwards}.")
+
+
+def _counts(evidence: Sharpness) -> float:
+    """Change of the loss above which it counts, in the loss's own units."""
+    return max(COUNTS * evidence.scale, evidence.rounding)
+
+
+def _steps_down(evidence: Sharpness) -> bool:
+    """Whether the gradient's own step both promises and makes a fall that counts."""
+    step = evidence.step
+    return step is not None and min(step.predicted, step.found) > _counts(evidence)
+
+
+def _fall(moving: Drift, evidence: Sharpness) -> float:
+    """Change by training on below which a training is still descending, in the drift's units."""
+    return -FALLS if moving.relative else -_counts(evidence)
+
+
+def _rests(moving: Drift, evidence: Sharpness) -> bool:
+    """Whether the drift rules out a fall that counts without establishing a rise by as much."""
+    low, fall = moving.change.low, _fall(moving, evidence)
+    return low is not None and fall <= low <= -fall
+
+
+def _ends(evidence: Sharpness) -> Ends:
+    """The ends of the curvature, once :func:`_uncurved` has made sure of them."""
+    assert evidence.ends is not None
+    return evidence.ends
+
+
+def _bends_down(evidence: Sharpness) -> bool:
+    """Whether curvature is negative beyond NEGATIVE of the largest and its residual."""
+    ends = _ends(evidence)
+    return ends.low.value + ends.low.residual * ends.size < -NEGATIVE * ends.size
+
+
+def _span(evidence: Sharpness) -> tuple[float, str]:
+    """The least curvature, and in words from where to where curvature runs; 0 for what is rounding."""
+    ends = _ends(evidence)
+    least, largest = (
+        end.value if abs(end.value) > NOTHING * ends.size else 0.0 for end in (ends.low, ends.high)
+    )
+    return least, f"curvature runs from {least:.3g} to {largest:.3g}"
 
 
 def _onwards(moving: Drift) -> str:
@@ -139,8 +219,8 @@ def _onwards(moving: Drift) -> str:
     )
 
 
-def _share(change: float, found: Sharpness) -> str:
-    relative = found.relative(change)
+def _share(change: float, evidence: Sharpness) -> str:
+    relative = evidence.relative(change)
     return f"{change:.2g}" if relative is None else _percent(relative)
 
 
@@ -148,12 +228,12 @@ def _percent(share: float, sign: str = "") -> str:
     return f"{share:{sign}.1%}" if abs(share) >= COUNTS / 10 else f"{100 * share:{sign}.1g}%"
 
 
-def _part(length: float, found: Sharpness) -> str:
-    if found.norm > 0:
-        return f"{length / found.norm:.2g} of the parameters' length"
+def _part(length: float, evidence: Sharpness) -> str:
+    if evidence.norm > 0:
+        return f"{length / evidence.norm:.2g} of the parameters' length"
     return f"a length of {length:.2g}"
 
 
-def _lowers(fall: Fall, found: Sharpness) -> str:
-    by = f"the loss of {found.loss:.3g} by {_share(fall.found, found)}"
-    return f"lowers {by} over {_part(fall.length, found)}"
+def _lowers(fall: Fall, evidence: Sharpness) -> str:
+    by = f"the loss of {evidence.loss:.3g} by {_share(fall.found, evidence)}"
+    return f"lowers {by} over {_part(fall.length, evidence)}"

@@ -24,17 +24,17 @@ import torch
 from diag.landscapes import LandscapeError
 from diag.landscapes.corners import Corners
 from diag.landscapes.evaluate import Data, on_route, take, with_total
-from diag.landscapes.result import TOTAL, Floats, Outline, Plane
+from diag.landscapes.result import TOTAL, Outline, Plane
 from diag.landscapes.sheets import Sheet
 from diag.landscapes.space import Space
 from diag.subject import Objective
+from probes import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 WORTH_PROCESSES = 2.0
 """Seconds of work below which rows are not spread over processes."""
-
 
 Row = Mapping[str, Mapping[str, Floats]]
 """{task: {curve: (alpha,)}}."""
@@ -60,20 +60,20 @@ def losses_on(
     def row(index: int) -> Row:
         beta = np.full(len(sheet.alpha), sheet.beta[index])
         at = np.stack([sheet.alpha, beta], 1)
-        found: dict[str, dict[str, Floats]] = {}
+        curves: dict[str, dict[str, Floats]] = {}
         for name, one in data.items():
             evaluate = on_route(objective, space, sheet.vectors, one.batch, corners)
-            found[name] = with_total(take(evaluate, at, one).means, objective.terms)
-        return found
+            curves[name] = with_total(take(evaluate, at, one).means, objective.terms)
+        return curves
 
     rows: dict[int, Row] = {} if store is None else store.rows()
     for _ in rows:
         progress(len(sheet.alpha))
     missing = [index for index in range(len(sheet.beta)) if index not in rows]
-    for index, found in _taken(row, missing, jobs):
-        rows[index] = found
+    for index, taken in _taken(row, missing, jobs):
+        rows[index] = taken
         if store is not None:
-            store.write(index, found)
+            store.write(index, taken)
         progress(len(sheet.alpha))
     curves = [TOTAL, *objective.terms]
     count = range(len(sheet.beta))
@@ -97,7 +97,7 @@ def _do(index: int) -> tuple[int, Row]:
 
 
 def _taken(row: Callable[[int], Row], missing: Sequence[int], jobs: int) -> Iterator[tuple[int, Row]]:
-    """Rows as they are done: the first here, the others over processes if that is worth their start."""
+    """Compute rows, yielding each when done: the first here, the others over processes if that pays."""
     if not missing:
         return
     began = time.perf_counter()
@@ -112,7 +112,7 @@ def _taken(row: Callable[[int], Row], missing: Sequence[int], jobs: int) -> Iter
 
 @contextmanager
 def _forked(row: Callable[[int], Row], jobs: int) -> Iterator[Any]:
-    """Processes that share what ``row`` holds: nothing of a model is pickled."""
+    """A pool of forked processes that share all that ``row`` refers to: nothing of a model is pickled."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads; these only evaluate
         pool = multiprocessing.get_context("fork").Pool(jobs, _begin, (row,))
@@ -121,7 +121,7 @@ def _forked(row: Callable[[int], Row], jobs: int) -> Iterator[Any]:
 
 
 class Store:
-    """A folder with one file a row, and what they are rows of.
+    """A folder of a plane's finished rows, a file each, with a note of the plane that they belong to.
 
     Raises LandscapeError where it holds something else, OSError where it cannot be written.
     """
@@ -150,8 +150,8 @@ class Store:
         return self.folder / f"row-{index:04}.npz"
 
     def rows(self) -> dict[int, Row]:
-        """The rows that are whole."""
-        found: dict[int, Row] = {}
+        """The rows in the folder that are whole."""
+        rows: dict[int, Row] = {}
         for path in sorted(self.folder.glob("row-*.npz")):
             try:
                 with np.load(path) as saved:
@@ -159,10 +159,10 @@ class Store:
                     for key in saved.files:
                         task, _, curve = key.partition("/")
                         row.setdefault(task, {})[curve] = saved[key]
-                found[int(path.stem.removeprefix("row-"))] = row
+                rows[int(path.stem.removeprefix("row-"))] = row
             except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
                 continue  # taken again
-        return found
+        return rows
 
     def write(self, index: int, row: Row) -> None:
         """Write a row, whole or not at all."""
@@ -183,6 +183,6 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def digest(vector: Tensor) -> str:
-    """A hash of its numbers."""
+    """SHA-256 of a tensor's numbers."""
     numbers = vector.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
     return hashlib.sha256(numbers.numpy().tobytes()).hexdigest()

@@ -1,7 +1,7 @@
-"""One point of a loss: its value and gradient, products with its Hessian, and what moves from it do.
+"""One point of a loss: its value and gradient, products with its Hessian, and the effect of moves from it.
 
 The gradient is taken once with its graph; every Hessian-vector product is one more backward pass through
-that graph. Nothing here imports torch before it is called, so that what shows a result can do without.
+that graph. Nothing here imports torch before it is called, so that showing a result does not need it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     Loss: TypeAlias = Callable[[Tensor], Tensor]
-    """From a vector (P,) to a scalar tensor."""
+    """A function of a vector (P,) that returns a scalar tensor."""
 
 HALVINGS = 6
-"""How often a step is halved to see whether a shorter one lowers the loss: down to 1/32 of its length."""
+"""Lengths of a step that are tried, each half of the one before: down to 1/32 of the first."""
 
 LEAST = 0.01
-"""Share of the loss that the shortest move along negative curvature should change: what counts at all."""
+"""Share of the loss by which the shortest move along negative curvature should change it, to count at all."""
 
 ROUNDING = 8
 """Units in the last place of the loss that a change must exceed to be more than rounding."""
@@ -38,9 +38,9 @@ class Slope:
     """The loss along one line through the point."""
 
     distance: float
-    """How far away the other vector is."""
+    """Distance to the other vector."""
     slope: float | None
-    """gᵀu, loss per unit of length, u towards it; None at distance 0."""
+    """gᵀu, loss per unit of length, u the unit vector towards the other; None at distance 0."""
     curvature: float | None
     """uᵀHu."""
 
@@ -54,12 +54,12 @@ class Slope:
 
 @dataclass(frozen=True)
 class Fall:
-    """What a move promises by gradient and curvature, and what the loss then does."""
+    """The fall of the loss by a move: predicted by gradient and curvature, and found."""
 
     predicted: float
-    """By how much gradient and curvature say that the loss falls."""
+    """Fall of the loss that gradient and curvature predict."""
     found: float
-    """By how much it falls, at the best of several lengths; negative where it rises at all of them."""
+    """Fall of the loss at the best of several lengths; negative where it rises at all of them."""
     length: float
     """The length at which it was found."""
 
@@ -93,13 +93,16 @@ class Point:
     leaf: Tensor
     value: float
     rounding: float
-    """Below this a change of the loss is rounding."""
+    """Change of the loss below which it is rounding."""
     once: str | None = None
-    """An operation in the loss that says that it has no second derivative."""
+    """Name of an operation in the loss that is marked as having no second derivative."""
 
     @classmethod
     def of(cls, loss: Loss, at: Tensor) -> Point:
-        """Raises SharpnessError for what is no vector of floats (P,), and for a loss that is no scalar."""
+        """The point of a loss at a vector of floats (P,).
+
+        Raises SharpnessError for anything else, and for a loss that is no scalar.
+        """
         import torch
 
         if at.ndim != 1 or at.numel() == 0 or not at.is_floating_point():
@@ -137,7 +140,7 @@ class Point:
             return float(self.loss(self.x + delta))
 
     def step(self, curvature: float, reach: float) -> Fall:
-        """Cauchy's step: to the lowest point of the quadratic along −g ≠ 0, within the reach."""
+        """The fall by Cauchy's step, to the lowest point of the quadratic along −g ≠ 0 within the reach."""
         gradient = norm(self.g)
         unit = self.g / gradient
         length = min(gradient / curvature, reach) if curvature > 0 else reach
@@ -146,7 +149,7 @@ class Point:
         return self._fall(lambda s: self.at(-s * unit), length, predicted, _halvings(length, shortest))
 
     def both_ways(self, v: Tensor, curvature: float, reach: float) -> Fall:
-        """Along ±v of length 1, the mean of both, so that the slope has no part in it.
+        """The fall along ±v of length 1, the mean of both ways, so that the slope has no part in it.
 
         Lengths go down to where the curvature itself promises a change of LEAST of the loss.
         """
@@ -158,7 +161,7 @@ class Point:
         )
 
     def slope(self, towards: Tensor, *, curved: bool = True) -> Slope:
-        """Along the line to another vector (P,); without its curvature where there is none to be had."""
+        """Slope and curvature along the line to another vector (P,); ``curved=False`` leaves that out."""
         way = towards.detach().to(self.x) - self.x
         distance = norm(way)
         if not (math.isfinite(distance) and distance > 0):
@@ -167,7 +170,7 @@ class Point:
         return Slope(distance, dot(self.g, unit), dot(unit, self.product(unit)) if curved else None)
 
     def _fall(self, move: Callable[[float], float], length: float, predicted: float, halvings: int) -> Fall:
-        """The best of so many lengths of a move, which gives the loss at a length."""
+        """The largest fall over ``halvings`` lengths of a move; ``move`` gives the loss at a length."""
         tried = [(self.value - move(length / 2**k), length / 2**k) for k in range(halvings)]
         best, where = max(((f, at) for f, at in tried if not math.isnan(f)), default=(-math.inf, length))
         return Fall(predicted, best, where)
@@ -192,7 +195,7 @@ def _differentiable_once(value: Tensor) -> str | None:
 
 
 def _halvings(length: float, shortest: float) -> int:
-    """Lengths to try so that the last lie below the shortest that should count."""
+    """Number of lengths to try so that the last lie below the shortest that should count."""
     if not (0 < shortest < math.inf and length < math.inf):
         return HALVINGS
     return HALVINGS + max(0, math.ceil(math.log2(max(length / shortest, 1.0))))

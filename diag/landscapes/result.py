@@ -1,4 +1,4 @@
-"""What ``landscape`` returns: routes between two checkpoints, with their heights, and where the ends sit."""
+"""The result of ``diag landscape``: routes between two checkpoints, their heights, and how the ends sit."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from diag.result import FileRef, Verdict, finite, head, measure_tree, numbers
 from diag.shown import Shown
-from probes import Measure
+from probes import Floats, Measure
 
 if TYPE_CHECKING:
     from diag.landscapes.place import Place
     from diag.landscapes.sharpness import Sharpness
-
-Floats = NDArray[np.float64]
 
 RouteName = Literal["raw", "aligned", "nearest", "curve", "embedding"]
 
@@ -35,15 +30,15 @@ TOTAL = "total"
 
 @dataclass(frozen=True)
 class Height:
-    """One height of a wall, where along the route it is reached, and the same for each loss term."""
+    """One height of a wall and the t where it is reached, for the total loss and for each term."""
 
     value: float | None
     low: float | None
     high: float | None
     at: float | None
     bias: float | None
-    """By how much the supremum of noisy losses is expected to be too high; the interval is corrected for
-    it, the value is not."""
+    """Bootstrap estimate of how much too high the supremum of noisy losses is; the interval is corrected
+    for it, the value is not."""
     per_loss: Mapping[str, Measure]
     per_loss_at: Mapping[str, float | None]
 
@@ -73,11 +68,11 @@ class Route:
     barrier: Mapping[str, Height]
     """``escape``, ``frankle``, ``entezari``, over t from 0 to 1."""
     length: float
-    """From A to B along the route, in parameter space (in embedding space for ``embedding``)."""
+    """Length of the route from A to B, in parameter space (in embedding space for ``embedding``)."""
     gaps: int
-    """Points where a loss is not finite."""
+    """Number of points where the total is not finite."""
     per_sample: Mapping[str, Floats] | None = None
-    """Each term's losses (points, n), where they were asked for."""
+    """{term: (points, n)} the loss of each sample, where they were asked for."""
 
     def to_tree(self) -> dict[str, Any]:
         """The documented JSON."""
@@ -89,7 +84,7 @@ class Route:
         }
 
     def slice_tree(self) -> dict[str, Any]:
-        """The curves alone."""
+        """The curves of the documented JSON, without heights."""
         return {
             "t": self.t.tolist(),
             "losses": {name: numbers(v) for name, v in self.losses.items()},
@@ -111,7 +106,7 @@ class Returns:
 
 @dataclass(frozen=True)
 class Moves:
-    """What the embedding does along the straight line; every array is (points,)."""
+    """Spread and fit of the embedding along the straight line; every array is (points,)."""
 
     t: Floats
     variance: Floats
@@ -133,15 +128,15 @@ class Moves:
             "returns": None,
         }
         if self.returns is not None:
-            found = self.returns
-            columns = {n: numbers(getattr(found, n)) for n in ("value", "low", "high")}
-            tree["returns"] = {"t": found.t.tolist(), **columns, "episodes": found.episodes}
+            returns = self.returns
+            columns = {n: numbers(getattr(returns, n)) for n in ("value", "low", "high")}
+            tree["returns"] = {"t": returns.t.tolist(), **columns, "episodes": returns.episodes}
         return tree
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """How the loss terms pull on the moving parameters along the straight line; arrays are (points,)."""
+    """Gradients of the loss terms along the straight line: cosines and slopes; every array is (points,)."""
 
     t: Floats
     cosine: Mapping[tuple[str, str], Floats]
@@ -185,7 +180,7 @@ class TaskSlice:
 
 @dataclass(frozen=True)
 class Seat:
-    """How a checkpoint sits in the loss of the headline task."""
+    """Sharpness and place of a checkpoint in the loss of the headline task."""
 
     name: str
     """``A``, ``B`` or ``C``."""
@@ -208,25 +203,25 @@ class Mark:
     alpha: float
     beta: float
     off: float
-    """Its distance from the plane, in parameter space."""
+    """Distance of the checkpoint from the plane, in parameter space."""
 
 
 @dataclass(frozen=True)
 class Outline:
-    """Which plane through parameter space: its grid, and what is drawn on it."""
+    """A plane through parameter space: its kind, its grid, and the checkpoints drawn on it."""
 
     kind: PlaneKind
     alpha: Floats
     beta: Floats
     marks: tuple[Mark, ...]
     axes: tuple[str, str]
-    """What one unit of α and of β is, in words."""
+    """The directions of α and β, in words."""
     lengths: tuple[float, float]
-    """The same in parameter space."""
+    """Lengths of one unit of α and of β, in parameter space."""
     angle: float
-    """Between them, in degrees."""
+    """Angle between the two directions, in degrees."""
     explained: tuple[float, float] | None = None
-    """For a trail: the share of its variance along each axis."""
+    """Share of a trail's variance along each axis; None for other planes."""
     third: FileRef | None = None
     trail: tuple[FileRef, ...] = ()
     """The files of the marks 1, 2, …"""
@@ -281,14 +276,14 @@ class Landscape(Shown, kind="landscape"):
     moved: tuple[str, ...]
     """The components that move from A to B."""
     pinned: tuple[str, ...]
-    """What was held, and how, in words."""
+    """Components that were held, and how, in words."""
     seats: tuple[Seat, ...]
     samples: int
     seed: int
     planes: tuple[Plane, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...] = ()
-    """What is computed afresh at every point, and in what precision, in words."""
+    """State that is computed afresh at every point, and the precision of the losses, in words."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Parts of the result that could not be computed, each with the reason."""
     diagnosis: str = "landscape"

@@ -1,6 +1,6 @@
-"""All that is taken of a loss about one vector θ (P,): gradient, curvature, rises nearby, and its drift.
+"""Sharpness of a loss at one vector θ (P,): gradient, curvature, rises nearby, and drift.
 
-What needs a second derivative is left out, with the reason, where torch has none.
+Measures that need a second derivative are left out, with the reason, where torch has none.
 """
 
 from __future__ import annotations
@@ -23,58 +23,59 @@ if TYPE_CHECKING:
     from diag.landscapes.point import Loss
 
 REACH = 0.1
-"""How far plateaus, steps and saddles are judged, as a share of ‖θ‖. A tenth is a move that fine-tuning
-makes. At a hundredth, curvature times ‖θ‖² would have to be 200 times the loss to change it by 1%, and
-well-conditioned small nets would all be on plateaus; at a tenth, twice the loss."""
+"""Distance within which plateaus, steps and saddles are judged, as a share of ‖θ‖. A tenth is a move that
+fine-tuning makes. At a hundredth, curvature times ‖θ‖² would have to be 200 times the loss to change it by
+1%, and well-conditioned small nets would all be on plateaus; at a tenth, twice the loss."""
 
 RADIUS = 0.01
-"""The ball of the sharpness as a share of ‖θ‖: near the box of Keskar et al. (10⁻³·(|θ|+1) for weights
-of about 0.1), far above rounding in float32, and where the loss is still close to its quadratic."""
+"""Radius of the ball in which rises are looked for, as a share of ‖θ‖: near the box of Keskar et al.
+(10⁻³·(|θ|+1) for weights of about 0.1), far above rounding in float32, and where the loss is still close to
+its quadratic."""
 
 
 @dataclass(frozen=True)
 class Sharpness:
-    """The result of :func:`sharpness`; what could not be taken because something was not finite is None."""
+    """The result of :func:`sharpness`; measures that something not finite made impossible are None."""
 
     loss: float
     scale: float
-    """What changes of the loss are compared with; ≥ 0."""
+    """Size that changes of the loss are compared with; ≥ 0."""
     rounding: float
-    """Below this a change of the loss is rounding."""
+    """Change of the loss below which it is rounding."""
     parameters: int
-    """P."""
+    """Number of parameters P."""
     norm: float
     """‖θ‖."""
     reach: float
-    """How far ``step`` and ``escape`` go: REACH·‖θ‖ (REACH itself where θ is 0)."""
+    """Longest move of ``step`` and ``escape``: REACH·‖θ‖ (REACH itself where θ is 0)."""
     gradient: float
     """‖g‖."""
     seed: int
     gradient_curvature: float | None = None
     """gᵀHg / ‖g‖²; None where there is no gradient."""
     step: Fall | None = None
-    """Down the gradient, to the lowest point of the quadratic along it or, if nearer, to the reach."""
+    """The fall down the gradient, to the lowest point of the quadratic along it but no farther than reach."""
     ends: Ends | None = None
     escape: Fall | None = None
-    """Along the most negative curvature, the mean of both ways, so that the slope has no part in it; None
-    where no curvature is negative."""
+    """The fall along the most negative curvature, the mean of both ways, so that the slope has no part in it;
+    None where no curvature is negative."""
     trace: Trace | None = None
     ball: Ball | None = None
-    """‖δ‖ ≤ ρ‖θ‖ (Keskar et al., arXiv 1609.04836, there a box)."""
+    """The largest rise over ‖δ‖ ≤ ρ‖θ‖ (Keskar et al., arXiv 1609.04836, there a box)."""
     adaptive: Ball | None = None
-    """‖δ/|θ|‖ ≤ ρ√P: in root mean square each parameter moves by ρ of itself (Kwon et al., arXiv 2102.11600,
-    with their η at 0: a parameter of 0 has no size and stays)."""
+    """The largest rise over ‖δ/|θ|‖ ≤ ρ√P: in root mean square each parameter moves by ρ of itself (Kwon et
+    al., arXiv 2102.11600, with their η at 0: a parameter of 0 has no size and stays)."""
     towards: Slope | None = None
     drift: Drift | None = None
     reason: str | None = None
-    """Why there is no curvature, and nothing that is made with it, in words."""
+    """The reason why curvature, and all that is made with it, is missing, in words."""
 
     def relative(self, change: float) -> float | None:
         """A change of the loss as a share of the scale; None where that is 0 or it is not finite."""
         return finite(change / self.scale) if self.scale > 0 else None
 
     def to_tree(self) -> dict[str, Any]:
-        """Plain values; None for what is not finite or was not taken."""
+        """The documented JSON: None for numbers that are not finite and measures that were not taken."""
         parts: Mapping[str, Any] = {
             "step": self.step,
             "ends": self.ends,
@@ -156,7 +157,7 @@ def sharpness(
 
 
 def second_derivative_in_words(error: RuntimeError) -> str:
-    """Why torch could not differentiate twice, in one line."""
+    """The reason why torch could not differentiate twice, in one line."""
     first = str(error).strip().partition("\n")[0].strip()
     operation = re.search(r"(?:derivative for|formula for) '?((?:aten::)?\w+)'?", first)
     if operation is not None:
@@ -170,7 +171,7 @@ def second_derivative_in_words(error: RuntimeError) -> str:
 def _curved(
     point: Point, gradient: float, unit: float, reach: float, towards: Tensor | None, seed: int
 ) -> dict[str, Any]:
-    """All that is made of products with the Hessian."""
+    """The measures that need products with the Hessian, by their names in :class:`Sharpness`."""
     import torch
 
     random = torch.Generator().manual_seed(seed)

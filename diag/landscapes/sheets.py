@@ -1,4 +1,4 @@
-"""Which plane: through three checkpoints, of random directions, or of a training path."""
+"""Planes through parameter space: through three checkpoints, of random directions, or of a training path."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ if TYPE_CHECKING:
     from diag.subject import Parameters
 
 THREE_FROM, THREE_TO, STEPS = -0.25, 1.25, 25
-"""α and β of a plane through three: a quarter beyond the checkpoints; in 25 steps, 0 and 1 are among them."""
+"""Range and steps of α and β of a plane through three: a quarter beyond the checkpoints; of 25 steps, two are
+at 0 and 1."""
 
 RANDOM_REACH = 1.0
-"""α and β of a random plane: as far as each filter's own norm."""
+"""Largest α and β of a random plane: as far as each filter's own norm."""
 
 TRAIL_BEYOND = 0.15
-"""How much of its extent a trail's plane goes beyond the trail."""
+"""Share of a trail's extent that its plane goes beyond the trail."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet(Outline):
-    """A plane to be taken."""
+    """A plane whose losses are to be taken."""
 
     vectors: Flat | Through
 
@@ -123,7 +124,7 @@ def _foot(name: str, vector: Tensor, origin: Tensor, u: Tensor, v: Tensor) -> Ma
 
 
 def corners_of(sheet: Sheet, spaces: Sequence[Space], own: Sequence[Parameters | None]) -> Corners | None:
-    """Where checkpoints A, B and C lie on a plane, with their state; None on one that goes through none."""
+    """Coordinates and state of checkpoints A, B and C on a plane; None for a trail, off which they lie."""
     if sheet.kind == "trail":
         return None
     at = np.array([[mark.alpha, mark.beta] for mark in sheet.marks])

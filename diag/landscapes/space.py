@@ -21,7 +21,7 @@ class Space:
     """Moving parameters side by side in one vector of P numbers; the others keep the values of ``fixed``."""
 
     shapes: Mapping[str, tuple[int, ...]]
-    """Of the moving parameters, in the vector's order."""
+    """Shapes of the moving parameters, in the vector's order."""
     fixed: Parameters
 
     @classmethod
@@ -33,7 +33,7 @@ class Space:
 
     @property
     def size(self) -> int:
-        """P."""
+        """Number of moving parameters P."""
         return sum(self._sizes())
 
     def _sizes(self) -> list[int]:
@@ -59,20 +59,20 @@ class Space:
 
 
 def between(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """(1 − t)·a + t·b; exactly a at 0 and b at 1, even where the other end is not finite."""
+    """Interpolate (1 − t)·a + t·b; exactly a at 0 and b at 1, even where the other end is not finite."""
     return exact_ends(torch.lerp(a, b, t), a, b, t)
 
 
-def exact_ends(found: Tensor, a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """What was found between two ends, with a itself at t = 0 and b itself at t = 1."""
+def exact_ends(points: Tensor, a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Points between two ends, with a itself put at t = 0 and b itself at t = 1."""
     if not bool(((t == 0) | (t == 1)).any()):
-        return found
-    return torch.where(t == 0, a, torch.where(t == 1, b, found))
+        return points
+    return torch.where(t == 0, a, torch.where(t == 1, b, points))
 
 
 @dataclass(frozen=True)
 class Straight:
-    """(1 − t)·a + t·b, exactly a at 0 and b at 1, and beyond both."""
+    """The straight line (1 − t)·a + t·b, exactly a at 0 and b at 1, and beyond both."""
 
     a: Tensor
     b: Tensor
@@ -93,13 +93,13 @@ class Bezier:
     def __call__(self, t: Tensor) -> Tensor:
         """The vectors (k, P) at t (k,); exactly a at 0 and b at 1."""
         t = t.to(self.a)[:, None]
-        found = (1 - t) ** 2 * self.a + 2 * t * (1 - t) * self.control + t**2 * self.b
-        return exact_ends(found, self.a, self.b, t)
+        points = (1 - t) ** 2 * self.a + 2 * t * (1 - t) * self.control + t**2 * self.b
+        return exact_ends(points, self.a, self.b, t)
 
 
 @dataclass(frozen=True)
 class Flat:
-    """origin + α·u + β·v: a plane, its coordinates (k, 2); exactly the origin at (0, 0)."""
+    """The plane origin + α·u + β·v, its coordinates (k, 2); exactly the origin at (0, 0)."""
 
     origin: Tensor
     u: Tensor
@@ -117,7 +117,7 @@ class Flat:
 
 @dataclass(frozen=True)
 class Through:
-    """(1 − α − β)·a + α·b + β·c: a plane, exactly a, b and c at its corners."""
+    """The plane (1 − α − β)·a + α·b + β·c, exactly a, b and c at its corners."""
 
     a: Tensor
     b: Tensor
@@ -131,9 +131,9 @@ class Through:
         if self._missing is None:
             return weights @ self._rows
         # Where a checkpoint has no part, its numbers that are not finite have none either.
-        found = weights @ torch.where(self._missing, 0, self._rows)
-        reached = (weights != 0).to(found) @ self._missing.to(found) > 0
-        return torch.where(reached, torch.nan, found)
+        points = weights @ torch.where(self._missing, 0, self._rows)
+        reached = (weights != 0).to(points) @ self._missing.to(points) > 0
+        return torch.where(reached, torch.nan, points)
 
     @cached_property
     def _missing(self) -> Tensor | None:

@@ -12,31 +12,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from diag.landscapes.point import Point, dot, norm
 from diag.result import finite
+from probes import Floats
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from diag.landscapes.point import Loss
 
-Floats: TypeAlias = NDArray[np.float64]
-
 RESIDUAL = 1e-3
 """Residual, relative to the largest curvature, up to which an end counts as converged: a tenth of what makes
 a saddle, so that it cannot decide one."""
 
 SPREAD, MISSED = 0.01, 0.01
-"""Lanczos takes so many products that, with at most this probability (MISSED), the spectrum goes on beyond
-the ends found by more than this share of its spread (SPREAD)."""
+"""Lanczos takes enough products that, with at most the probability MISSED, the spectrum goes on beyond the
+ends found by more than the share SPREAD of its spread."""
 
 PATIENCE = 2
-"""How many times the promised number of products Lanczos may take to meet RESIDUAL."""
+"""Multiple of the promised number of products that Lanczos may take to meet RESIDUAL."""
 
 CLOSED = 100
 """Units of rounding, relative to the largest curvature met, below which a new direction is rounding."""
@@ -45,7 +43,7 @@ DENSE = 64
 """Parameters up to which the whole Hessian is computed: about what Lanczos would take in products."""
 
 TRACE_DRAWS = 32
-"""Rademacher vectors of a trace: its standard error is then a sixth of the spread of one."""
+"""Number of Rademacher vectors of a trace: its standard error is then a sixth of the spread of one."""
 
 
 @dataclass(frozen=True)
@@ -76,18 +74,18 @@ class Ends:
     high: End
     low: End
     products: int
-    """Hessian-vector products taken, those of the residuals among them."""
+    """Number of Hessian-vector products taken, those of the residuals among them."""
     exact: bool
     """Whether the whole Hessian was computed (P ≤ DENSE)."""
 
     @property
     def size(self) -> float:
-        """max |λ|."""
+        """Largest curvature, max |λ|."""
         return max(abs(self.high.value), abs(self.low.value))
 
     @property
     def converged(self) -> bool:
-        """Whether both are."""
+        """Whether both ends are converged."""
         return self.high.converged and self.low.converged
 
     def to_tree(self) -> dict[str, Any]:
@@ -107,7 +105,7 @@ class Trace:
     error: float
     """Standard error; 0 where exact."""
     draws: int
-    """Rademacher vectors; 0 where exact."""
+    """Number of Rademacher vectors; 0 where exact."""
 
     def to_tree(self) -> dict[str, Any]:
         return {"value": finite(self.value), "error": finite(self.error), "draws": self.draws}
@@ -140,7 +138,7 @@ def whole_hessian(point: Point) -> Floats | None:
 
 
 def ends_at(point: Point, hessian: Floats | None, random: Generator) -> Ends:
-    """From the whole Hessian, or where that is None by Lanczos."""
+    """Both ends of the spectrum from the whole Hessian, or where that is None by Lanczos."""
     import torch
 
     size = point.x.numel()
@@ -150,8 +148,8 @@ def ends_at(point: Point, hessian: Floats | None, random: Generator) -> Ends:
         ritz = None if pairs is None else [(value, torch.from_numpy(v).to(point.x)) for value, v in pairs]
     else:
         least = promised(size)
-        found = lanczos(point.product, normal(point.x, random), least, PATIENCE * least)
-        products, ritz = found.products, found.ends
+        result = lanczos(point.product, normal(point.x, random), least, PATIENCE * least)
+        products, ritz = result.products, result.ends
     if ritz is None:
         missing = End(math.nan, math.nan, False)
         return Ends(missing, missing, products, hessian is not None)
@@ -179,7 +177,7 @@ def promised(size: int) -> int:
 
 
 def normal(like: Tensor, random: Generator) -> Tensor:
-    """Standard normal, the same on every device."""
+    """Standard normal numbers (P,) like a vector, the same on every device."""
     import torch
 
     return torch.randn(like.numel(), generator=random).to(like)
@@ -187,14 +185,14 @@ def normal(like: Tensor, random: Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Ritz:
-    """What Lanczos found: (λ, v) at the low and at the high end, or None where a product was not finite."""
+    """The result of Lanczos: (λ, v) at the low and the high end, or None where a product was not finite."""
 
     ends: list[tuple[float, Tensor]] | None
     products: int
 
 
 def lanczos(product: Callable[[Tensor], Tensor], start: Tensor, least: int, most: int) -> Ritz:
-    """Lanczos from ``start`` (P,), every new direction made orthogonal to all before.
+    """Run Lanczos from ``start`` (P,), every new direction made orthogonal to all before.
 
     Takes at least ``least`` products, then goes on to ``most`` or until both residuals are below
     RESIDUAL/2; ends early where the directions reached are closed under the product.
@@ -236,7 +234,7 @@ def lanczos(product: Callable[[Tensor], Tensor], start: Tensor, least: int, most
 
 
 def trace_at(point: Point, hessian: Floats | None, random: Generator) -> Trace:
-    """Exact from the whole Hessian, else Hutchinson's mean of zᵀHz over Rademacher z."""
+    """The trace: exact from the whole Hessian, else Hutchinson's mean of zᵀHz over Rademacher z."""
     import torch
 
     if hessian is not None:

@@ -1,4 +1,4 @@
-"""What a checkpoint holds beside the weights that move, and what becomes of it between two checkpoints."""
+"""The state of checkpoints beside the weights that move, and its values between two checkpoints."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from diag.subject import Follows, Objective, Parameters, Subject
 
 SHOWN = 3
-"""So many names stand in a sentence; the others are counted."""
+"""Most names in a sentence; the others are counted."""
 
 AGREES = 1e-4
-"""How far B's losses by A's network may be from those by B's own, as a share of the largest: a hundred times
-what float32 rounds."""
+"""Largest difference of B's losses by A's network from those by B's own, as a share of their mean size: a
+hundred times what float32 rounds."""
 
 
 @dataclass(frozen=True)
 class State:
-    """The checkpoints' state, sorted; one entry of ``spaces`` and ``own`` for each."""
+    """The checkpoints' state, sorted by what it is between them; ``spaces`` and ``own`` have one for each."""
 
     spaces: tuple[Space, ...]
     own: tuple[Parameters, ...]
@@ -43,7 +43,7 @@ def follows_in(objective: Objective) -> tuple[Follows, ...]:
 
 
 def state_names(objective: Objective) -> set[str]:
-    """The names of all that is no free weight."""
+    """The names of all tensors that are no free weights."""
     names = {n for f in follows_in(objective) for n in f.names}
     return names | (set(objective.discrete) if isinstance(objective, Stateful) else set())
 
@@ -56,7 +56,7 @@ def same(one: Tensor, other: Tensor) -> bool:
 
 
 def offsets_along(sets: Sequence[Parameters], objective: Objective) -> set[str]:
-    """What checkpoints' own derived state differs by from what is computed afresh, where that moves.
+    """Names of the offsets of checkpoints' own derived state from that computed afresh, where they move.
 
     Batch statistics that are equal in all checkpoints were not tracked: they are constants.
     """
@@ -102,7 +102,7 @@ def state_of(
 def matters(
     objective: Objective, own: Parameters, other: Parameters, names: Sequence[str], batch: Any
 ) -> bool:
-    """Whether a checkpoint's losses change where these of its tensors are another's."""
+    """Whether a checkpoint's losses change when its tensors of these names are replaced by another's."""
     with torch.inference_mode():
         one = objective.losses(own, batch)
         two = objective.losses({**own, **{n: other[n] for n in names}}, batch)
@@ -136,13 +136,13 @@ def check_own(objective: Objective, own: Parameters, subject: Subject, first: st
 
 
 def in_short(names: Sequence[str]) -> str:
-    """``a, b, c and 4 more``."""
+    """Names in a sentence, such as ``a, b, c and 4 more``."""
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def in_words(fresh: Sequence[Follows], objective: Objective) -> list[str]:
-    """What is computed afresh between the checkpoints, and in what precision."""
+def notes_of(fresh: Sequence[Follows], objective: Objective) -> list[str]:
+    """Sentences on the state computed afresh between the checkpoints, and on the precision of the losses."""
     words = []
     spectral = [f.where for f in fresh if f.what == "spectral norm"]
     if spectral:
@@ -168,7 +168,7 @@ def in_words(fresh: Sequence[Follows], objective: Objective) -> list[str]:
 
 
 def uneven_in_words(names: Sequence[str]) -> str:
-    """What jumps halfway."""
+    """A warning of state that jumps halfway between the checkpoints."""
     verb = "differs" if len(names) == 1 else "differ"
     return (
         f"{in_short(names)} {verb} between the checkpoints and has nothing in between: each point takes the "
@@ -188,8 +188,8 @@ def jumps(
     words = []
     for name, space, vector, held in zip("ABC", spaces, vectors, own, strict=False):
         with torch.inference_mode():
-            found = stacked([objective.losses(held, batch), objective.losses(space.one(vector), batch)])
-        stored, afresh = sum(w * found[t].double().mean(1) for t, w in weights.items()).tolist()  # type: ignore[union-attr]
+            losses = stacked([objective.losses(held, batch), objective.losses(space.one(vector), batch)])
+        stored, afresh = sum(w * losses[t].double().mean(1) for t, w in weights.items()).tolist()  # type: ignore[union-attr]
         if abs(stored - afresh) > COUNTS * abs(stored):
             words.append(
                 f"{name}'s own loss is {stored:.4g}, and {afresh:.4g} with its spectral norms computed "

@@ -1,4 +1,4 @@
-"""Checkpoints -> the space that they span and the data that they are judged on; or what stands against it."""
+"""Checkpoints -> the space that they span and the data for their losses, or an error that says why not."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import probes
 from diag.landscapes import LandscapeError
 from diag.landscapes.corners import Corners, on_line
 from diag.landscapes.evaluate import Data
-from diag.landscapes.result import Floats
-from diag.landscapes.space import Space
+from diag.landscapes.space import Space, Straight
 from diag.landscapes.state import (
     follows_in,
     in_short,
@@ -42,13 +41,14 @@ from diag.subject import (
     TaskPair,
     require,
 )
+from probes import Floats
 from trainers.checkpoint import CheckpointError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 EVERYTHING = "all"
-"""``move`` every parameter, equal ones too."""
+"""Value of ``move`` that moves every parameter, equal ones too."""
 
 
 @dataclass(frozen=True)
@@ -71,21 +71,21 @@ class System:
     warnings: tuple[str, ...]
     device: str
     held: tuple[str, ...]
-    """What is held though it differs, in words."""
+    """Components that are held though they differ, in words."""
     spaces: tuple[Space, ...]
-    """Each checkpoint's: with its own state beside what moves, where that has nothing in between."""
+    """Space of each checkpoint, with its own state where that has nothing in between."""
     own: tuple[Parameters, ...]
-    """All that each checkpoint holds, but for what is held at A's values."""
+    """All tensors of each checkpoint, with A's values for those that are held."""
     fresh: tuple[Follows, ...]
     """State that is computed afresh between the checkpoints."""
     uneven: tuple[str, ...]
     """State that differs and has nothing between two values."""
     supplied: Supplied = NOTHING
-    """What was handed over beside the files, for others that are opened later."""
+    """Additions to the files, for others that are opened later."""
 
     @cached_property
     def precise(self) -> Objective:
-        """The losses for gradients and curvature: in float32 at least."""
+        """The losses for gradients and curvature, in float32 at least."""
         return self.objective.precise() if isinstance(self.objective, Stateful) else self.objective
 
     @property
@@ -99,7 +99,7 @@ class System:
         return bool(getattr(self.objective, "pinned", ())) or len(self.held) > 0
 
     def uneven_matters(self, batch: Any) -> bool:
-        """Whether a checkpoint's losses change where what has nothing in between is another's."""
+        """Whether a checkpoint's losses change when uneven state is replaced by another checkpoint's."""
         return any(
             matters(self.objective, own, other.fixed, self.uneven, batch)
             for own in self.own
@@ -108,21 +108,26 @@ class System:
         )
 
     @property
+    def straight(self) -> Straight:
+        """The straight line from A's vector to B's."""
+        return Straight(self.vectors[0], self.vectors[1])
+
+    @property
     def line(self) -> Corners:
-        """The straight line from A to B."""
+        """The states of the points of the straight line from A to B."""
         return on_line((self.spaces[0], self.spaces[1]), (self.own[0], self.own[1]))
 
     @property
     def line_to_a_copy(self) -> Corners:
-        """A line from A to a copy of B whose units are rearranged: what follows from them is unknown."""
+        """The states of points from A to a copy of B with rearranged units, whose own state is unknown."""
         return on_line((self.spaces[0], self.spaces[1]), (self.own[0], None))
 
     def data(self, task: str, samples: int, seed: int) -> Data:
-        """So many samples of a task."""
+        """A batch of samples of a task, the same at every call with one seed."""
         return Data.of(self.pair.batch(task, samples, seed), seed, self.device)
 
     def steady(self, data: Data, seed: int) -> System:
-        """The same with losses and embeddings that repeat themselves: what they draw is held at ``seed``.
+        """This system with losses and embeddings that repeat themselves: what they draw is held at ``seed``.
 
         The warnings say so. Raises SubjectError where they cannot be made to (:mod:`diag.repeatable`).
         """
@@ -211,10 +216,10 @@ def system_of(
 
 
 def reference_of(system: System, base: Any) -> tuple[str, Floats]:
-    """The embedding that the others are held against, and whose it is, in words.
+    """The embedding that R² is taken to, (n, d), after words that say whose it is.
 
-    The base's own, of the states as its own task shows them: the base given, or A or B where it is one,
-    or the file that the checkpoint says it was made from. B's where there is none.
+    It is the base's own, of the states as its own task shows them. The base is the one given, else A or B if
+    one of them is a base, else the file that a checkpoint says it was made from. Without a base it is B's.
     """
     chosen, words = _base_of(system, base), "the base's"
     if chosen is None:
@@ -245,11 +250,11 @@ def _base_of(system: System, base: Any) -> Subject | None:
         if subject.base_path is None or not Path(subject.base_path).exists():
             continue
         try:
-            found = opened(subject.base_path, "base", system.supplied, "source")
+            known = opened(subject.base_path, "base", system.supplied, "source")
         except (SubjectError, CheckpointError):
             continue
-        if found.identity == subject.made_from:
-            return found
+        if known.identity == subject.made_from:
+            return known
     return None
 
 
@@ -284,7 +289,7 @@ def trail_of(system: System, trail: Sequence[Any], batch: Any) -> tuple[Tensor, 
 
 
 def distance(one: Tensor, two: Tensor) -> float:
-    """Euclidean, in double precision."""
+    """Euclidean distance, in double precision."""
     return float((one.double() - two.double()).norm())
 
 
@@ -301,9 +306,9 @@ def _chosen(name: str, move: Sequence[str]) -> bool:
 def _moving(
     sets: Sequence[Parameters], move: Sequence[str] | None, objective: Objective
 ) -> tuple[list[str], list[str], list[str]]:
-    """The names of the moving parameters; in words what is equal, and what is held though it differs.
+    """The names of the moving parameters; then, in words, the equal ones and those held though they differ.
 
-    What follows from others, and what has nothing between two values, does not move.
+    State that follows from parameters, or that has nothing between two values, does not move.
     """
     first, still = sets[0], state_names(objective)
     floating = [n for n, t in first.items() if t.is_floating_point() and n not in still]
@@ -380,7 +385,7 @@ def _warnings(
 
 
 def gaps(counts: Mapping[str, tuple[int, int]]) -> list[str]:
-    """Warnings of points, by task, whose loss is not finite: (how many, of how many)."""
+    """Warnings of points whose loss is not finite, from their number and that of all points, by task."""
     return [
         f"{bad} of {of} points have a loss that is not finite on the {name} task"
         for name, (bad, of) in counts.items()

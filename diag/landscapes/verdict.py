@@ -1,4 +1,4 @@
-"""From heights to one sentence: is there a wall, and is it more than a symmetry of the weights?"""
+"""The verdict of a landscape, from its heights: whether there is a wall, and whether a symmetry makes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from diag.result import Verdict
 
 WALL = 0.05
 """Share of A's loss that an escape height must exceed, with its whole interval, to be called a wall."""
-
 
 NOTHING = 1e-6
 """Share of the highest loss on the way below which a height is rounding, however small the loss at A."""
@@ -48,37 +47,49 @@ def verdict_of(routes: Mapping[RouteName, Route], task: str, weights: Mapping[st
         return Verdict("pass", words)
     if escape.at == 1.0:
         return Verdict("warn", f"Uphill: the loss rises by {measured(escape)} {where}, highest at B itself.")
-    copies: tuple[RouteName, ...] = ("aligned", "nearest")
-    for name in copies:
-        copy = routes.get(name)
-        if copy is not None and is_wall(copy.barrier["escape"], threshold) is False:
-            words = (
-                f"The wall of {measured(escape)} {where} is only a symmetry of the weights: with B's hidden "
-                f"units matched to A's it is {measured(copy.barrier['escape'])}."
-            )
-            return Verdict("pass", words)
+    copy = _copy_without_wall(routes, threshold)
+    if copy is not None:
+        words = (
+            f"The wall of {measured(escape)} {where} is only a symmetry of the weights: with B's hidden "
+            f"units matched to A's it is {measured(copy)}."
+        )
+        return Verdict("pass", words)
     most = rises_most(raw, weights, escape.at)
     words = (
         f"A wall of {measured(escape)} stands on the straight line from A to B {where}, highest at "
         f"t = {escape.at:.2f}; '{most}' rises most (total at A {start:.3g}, at B {end:.3g})."
     )
     curve = routes.get("curve")
-    if curve is None or (height := curve.barrier["escape"]).value is None:
-        return Verdict("warn", words)
+    return Verdict("warn", words + ("" if curve is None else _round_it(escape, curve, threshold)))
+
+
+def _copy_without_wall(routes: Mapping[RouteName, Route], threshold: float) -> Height | None:
+    """The escape height on the way to a symmetric copy of B, where there is no wall on it."""
+    names: tuple[RouteName, ...] = ("aligned", "nearest")
+    heights = (routes[name].barrier["escape"] for name in names if name in routes)
+    return next((height for height in heights if is_wall(height, threshold) is False), None)
+
+
+def _round_it(escape: Height, curve: Route, threshold: float) -> str:
+    """A sentence, after a space, on how far a curve lowers the wall; empty where that is undefined."""
+    height = curve.barrier["escape"]
+    if height.value is None:
+        return ""
     if is_wall(height, threshold) is False:
-        return Verdict("warn", f"{words} A curve leads round it: {measured(height)} is left.")
+        return f" A curve leads round it: {measured(height)} is left."
+    assert escape.value is not None
     assert escape.low is not None
     assert height.high is not None
     if height.value >= escape.value * (1 - EQUAL):
-        return Verdict("warn", f"{words} No curve was found that lowers it.")
+        return " No curve was found that lowers it."
     if height.at == 1.0:
-        return Verdict("warn", f"{words} On a curve the loss is highest at B itself: {measured(height)}.")
+        return f" On a curve the loss is highest at B itself: {measured(height)}."
     verb = "lowers it" if height.high < escape.low else "may lower it"
-    return Verdict("warn", f"{words} A curve {verb} to {measured(height)}.")
+    return f" A curve {verb} to {measured(height)}."
 
 
 def _undefined(route: Route) -> str:
-    """How many losses from A to B are not finite, and what the ends' own are."""
+    """Words for the number of losses from A to B that are not finite, and for those at the ends."""
     inside = (route.t >= 0) & (route.t <= 1)
     total = route.losses[TOTAL][inside]
     count = int((~np.isfinite(total)).sum())
@@ -98,5 +109,5 @@ def rises_most(route: Route, weights: Mapping[str, float], at: float) -> str:
 
 
 def measured(height: Height) -> str:
-    """``1.41 [1.1, 1.74]``."""
+    """A height with its interval, such as ``1.41 [1.1, 1.74]``."""
     return f"{height.value:.3g} [{height.low:.3g}, {height.high:.3g}]"

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diag._conclusion import next_command
+from diag.comparisons.conclusion import next_command
+from diag.comparisons.result import Comparison, Picture
 from diag.outputs.text import MEASURES, below, column_words, counted, number, p_value, version
-from diag.result import Comparison, FileRef, Picture
+from diag.result import FileRef
 from probes import Measure
 from reports import Figure, Page, Section, charts, render
 

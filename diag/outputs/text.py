@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from diag._conclusion import next_command
+from diag.comparisons.conclusion import next_command
+from diag.comparisons.result import Comparison
 from diag.outputs.layout import USUAL, ending, filled, width, wrapped
-from diag.result import Columns, Comparison, Grouping, Verdict
+from diag.result import Columns, Grouping, Verdict
 from diag.sources.safe.bounds import listed
 from diag.wording import plural
 from probes import Measure, Step

@@ -1,4 +1,4 @@
-"""What ``diag probe`` returns: frozen, serialisable, with its evidence."""
+"""The result of ``diag probe``: what can be read from one embedding or two, with the evidence."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from diag.shown import Shown
 from probes import ClusterEvents, LinearProbe, Measure, Projection, Variable, VariableCCA
 
 Reading = Literal["read", "in part", "not"]
-"""How much of a variable a linear probe reads; the rule stands with ``diag.probing.verdict.reading``."""
+"""Share of a variable that a linear probe reads; the rule stands with ``diag.probing.verdict.reading``."""
 
 Change = Literal["kept", "stronger", "weaker", "gained", "lost", "neither"]
-"""What becomes of a variable from the first column to the second (``diag.probing.verdict.change_of``)."""
+"""Change of a variable from the first column to the second (``diag.probing.verdict.change_of``)."""
 
 COMPONENTS = 10
-"""Principal components whose share of the variance is told."""
+"""Number of principal components whose share of the variance is reported."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one embedding says of one variable."""
+    """The measures of one variable in one embedding."""
 
     cca: VariableCCA
     probe: LinearProbe
@@ -69,18 +69,18 @@ class Finding:
             },
             "reading": self.reading,
         }
-        found = self.clusters
-        if found is not None:
+        clusters = self.clusters
+        if clusters is not None:
             tree["clusters"] = {
-                "ami": finite(found.ami),
-                "p": found.p,
-                "p_floor": found.p_floor,
-                "shuffles": found.shuffles,
-                "clusters": found.clusters,
-                "events": list(found.events),
-                "counts": None if found.counts is None else found.counts.tolist(),
-                "rows": found.rows,
-                **_reason(found.reason),
+                "ami": finite(clusters.ami),
+                "p": clusters.p,
+                "p_floor": clusters.p_floor,
+                "shuffles": clusters.shuffles,
+                "clusters": clusters.clusters,
+                "events": list(clusters.events),
+                "counts": None if clusters.counts is None else clusters.counts.tolist(),
+                "rows": clusters.rows,
+                **_reason(clusters.reason),
             }
         return tree
 
@@ -96,11 +96,11 @@ class Column:
     """Shares of the variance along the first principal components."""
     findings: Mapping[str, Finding]
     projections: tuple[Projection, ...]
-    """What is drawn; not part of the JSON."""
+    """Projections to two dimensions, for pictures; not part of the JSON."""
     plane: NDArray[np.float64] | None = None
     """(n, 2) an embedding of at most two dimensions, which is drawn as it is."""
     columns: Columns | None = None
-    """Which named columns of the file are the embedding; None where it names none."""
+    """The named columns of the file that are the embedding; None where it names none."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -112,13 +112,13 @@ class Probed(Shown, kind="probe"):
     variables: Mapping[str, Variable]
     """The variables of the rows that were used."""
     changes: Mapping[str, Change | None]
-    """From the first column to the second; empty where there is one."""
+    """{variable: its change from the first column to the second}; empty where there is one column."""
     rows: int
-    """Rows used."""
+    """Number of rows used."""
     of: int
-    """Rows there were."""
+    """Number of rows there were."""
     grouping: Grouping
-    """What was held out, resampled and shuffled as a whole."""
+    """The units that were held out, resampled and shuffled as a whole."""
     clusters: int | None
     seed: int
     warnings: tuple[str, ...]
@@ -126,7 +126,7 @@ class Probed(Shown, kind="probe"):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the columns are called: A and B."""
+        """Names of the columns: A and B."""
         return tuple("AB"[: len(self.columns)])
 
     def shown_files(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a probe's numbers say: how much is read, what changed, and the sentence."""
+"""The verdict of a probe, from its numbers: what is read, what changed, and the sentence."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from diag.probing.result import Change, Column, Reading
 from diag.result import Verdict
+from diag.wording import listed
 from probes import LinearProbe
 
 EVIDENCE = 0.05
@@ -15,26 +16,26 @@ MOSTLY = 0.5
 """Skill from which a variable is read and not only read in part: more of it is there than is missing."""
 
 NAMED = 4
-"""Variables that the summary names of a kind; of more it names these and counts the rest."""
+"""Most variables of a kind that the summary names; the rest are counted."""
 
 
-def reading(found: LinearProbe) -> Reading | None:
-    """How much of its variable a probe reads.
+def reading(probe: LinearProbe) -> Reading | None:
+    """Judge how much of its variable a probe reads; None where the probe is undefined.
 
     Nothing, unless the whole interval of the held-out score lies above chance and above the mean shuffled
     target, and at most 5% of the shuffles do as well. Then in part, unless the *skill*, the share of the way
     from chance to a perfect score, is at least a half.
     """
-    score, low = found.score.value, found.score.low
-    if score is None or low is None or found.p is None or found.shuffled is None:
+    score, low = probe.score.value, probe.score.low
+    if score is None or low is None or probe.p is None or probe.shuffled is None:
         return None
-    if low <= max(found.chance, found.shuffled) or found.p > EVIDENCE:
+    if low <= max(probe.chance, probe.shuffled) or probe.p > EVIDENCE:
         return "not"
-    return "read" if (score - found.chance) / (1 - found.chance) >= MOSTLY else "in part"
+    return "read" if (score - probe.chance) / (1 - probe.chance) >= MOSTLY else "in part"
 
 
 def change_of(columns: Sequence[Column], name: str) -> Change | None:
-    """What becomes of a variable: weaker or stronger only where the two intervals do not meet."""
+    """Change of a variable from A to B: weaker or stronger only where the two intervals do not meet."""
     a, b = (c.findings[name] for c in columns)
     if a.reading is None or b.reading is None:
         return None
@@ -85,9 +86,9 @@ def verdict_of(columns: Sequence[Column], changes: Mapping[str, Change | None]) 
 
 def _verdict_of_one(column: Column) -> Verdict:
     by: dict[Reading, list[str]] = {}
-    for name, found in column.findings.items():
-        if found.reading is not None:
-            by.setdefault(found.reading, []).append(name)
+    for name, finding in column.findings.items():
+        if finding.reading is not None:
+            by.setdefault(finding.reading, []).append(name)
     if not by:
         reasons = sorted({f.probe.score.reason or "" for f in column.findings.values()})
         return Verdict("inconclusive", f"Cannot tell: {reasons[0]}.")
@@ -107,18 +108,21 @@ def _verdict_of_one(column: Column) -> Verdict:
     return Verdict("pass" if by.keys() & {"read", "in part"} else "warn", _sentence("; ".join(parts)))
 
 
-def _score(found: LinearProbe, brief: bool = False) -> str:
-    unit = "" if brief else "R² " if found.unit == "r2" else "balanced accuracy "
-    value = found.score.value or 0.0
+def _score(probe: LinearProbe, brief: bool = False) -> str:
+    unit = "" if brief else "R² " if probe.unit == "r2" else "balanced accuracy "
+    value = probe.score.value or 0.0
     return unit + (f"{value:.2f}" if abs(value) < 100 else f"{value:.2g}").replace("-0.00", "0.00")
 
 
 def _list(named: Sequence[tuple[str, str]], scores: bool) -> str:
-    """``row (R² 0.99), column (R² 0.98) and room (balanced accuracy 1.00)``; beyond four they are counted."""
+    """Variables in a sentence, with their scores, such as ``row (R² 0.99) and column (R² 0.98)``.
+
+    Only the first four are named; the rest are counted.
+    """
     words = [f"{name} ({score})" if scores else name for name, score in named[:NAMED]]
     if len(named) > NAMED:
         words.append(f"{len(named) - NAMED} more")
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return listed(words)
 
 
 def _sentence(words: str) -> str:

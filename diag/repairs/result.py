@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from diag.comparisons.result import Comparison
 from diag.repairs.fits import Few, Fit
 from diag.repairs.search import Search
-from diag.result import Comparison, FileRef, Verdict, finite, head, measure_tree
+from diag.result import FileRef, Verdict, finite, head, measure_tree
 from diag.shown import Shown
 from probes import Relation
 

@@ -7,13 +7,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from diag.sources import recognised
 from diag.sources.opening import Opening
 from diag.sources.safe.bounds import check_holdable, check_ordinary
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError, Task
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+Source: TypeAlias = "str | os.PathLike[str] | NDArray[Any] | Tensor | Subject"
+"""An input of a diagnosis: a file's path, embeddings (n, ...) in memory, or a subject as it is."""
 
 ARRAY_SUFFIXES = (".npy", ".npz")
 

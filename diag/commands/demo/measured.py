@@ -10,7 +10,7 @@ import torch
 
 from diag.checks.losses import TOTAL, losses_of
 from diag.comparisons.compare import compare
-from diag.result import Comparison, Outcome
+from diag.comparisons.result import Comparison, Outcome
 from diag.sources import open_subject
 from diag.studies.measure import embedding
 from diag.subject import SAMPLES, LatentObjective, Subject, require

@@ -9,10 +9,10 @@ from statistics import mean
 import pandas as pd
 
 from diag.commands.demo.measured import Shown, best_first
+from diag.comparisons.result import Outcome
 from diag.landscapes.result import Landscape
 from diag.outputs import html, landscape_html
 from diag.outputs.text import number
-from diag.result import Outcome
 from reports import Figure, Page, Section, charts, render
 from trainers.settings import Settings
 

@@ -1,0 +1,143 @@
+"""The result of ``diag compare-embeddings``: how two embeddings lie to each other, with the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diag.result import Columns, FileRef, Grouping, Verdict, finite, head, measure_tree, numbers
+from diag.shown import Shown
+from probes import Measure, Relation, Step
+
+Outcome = Literal["landed", "near", "mirrored", "collapsed", "elsewhere", "free"]
+"""Places where a transfer can end, by what follows from them (:mod:`diag.comparisons.conclusion`)."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The embeddings and predictions that a drawing of them needs; not part of the JSON."""
+
+    base: NDArray[np.float64]
+    """(n, d) the base's embedding, flattened."""
+    transfer: NDArray[np.float64]
+    """(n, d) the transfer's embedding of the same states, flattened."""
+    variables: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """{name: (n,)} known variables of the states."""
+    base_predictions: NDArray[np.float64] | None = None
+    """(n, actions, d) where the base's transition model expects each action to lead."""
+    transfer_predictions: NDArray[np.float64] | None = None
+    """(n, actions, d) where the transfer's transition model expects each action to lead."""
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown, kind="comparison"):
+    """The result of ``compare-embeddings``."""
+
+    base: FileRef
+    transfer: FileRef
+    verdict: Verdict
+    measures: Mapping[str, Measure]
+    ladder: tuple[Step, ...]
+    """The ladder of maps from the transfer's embedding to the base's."""
+    shifted: tuple[Step, ...]
+    """The rungs of that ladder that can have an offset, fitted with one."""
+    back: tuple[Step, ...]
+    """The ladder of maps from the base's embedding to the transfer's."""
+    agreement: float
+    """Share of bootstrap resamples that name the same relation."""
+    margin: float
+    """δ: R² that a simpler map may lack of the best one's and still name the relation."""
+    margin_source: str
+    """Origin of the margin, in words."""
+    gap: float | None
+    """R² of the best map minus the identity's, there or back, the lesser one: matched within the margin."""
+    channels: bool
+    """Whether the ladder's maps act on channels, alike at every place of a grid."""
+    grid: str
+    """Mirror image or turn that brings the transfer's grid to the base's."""
+    grouping: Grouping
+    """The units that were resampled as a whole."""
+    rows: int
+    dropped: int
+    """Rows left out because they had NaN or infinity."""
+    frozen: tuple[str, ...] | None
+    """Frozen components that read the embedding; None where that is only assumed."""
+    states: int
+    dimensions: tuple[int, int]
+    own_states: int | None
+    """Number of states whose nearest base state is their own."""
+    success_states: int | None
+    """Number of such states that the world asks of a success; None where it sets no number."""
+    seed: int
+    warnings: tuple[str, ...]
+    picture: Picture
+    rank_ratio: Measure
+    """The transfer's effective rank over the base's; not part of the JSON, which has both."""
+    columns: Columns | None = None
+    """The named columns that were compared; None where the files name none."""
+    outcome: Outcome | None = None
+    """The place where the transfer ended; None where the evidence does not say."""
+    conclusion: str = ""
+    """Advice to a person on what to conclude and what to do next, in a sentence or two."""
+    diagnosis: str = "compare-embeddings"
+
+    @property
+    def relation(self) -> Relation | None:
+        """The verdict's relation."""
+        return self.verdict.relation
+
+    @property
+    def success(self) -> bool | None:
+        """Whether enough states are where the base has them; None where the world sets no number."""
+        if self.own_states is None or self.success_states is None:
+            return None
+        return self.own_states >= self.success_states
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        return {
+            **head(self.diagnosis, self.base, self.transfer, self.verdict),
+            "outcome": self.outcome,
+            "conclusion": self.conclusion,
+            "measures": {name: measure_tree(m) for name, m in self.measures.items()},
+            "ladder": [_step_tree(s) for s in self.ladder],
+            "ladder_shifted": [_step_tree(s) for s in self.shifted],
+            "ladder_back": [_step_tree(s) for s in self.back],
+            "agreement": self.agreement,
+            "margin": {"value": self.margin, "source": self.margin_source, "gap": finite(self.gap)},
+            "channels": self.channels,
+            "grid": self.grid,
+            "grouping": self.grouping,
+            "rows": self.rows,
+            "dropped": self.dropped,
+            "frozen": None if self.frozen is None else list(self.frozen),
+            "states": self.states,
+            "dimensions": list(self.dimensions),
+            "own_states": self.own_states,
+            "success_states": self.success_states,
+            "success": self.success,
+            "seed": self.seed,
+            "columns": None if self.columns is None else self.columns.to_tree(),
+            "warnings": list(self.warnings),
+        }
+
+
+def _step_tree(step: Step) -> dict[str, Any]:
+    tree: dict[str, Any] = {"transform": step.transform, "r2": finite(step.r2.value)}
+    tree |= {"low": finite(step.r2.low), "high": finite(step.r2.high)}
+    if step.r2.reason is not None:
+        tree["reason"] = step.r2.reason
+    fitted = step.map
+    if fitted is None:
+        return {**tree, "map": None}
+    parts = {
+        "signs": None if fitted.signs is None else list(fitted.signs),
+        "order": None if fitted.order is None else list(fitted.order),
+        "matrix": None if fitted.matrix is None else [numbers(row) for row in fitted.matrix],
+        "offset": None if fitted.offset is None else numbers(fitted.offset),
+    }
+    return {**tree, "map": {name: value for name, value in parts.items() if value is not None}}

@@ -1,0 +1,166 @@
+"""The ways from A to B through parameter space, and the losses along each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+
+from diag.landscapes import curve
+from diag.landscapes.evaluate import (
+    Data,
+    between_embeddings,
+    left_out,
+    on_route,
+    route,
+    take,
+    total_of,
+    totals_of,
+)
+from diag.landscapes.result import Route, RouteName
+from diag.landscapes.space import Bezier, Straight
+from diag.landscapes.state import in_short
+from diag.landscapes.system import System, distance
+from diag.landscapes.verdict import NOTHING
+from diag.subject import LatentObjective, Layered
+from diag.units.matching import match_activations, match_weights
+from diag.units.symmetry import SymmetryError, apply
+from probes import Floats
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SAME_FUNCTION = 1e-3
+"""Relative difference of B's loss from its symmetric copy's above which the symmetry is none."""
+
+Path: TypeAlias = Straight | Bezier
+"""A way through parameter space: vectors (k, P) at t (k,)."""
+
+
+def paths_between(
+    system: System,
+    data: Data,
+    curve_steps: int,
+    samples: int,
+    seed: int,
+    step: Callable[[int], None],
+    missing: dict[str, str],
+) -> tuple[dict[RouteName, Path], list[str]]:
+    """The ways from A to B through parameter space, and warnings.
+
+    The straight line, the lines to B's symmetric copies where hidden units are known, and the curve where
+    ``curve_steps`` are taken for it. ``missing`` gets a part that cannot be computed, with the reason.
+    """
+    one, two = system.vectors[:2]
+    paths: dict[RouteName, Path] = {"raw": system.straight}
+    copies, warnings = _lines_to_copies(system, data.batch)
+    paths |= copies
+    if curve_steps > 0 and system.uneven_matters(data.batch):
+        missing["an optimised curve"] = f"{in_short(system.uneven)} cannot move along it"
+        step(curve_steps)
+    elif curve_steps > 0:
+        # Other samples than those that the curve is judged on.
+        fresh = system.data(system.headline, samples, seed + 1)
+        if system.is_all_there_is(samples, seed):
+            warnings.append("the curve was made on the samples that it is judged on: there are no others")
+        with left_out(missing, "an optimised curve"):
+            losses = totals_of(system.precise, system.space, fresh.batch)
+            paths["curve"] = curve.bent(losses, one, two, steps=curve_steps, seed=seed, progress=step)
+    return paths, warnings
+
+
+def _lines_to_copies(system: System, batch: Any) -> tuple[dict[RouteName, Path], list[str]]:
+    """The straight lines from A to B's symmetric copies, and warnings of copies that are none."""
+    objective, space = system.objective, system.space
+    if not isinstance(objective, Layered):
+        return {}, []
+    one, two = system.vectors[:2]
+    paths: dict[RouteName, Path] = {}
+    warnings: list[str] = []
+    try:
+        copies = _symmetric_copies(objective, system, batch)
+    except SymmetryError as error:
+        copies = {}
+        warnings.append(f"hidden units were not matched: {error}")
+    loss = total_of(objective, system.spaces[1], batch)
+    with torch.no_grad():
+        own, middle = float(loss(two)), float(loss((one + two) / 2))
+    for name, copy in copies.items():
+        vector = space.pack(copy)
+        with torch.no_grad():
+            others = float(loss(vector))
+        # A loss of nearly nothing is known to the rounding of larger ones.
+        if not abs(own - others) <= SAME_FUNCTION * abs(own) + NOTHING * abs(middle):
+            warnings.append(
+                f"the {name} copy of B has a loss of {others:.4g}, B itself {own:.4g}: the description "
+                "of its hidden units is wrong"
+            )
+            continue
+        paths[name] = Straight(one, vector)
+    return paths, warnings
+
+
+def _symmetric_copies(objective: Any, system: System, batch: Any) -> dict[RouteName, dict[str, Tensor]]:
+    """B with its hidden units matched to A's: by what they compute, and by their weights.
+
+    Raises SymmetryError where weights are not finite.
+    """
+    space, (a, b) = system.space, system.own[:2]
+    units = tuple(u for u in objective.units if all(spot.parameter in space.shapes for spot in u.spots))
+    if not units:
+        return {}
+    for name in space.shapes:
+        if not bool(a[name].isfinite().all() and b[name].isfinite().all()):
+            raise SymmetryError(name, "weights that are not finite", "finite ones")
+    held = {**b, **system.spaces[1].fixed}
+    with torch.inference_mode():
+        seen = [objective.activations(parameters, batch) for parameters in (a, held)]
+    acting = tuple(u for u in units if u.name in seen[0])
+    by_activation = match_activations(acting, seen[0], seen[1], a, held) if acting else {}
+    by_weight = match_weights(units, a, held, start=by_activation)
+    copies: dict[RouteName, dict[str, Tensor]] = {"nearest": apply(units, held, by_weight)}
+    if acting == units:  # else some could be matched by their weights alone
+        copies = {"aligned": apply(units, held, by_activation), **copies}
+    return copies
+
+
+def losses_along(
+    system: System,
+    task: str,
+    data: Data,
+    paths: Mapping[RouteName, Path],
+    t: Floats,
+    points: int,
+    per_sample: bool,
+    step: Callable[[int], None],
+) -> dict[RouteName, Route]:
+    """Losses along every way on one task's data; the curve, made for the headline task, on that one only.
+
+    The straight line is taken at t, the others at ``points`` from 0 to 1.
+    """
+    objective, space, weights = system.objective, system.space, system.objective.terms
+    inside = np.linspace(0.0, 1.0, points)
+    routes: dict[RouteName, Route] = {}
+    for name, path in paths.items():
+        if name == "curve" and task != system.headline:
+            continue
+        at = t if name == "raw" else inside
+        corners = system.line_to_a_copy if name in ("aligned", "nearest") else system.line
+        evaluate = on_route(objective, space, path, data.batch, corners)
+        taken = take(evaluate, at, data, keep=per_sample and name == "raw", progress=step)
+        routes[name] = route(at, taken, weights, data, _length(path))
+    if isinstance(objective, LatentObjective):
+        evaluate, length = between_embeddings(objective, space, paths["raw"], data.batch)
+        routes["embedding"] = route(
+            inside, take(evaluate, inside, data, progress=step), weights, data, length
+        )
+    return routes
+
+
+def _length(path: Path) -> float:
+    if isinstance(path, Straight):
+        return distance(path.a, path.b)
+    vectors = path(torch.linspace(0, 1, 101))
+    return float((vectors[1:].double() - vectors[:-1].double()).norm(dim=1).sum())
