@@ -13,7 +13,7 @@ from probes._collapse import Collapse, collapse, effective_rank
 from probes._distance import Distance, cosine, l2, nearest_own
 from probes._linear import LinearProbe, linear_probe
 from probes._maps import RUNGS, SHIFTED, Map, Rung, fit
-from probes._measure import Measure, ProbeError, as_matrix, drop_nonfinite, finite_rows
+from probes._measure import Floats, Measure, ProbeError, as_matrix, drop_nonfinite, finite_rows
 from probes._neighbours import NEIGHBOURS, knn_overlap
 from probes._nulls import Independence, Null, independence
 from probes._procrustes import procrustes, shape_distance
@@ -38,6 +38,7 @@ __all__ = [
     "ClusterEvents",
     "Collapse",
     "Distance",
+    "Floats",
     "Groups",
     "Independence",
     "Ladder",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import diag
 from diag.result import Comparison
 from diag.sources import arrays as arrays_module
-from diag.sources import tables, tensors
+from diag.sources import safetensors_file, tables
 from diag.subject import SubjectError
 from tests import source_files as files
 
@@ -134,7 +134,7 @@ def test_bfloat16_is_read_as_float32(tmp_path: Path) -> None:
 def test_large_files_are_mapped(
     write: files.Write, pair: tuple[Array, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (arrays_module, tensors):
+    for module in (arrays_module, safetensors_file):
         monkeypatch.setattr(module, "MAPPED_BYTES", 100)
     paths = [write(tmp_path / name, {"embeddings": v}) for name, v in zip("ab", pair, strict=True)]
     assert isinstance(diag.open_subject(paths[0]).embeddings, np.memmap)

@@ -10,7 +10,7 @@ from diag.checks import CheckError, run
 from diag.checks import baseline as baselines
 from diag.checks import config as configs
 from diag.checks.result import Gate
-from diag.comparisons.compare import Source
+from diag.sources import Source
 from diag.sources.supplied import NOTHING, Place, Supplied
 
 

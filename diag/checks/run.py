@@ -25,10 +25,10 @@ from diag.checks.result import Checked, Gate
 from diag.checks.returns import of_returns, returns_of
 from diag.checks.settings import GateSettings, plain
 from diag.checks.withheld import withheld
-from diag.comparisons.compare import Source, compare
+from diag.comparisons.compare import compare
 from diag.comparisons.pairing import undroppable
 from diag.result import Comparison, FileRef, Picture
-from diag.sources import opened, same_file
+from diag.sources import Source, opened, same_file
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError
 from trainers.checkpoint import CheckpointError

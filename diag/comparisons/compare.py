@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +15,13 @@ from diag.comparisons.conclusion import conclusion, outcome
 from diag.comparisons.pairing import FINITE, Pair, column_names, is_streamed, matrix, numbers, pair_of
 from diag.comparisons.verdict import verdict_of
 from diag.result import Columns, Comparison, FileRef, Grouping, Picture
-from diag.sources import opened, same_file
+from diag.sources import Source, opened, same_file
 from diag.sources.bookkeeping import check_equal_columns
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError
 from probes import Measure
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 Progress: TypeAlias = Callable[[int, int], None]
-
-Source: TypeAlias = "str | os.PathLike[str] | Subject | NDArray[Any] | Tensor"
 
 KNOWN_MARGIN = "the default (docs/results.md)"
 

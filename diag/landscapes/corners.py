@@ -15,9 +15,9 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from diag.landscapes.result import Floats
     from diag.landscapes.space import Space
     from diag.subject import Parameters
+    from probes import Floats
 
 AT = 1e-9
 """Distance of coordinates, which are of size 1, below which they are a checkpoint's: rounding of a grid."""

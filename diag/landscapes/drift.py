@@ -13,21 +13,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from diag.landscapes.point import SharpnessError
 from diag.result import measure_tree
-from probes import Measure
+from probes import Floats, Measure
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from diag.landscapes.point import Loss
 
-Floats: TypeAlias = NDArray[np.float64]
 
 UPDATES = 1000
 """Updates that a change is given for: long beside an optimiser's memory (10 to 1,000 updates), short beside

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from diag.landscapes.corners import Corners
 from diag.landscapes.heights import Draws, barrier
-from diag.landscapes.result import TOTAL, Floats, Route
+from diag.landscapes.result import TOTAL, Route
 from diag.landscapes.space import Space, between
 from diag.sources.batches import stacked, to_device
 from diag.subject import LatentObjective, Objective, Sampled, StackedObjective
-from probes import make_groups
+from probes import Floats, make_groups
 from probes._resampling import Groups, expanded_tail
 
 if TYPE_CHECKING:

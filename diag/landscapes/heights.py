@@ -16,13 +16,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from diag.landscapes.result import TOTAL, Height
-from probes import Measure
+from probes import Floats, Measure
 from probes._resampling import expanded_tail
-
-Floats = NDArray[np.float64]
 
 
 def _escape(curve: Floats, t: Floats) -> Floats:

@@ -32,7 +32,6 @@ from diag.landscapes.evaluate import (
 )
 from diag.landscapes.place import place
 from diag.landscapes.result import (
-    Floats,
     Landscape,
     Moves,
     Route,
@@ -46,17 +45,17 @@ from diag.landscapes.state import check_own, in_short, in_words, jumps, uneven_i
 from diag.landscapes.system import System, distance, gaps, natural, reference_of, spaced, system_of, trail_of
 from diag.landscapes.verdict import NOTHING, verdict_of
 from diag.result import FileRef
+from diag.sources import Source
 from diag.sources.supplied import NOTHING as NOTHING_SUPPLIED
 from diag.sources.supplied import Supplied
-from diag.subject import SAMPLES, LatentObjective, Layered, Steps, Subject
+from diag.subject import SAMPLES, LatentObjective, Layered, Steps
 from diag.units.matching import match_activations, match_weights
 from diag.units.symmetry import SymmetryError, apply
+from probes import Floats
 from trainers.threads import one_thread
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Source: TypeAlias = str | os.PathLike[str] | Subject
 
 POINTS = 51
 

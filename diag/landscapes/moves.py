@@ -13,11 +13,11 @@ import torch
 import probes
 from diag.landscapes.corners import Corners
 from diag.landscapes.evaluate import on_route
-from diag.landscapes.result import Conflict, Floats, Moves, Returns
+from diag.landscapes.result import Conflict, Moves, Returns
 from diag.landscapes.space import Space, Straight
 from diag.repeatable import HeldActor
 from diag.subject import Actor, Encoder, Objective
-from probes import make_groups
+from probes import Floats, make_groups
 
 if TYPE_CHECKING:
     from torch import Tensor

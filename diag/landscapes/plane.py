@@ -24,10 +24,11 @@ import torch
 from diag.landscapes import LandscapeError
 from diag.landscapes.corners import Corners
 from diag.landscapes.evaluate import Data, on_route, take, with_total
-from diag.landscapes.result import TOTAL, Floats, Outline, Plane
+from diag.landscapes.result import TOTAL, Outline, Plane
 from diag.landscapes.sheets import Sheet
 from diag.landscapes.space import Space
 from diag.subject import Objective
+from probes import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,18 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from diag.result import FileRef, Verdict, finite, head, measure_tree, numbers
 from diag.shown import Shown
-from probes import Measure
+from probes import Floats, Measure
 
 if TYPE_CHECKING:
     from diag.landscapes.place import Place
     from diag.landscapes.sharpness import Sharpness
 
-Floats = NDArray[np.float64]
 
 RouteName = Literal["raw", "aligned", "nearest", "curve", "embedding"]
 

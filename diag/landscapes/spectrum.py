@@ -12,20 +12,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from diag.landscapes.point import Point, dot, norm
 from diag.result import finite
+from probes import Floats
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from diag.landscapes.point import Loss
 
-Floats: TypeAlias = NDArray[np.float64]
 
 RESIDUAL = 1e-3
 """Residual, relative to the largest curvature, up to which an end counts as converged: a tenth of what makes

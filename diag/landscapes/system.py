@@ -15,7 +15,6 @@ import probes
 from diag.landscapes import LandscapeError
 from diag.landscapes.corners import Corners, on_line
 from diag.landscapes.evaluate import Data
-from diag.landscapes.result import Floats
 from diag.landscapes.space import Space
 from diag.landscapes.state import (
     follows_in,
@@ -42,6 +41,7 @@ from diag.subject import (
     TaskPair,
     require,
 )
+from probes import Floats
 from trainers.checkpoint import CheckpointError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from diag.embed import embedded, shared_tasks
 from diag.probing.result import COMPONENTS, Column, Finding, Probed
 from diag.probing.verdict import change_of, reading, verdict_of
 from diag.result import Columns, FileRef, Grouping
-from diag.sources import opened, same_file
+from diag.sources import Source, opened, same_file
 from diag.sources.arrays import EXPECTED, read_labels
 from diag.sources.naming import EPISODES
 from diag.sources.numbers import real_numbers, row_labels
@@ -33,8 +33,6 @@ from probes import ProbeError, Projection, Variable
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Source: TypeAlias = "str | os.PathLike[str] | Subject | NDArray[Any] | Tensor"
 
 PROJECTIONS: Mapping[str, tuple[probes.Method, ...]] = {
     "both": ("pca", "umap"),

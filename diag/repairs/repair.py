@@ -10,13 +10,12 @@ from diag.comparisons.pairing import undroppable
 from diag.repairs.asked import Asked, Progress, RepairError, asks_to_train
 from diag.repairs.fits import FEWEST, Method
 from diag.repairs.result import Mode, Repair
-from diag.sources import opened, same_file
+from diag.sources import Source, opened, same_file
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import SubjectError
 from trainers.threads import one_thread
 
 if TYPE_CHECKING:
-    from diag.comparisons.compare import Source
     from diag.repairs.search import How
 
 
