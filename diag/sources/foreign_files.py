@@ -302,6 +302,6 @@ def folder_of(path: str) -> Told:
         r".*\.index\.json",
         r".*\.(safetensors|pt|pth|npz|npy|onnx|zip|parquet)",
     ):
-        if inside := next((name for name in names if re.fullmatch(wanted, name)), None):
-            return "a folder", f"a file, such as {Path(path) / inside} in it"
+        if file_inside := next((name for name in names if re.fullmatch(wanted, name)), None):
+            return "a folder", f"a file, such as {Path(path) / file_inside} in it"
     return "a folder", "a checkpoint or array file"
