@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 UNABLE = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError)
-"""What an encoder raises that is given observations which it was not made for."""
+"""Exceptions of an encoder that is given observations which it was not made for."""
 
 
 def shared_tasks(subjects: Sequence[Subject]) -> TaskPair:
@@ -28,7 +28,7 @@ def shared_tasks(subjects: Sequence[Subject]) -> TaskPair:
 
 
 def embedded(subject: Subject, pairs: Pairs, say: Callable[[str], None] = lambda words: None) -> Tensor:
-    """What its encoder makes of the states (n, ...), as the task that it was trained on shows them.
+    """A subject's embeddings (n, ...) of paired states, as the task that it was trained on shows them.
 
     An encoder that draws random numbers has them held fixed, and ``say`` is told.
     Raises SubjectError where the encoder fails on them, gives anything but numbers (n, ...), or does not
@@ -43,18 +43,18 @@ def embedded(subject: Subject, pairs: Pairs, say: Callable[[str], None] = lambda
     try:
         with one_thread():
             steady, said = steady_encoder(encoder, subject.parameters or {}, seen, subject.path)
-            found = steady.embed(subject.parameters or {}, seen)
+            embeddings = steady.embed(subject.parameters or {}, seen)
     except SubjectError:
         raise
     except UNABLE as error:
         words = " ".join(str(error).split()) or type(error).__name__
-        found_words = f"an encoder that fails on observations of {seen.dtype} {tuple(seen.shape)} ({words})"
-        raise SubjectError(subject.path, found_words, "observations that it was made for") from error
+        found = f"an encoder that fails on observations of {seen.dtype} {tuple(seen.shape)} ({words})"
+        raise SubjectError(subject.path, found, "observations that it was made for") from error
     expected = f"numbers ({len(seen)}, ...), a row for each observation"
-    if not hasattr(found, "detach") or found.is_complex():
-        raise SubjectError(subject.path, f"a {type(found).__name__} as embedding", expected)
-    if found.ndim < 2 or len(found) != len(seen) or not found.numel():
-        raise SubjectError(subject.path, f"an embedding of shape {tuple(found.shape)}", expected)
+    if not hasattr(embeddings, "detach") or embeddings.is_complex():
+        raise SubjectError(subject.path, f"a {type(embeddings).__name__} as embedding", expected)
+    if embeddings.ndim < 2 or len(embeddings) != len(seen) or not embeddings.numel():
+        raise SubjectError(subject.path, f"an embedding of shape {tuple(embeddings.shape)}", expected)
     for warning in said:
         say(warning)
-    return found
+    return embeddings

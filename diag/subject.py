@@ -65,7 +65,7 @@ class Objective(Protocol):
     terms: Mapping[str, float]
     """Each term's weight in the total."""
     constants: Mapping[str, Any]
-    """What else two objectives must share for their losses to be the same function."""
+    """Other values that two objectives must share for their losses to be the same function."""
 
     def losses(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
         """Per-sample losses {term: (n,)}."""
@@ -91,7 +91,7 @@ class StackedObjective(Protocol):
 
     @property
     def at_once(self) -> int:
-        """So many it had best be given: more gain nothing, and memory stays flat."""
+        """Preferred batch of parameter sets: more gain nothing, and memory stays flat."""
         ...
 
     def losses_many(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
@@ -107,7 +107,7 @@ class Layered(Protocol):
     """The layers of hidden units, and where each stands in the parameters."""
 
     def activations(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
-        """What each layer of units gives for a batch: {units.name: (n, size, ...)}."""
+        """Outputs of each layer of units for a batch: {units.name: (n, size, ...)}."""
         ...
 
 
@@ -156,7 +156,7 @@ class Stateful(Protocol):
     """The types of less than four bytes that losses are computed in; none where there are none."""
 
     def precise(self) -> Objective:
-        """The same losses computed in float32 where they are computed in less."""
+        """These losses computed in float32 where they are computed in less."""
         ...
 
 
@@ -164,20 +164,20 @@ class Actor(Protocol):
     """A system that can act."""
 
     def returns(self, parameters: Parameters, task: Task, episodes: int, seed: int) -> NDArray[np.float64]:
-        """The return of each of so many episodes on a task: (episodes,)."""
+        """Returns (episodes,) of episodes that are played on a task."""
         ...
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The same hidden states rendered by both tasks, and the state or episode that each row is of."""
+    """Paired observations: hidden states rendered by both tasks, with the state or episode of each row."""
 
     observations: Mapping[Task, Tensor]
     """{task: (n, *shape)}."""
     groups: NDArray[np.int64] | None
     """(n,); None where nobody says, and rows that are embedded alike count as one state."""
     grouping: Literal["states", "episodes"] = "states"
-    """What the groups are."""
+    """Whether a group is a state or an episode."""
 
 
 class TaskPair(Protocol):
@@ -200,7 +200,7 @@ class TaskPair(Protocol):
 
 @dataclass(frozen=True)
 class Taken:
-    """Which named columns or arrays of a source its ready embeddings are, and which row is which."""
+    """The named columns or arrays that ready embeddings were read from, and the key that tells rows apart."""
 
     names: tuple[str, ...]
     """The names of the columns, one a dimension, in order; or of the one array."""
@@ -211,7 +211,7 @@ class Taken:
     chosen: bool = False
     """Whether a person named the columns, who then answers for them."""
     key: str = ""
-    """What tells the rows apart, in words; empty where nothing does."""
+    """Words for the key that tells the rows apart; empty where nothing does."""
     keys: tuple[NDArray[Any], ...] = ()
     """(n,) each: together they tell the rows apart."""
     asked: bool = False
@@ -233,16 +233,16 @@ class Subject(Shown, kind="subject"):
     parameters: Parameters | None = None
     encoder: Encoder | None = None
     objective: Objective | None = None
-    """Its losses; also LatentObjective, StackedObjective, Layered or Steps where it can."""
+    """The losses; also LatentObjective, StackedObjective, Layered or Steps where it can."""
     tasks: TaskPair | None = None
     embeddings: NDArray[Any] | None = None
     """Ready embeddings (n, ...), for sources without an encoder."""
     episodes: NDArray[Any] | None = None
     """(n,) the episode of each ready embedding, where the source says."""
     taken: Taken | None = None
-    """What the ready embeddings are of a file's named columns or arrays; None where it names nothing."""
+    """The named columns or arrays that the ready embeddings were read from; None where nothing is named."""
     actor: Actor | None = None
-    """What acts, where the source can run episodes."""
+    """The policy, where the source can run episodes."""
     returns: NDArray[np.float64] | None = None
     """(episodes,) returns on its own task that the source holds ready."""
     frozen: tuple[str, ...] | None = None
@@ -252,15 +252,15 @@ class Subject(Shown, kind="subject"):
     made_from: str | None = None
     """The identity of the base that it was made from; None for a base."""
     base_path: str | None = None
-    """Where that base was read from at the time."""
+    """Path that the base was read from when the transfer was made."""
     share: float | None = None
-    """Of its training's updates, the share that is done."""
+    """Fraction of training completed."""
     success_states: int | None = None
-    """How many states must have their own base state nearest for a transfer to succeed."""
+    """Number of states that must have their own base state nearest for a transfer to succeed."""
     withheld: tuple[str, str] | None = None
-    """Why it offers less than its kind of file can: what was found, and what would supply the rest."""
+    """Reason for offering less than its kind of file can: what was found, and what would supply the rest."""
     notes: tuple[str, ...] = ()
-    """What whoever reads a result is to know of how it was read, a clause about the file each."""
+    """Notes for readers of a result on how the file was read, a clause about the file each."""
     label: str = ""
     """A few words on what it is."""
 
@@ -286,7 +286,7 @@ CAPABILITIES = {
     "actor": "a policy that can be run",
     "returns": "returns of episodes",
 }
-"""What a subject may offer, in words."""
+"""{capability: words for it}, all that a subject may offer."""
 
 Capability = TypeVar("Capability")
 

@@ -14,7 +14,7 @@ import torch
 import diag
 from diag.outputs import text
 from diag.outputs.json import render
-from diag.sources.native import agent_of
+from diag.sources.systems.crar import agent_of
 from diag.subject import SubjectError
 from probes import ProbeError
 from trainers import checkpoint as files

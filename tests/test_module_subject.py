@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 import diag
 from diag.landscapes.space import Space, Straight
-from diag.sources.torch_losses import ROWS, ModuleObjective, from_module
+from diag.sources.torch_losses import from_module
+from diag.sources.torch_objective import ROWS, ModuleObjective
 from diag.subject import Layered, StackedObjective, Stateful, Subject, SubjectError
 from diag.units.symmetry import Units
 

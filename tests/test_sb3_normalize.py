@@ -24,7 +24,8 @@ from diag.checks.run import check
 from diag.sources import open_subject
 from diag.sources.environments import make
 from diag.sources.sb3.arrays import array_of
-from diag.sources.sb3.normalize import IDENTITY, WRITTEN
+from diag.sources.sb3.normalize import IDENTITY
+from diag.sources.sb3.statistics import WRITTEN
 from diag.sources.supplied import Supplied
 from diag.subject import Subject, SubjectError
 from tests.source_files import Explosive

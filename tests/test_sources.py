@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,10 @@ from numpy.typing import NDArray
 import diag
 from diag.comparisons.result import Comparison
 from diag.sources import arrays as arrays_module
-from diag.sources import tables, tensors
+from diag.sources import formats, safetensors_file, systems, tables
 from diag.subject import SubjectError
 from tests import source_files as files
+from trainers.checkpoint import CheckpointError, read
 
 Array = NDArray[np.float32]
 
@@ -134,7 +137,7 @@ def test_bfloat16_is_read_as_float32(tmp_path: Path) -> None:
 def test_large_files_are_mapped(
     write: files.Write, pair: tuple[Array, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (arrays_module, tensors):
+    for module in (arrays_module, safetensors_file):
         monkeypatch.setattr(module, "MAPPED_BYTES", 100)
     paths = [write(tmp_path / name, {"embeddings": v}) for name, v in zip("ab", pair, strict=True)]
     assert isinstance(diag.open_subject(paths[0]).embeddings, np.memmap)
@@ -217,3 +220,21 @@ def test_nothing_heavy_is_imported_for_arrays_and_tensors(tmp_path: Path, pair: 
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
+
+
+def test_every_line_of_the_registries_leads_to_code() -> None:
+    assert len(set(formats.SUFFIXES)) == len(formats.SUFFIXES)
+    for known in formats.FORMATS:
+        module, _, function = known.opener.partition(":")
+        assert callable(getattr(import_module(f"diag.sources.{module}"), function))
+    for name in systems.SYSTEMS.values():
+        module_of_it = import_module(f"diag.sources.systems.{name}")
+        for function in ("subject_of", "settings_of", "plan_of"):
+            assert callable(getattr(module_of_it, function))
+
+
+def test_a_system_that_nothing_here_reads_gets_one_line(examples: Path) -> None:
+    checkpoint = read(examples / "base.safetensors")
+    other = replace(checkpoint, header=replace(checkpoint.header, system="none"))
+    with pytest.raises(CheckpointError, match=r"found system 'none'; expected system 'crar'$"):
+        systems.system_of(other)

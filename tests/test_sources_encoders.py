@@ -85,7 +85,7 @@ def adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", str(tmp_path))])
     yield "my_adapters"
-    sys.torch_encoder.pop("my_adapters", None)
+    sys.modules.pop("my_adapters", None)
 
 
 @pytest.mark.parametrize(

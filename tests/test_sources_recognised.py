@@ -24,7 +24,8 @@ import torch
 
 import diag
 from diag.commands import app as cli
-from diag.sources import recognised
+from diag.sources import foreign_files, formats
+from diag.sources.content import Content
 from diag.sources.supplied import Supplied
 from diag.subject import SubjectError
 from tests import source_files as files
@@ -348,9 +349,9 @@ def test_damaged_files_are_named_or_left_to_their_opener() -> None:
             damaged[rng.integers(len(damaged))] ^= 1 << int(rng.integers(8))
             name = ("a", "a.pt", "a.npy", "a.zip", "a.safetensors", "a.bin")[trial % 6]
             Path(name).write_bytes(damaged)
-            begins = recognised.looked_at(name)
-            recognised.opener_of(name, begins)
-            recognised.foreign_of(name, begins)
+            looked_at = Content(name)
+            formats.held_by(looked_at)
+            foreign_files.foreign_of(looked_at)
             try:
                 diag.open_subject(name)
             except ValueError as error:

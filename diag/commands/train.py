@@ -90,7 +90,7 @@ def transfer(
       diag transfer runs/base/seed0.safetensors --plan fine-tune --out runs/fine
       diag transfer base.safetensors --out runs/t1 --set transfer.updates=20000
     """
-    from diag.sources.native import agent_of
+    from diag.sources.systems.crar import agent_of
     from trainers.checkpoint import read
     from trainers.plan import read_plan
     from trainers.run import Run, numbers_from, seeds_from

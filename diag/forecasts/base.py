@@ -15,11 +15,12 @@ import numpy as np
 import torch
 
 import probes
-from diag.forecasts.features import BASE_FEATURES, LOWEST_R2, Floats
+from diag.forecasts.features import BASE_FEATURES, LOWEST_R2
 from diag.sources import open_subject
 from diag.sources.systems.crar import CrarSystem
 from diag.studies.measure import loss_at
 from diag.subject import SAMPLES, Subject
+from probes import Floats
 
 MOST_DIMENSIONS = 4
 """Up to which every signed permutation is tried: 384 of them."""

@@ -12,12 +12,10 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 import probes
+from probes import Floats
 from trainers.threads import one_thread
-
-Floats: TypeAlias = NDArray[np.float64]
 
 View = Literal["embedding", "losses"]
 

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from diag.forecasts import ForecastError
 from diag.forecasts.base import base_features
-from diag.forecasts.features import Floats, View, features
+from diag.forecasts.features import View, features
 from diag.forecasts.model import Forecaster, Logistic, sigmoid
 from diag.sources import open_subject
 from diag.studies.folder import Folder
 from diag.studies.study import Study
 from diag.studies.table import KEY
 from diag.subject import Subject
+from probes import Floats
 from trainers.crar import CRAR
 from trainers.envs import world
 from trainers.settings import Settings

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from diag.forecasts.base import base_features
 from diag.forecasts.features import measures_of
@@ -14,8 +14,11 @@ from diag.forecasts.fit import kind_of
 from diag.forecasts.model import Forecaster, Probability, in_words, percent, read_model
 from diag.result import SCHEMA_VERSION, FileRef, Status, Verdict
 from diag.shown import Shown
-from diag.sources.native import open_native, plan_of
-from diag.sources.safe.bounds import check_holdable, check_ordinary
+from diag.sources.native import open_native
+from diag.sources.opening import Opening
+from diag.sources.safe.bounds import check_ordinary
+from diag.sources.supplied import Place
+from diag.sources.systems import system_of
 from diag.studies.measure import embedding
 from diag.subject import Subject, SubjectError
 from trainers import checkpoint as files
@@ -27,8 +30,6 @@ LIKELY, UNLIKELY = 0.5, 0.05
 
 LITTLE = "a forecast from a base alone tells little more than the mean of other bases (docs/forecast.md)"
 FINISHED = "the transfer is finished: diag compare-embeddings says how it ended"
-
-Place: TypeAlias = "str | os.PathLike[str]"
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,7 +97,7 @@ def forecast(
     with one_thread():
         known = model if isinstance(model, Forecaster) else read_model(model)
         subject, saved = _opened(checkpoint), files.read(checkpoint)
-        plan = plan_of(saved)
+        plan = system_of(saved).plan_of(saved)
         if plan is None:
             if base is not None:
                 raise SubjectError(subject.path, "a base", "a transfer where --base is given")
@@ -140,8 +141,7 @@ def _opened(place: Place) -> Subject:
     if Path(name).is_dir():
         raise SubjectError(name, "a folder", "a checkpoint of diag train or diag transfer")
     check_ordinary(name, "a checkpoint of diag train or diag transfer")
-    check_holdable(name)
-    return open_native(name)
+    return open_native(Opening(name))
 
 
 def _base_of(subject: Subject, given: Place | None) -> Subject:

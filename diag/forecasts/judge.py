@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from diag.forecasts import ForecastError
-from diag.forecasts.features import Floats, View
+from diag.forecasts.features import View
 from diag.forecasts.fit import FEWEST_BASES, At, Known, at, by_base, descended, logistic
 from diag.forecasts.model import FIRST_STOP
 from diag.result import finite, measure_tree
-from probes import Measure
+from probes import Floats, Measure
 
 FOLDS = 10
 """In which the bases of a fit are parted, to choose the stopping rule from forecasts of bases not seen."""

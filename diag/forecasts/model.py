@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from diag.forecasts import ForecastError
-from diag.forecasts.features import BASE_FEATURES, VIEWS, Floats, features
-from probes import Measure
+from diag.forecasts.features import BASE_FEATURES, VIEWS, features
+from probes import Floats, Measure
 
 FORMAT = 1
 

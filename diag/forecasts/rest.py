@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 import probes
-from diag.forecasts.features import Floats
 from diag.forecasts.model import FIRST_STOP, Probability
-from probes import Relation
+from probes import Floats, Relation
 from trainers.threads import one_thread
 
 AT_REST = 0.01

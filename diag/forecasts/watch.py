@@ -10,11 +10,12 @@ from typing import Any
 
 import probes
 from diag.forecasts import ForecastError
-from diag.forecasts.features import Floats, measures_of
+from diag.forecasts.features import measures_of
 from diag.forecasts.model import Forecaster, Probability, limit_words, percent, read_model
 from diag.forecasts.rest import AT_REST, Rest, at_rest, moved
 from diag.repeatable import UnsteadyError, examined
 from diag.repeatable.generators import kept, pinned
+from probes import Floats
 
 LOOK = "the embedding in evaluation mode: model.eval() before it is taken, and model.train() after"
 """What leads on where a look is taken in the middle of training."""

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 import probes
 from diag.result import finite, measure_tree, numbers
-from probes import Map, Measure, Rung
-
-Floats: TypeAlias = NDArray[np.float64]
+from probes import Floats, Map, Measure, Rung
 
 Method = Literal["map", "last-layer"]
 """``map``: a map of the embedding, folded into the last layer. ``last-layer``: that layer anew, by ridge

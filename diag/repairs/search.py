@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import permutations, product
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,9 +24,7 @@ from diag.repairs.last_layer import folded
 from diag.repairs.system import Case, loss_of_states
 from diag.result import measure_tree
 from diag.subject import SubjectError
-from probes import Map, Measure
-
-Floats: TypeAlias = NDArray[np.float64]
+from probes import Floats, Map, Measure
 
 How = Literal["permutations", "gradient"]
 

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from diag.repairs.last_layer import last_layer
-from diag.sources.native import FiniteTasks
-from diag.sources.systems.crar import CrarSystem, TaskBatch
+from diag.sources.systems.crar import CrarSystem, FiniteTasks, TaskBatch
 from diag.subject import SAMPLES, Subject, SubjectError
-from probes import Map
+from probes import Floats, Map
 from trainers.crar import CRAR, Batch
 from trainers.threads import one_thread
-
-Floats: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

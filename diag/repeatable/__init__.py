@@ -30,19 +30,20 @@ if TYPE_CHECKING:
 Callee = TypeVar("Callee", bound=Callable[..., Any])
 
 SEED = 0
-"""Where generators start, where nobody names a seed."""
+"""Seed of generators, where nobody names one."""
 
 ROWS = 64
 """Observations that an encoder is looked at with: enough that dropout of one in a hundred, on a dozen units,
 is as good as sure to show, and nothing beside the thousands that are embedded."""
 
 SAME = 1e-5
-"""How far two results may differ, as a share of the largest number in them: kernels on several threads, and
-on a GPU, add in another order each time, which leaves some tens of float32's last bits (6·10⁻⁸) on sums of
-thousands. A draw that matters to a verdict (5% of a loss, 0.05 of R²) is thousands of times larger."""
+"""Largest difference of results that count as equal, as a share of the largest number in them: kernels on
+several threads, and on a GPU, add in another order each time, which leaves some tens of float32's last bits
+(6·10⁻⁸) on sums of thousands. A draw that matters to a verdict (5% of a loss, 0.05 of R²) is thousands of
+times larger."""
 
 LAST_BITS = 4
-"""The same in last places of a coarser type: half precision rounds once or twice more on the way."""
+"""Largest difference in last places of a coarser type: half precision rounds once or twice more."""
 
 EVALUATION = "evaluation mode: call .eval() on the model, and let nothing call .train() while it is evaluated"
 
@@ -70,7 +71,7 @@ class Chance:
     """Whether its results differed from draw to draw."""
 
     def hold(self, call: Callee) -> Callee:
-        """The same function, with every global generator at the seed each time that it is called."""
+        """The function, with every global generator at the seed each time that it is called."""
 
         def held(*args: Any, **kwargs: Any) -> Any:
             with pinned(self.seed):
@@ -94,7 +95,7 @@ def examined(
     keepers: tuple[Any, ...] = (),
     seed: int = SEED,
 ) -> Chance | None:
-    """Evaluate the same twice: None where it repeats itself by nature, what it draws where that can be held.
+    """Evaluate twice: None where the results repeat, the random numbers drawn where those can be held.
 
     Args:
         evaluate: What is looked at, without arguments; gives a tensor, an array, or a mapping of them.
@@ -135,7 +136,7 @@ def examined(
 def steady_encoder(
     encoder: Encoder, parameters: Parameters, observations: Tensor, path: str, *, seed: int = SEED
 ) -> tuple[Encoder, tuple[str, ...]]:
-    """The encoder, its generators held where it draws; and what is to be said of that.
+    """The encoder, its generators held where it draws; and warnings about that.
 
     Raises SubjectError, about ``path``, where it cannot be made to repeat itself.
     """
@@ -158,7 +159,7 @@ def steady_encoder(
 def steady_objective(
     objective: Objective, parameters: Parameters, batch: Any, path: str, *, seed: int = SEED
 ) -> tuple[Objective, tuple[str, ...]]:
-    """The objective, its generators held where it draws; and what is to be said of that.
+    """The objective, its generators held where it draws; and warnings about that.
 
     Raises SubjectError, about ``path``, where it cannot be made to repeat itself.
     """
@@ -199,10 +200,10 @@ class HeldObjective:
     """
 
     METHODS = ("embeddings", "losses_at", "activations", "walk")
-    """What an objective may offer beside its losses."""
+    """Methods that an objective may offer beside its losses."""
 
     FACTS = ("units", "pinned", "follows", "discrete", "half")
-    """What it may say of itself."""
+    """Attributes that an objective may have."""
 
     def __init__(self, objective: Objective, chance: Chance) -> None:
         self.chance, self.terms = chance, objective.terms
@@ -222,7 +223,7 @@ class HeldObjective:
         return self._losses(parameters, batch)
 
     def at_seed(self, seed: int) -> HeldObjective:
-        """The same with its draw from another seed."""
+        """This objective with its draw from another seed."""
         return HeldObjective(self._whole, replace(self.chance, seed=seed))
 
 
@@ -233,7 +234,7 @@ class HeldActor:
         self._actor = actor
 
     def returns(self, parameters: Parameters, task: str, episodes: int, seed: int) -> Any:
-        """The return of each of so many episodes on a task: (episodes,)."""
+        """Returns (episodes,) of episodes that are played on a task."""
         with pinned(seed):
             return self._actor.returns(parameters, task, episodes, seed)
 
@@ -245,7 +246,7 @@ def _said(chance: Chance, path: str, what: str) -> tuple[str, ...]:
 def _once(
     evaluate: Callable[[], Any], undo: ExitStack, *, closely: bool = False
 ) -> tuple[dict[str, Any], Observed | None]:
-    """Its result as arrays by name, and what torch modules did meanwhile, undone at the end."""
+    """The evaluation's result as arrays by name, and what torch modules did meanwhile, undone at the end."""
     if "torch" not in sys.modules:
         return _arrays(evaluate()), None
     with observed(closely=closely) as seen:
@@ -258,19 +259,19 @@ def _arrays(result: Any) -> dict[str, Any]:
     parts = result if isinstance(result, Mapping) else {"": result}
     if isinstance(result, tuple | list) and any(hasattr(part, "shape") for part in result):
         parts = dict(enumerate(result))
-    found = {}
+    arrays: dict[str, Any] = {}
     for name, value in parts.items():
         if hasattr(value, "detach"):
             # NumPy has no bfloat16; and an array that shares the tensor's memory would change with it.
-            found[str(name)] = value.detach().cpu().clone()
+            arrays[str(name)] = value.detach().cpu().clone()
         else:
             with suppress(ValueError, TypeError):  # rows of other lengths
-                found[str(name)] = np.array(value)
-    return found
+                arrays[str(name)] = np.array(value)
+    return arrays
 
 
 def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
-    """In words how two results differ beyond rounding; None where they do not."""
+    """Words for how two results differ beyond rounding; None where they do not."""
     if one.keys() != other.keys():
         return f"{few(list(one))}, then {few(list(other))}"
     for name, value in one.items():
@@ -311,8 +312,8 @@ def _differs(by: str, held: str, keepers: list[str]) -> str:
 
 
 def _keepers(seen: Observed | None, others: tuple[Any, ...]) -> list[str]:
-    """What keeps a generator of its own, in words."""
-    found = [] if seen is None else seen.own_generators()
+    """Words for the modules and variables that keep a generator of their own."""
+    keepers = [] if seen is None else seen.own_generators()
     for one in others:
         known = dict(getattr(one, "__dict__", {}))
         names = getattr(getattr(one, "__code__", None), "co_freevars", ())
@@ -320,8 +321,8 @@ def _keepers(seen: Observed | None, others: tuple[Any, ...]) -> list[str]:
             with suppress(ValueError):  # one that is empty yet
                 known[name] = cell.cell_contents
         if seen is not None:
-            found += [repr(name) for name, value in known.items() if is_generator(value)]
-    return found
+            keepers += [repr(name) for name, value in known.items() if is_generator(value)]
+    return keepers
 
 
 def _check_untrained(seen: Observed | None, remedy: str) -> None:

@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 
 TORCH, CUDA, NUMPY, PYTHON = "torch's generator", "torch's on CUDA", "numpy's global one", "Python's random"
-"""What each is called in words."""
+"""Words for each generator."""
 
 
 def states() -> dict[str, Any]:
-    """How every global generator that is in use stands, by what it is called.
+    """{words for a generator: its state} of every global generator that is in use.
 
     torch's is left out where nobody has imported torch, CUDA's where nobody has used it.
     """
-    found: dict[str, Any] = {NUMPY: np.random.get_state(legacy=False), PYTHON: random.getstate()}  # noqa: NPY002
+    standing: dict[str, Any] = {NUMPY: np.random.get_state(legacy=False), PYTHON: random.getstate()}  # noqa: NPY002
     if (torch := sys.modules.get("torch")) is not None:
-        found[TORCH] = torch.get_rng_state()
+        standing[TORCH] = torch.get_rng_state()
         if torch.cuda.is_initialized():
-            found[CUDA] = torch.cuda.get_rng_state_all()
-    return found
+            standing[CUDA] = torch.cuda.get_rng_state_all()
+    return standing
 
 
 def moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
@@ -38,7 +38,7 @@ def moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Afterwards every global generator stands where it stood before."""
+    """Put every global generator back, at the end, to where it stood before."""
     before = states()
     try:
         yield
@@ -72,5 +72,5 @@ def _alike(one: Any, other: Any) -> bool:
         return all(_alike(value, other.get(key)) for key, value in one.items())
     if isinstance(one, list):
         return len(one) == len(other) and all(map(_alike, one, other))
-    found = one == other
-    return bool(found.all()) if hasattr(found, "all") else bool(found)
+    equal = one == other
+    return bool(equal.all()) if hasattr(equal, "all") else bool(equal)

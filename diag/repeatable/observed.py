@@ -1,4 +1,4 @@
-"""What torch modules do while something is evaluated: which run in training mode, draw, or change themselves.
+"""Watch torch modules during an evaluation: which run in training mode, draw, or change themselves.
 
 Every module that is called is seen, wherever it is kept: nobody has to say where a model lies.
 """
@@ -69,15 +69,15 @@ class _Held:
 
 @dataclass
 class Observed:
-    """What was seen."""
+    """The record of an evaluation that was watched."""
 
     names: dict[int, str] = field(default_factory=dict)
     """{id of a module: what it is called in words}."""
     modules: list[nn.Module] = field(default_factory=list)
     training: dict[int, str] = field(default_factory=dict)
-    """The same of modules that ran in training mode."""
+    """{id of a module that ran in training mode: what it is called in words}."""
     draws: list[Draw] = field(default_factory=list)
-    """In order; kept only where it was asked for."""
+    """Draws in order; kept only where it was asked for."""
     held: list[_Held] = field(default_factory=list)
     running: list[nn.Module] = field(default_factory=list)
     """The modules being called, the innermost last."""
@@ -229,7 +229,7 @@ def _holds_numbers(tensor: Tensor) -> bool:
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
-    """To the bit, NaN equal to itself."""
+    """Whether two tensors are equal to the bit, NaN equal to itself."""
     if one.shape != other.shape:
         return False
     return bool(((one == other) | ((one != one) & (other != other))).all())

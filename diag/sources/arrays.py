@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,14 @@ from numpy.typing import NDArray
 
 from diag.sources.naming import EPISODES, KEY, RETURNS, choice_of, is_bookkeeping
 from diag.sources.numbers import WHOLE_OR_WORDS, described, native, real_numbers, row_labels
-from diag.sources.safe.bounds import content_of, listed, sha256_of, shown
-from diag.sources.safe.members import MAGIC, ZIP_BEGINS, PickledError, read_archive, read_array, read_header
+from diag.sources.numpy_file import MAPPED_BYTES, damaged, read_members
+from diag.sources.opening import Opening
+from diag.sources.safe.bounds import listed, shown
+from diag.sources.safe.members import MAGIC, read_header
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError, Taken
 
-MAPPED_BYTES = 2**28
-"""Size from which an ``.npy`` file is mapped, not read: its pages then come and go as they are needed."""
+FILE = "an array file"
 
 EXPECTED = "numbers of shape (n, ...), one row a state, the same states in both files"
 
@@ -39,15 +39,16 @@ def is_table(what: Any) -> bool:
     return hasattr(what, "columns") or hasattr(what, "column_names")
 
 
-def open_arrays(path: str, supplied: Supplied = NOTHING) -> Subject:
+def open_arrays(opening: Opening) -> Subject:
     """The embeddings (n, ...) in a numpy file; raises SubjectError for anything else."""
+    path, supplied = opening.path, opening.supplied
     file = Path(path)
     try:
         if file.suffix == ".npy" and file.stat().st_size >= MAPPED_BYTES:
-            return _mapped(path, supplied)
+            return _mapped(opening)
     except (OSError, ValueError):  # a name with a null byte is the latter
         pass  # read_members says what is wrong
-    arrays, content = read_members(path)
+    arrays, content = read_members(path, FILE, EXPECTED)
     sha256 = hashlib.sha256(content).hexdigest()
     if content.startswith(MAGIC):
         return subject_of(arrays[KEY], path, sha256, taken=_unnamed(supplied, path))
@@ -55,7 +56,7 @@ def open_arrays(path: str, supplied: Supplied = NOTHING) -> Subject:
 
 
 def _unnamed(supplied: Supplied, path: str) -> Taken | None:
-    """What is known of an array without a name: no key of its rows, and that all of it is meant, if said."""
+    """The record of an array without a name: no key of rows; all of it is meant where that was said."""
     if supplied.key is not None:
         raise SubjectError(path, "an array without a name, and so no key", "a .npz or a table for --key")
     if supplied.columns not in ((), ("*",)):
@@ -155,39 +156,15 @@ def returns_of(values: NDArray[Any], path: str) -> NDArray[np.float64]:
 
 def read_labels(path: str) -> NDArray[Any]:
     """The labels (n,) in a ``.npy`` file, whole numbers or words: each row's episode. Raises SubjectError."""
-    arrays = list(read_members(path)[0].values())
+    arrays = list(read_members(path, FILE, EXPECTED)[0].values())
     if len(arrays) != 1:
         shapes = ", ".join(described(a, "an array") for a in arrays) or "no array"
         raise SubjectError(path, shapes, WHOLE_OR_WORDS)
     return row_labels(arrays[0], path, "labels")
 
 
-def read_members(
-    path: str, file: str = "an array file", expected: str = EXPECTED, whole: str = "numpy file"
-) -> tuple[dict[str, NDArray[Any]], bytes]:
-    """Every array of a numpy file by name, that of an ``.npy`` as :data:`KEY`, and the file's bytes.
-
-    Raises SubjectError, with ``file`` as what was expected where nothing can be read, and ``expected``
-    where it holds something other than a ``whole``.
-    """
-    content = content_of(path, file, (MAGIC, *ZIP_BEGINS))
-    found: Mapping[str, NDArray[Any] | None]
-    try:
-        if content.startswith(ZIP_BEGINS):
-            found = read_archive(content, path, expected)
-        else:
-            found = {KEY: read_array(io.BytesIO(content), len(content))}
-    except SubjectError:
-        raise
-    except Exception as error:  # numpy, zipfile, zlib and tokenize each raise their own for damaged files
-        raise _damaged(path, error, content[:8], expected, whole) from None
-    arrays = {name: array for name, array in found.items() if array is not None}
-    if len(arrays) < len(found):
-        raise SubjectError(path, "a member that is no array", expected)
-    return arrays, content
-
-
-def _mapped(path: str, supplied: Supplied) -> Subject:
+def _mapped(opening: Opening) -> Subject:
+    path = opening.path
     with Path(path).open("rb") as file:
         begins = file.read(8)
         file.seek(0)
@@ -195,17 +172,9 @@ def _mapped(path: str, supplied: Supplied) -> Subject:
             read_header(file, Path(path).stat().st_size)
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except Exception as error:
-            raise _damaged(path, error, begins) from None
+            raise damaged(path, error, begins, EXPECTED) from None
     _check_embeddings(array, path)  # before a long file is read through
-    return subject_of(array, path, sha256_of(path), taken=_unnamed(supplied, path))
-
-
-def _damaged(
-    path: str, error: Exception, begins: bytes, expected: str = EXPECTED, whole: str = "numpy file"
-) -> SubjectError:
-    pickled = isinstance(error, PickledError) or begins.startswith(b"\x80")
-    found = "pickled objects, which are never loaded" if pickled else f"no whole {whole}"
-    return SubjectError(path, found, expected)
+    return subject_of(array, path, opening.sha256, taken=_unnamed(opening.supplied, path))
 
 
 def subject_of(

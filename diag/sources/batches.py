@@ -33,10 +33,10 @@ def to_device(batch: Any, device: str) -> Any:
 
 
 def tensors_in(batch: Any) -> list[Tensor]:
-    """Its tensors, in order."""
-    found: list[Tensor] = []
-    each_part(batch, lambda part: found.append(part) if isinstance(part, Tensor) else None)
-    return found
+    """The tensors in a batch, in order."""
+    tensors: list[Tensor] = []
+    each_part(batch, lambda part: tensors.append(part) if isinstance(part, Tensor) else None)
+    return tensors
 
 
 def rows_in(batch: Any, name: str) -> int:
@@ -49,7 +49,7 @@ def rows_in(batch: Any, name: str) -> int:
 
 
 def some_rows(batch: Any, rows: slice) -> Any:
-    """The same rows of every tensor."""
+    """The batch with some rows of every tensor."""
     return each_tensor(batch, lambda t: t[rows])
 
 

@@ -33,7 +33,7 @@ FEWEST_VALUES = 3
 
 @dataclass(frozen=True)
 class Columns:
-    """What the columns of two arrays are like, numbers (n, d) or channels (n, h, w, d)."""
+    """Findings about the columns of two arrays, numbers (n, d) or channels (n, h, w, d)."""
 
     equal: NDArray[np.bool_]
     """(d,) equal in both arrays, and not constant; all False where the two have other shapes."""
@@ -107,7 +107,7 @@ def check_equal_columns(
 
 
 def columns_of(a: NDArray[Any], b: NDArray[Any]) -> Columns:
-    """What the columns of two arrays (n, ...) are like, read block by block while any is in question."""
+    """Findings about the columns of two arrays (n, ...), read block by block while any is in question."""
     here, there = _in_columns(a[:1]), _in_columns(b[:1])
     shared = here.shape == there.shape
     looks = _Look(here, _eps(a)), _Look(there, _eps(b))
@@ -132,7 +132,7 @@ def columns_of(a: NDArray[Any], b: NDArray[Any]) -> Columns:
 
 
 class _Look:
-    """What the columns of one array are like, as far as it was read."""
+    """Findings about the columns of one array, as far as it was read."""
 
     def __init__(self, first: NDArray[Any], eps: float) -> None:
         """``eps`` is the relative distance of neighbouring numbers of its type."""
@@ -164,7 +164,7 @@ class _Look:
         return np.asarray(self.whole & several)
 
     def _count(self, values: NDArray[np.float64]) -> None:
-        """Which columns still go by the same step; the first block has two rows at least."""
+        """Keep the columns that still go by the same step; the first block has two rows at least."""
         steps = np.diff(values if self._step is None else np.concatenate([self._last, values]), axis=0)
         self._last = values[-1:]
         if not len(steps):

@@ -10,8 +10,9 @@ from typing import Any
 from diag.result import SCHEMA_VERSION
 from diag.shown import Shown
 from diag.sources import open_subject
+from diag.sources.safetensors_file import NATIVE, header_of
 from diag.sources.supplied import NOTHING, Supplied
-from diag.sources.tensors import NATIVE, header_of
+from diag.sources.systems import system_of
 from diag.subject import Subject
 from trainers.checkpoint import Checkpoint, read
 from trainers.stack import component_of
@@ -31,7 +32,7 @@ class Component:
 
 @dataclass(frozen=True, repr=False)
 class Description(Shown, kind="description"):
-    """What :func:`show` found."""
+    """A checkpoint of diag train or diag transfer as :func:`show` describes it."""
 
     checkpoint: Checkpoint
     components: tuple[Component, ...]
@@ -61,7 +62,7 @@ class Description(Shown, kind="description"):
 
 @dataclass(frozen=True, repr=False)
 class FileDescription(Shown, kind="file_description"):
-    """What :func:`show` says of a file that is no checkpoint of diag train."""
+    """A file that is no checkpoint of diag train, as :func:`show` describes it."""
 
     subject: Subject
 
@@ -70,7 +71,7 @@ class FileDescription(Shown, kind="file_description"):
 
     @property
     def components(self) -> dict[str, int]:
-        """How many parameters each component has."""
+        """{component: its number of parameters}."""
         counts: dict[str, int] = {}
         for name, tensor in (self.subject.parameters or {}).items():
             component = component_of(name)
@@ -79,7 +80,7 @@ class FileDescription(Shown, kind="file_description"):
 
     @property
     def lacks(self) -> dict[str, str]:
-        """What each diagnosis lacks, in words; empty where there is enough for it."""
+        """{diagnosis: words for the things that it lacks, empty where there is enough for it}."""
         subject = self.subject
         embeds = subject.embeddings is not None
         pairs = "" if embeds or subject.tasks is not None else "observations: --pairs FILE, or environments"
@@ -129,11 +130,9 @@ def show(path: str | os.PathLike[str], *, supplied: Supplied = NOTHING) -> Descr
 
 
 def _checkpoint(path: str | os.PathLike[str]) -> Description:
-    from diag.sources.native import agent_of, plan_of
-
     checkpoint = read(path)
-    settings = agent_of(checkpoint).settings.model_dump(mode="json")
-    plan = plan_of(checkpoint)
+    system = system_of(checkpoint)
+    settings, plan = system.settings_of(checkpoint), system.plan_of(checkpoint)
     frozen = set() if plan is None else set(plan.frozen_components(checkpoint.tensors))
     components = []
     for name in dict.fromkeys(map(component_of, sorted(checkpoint.tensors))):

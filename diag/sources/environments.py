@@ -11,19 +11,16 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.sources.adapter import working_directory_first
+from diag.sources.foreign_code import working_directory_first
 from diag.sources.safe.bounds import line
 from diag.subject import Pairs, Sampled, SubjectError, Task
 from trainers.envs.world import DATA_STREAM, EVALUATION_STREAM
-
-if TYPE_CHECKING:
-    pass
 
 Environment: TypeAlias = "gymnasium.Env[Any, Any]"
 Act: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
@@ -33,10 +30,10 @@ STEPS = 1000
 """Paired observations, where no number is asked for."""
 
 EPISODES = 20
-"""An episode ends after 1/20 of the steps at the latest: so many independent groups are the fewest."""
+"""Fewest independent groups: an episode ends after 1/20 of the steps at the latest."""
 
 SEEN_AGAIN = 4
-"""Where rows repeat so often on average, the states are few: each stands for itself, not for its episode."""
+"""Mean repeats of a row from which the states are few: each stands for itself, not for its episode."""
 
 SIDE_BY_SIDE = 16
 """Episodes that are played at a time, so that one call of the policy serves all of them."""
@@ -142,7 +139,7 @@ def actions_of(name: str) -> gymnasium.Space[Any]:
 
 @lru_cache(maxsize=4)
 def _lockstep(source_env: str, target_env: str, steps: int, seed: int, stream: int) -> Lockstep:
-    """So many steps of both, kept for the next checkpoint that asks for the same."""
+    """Step both environments side by side; kept for the next checkpoint that asks for the same."""
     both: dict[Task, Environment] = {"source": make(source_env), "target": make(target_env)}
     source, target = both.values()
     if source.action_space != target.action_space:
@@ -208,17 +205,17 @@ def _stacked(rows: list[Any], environment: Environment) -> NDArray[Any]:
 
 
 def _shared_state(source: Environment, target: Environment) -> NDArray[np.float64] | None:
-    """(k,) what both call their ``state`` (classic control), or ``s`` (toy text), where it is the same."""
+    """(k,) the hidden state, ``state`` (classic control) or ``s`` (toy text), where both have the same."""
     for name in ("state", "s"):
         one, other = (getattr(e.unwrapped, name, None) for e in (source, target))
         if one is None or other is None:
             continue
         try:
-            found, same = (np.asarray(s, np.float64).reshape(-1) for s in (one, other))
+            state, same = (np.asarray(s, np.float64).reshape(-1) for s in (one, other))
         except (TypeError, ValueError):  # something else of that name
             continue
-        if found.shape == same.shape and np.isfinite(found).all() and np.allclose(found, same):
-            return found
+        if state.shape == same.shape and np.isfinite(state).all() and np.allclose(state, same):
+            return state
     return None
 
 
@@ -239,20 +236,20 @@ class Episode:
 def play(
     name: str, act: Act, episodes: int, seed: int, keep: bool = False, longest: int = MOST_EPISODE_STEPS
 ) -> list[Episode]:
-    """So many episodes of a policy, each from its own seed, side by side.
+    """Play episodes of a policy, each from its own seed, side by side.
 
     With ``keep`` their observations are kept, and one that lasts ``longest`` steps is cut there; without,
     it is an error, since its return is not known.
     """
-    found: list[Episode] = []
+    played: list[Episode] = []
     environments = [make(name) for _ in range(min(SIDE_BY_SIDE, episodes))]
     for start in range(0, episodes, len(environments)):
         numbers = range(start, min(start + len(environments), episodes))
         group = [(environments[i], _seed(EVALUATION_STREAM, seed, n)) for i, n in enumerate(numbers)]
-        found += _group(name, act, group, keep, longest)
+        played += _group(name, act, group, keep, longest)
     for environment in environments:
         environment.close()
-    return found
+    return played
 
 
 def _group(

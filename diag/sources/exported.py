@@ -24,14 +24,14 @@ LEAST_RUNTIME = (1, 24)
 """The first onnxruntime that refuses external data outside of the model's folder."""
 
 MOST_BYTES = 2**32
-"""So much memory may programs take, all of a process together: a small file can ask for any amount."""
+"""Bytes of memory that all programs of a process may take together: a small file can ask for any amount."""
 
 LOADED: Mapping[str, Any] = {"enable_fallback": 0, "disabled_optimizers": ["ConstantFolding"]}
-"""Without its fallback, which says on standard output that it tries the same again; and nothing is computed
-before the program is run, outside of the memory that it may take."""
+"""Options of a session: without its fallback, which says on standard output that it tries the same again;
+and nothing is computed before the program is run, outside of the memory that it may take."""
 
 TOO_MUCH = "Available memory of"
-"""How onnxruntime begins to say that a program asks for more."""
+"""First words of onnxruntime's message for a program that asks for more."""
 
 INSTALL = "pip install 'transfer-diag[onnx]'"
 
@@ -52,7 +52,7 @@ TRUST = (
 
 
 EXPORTED = "a program exported in evaluation mode: model.eval() before the export"
-"""What leads on where dropout, or batch statistics, were exported as in training."""
+"""Remedy where dropout, or batch statistics, were exported as in training."""
 
 DRAWS = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
 """ONNX's operations that draw random numbers, from a generator that nobody else can set."""
@@ -93,7 +93,7 @@ def open_onnx(opening: Opening) -> Subject:
 
 @cache
 def _bound_memory() -> None:
-    """From now on, the programs of this process share an allocator that gives no more than it may."""
+    """Let the programs of this process share an allocator that gives no more than :data:`MOST_BYTES`."""
     import onnxruntime as ort
 
     kind, use = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, ort.OrtMemType.DEFAULT
@@ -137,7 +137,7 @@ class OnnxEncoder:
         return torch.from_numpy(np.concatenate(found))
 
     def unsteady(self) -> tuple[str, str] | None:
-        """Why it gives another result each time, and what was expected; None where nothing tells."""
+        """Reason for results that differ from run to run, and what was expected; None where nothing tells."""
         if draws := [name for name in DRAWS if name in self._operations]:
             found = f"a program that draws random numbers ({', '.join(draws)}), others each time it is run"
             return (
@@ -199,7 +199,7 @@ def open_exported(opening: Opening) -> Subject:
 
 
 def _line(error: Exception) -> str:
-    """What onnxruntime says, without the codes before it and the C++ after it."""
+    """The message of an error of onnxruntime, without the codes before it and the C++ after it."""
     if TOO_MUCH in str(error):
         return f"it asks for more than {MOST_BYTES >> 30} GiB of memory, or than is free"
     words = line(error)

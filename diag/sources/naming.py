@@ -41,7 +41,7 @@ OTHERS = (
 """Names of columns that come with the rows of a rollout and are no dimensions of an embedding either."""
 
 INDEX = re.compile(r"__index_level_\d+__")
-"""What pandas calls an index without a name."""
+"""Names that pandas gives to an index without one."""
 
 OVERRIDE = "--columns NAMES takes others"
 
@@ -58,7 +58,7 @@ def says_order(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Choice:
-    """What each column of a table, or array of a file, is taken for."""
+    """The part that each column of a table, or array of a file, was given."""
 
     embedding: tuple[str, ...]
     chosen: bool
@@ -67,13 +67,13 @@ class Choice:
     key: tuple[str, ...]
     """The columns of the key that a person asked for."""
     order: tuple[str, ...]
-    """Those of :data:`left_out` that say the rows' order."""
+    """The columns of :data:`left_out` that say the rows' order."""
 
 
 def choice_of(
     names: Sequence[str], supplied: Supplied, path: str, index: Iterable[str] = (), what: str = "column"
 ) -> Choice:
-    """What each of the names stands for; raises SubjectError for names asked for that are not there.
+    """The part that each name is given; raises SubjectError for names asked for that are not there.
 
     ``index`` are columns that hold a table's index, which are taken for nothing else but a key.
     """
@@ -103,14 +103,14 @@ def _key_of(asked: str | None, names: Iterable[str], path: str, what: str) -> tu
 
 
 def _matching(asked: Sequence[str], names: Sequence[str], path: str, what: str) -> tuple[str, ...]:
-    found: list[str] = []
+    matching: list[str] = []
     for one in asked:
         own = [one] if one in names else [name for name in names if fnmatchcase(name, one)]
         if not own:
             expected = f"--columns with some of {listed(names) or '(none)'}"
             raise SubjectError(path, f"no {what} {shown(one)!r}", expected)
-        found += own
-    return tuple(dict.fromkeys(found))
+        matching += own
+    return tuple(dict.fromkeys(matching))
 
 
 def _plain(name: str) -> str:

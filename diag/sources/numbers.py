@@ -28,7 +28,7 @@ KINDS = {
     "M": "dates",
     "m": "durations",
 }
-"""What numpy's kinds of types that are no real numbers are called."""
+"""Words for numpy's kinds of types that are no real numbers."""
 
 
 def real_numbers(values: Any, path: str, what: str, expected: str) -> NDArray[Any]:

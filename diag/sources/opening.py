@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from diag.sources.pairs import tasks_of
 from diag.sources.safe.bounds import sha256_of
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError, Taken, Task, TaskPair
@@ -21,14 +22,12 @@ class Opening:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the file's bytes; raises SubjectError where it cannot be read."""
+        """SHA-256 of the file's bytes; raises SubjectError where it cannot be read."""
         return sha256_of(self.path)
 
     @cached_property
     def tasks(self) -> TaskPair | None:
         """The paired observations that were handed over; the same object for all files of one command."""
-        from diag.sources.pairs import tasks_of
-
         return tasks_of(self.supplied)
 
     def completed(self, subject: Subject) -> Subject:

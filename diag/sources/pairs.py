@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.sources.arrays import read_members
 from diag.sources.naming import EPISODES
 from diag.sources.numbers import described, known_values, real_numbers, row_labels
+from diag.sources.numpy_file import read_members
 from diag.sources.safe.bounds import check_ordinary, shown
+from diag.sources.safetensors_file import header_of, read_tensors
 from diag.sources.supplied import Supplied
 from diag.subject import Pairs, Sampled, SubjectError, Task, TaskPair
 
@@ -139,8 +140,6 @@ class SeenBy:
 
 
 def _arrays(path: str) -> dict[str, NDArray[Any]]:
-    from diag.sources.tensors import header_of, read_tensors
-
     check_ordinary(path, EXPECTED)  # before anything opens it: a pipe never ends
     if header_of(path) is not None:
         return read_tensors(path, EXPECTED)

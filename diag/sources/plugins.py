@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from diag.sources.adapter import called
+from diag.sources.foreign_code import called
 from diag.sources.opening import Opening
 from diag.subject import Subject, SubjectError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "diag.sources"
 
@@ -43,7 +45,7 @@ def open_plugin(opening: Opening) -> Subject | None:
     function: Any = called(entries[0].load, opening.path, f"{what}, on import")
     if not callable(function):
         raise SubjectError(opening.path, f"no function as {what}", "a function of an Opening")
-    made = called(lambda: function(opening), opening.path, what)
+    made = called(function, opening.path, what, opening)
     if not isinstance(made, Subject):
         raise SubjectError(opening.path, f"a {type(made).__name__} from {what}", "a diag.subject.Subject")
     return made
@@ -52,12 +54,14 @@ def open_plugin(opening: Opening) -> Subject | None:
 @cache
 def _installed() -> Mapping[str, Sequence[EntryPoint]]:
     """{suffix: its sources}, read once: a process does not see what is installed while it runs."""
-    found: dict[str, list[EntryPoint]] = {}
+    from importlib.metadata import entry_points
+
+    sources: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=GROUP):
-        known = found.setdefault("." + entry.name.lower().lstrip("."), [])
+        known = sources.setdefault("." + entry.name.lower().lstrip("."), [])
         if entry not in known:  # a package that is installed twice is one
             known.append(entry)
-    return found
+    return sources
 
 
 def _packages(entries: Sequence[EntryPoint]) -> str:

@@ -18,7 +18,7 @@ from diag.sources.safe.bounds import listed, shown
 from diag.subject import Subject, SubjectError, Taken
 
 NOTHING = Taken(())
-"""What is known of an array without names."""
+"""The record of an array without names."""
 
 CLOSE = 1e-6
 """Relative difference up to which two times are one: float32 keeps seven digits."""
@@ -26,7 +26,7 @@ CLOSE = 1e-6
 
 @dataclass(frozen=True)
 class Aligned:
-    """Which rows and columns are compared; None where all are, as they stand."""
+    """The rows and columns that are compared; None where all are, as they stand."""
 
     base_rows: NDArray[np.int64] | None = None
     transfer_rows: NDArray[np.int64] | None = None
@@ -82,7 +82,7 @@ def of_rows(subject: Subject, rows: NDArray[np.int64] | None) -> Subject:
 
 
 def aligned(base: Subject, transfer: Subject) -> Aligned:
-    """How the rows and columns of two subjects of ready embeddings belong together.
+    """The pairing of the rows and columns of two subjects of ready embeddings.
 
     Raises SubjectError where names, keys or indexes say that they do not.
     """
@@ -106,18 +106,18 @@ def aligned(base: Subject, transfer: Subject) -> Aligned:
 
 def taken_words(subjects: tuple[Subject, ...]) -> list[str]:
     """Warnings of columns that were left out for their names."""
-    found: dict[tuple[str, ...], None] = {}
+    left_out: dict[tuple[str, ...], None] = {}
     for subject in subjects:
         taken = subject.taken
         if taken is not None and taken.by_column and not taken.chosen and taken.left_out:
-            found[tuple(sorted(taken.left_out))] = None
-    return [left_out_words(names) for names in found]
+            left_out[tuple(sorted(taken.left_out))] = None
+    return [left_out_words(names) for names in left_out]
 
 
 def row_order(
     base_path: str, base: Taken, transfer_path: str, transfer: Taken
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """Which rows of the base, in its order, are which of the transfer; None where all are, as they stand.
+    """The rows of base and transfer that belong together, in the base's order; None for all as they stand.
 
     Raises SubjectError where keys are missing on one side, not unique, or not the same.
     """

@@ -1,4 +1,4 @@
-"""What a person hands over beside the files, where a file alone does not say enough."""
+"""Files, names and permissions that a person hands over where a file alone does not say enough."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Place: TypeAlias = "str | os.PathLike[str]"
 
 @dataclass(frozen=True)
 class Supplied:
-    """What sources may need that a file of weights does not hold."""
+    """Things that a source may need and a file of weights does not hold."""
 
     pairs: Place | None = None
     """A file of paired observations: arrays ``source`` and ``target`` (n, ...) of the same hidden states."""

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 BATCH_BYTES = 2**24
-"""What is unpacked at a time, beside the arrays that it goes to."""
+"""Bytes that are unpacked at a time, beside the arrays that they go to."""
 
 MOST_NUMBER_BYTES = 8
-"""Of a number, whatever its type."""
+"""Most bytes of a number, whatever its type."""
 
 EXPECTED = (
     f"columns of numbers, one a dimension, or a column {KEY!r} of lists of equal length; "
@@ -37,7 +37,7 @@ EXPECTED = (
 
 
 DAMAGED = (OSError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError)
-"""What reading raises where a file is not what it says, beside errors of pyarrow's own."""
+"""Exceptions of reading a file that is not what it says, beside pyarrow's own."""
 
 
 def open_table(opening: Opening) -> Subject:
@@ -74,7 +74,7 @@ def open_table(opening: Opening) -> Subject:
 
 @dataclass(frozen=True)
 class Index:
-    """What pandas says of a table's index: columns that hold it, or a range of numbers."""
+    """A table's index as pandas stores it: columns that hold it, or a range of numbers."""
 
     columns: tuple[str, ...] = ()
     range: tuple[int, int, int] | None = None
@@ -83,7 +83,7 @@ class Index:
 
     @classmethod
     def of(cls, schema: pa.Schema) -> Index:
-        """That of a table as pandas writes it; an empty one where it says nothing that makes sense."""
+        """The index of a table that pandas wrote; an empty one where its schema says nothing sensible."""
         try:
             parts = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -190,23 +190,25 @@ def _embeddings(file: pq.ParquetFile, columns: list[str], values: int, path: str
             words = f"column {shown(name)!r} of {line(str(kind))}"
             raise SubjectError(path, words, f"{EXPECTED}; {OVERRIDE}")
     dtype = np.result_type(*(t.to_pandas_dtype() for t in types))
-    found: NDArray[Any] | None = None
+    embeddings: NDArray[Any] | None = None
     done = 0
     batch_rows = max(1, BATCH_BYTES // max(1, values * dtype.itemsize // rows))
     for batch in file.iter_batches(batch_size=batch_rows, columns=columns, use_threads=False):
         parts = [_numbers(batch.column(name), name, path) for name in columns]
         part = parts[0] if alone else np.stack(parts, 1)
-        if found is None:
+        if embeddings is None:
             if rows * math.prod(part.shape[1:]) > values:
                 raise SubjectError(path, f"{rows} rows of {values} numbers in all", EXPECTED)
-            found = np.empty((rows, *part.shape[1:]), dtype)
-        if part.shape[1:] != found.shape[1:] or done + len(part) > rows:
-            raise SubjectError(path, f"rows of shape {part.shape[1:]} beside {found.shape[1:]}", EXPECTED)
-        found[done : done + len(part)] = part
+            embeddings = np.empty((rows, *part.shape[1:]), dtype)
+        if part.shape[1:] != embeddings.shape[1:] or done + len(part) > rows:
+            raise SubjectError(
+                path, f"rows of shape {part.shape[1:]} beside {embeddings.shape[1:]}", EXPECTED
+            )
+        embeddings[done : done + len(part)] = part
         done += len(part)
-    if found is None or done < rows:
+    if embeddings is None or done < rows:
         raise SubjectError(path, f"{done} of {rows} rows", "a whole Parquet file")
-    return found
+    return embeddings
 
 
 def _numbers(column: pa.Array, name: str, path: str) -> NDArray[Any]:

@@ -15,10 +15,10 @@ from diag.subject import Parameters, Subject, SubjectError
 from trainers.checkpoint import identity_of
 
 NAMES = ("embedding", "embeddings")
-"""What the embedding is called among several outputs, where nobody says."""
+"""Names of the embedding among several outputs, where nobody says."""
 
 PART_BYTES = 2**24
-"""Of observations, so much is embedded at a time: memory stays flat however many there are."""
+"""Bytes of observations that are embedded at a time: memory stays flat however many there are."""
 
 
 def module_subject(module: nn.Module, opening: Opening) -> Subject:
@@ -59,14 +59,14 @@ class ModuleEncoder:
         if self._dtype is not None and observations.is_floating_point():
             observations = observations.to(self._dtype)
         with torch.inference_mode():
-            found = [
+            parts = [
                 chosen(self._function(part), self._output, self._path) for part in in_parts(observations)
             ]
-            for value in found:
-                if not isinstance(value, Tensor) or not value.ndim:
-                    found_words = f"a {type(value).__name__} as embedding"
-                    raise SubjectError(self._path, found_words, "a tensor (n, ...)")
-            return torch.cat(found)
+            for part in parts:
+                if not isinstance(part, Tensor) or not part.ndim:
+                    found = f"a {type(part).__name__} as embedding"
+                    raise SubjectError(self._path, found, "a tensor (n, ...)")
+            return torch.cat(parts)
 
 
 def in_parts(observations: Tensor, rows: int | None = None) -> Iterator[Tensor]:
@@ -89,7 +89,7 @@ def chosen(result: Any, wanted: str | None, path: str) -> Any:
 
 
 def chosen_name(names: list[str], wanted: str | None, path: str) -> str:
-    """Which of several outputs is the embedding; raises SubjectError where none can be told."""
+    """The name of the output that is the embedding; raises SubjectError where none can be told."""
     if wanted is not None and wanted not in names:
         raise SubjectError(path, f"no output {wanted!r}", f"one of {listed(names)}")
     known = [wanted] if wanted is not None else [name for name in NAMES if name in names]

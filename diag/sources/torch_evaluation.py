@@ -83,16 +83,16 @@ class Evaluation(nn.Module):
         return self._losses[0](self.module, batch)
 
     def offsets(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
-        """What own derived state differs by from what a batch and the weights give, by the offsets' names."""
-        found: dict[str, Tensor] = {}
+        """Offsets of a module's own derived state from what a batch and the weights give, by their names."""
+        offsets: dict[str, Tensor] = {}
         if self._derived:
             for derived, _ in self._derived:
                 derived.measures = True
             self.at(parameters, batch)
             for derived, follows in self._derived:
-                found |= dict(zip(follows.offsets, derived.off(), strict=True))
+                offsets |= dict(zip(follows.offsets, derived.off(), strict=True))
                 derived.measures = False
-        return found
+        return offsets
 
     def at(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
         """Per-sample losses {term: (n,)} with these parameters in place of the module's."""
@@ -172,7 +172,7 @@ def quick_tanh() -> Any:
 
 @contextmanager
 def slow_is_an_error() -> Iterator[None]:
-    """Where torch would go point by point behind the scenes: our own loop is quicker."""
+    """Raise a Warning where torch would go point by point behind the scenes: our own loop is quicker."""
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="There is a performance drop")
         yield

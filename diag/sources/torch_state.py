@@ -27,11 +27,11 @@ from torch.nn.utils.weight_norm import WeightNorm
 from diag.subject import Follows, SubjectError
 
 MEAN_OFF, SPREAD_OFF = "mean_off_the_samples", "spread_off_the_samples"
-"""What the running averages of a norm differ by from the averages of the given samples: mean less mean, and
+"""Offsets of a norm's running averages from the averages of the given samples: difference of the means, and
 the logarithm of the ratio of the variances."""
 
 SIGMA_OFF = "sigma_off_the_weight"
-"""What σ by a spectral norm's own two vectors differs by from the largest singular value: the logarithm of
+"""Offset of σ, by a spectral norm's own two vectors, from the largest singular value: the logarithm of
 their ratio. Power iteration, one step for each update, is always a little behind."""
 
 TIED = 1e-9
@@ -65,7 +65,7 @@ def _hooked(hook: Any) -> str:
 
 
 def refreshers(model: nn.Module) -> list[Callable[[], Any]]:
-    """What brings the attributes that hooks make up to date, for losses that read them without a call."""
+    """Functions that update the attributes which hooks make, for losses that read them without a call."""
     return [
         partial(hook, part, ())
         for part in model.modules()
@@ -143,20 +143,20 @@ class Derived(Protocol):
     """A part of a module whose state can be computed afresh instead of being read from its buffers."""
 
     names: tuple[str, ...]
-    """Its buffers, by the module's own names."""
+    """The buffers, by the module's own names."""
     of: tuple[str, ...]
     """The parameters that they follow from alone; none where they follow from the data too."""
     off_names: tuple[str, ...]
     where: str
     measures: bool
-    """Whether to measure, while own state is read, what it differs by from what is computed afresh."""
+    """Whether to measure the offsets of its own state from what is computed afresh."""
 
     def fresh(self, off: tuple[Tensor, ...] | None) -> None:
-        """From now on compute the state afresh, with what it is off by; None: read the buffers."""
+        """Compute the state afresh from now on, shifted by ``off``; read the buffers where that is None."""
         ...
 
     def off(self) -> tuple[Tensor, ...]:
-        """What was measured; nothing where it has not run."""
+        """The measured offsets; zeros where the part has not run."""
         ...
 
 
@@ -205,7 +205,7 @@ class _Sigma:
         return (torch.zeros(()) if self._measured is None else self._measured,)
 
     def measure(self, matrix: Tensor, u: Tensor, v: Tensor) -> None:
-        """Remember what σ by u and v differs by from the matrix's own, where they have the same sign."""
+        """Remember the log-ratio of σ by u and v to the matrix's own, where they have the same sign."""
         ratio = torch.vdot(u, torch.mv(matrix, v)).real.float() / largest_singular(matrix).float()
         self._measured = torch.where(ratio > 0, ratio, 1.0).log()
 
@@ -337,7 +337,7 @@ class Statistics:
 
 
 def follows_of(derived: Derived, named: Mapping[str, str]) -> Follows:
-    """The same in a subject's names; ``named`` takes the module's names to them."""
+    """Derived state in a subject's names, which ``named`` gives for the module's names."""
     first = named[derived.names[0]]
     stem = first.removesuffix("running_mean").removesuffix("u")
     return Follows(

@@ -8,15 +8,16 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from diag.sources.arrays import checked_keys, is_table, read_members
+from diag.sources.arrays import checked_keys, is_table
 from diag.sources.naming import says_order
 from diag.sources.numbers import native
+from diag.sources.numpy_file import read_members
 from diag.sources.safe.members import MAGIC
 from diag.sources.supplied import Supplied
 from diag.subject import SubjectError, Taken
 
 VARIABLES = "the variables"
-"""What variables that come from no file are called in an error."""
+"""Name in an error of variables that come from no file."""
 
 EXPECTED = "a .npz of named arrays, a row a state: (n,) numbers, booleans or strings, or (n, k) numbers"
 
@@ -36,7 +37,7 @@ def open_variables(path: str | os.PathLike[str]) -> Mapping[str, NDArray[Any]]:
 
 
 def variables_of(given: Any, supplied: Supplied) -> tuple[dict[str, NDArray[Any]], Taken]:
-    """What is known of each row by name, from a file, a mapping or a pandas, Arrow or Polars table.
+    """Variables of each row by name, from a file, a mapping or a pandas, Arrow or Polars table.
 
     Beside it, what tells the rows apart: the parts of ``supplied.key`` that are there, which are then no
     variables, or a table's index; and the columns that say the rows' order. Raises SubjectError.

@@ -11,13 +11,14 @@ import io
 import zipfile
 from typing import Any
 
-from diag.sources.recognised import LEGACY, again
+from diag.sources.content import LEGACY
+from diag.sources.foreign_files import again
 from diag.sources.safe.bounds import MOST_MEMBERS, line, listed, shown
 from diag.sources.safe.pickled import UnusualError, follow
 from diag.subject import SubjectError
 
 MOST_INDEX_BYTES = 2**22
-"""So large may the pickle be that names the tensors: some 200 bytes a tensor are usual. A byte can stand for
+"""Most bytes of the pickle that names the tensors: some 200 bytes a tensor are usual. A byte can stand for
 a part that takes seventy."""
 
 EXPECTED = (
@@ -26,7 +27,7 @@ EXPECTED = (
 
 
 def load_saved(content: bytes, path: str, trusted: bool = False, expected: str = EXPECTED) -> Any:
-    """What was given to ``torch.save``: tensors, and mappings, lists, numbers and words around them.
+    """The object that ``torch.save`` was given: tensors, and mappings, lists, numbers and words around them.
 
     A ``trusted`` file is unpickled whole: whatever it calls for, runs. Raises SubjectError, about ``path``.
     """

@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from diag.result import SCHEMA_VERSION, Verdict, finite, measure_tree, numbers
 from diag.shown import Shown
 from diag.studies.statistics import Rate
-from probes import Measure
-
-Floats = NDArray[np.float64]
+from probes import Floats, Measure
 
 
 @dataclass(frozen=True)

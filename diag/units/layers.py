@@ -38,7 +38,7 @@ class Conv:
 
     name: str
     odd: bool = False
-    """As for a dense layer; a mean over positions is odd, a maximum is not."""
+    """Whether all between it and the next weights is odd; a mean over positions is, a maximum is not."""
 
 
 @dataclass(frozen=True)

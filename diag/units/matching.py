@@ -1,4 +1,4 @@
-"""Which hidden units of two networks are the same ones: matched by what they do, or by their weights."""
+"""Match the hidden units of two networks, by what they do or by their weights."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from diag.units.symmetry import Parameters
 
 CHUNK = 2**22
-"""So many activations are made float64 at a time: 32 MB."""
+"""Activations that are made float64 at a time: 32 MB."""
 CONSTANT = 1e-6
 """Below this standard deviation, as a share of its root mean square, a unit is constant: float32 leaves that
 much of rounding, and a correlation with it would be noise."""
 TIE = 1e-4
-"""What the weights count beside correlations: they decide between units that act alike, and nothing else."""
+"""Weight of the parameters beside correlations: they decide between units that act alike, no more."""
 GAIN = 1e-12
 """The least gain that is no rounding, where all weights together have norm 1."""
 
@@ -217,7 +217,7 @@ def _products(
 
 
 def _blocks(units: Units, spot: Spot, tensor: Tensor) -> Tensor:
-    """What a parameter holds of each unit: (blocks, size, entries)."""
+    """A parameter's entries for each unit: (blocks, size, entries)."""
     rows = tensor.movedim(spot.axis, 0).narrow(0, spot.start or 0, spot.extent(units.size))
     return rows.reshape(len(spot.signed), units.size, -1)
 

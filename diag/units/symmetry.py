@@ -38,7 +38,7 @@ class SymmetryError(ValueError):
 
 @dataclass(frozen=True)
 class Spot:
-    """Where a layer of units stands in one parameter.
+    """The place of a layer of units in one parameter.
 
     The axis holds blocks of all units side by side, each unit as ``repeat`` neighbouring entries: unit u of
     block b begins at ``start`` + (b·size + u)·repeat.
@@ -51,10 +51,10 @@ class Spot:
     repeat: int = 1
     """Entries per unit: the positions of a channel behind a flatten."""
     start: int | None = None
-    """Where the units begin, if they share the axis with something else; None: they fill it."""
+    """First entry of the units, if they share the axis with something else; None: they fill it."""
 
     def extent(self, size: int) -> int:
-        """How much of the axis a layer of so many units takes."""
+        """Number of entries that a layer of ``size`` units takes of the axis."""
         return len(self.signed) * size * self.repeat
 
 

@@ -1,4 +1,4 @@
-"""What a file may ask for: an ordinary file, no larger than memory, that does not unpack to far more."""
+"""Bounds on files: ordinary ones, no larger than memory, that do not unpack to far more."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from diag.subject import SubjectError
 from trainers.safe_text import MAGIC_BYTES, no_ordinary_file, one_line, plain, whole
 
 ALWAYS_BYTES = 2**28
-"""So much may come out of any packed file, whatever its size: a constant embedding packs a thousandfold."""
+"""Bytes that may come out of any packed file of any size: a constant embedding packs a thousandfold."""
 
 MOST_TIMES = 100
-"""Of a larger result, so many times the file's size: what frames of a few flat colours reach."""
+"""Maximum decompression ratio of larger results: frames of a few flat colours reach it."""
 
 MOST_MEMBERS = 2**16
-"""So many arrays or tensors may one file hold; each costs some hundred bytes of bookkeeping."""
+"""Most arrays or tensors of one file; each costs some hundred bytes of bookkeeping."""
 
 PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""What numpy packs with. The others give up memory for whole blocks before a bound can be put to them."""
+"""Compressions that numpy uses. Others take memory for whole blocks before a bound can be put to them."""
 
 
 def free_memory() -> int:
@@ -109,7 +109,7 @@ def sha256_of(path: str, expected: str = "a file that can be read") -> str:
 
 
 def unreadable(error: Exception) -> str:
-    """Why a file cannot be opened, in words."""
+    """Words for why a file cannot be opened."""
     return (getattr(error, "strerror", None) or str(error)).lower()
 
 
@@ -122,12 +122,12 @@ def check_readable(path: str, expected: str = "a file that can be read") -> None
 
 
 def line(error: BaseException | str) -> str:
-    """What an error says, or words from a file: one line of bounded length that no terminal obeys."""
+    """An error's message, or words from a file, as one short line with control characters escaped."""
     return one_line(error, 200) or type(error).__name__
 
 
 def shown(name: object) -> str:
-    """A name out of a file, fit for a line: of bounded length, and with nothing that a terminal obeys."""
+    """A name out of a file, cut to 80 characters and with control characters escaped."""
     words = str(name)
     return plain(words) if len(words) <= 80 else f"{plain(words[:80])}…"
 

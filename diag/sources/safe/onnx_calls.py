@@ -1,4 +1,4 @@
-"""How many operations an ONNX file stands for once its functions stand where they are called.
+"""Count the operations of an ONNX file once its functions stand where they are called.
 
 A file may define functions of its own, which onnxruntime puts in the place of each call before it runs
 anything: forty that each call the next one twice stand for a million million operations, and three thousand
@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import TypeAlias
 
 MOST_OPERATIONS = 2**15
-"""The largest programs in use have some ten thousand; so many take onnxruntime seconds to put in place."""
+"""Most operations of a program: the largest in use have some ten thousand; these take onnxruntime seconds."""
 
 MOST_DEPTH = 64
-"""Functions in functions, or branches in branches."""
+"""Levels of functions in functions, or branches in branches."""
 
 Span: TypeAlias = tuple[int, int]
-"""From, and up to, a place in the file."""
+"""Two places in the file: from the first up to the second."""
 
 Name: TypeAlias = tuple[bytes, bytes]
-"""Of a function: its domain, and its own."""
+"""Name of a function: its domain, and its own."""
 
 Calls: TypeAlias = dict[Name, int]
-"""How often each type of operation stands in a graph or a function, its branches among it."""
+"""{type of operation: its number in a graph or a function, branches included}."""
 
 MODEL_GRAPH, MODEL_FUNCTION, GRAPH_NODE, FUNCTION_NAME, FUNCTION_NODE, FUNCTION_DOMAIN = 7, 25, 1, 1, 7, 10
 NODE_TYPE, NODE_ATTRIBUTE, NODE_DOMAIN, ATTRIBUTE_GRAPH, ATTRIBUTE_GRAPHS = 4, 5, 7, 6, 11
@@ -75,7 +75,7 @@ def _count(data: mmap.mmap, span: Span, node_field: int, calls: Calls, depth: in
 
 
 def _size(calls: Calls, functions: Mapping[Name, Calls], known: dict[Name, int], depth: int) -> int:
-    """How many operations there are with those of the functions that they call."""
+    """Number of operations, with those of the functions that they call."""
     if depth > MOST_DEPTH:
         raise TooManyError(f"functions more than {MOST_DEPTH} deep")
     size = 0

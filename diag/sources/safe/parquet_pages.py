@@ -1,4 +1,4 @@
-"""What the pages of a Parquet file say that they hold, read before any of them is unpacked.
+"""Read the sizes that a Parquet file's pages declare, before any of them is unpacked.
 
 A page of forty bytes can stand for a billion numbers. How many it stands for is in its header, and the
 headers follow one another, each with its page's length: they are walked here, in Thrift's compact protocol,
@@ -31,7 +31,7 @@ DATA, DATA_V2 = 5, 8
 
 @dataclass(frozen=True)
 class Declared:
-    """What a column holds by its pages' account."""
+    """The contents of a column as its pages declare them."""
 
     numbers: int = 0
     """Values, those in lists each for itself."""
@@ -45,7 +45,7 @@ class Declared:
 
 
 def declared(path: str) -> dict[str, Declared]:
-    """What every column of a Parquet file holds, by its name in the schema.
+    """The declared contents of every column of a Parquet file, by its name in the schema.
 
     Raises ValueError, IndexError, KeyError or TypeError for files that are damaged, OSError where it cannot
     be read.
@@ -64,7 +64,7 @@ def declared(path: str) -> dict[str, Declared]:
 
 
 def _pages(data: mmap.mmap, about: Struct) -> Iterator[Declared]:
-    """Of each page of a column in one row group, of which ``about`` is the metadata."""
+    """The declared contents of each page of a column in one row group; ``about`` is the column's metadata."""
     if not about[5]:  # of no values, no page is read
         return
     start = min(at for at in (about[9], about.get(11, 0) or about[9]))

@@ -30,7 +30,7 @@ PLAIN: Mapping[str, str] = {
     **{f"EMPTY_{kind.upper()}": kind for kind in ("list", "dict", "set", "tuple")},
     "MARK": "mark",
 }
-"""What an operation alone puts on the stack."""
+"""{operation: the kind of thing that it alone puts on the stack}."""
 
 KEYS = ("word", "number", "truth")
 
@@ -91,7 +91,7 @@ def follow(pickled: bytes) -> None:
 
 
 def _marked(stack: list[Part]) -> tuple[Part, ...]:
-    """What stands above the last mark; both go."""
+    """Take the parts above the last mark, and the mark, from the stack."""
     found = []
     while (part := stack.pop())[0] != "mark":
         found.append(part)
@@ -114,7 +114,7 @@ def _stored(part: Part) -> Part:
 
 
 def _made(call: Part, arguments: Part) -> Part:
-    """What a call gives."""
+    """The kind of thing that a call gives; raises UnusualError for calls that no state dict makes."""
     _check(call, "call")
     _check(arguments, "tuple")
     name = call[1][0][0]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 MARK = object()
 
 FRESH = ("call", ("global", "numpy", "dtype"))
-"""How the type of an array's numbers begins."""
+"""The call that begins the type of an array's numbers."""
 
 BUFFERED = {("global", f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")}
 REBUILT = {("global", f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")}
@@ -40,7 +40,7 @@ def array_of(words: Any) -> NDArray[Any] | None:
 
 
 def _followed(pickled: bytes) -> Any:
-    """What stands on the stack at the end, as inert words."""
+    """The part that stands on the stack at the end, as inert words."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
     argument: Any

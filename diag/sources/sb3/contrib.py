@@ -18,7 +18,7 @@ from diag.sources.sb3.nets import Kind, Nets
 from diag.subject import Parameters, SubjectError
 
 MASKED = "sb3_contrib.common.maskable.policies"
-"""Which actions its environment allows, the policy's file does not say: it cannot be played."""
+"""Module of MaskablePPO's policy: its file does not say which actions are allowed, so it cannot be played."""
 
 POLICIES: Mapping[str, Kind] = {
     MASKED: "actor-critic",
@@ -45,7 +45,7 @@ OTHERS: Mapping[str, tuple[str, str, str]] = {
         "h = p.action_net[:n](p.extract_features(o, p.features_extractor))",
     ),
 }
-"""Those that are not: the algorithm, why, and the Python that makes its embeddings h of observations o."""
+"""Policies that are not rebuilt: algorithm, why, and the Python that makes embeddings h of observations o."""
 
 
 def check_built(module: str, path: str) -> None:

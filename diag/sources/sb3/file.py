@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from diag.sources.safe.bounds import content_of, line, shown
 from diag.sources.safe.members import ZIP_BEGINS
+from diag.sources.weights import load_saved
 from diag.subject import SubjectError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ MOST_MEMBERS = 100
 
 @dataclass(frozen=True)
 class Saved:
-    """What a model's file says."""
+    """The contents of a model's file."""
 
     path: str
     sha256: str
@@ -42,7 +43,7 @@ class Saved:
     weights: Mapping[str, Tensor]
     """The policy's state dict."""
     version: str
-    """Of the library that wrote it; empty where it does not say."""
+    """Version of the library that wrote it; empty where it does not say."""
 
     def words(self, name: str) -> Mapping[str, Any]:
         """The readable words of an attribute that is no plain value; {} where there are none."""
@@ -59,8 +60,6 @@ class Saved:
 
 def read_saved(path: str) -> Saved:
     """A model's file; raises SubjectError for anything else."""
-    from diag.sources.weights import load_saved
-
     content = content_of(path, EXPECTED, ZIP_BEGINS)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

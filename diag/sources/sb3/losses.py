@@ -1,4 +1,4 @@
-"""What a Stable-Baselines3 policy can be held to: the losses of its algorithm.
+"""The losses of a Stable-Baselines3 policy's algorithm.
 
 - DQN: the Huber loss of the one-step TD error against the file's own target network, on transitions of the
   pair of environments under random actions.
@@ -82,15 +82,15 @@ class ActorCritic:
     ) -> dict[str, Tensor]:
         assert self.nets.value is not None
         read = points if self.nets.value_reads_embedding else observations
-        found = {"value": (self.nets.value(parameters, read)[:, 0] - batch["returns"]) ** 2}
+        losses = {"value": (self.nets.value(parameters, read)[:, 0] - batch["returns"]) ** 2}
         if "entropy" in self.terms:
             outputs = self.nets.act(parameters, points)
-            found["entropy"] = -entropy(outputs, None if self.discrete else parameters["action/log_std"])
-        return found
+            losses["entropy"] = -entropy(outputs, None if self.discrete else parameters["action/log_std"])
+        return losses
 
 
 class LatentActorCritic(ActorCritic):
-    """The same where the value too is read from the embedding."""
+    """The losses of PPO and A2C where the value too is read from the embedding."""
 
     def embeddings(self, parameters: Parameters, batch: Mapping[str, Tensor]) -> Tensor:
         return self.nets.embed(parameters, self.observing(batch["observations"]))
@@ -102,7 +102,7 @@ class LatentActorCritic(ActorCritic):
 
 
 def _normalised(observing: Observing) -> Mapping[str, Any]:
-    """What observations and rewards are normalised by, {} where they are not."""
+    """The constants that normalise observations and rewards, {} where nothing does."""
     return {} if observing.statistics is None else observing.statistics.constants
 
 

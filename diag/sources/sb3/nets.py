@@ -10,16 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from diag.sources.sb3.statistics import Statistics
 from diag.subject import Parameters, SubjectError
-
-if TYPE_CHECKING:
-    from diag.sources.sb3.normalize import Statistics
 
 Activation: TypeAlias = Callable[[Tensor], Tensor]
 Kind: TypeAlias = Literal["dqn", "qr-dqn", "actor-critic", "sac", "tqc", "td3"]
@@ -53,15 +51,15 @@ class Observing:
     """Observations of an environment -> what the networks take, as Stable-Baselines3 prepares them."""
 
     path: str
-    """Of the policy's file, for what is said of observations that do not fit."""
+    """Path of the policy's file, for errors about observations that do not fit."""
     shape: tuple[int, ...]
-    """Of one observation, channels first for images."""
+    """Shape of one observation, channels first for images."""
     categories: int | None
-    """How many values a Discrete space has, for one-hot vectors."""
+    """Number of values of a Discrete space, for one-hot vectors."""
     scaled: bool
     """Whether images are divided by 255."""
     statistics: Statistics | None = None
-    """What normalises them first, where the policy was trained so."""
+    """Statistics that normalise them first, where the policy was trained so."""
 
     @property
     def width(self) -> tuple[int, ...]:
@@ -164,9 +162,9 @@ class Nets:
         outputs = self.act(bare, points)
         sizes = [points.shape[1], outputs.shape[1]]
         if self.value is not None:
-            found = self.value(bare, points if self.value_reads_embedding else observations)
-            if found.shape[1] != 1:
-                raise RuntimeError(f"{found.shape[1]} values")
+            values = self.value(bare, points if self.value_reads_embedding else observations)
+            if values.shape[1] != 1:
+                raise RuntimeError(f"{values.shape[1]} values")
         if self.target is not None:
             sizes.append(self.target(bare, observations).shape[1])
             if sizes[1] != sizes[2]:
@@ -233,8 +231,8 @@ class _Names:
 
     def last(self, prefix: str) -> int:
         """The number of the last dense layer under an old prefix."""
-        found = [re.fullmatch(re.escape(prefix) + r"(\d{1,3})\.weight", name) for name in self.state]
-        numbers = [int(m[1]) for m in found if m]
+        matches = [re.fullmatch(re.escape(prefix) + r"(\d{1,3})\.weight", name) for name in self.state]
+        numbers = [int(m[1]) for m in matches if m]
         if not numbers:
             raise SubjectError(self.path, f"no layers {prefix!r}", EXPECTED)
         return max(numbers)
@@ -287,7 +285,7 @@ def _qr_dqn(names: _Names, extractor: Extractor, activation: Activation, shared:
 def _q_network(
     names: _Names, extractor: Extractor, activation: Activation, old: str, new: str, dot: str
 ) -> tuple[Net, Net]:
-    """What makes a Q-network's embedding, and the head on it."""
+    """The net that makes a Q-network's embedding, and the head on it."""
     encoder, head = f"{new}encoder{dot}", f"{new}q{dot}"
     last = names.last(f"{old}q_net.")
     if extractor.has_weights:
@@ -345,7 +343,7 @@ def _td3(names: _Names, extractor: Extractor, activation: Activation, shared: bo
 
 
 def _off_policy(names: _Names, extractor: Extractor, latent: Chain, action: Chain, shared: bool) -> Nets:
-    """What SAC and TD3 have in common; their critics read observations and actions, and are only carried."""
+    """The networks of SAC and TD3; their critics read observations and actions, and are only carried."""
     names.move("actor.features_extractor.", "encoder/")
     if shared:
         names.drop("critic.features_extractor.", "encoder/")

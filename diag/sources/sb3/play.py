@@ -41,13 +41,13 @@ class Player:
         return act
 
     def outputs(self, parameters: Parameters, observations: NDArray[Any]) -> Tensor:
-        """What the last layer says of observations (n, *shape): (n, A)."""
+        """Outputs (n, A) of the last layer for observations (n, *shape)."""
         with torch.inference_mode():
             prepared = self.observing(torch.from_numpy(observations))
             return self.nets.act(parameters, self.nets.embed(parameters, prepared))
 
     def bounded(self, task: Task) -> Callable[[Tensor], NDArray[Any]]:
-        """What makes actions (n, *shape) inside the task's action space of outputs (n, A)."""
+        """A function of outputs (n, A) that gives actions (n, *shape) inside the task's action space."""
         space: Any = actions_of(self.ids[task])
 
         def within(outputs: Tensor) -> NDArray[Any]:
@@ -114,10 +114,10 @@ class OwnTasks:
         rewards, statistics = episode.rewards, self.player.observing.statistics
         if statistics is not None:
             rewards = statistics.rewards(torch.from_numpy(rewards)).numpy()
-        found = np.zeros(len(rewards))
-        for step in reversed(range(len(found))):
-            after = found[step] = rewards[step] + self.gamma * after
-        return found
+        returns = np.zeros(len(rewards))
+        for step in reversed(range(len(returns))):
+            after = returns[step] = rewards[step] + self.gamma * after
+        return returns
 
     def _value(self, observations: NDArray[Any]) -> float:
         nets, player = self.player.nets, self.player

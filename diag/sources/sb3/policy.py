@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gymnasium.spaces import Discrete
 from torch import Tensor, nn
@@ -21,7 +21,6 @@ from torch.func import functional_call
 from diag.sources.adapter import adapted
 from diag.sources.environments import EnvironmentTasks, actions_of
 from diag.sources.opening import Opening
-from diag.sources.pairs import tasks_of
 from diag.sources.safe.bounds import line, shown
 from diag.sources.sb3 import contrib as sb3_contrib
 from diag.sources.sb3.file import Saved, read_saved
@@ -40,12 +39,9 @@ from diag.sources.sb3.nets import (
 )
 from diag.sources.sb3.normalize import UNTOLD, statistics_of, trained_on
 from diag.sources.sb3.play import Acting, OwnTasks, Player
-from diag.subject import Objective, Parameters, Subject, SubjectError, Task, TaskPair
+from diag.subject import Objective, Parameters, Subject, SubjectError, TaskPair
 from trainers.checkpoint import identity_of
 from trainers.safe_text import in_words
-
-if TYPE_CHECKING:
-    from diag.sources.supplied import Supplied
 
 POLICIES: Mapping[str, Kind] = {
     **sb3_contrib.POLICIES,
@@ -62,7 +58,7 @@ SIGNS: Mapping[str, Kind] = {
     "actor.latent_pi.": "sac",
     "actor.mu.": "td3",
 }
-"""How the weights of a policy of one's own that is built like one of those begin."""
+"""First names of the weights of a policy of one's own that is built like one of the library's."""
 
 EXTRACTOR_PREFIX: Mapping[Kind, str] = {
     "actor-critic": "features_extractor.",
@@ -85,24 +81,19 @@ MOST_CATEGORIES = 10**6
 """Values of a Discrete observation: each becomes a vector of that length."""
 
 BOUNDS = {"low": "0", "high": "255"}
-"""Of the numbers of an image."""
+"""Bounds of the numbers of an image."""
 
 
-def open_sb3_file(opening: Opening) -> Subject:
-    """The subject in a model's file, as :func:`open_sb3`."""
-    return open_sb3(opening.path, opening.supplied, opening.task)
-
-
-def open_sb3(path: str, supplied: Supplied, task: Task | None) -> Subject:
+def open_sb3(opening: Opening) -> Subject:
     """The subject in a model's file: its encoder, and its losses and returns where environments are given.
 
     An adapter is given the policy's state dict instead. Raises SubjectError for files that are none, and for
     networks that cannot be rebuilt from it.
     """
+    path, supplied, task = opening.path, opening.supplied, opening.task
     saved = read_saved(path)
     if supplied.adapter is not None:
-        opening = Opening(path, task, supplied)
-        return opening.completed(adapted(saved.weights, opening))
+        return adapted(saved.weights, opening)
     kind = _kind(saved, supplied.trust_pickle)
     observing = _observing(saved)
     kwargs = saved.words("policy_kwargs")
@@ -124,7 +115,7 @@ def open_sb3(path: str, supplied: Supplied, task: Task | None) -> Subject:
         actions = saved.words("action_space").get("n")
         nets = sb3_contrib.averaged(nets, outputs, actions, path)
         outputs = int(str(actions))
-    tasks = tasks_of(supplied)
+    tasks = opening.tasks
     if isinstance(tasks, EnvironmentTasks):
         _check_actions(saved, outputs, tasks)
     made = "its features extractor" if extractor.has_weights else "its last hidden layer"
@@ -176,7 +167,7 @@ class Embedding:
 def _offered(
     saved: Saved, kind: Kind, nets: Nets, observing: Observing, tasks: TaskPair | None
 ) -> tuple[Objective | None, TaskPair | None, Player | None]:
-    """What a policy can be asked in a pair of environments: its losses, the data for them, and returns."""
+    """The losses of a policy in a pair of environments, the data for them, and its player."""
     acting = _acting(saved, kind)
     if not isinstance(tasks, EnvironmentTasks) or acting is None:
         return None, tasks, None
@@ -220,7 +211,7 @@ def _module(saved: Saved) -> str:
 
 
 def _algorithm(saved: Saved, kind: Kind) -> str:
-    """By what only that algorithm has among its attributes."""
+    """The algorithm's name, told by attributes that only it has."""
     if kind == "actor-critic" and _module(saved) == sb3_contrib.MASKED:
         return "MaskablePPO"
     if kind == "actor-critic":
@@ -231,7 +222,7 @@ def _algorithm(saved: Saved, kind: Kind) -> str:
 
 
 def _custom(saved: Saved, kind: Kind) -> tuple[str, str] | None:
-    """What of the networks is in the file as a pickle alone: what was found and expected; None if nothing."""
+    """The part of the networks that is in the file as a pickle alone, found and expected; None if none."""
     kwargs = saved.words("policy_kwargs")
     if _module(saved) not in POLICIES:
         return "a policy of one's own", KNOWN_EXTRACTOR
@@ -261,7 +252,7 @@ def _activation(kwargs: Mapping[str, Any], kind: Kind, loaded: Any) -> Activatio
 
 
 def _acting(saved: Saved, kind: Kind) -> Acting | None:
-    """How the last layer's outputs become actions; None for spaces and noises that are not known here."""
+    """The way in which outputs become actions; None for spaces and noises that are not known here."""
     space = _space(saved, "action_space")
     if _module(saved) == sb3_contrib.MASKED:
         return None
@@ -292,7 +283,7 @@ def _space(saved: Saved, name: str) -> str:
 
 
 def _observing(saved: Saved) -> Observing:
-    """How observations are prepared, by the readable words of their space."""
+    """The preparation of observations, by the readable words of their space."""
     words, space = saved.words("observation_space"), _space(saved, "observation_space")
     if space == "Discrete":
         count = str(words.get("n"))

@@ -1,4 +1,4 @@
-"""A CRAR agent as Encoder and Objective, with all that it can offer a landscape."""
+"""A checkpoint of CRAR -> a Subject: Encoder, Objective, hidden units, and its optimiser's next steps."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from diag.subject import Parameters, Task
+from diag.sources.systems import checked_plan
+from diag.subject import Pairs, Parameters, Sampled, Subject, Task
 from diag.units.layers import Dense, chain
+from trainers.checkpoint import Checkpoint, CheckpointError
 from trainers.crar import CRAR, Batch, Trainer
-from trainers.envs import collect
+from trainers.envs import FiniteWorld, UnknownWorldError, collect, world
+from trainers.envs.world import EVALUATION_STREAM
 from trainers.plan import TransferPlan
-from trainers.run import stream_of
+from trainers.run import BASE_PLAN, check_shapes, stream_of
+from trainers.settings import Settings, SettingsError
 
 CONTINUATIONS = 8
-"""How many times training goes on from a checkpoint, each with batches of its own."""
+"""Times that training goes on from a checkpoint, each with batches of its own."""
 
 WARM = 30
 """Updates that warm the optimiser up: its running squares forget all but 4% of what was before."""
@@ -27,9 +33,66 @@ EARLY, LATE = range(20, 120), range(320, 420)
 loss's change over 1,000 updates, intervals are then some 3% wide to either side."""
 
 
+def agent_of(checkpoint: Checkpoint) -> CRAR:
+    """The agent that a checkpoint's header describes, its tensors checked against it."""
+    header = checkpoint.header
+    if header.system != "crar":  # for callers that have not asked the registry
+        raise CheckpointError(checkpoint.path, f"system {header.system!r}", "system 'crar'")
+    try:
+        settings = Settings.from_tree(header.settings)
+        agent = CRAR(settings, world(settings.world))
+    except (SettingsError, UnknownWorldError) as error:
+        raise CheckpointError(checkpoint.path, f"settings in its header: {error}", "known settings") from None
+    if header.task not in agent.world.observations:
+        known = " or ".join(agent.world.observations)
+        raise CheckpointError(checkpoint.path, f"task {header.task!r} in its header", known)
+    check_shapes(checkpoint, agent)
+    return agent
+
+
+def settings_of(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    """The settings in a checkpoint's header as a tree, complete; raises CheckpointError."""
+    return agent_of(checkpoint).settings.model_dump(mode="json")
+
+
+def plan_of(checkpoint: Checkpoint) -> TransferPlan | None:
+    """The plan in a checkpoint's header, None for a base; raises CheckpointError for a bad one."""
+    if checkpoint.header.plan is None:
+        return None
+    return checked_plan(checkpoint, Settings.from_tree(checkpoint.header.settings).loss.terms)
+
+
+def subject_of(checkpoint: Checkpoint) -> Subject:
+    """The subject of a checkpoint, with every capability; raises CheckpointError."""
+    agent = agent_of(checkpoint)
+    plan = plan_of(checkpoint)
+    header = checkpoint.header
+    system = CrarSystem(agent, Origin(plan or BASE_PLAN, header.task, header.seed, header.step))
+    frozen = (
+        () if plan is None else tuple(c for c in plan.frozen_components(checkpoint.tensors) if c != "encoder")
+    )
+    role = "base" if plan is None else f"transfer ({plan.name})"
+    return Subject(
+        path=checkpoint.path,
+        sha256=checkpoint.sha256,
+        task=header.task,
+        parameters=checkpoint.tensors,
+        encoder=system,
+        objective=system,
+        tasks=FiniteTasks(agent.world),
+        frozen=frozen,
+        identity=checkpoint.identity,
+        made_from=None if header.base is None else header.base["identity"],
+        base_path=None if header.base is None else header.base["path"],
+        share=header.step / (agent.settings.train if plan is None else agent.settings.transfer).updates,
+        success_states=agent.world.success_states,
+        label=f"{role}, {agent.world.name}, {header.task} task, seed {header.seed}, {header.step} updates",
+    )
+
+
 @dataclass(frozen=True)
 class Origin:
-    """How a checkpoint was trained."""
+    """The plan, task, seed and step that a checkpoint was trained with."""
 
     plan: TransferPlan
     task: Task
@@ -63,7 +126,7 @@ class CrarSystem:
         return self.agent.embed(_stacked(parameters), observations)[0]
 
     def predict(self, parameters: Parameters, embeddings: Tensor) -> Tensor:
-        """Where the transition model expects each action to lead from embeddings (n, d): (n, A, d)."""
+        """Next embeddings (n, A, d) by the transition model, for each action, from embeddings (n, d)."""
         actions = torch.eye(self.agent.world.actions)
         reached = [
             self.agent.predict(_stacked(parameters), embeddings[None], a.expand(len(embeddings), -1))[0]
@@ -72,29 +135,29 @@ class CrarSystem:
         return torch.stack(reached, 1)
 
     def embeddings(self, parameters: Parameters, batch: TaskBatch) -> Tensor:
-        """Of the table of observations that the batch indexes."""
+        """Embeddings of the table of observations that the batch indexes."""
         return self.embed(parameters, batch.observations)
 
     def losses(self, parameters: Parameters, batch: TaskBatch) -> dict[str, Tensor]:
         return self.losses_at(parameters, self.embeddings(parameters, batch), batch)
 
     def losses_at(self, parameters: Parameters, embeddings: Tensor, batch: TaskBatch) -> dict[str, Tensor]:
-        found = self.agent.losses_at(_stacked(parameters), embeddings[None], batch.samples, self.terms)
-        return {term: values[0] for term, values in found.items()}
+        losses = self.agent.losses_at(_stacked(parameters), embeddings[None], batch.samples, self.terms)
+        return {term: values[0] for term, values in losses.items()}
 
     def losses_many(self, parameters: Parameters, batch: TaskBatch) -> dict[str, Tensor]:
         embedded = self.agent.embed(parameters, batch.observations)
         return self.agent.losses_at(parameters, embedded, batch.samples, self.terms)
 
     def activations(self, parameters: Parameters, batch: TaskBatch) -> dict[str, Tensor]:
-        """Over the table of observations for the encoder's units, over the batch for the others'."""
-        found = self.agent.hidden(_stacked(parameters), batch.observations, batch.samples)
-        return {name: values[0] for name, values in found.items()}
+        """Hidden units' activations: the encoder's over the table of observations, others' over the batch."""
+        hidden = self.agent.hidden(_stacked(parameters), batch.observations, batch.samples)
+        return {name: values[0] for name, values in hidden.items()}
 
     def walk(
         self, parameters: Parameters, task: Task, seed: int
     ) -> tuple[dict[str, Tensor], dict[str, Tensor], int]:
-        """With the settings, data and learning rate that the checkpoint was trained with at its last step."""
+        """Train on with the settings, data and learning rate of the checkpoint's last step."""
         origin, settings = self.origin, self.agent.settings
         base = origin.task == "source"
         device = next(iter(parameters.values())).device
@@ -124,6 +187,43 @@ class TaskBatch:
         self.observations, self.samples = observations, samples
 
     def to(self, device: str) -> TaskBatch:
-        """The same on another device."""
+        """This batch on another device."""
         moved = {f.name: getattr(self.samples, f.name).to(device) for f in fields(self.samples)}
         return TaskBatch(self.observations.to(device), Batch(**moved))
+
+
+class FiniteTasks:
+    """A finite world as TaskPair: paired observations are all of its states."""
+
+    def __init__(self, the_world: FiniteWorld) -> None:
+        self.world, self.name = the_world, the_world.name
+        self._observations = {t: torch.from_numpy(o) for t, o in the_world.observations.items()}
+
+    def paired_observations(self, n: int | None, seed: int) -> Pairs:
+        states = np.arange(self.world.states)
+        if n is not None and n < len(states):
+            states = np.sort(np.random.default_rng([EVALUATION_STREAM, seed]).permutation(states)[:n])
+        chosen = torch.from_numpy(states)
+        return Pairs({t: o[chosen] for t, o in self._observations.items()}, states)
+
+    def batch(self, task: Task, n: int, seed: int) -> Sampled:
+        """States and actions uniform, as the random policy visits them in the long run; grouped by state."""
+        rng = np.random.default_rng([EVALUATION_STREAM, seed])
+        states, actions = self.world.transitions.shape
+        # Whole rounds through all (state, action) pairs, then a random part of one.
+        order = np.concatenate(
+            [rng.permutation(states * actions) for _ in range(-(-n // (states * actions)))]
+        )
+        state, action = np.divmod(order[:n], actions)
+        samples = Batch(
+            torch.from_numpy(state),
+            torch.from_numpy(action),
+            torch.from_numpy(self.world.rewards[state, action]),
+            torch.from_numpy(self.world.terminals[state, action]),
+            torch.from_numpy(self.world.transitions[state, action]),
+            torch.from_numpy(rng.integers(n, size=n)),
+        )
+        return Sampled(TaskBatch(self._observations[task], samples), state)
+
+    def variables(self) -> Mapping[str, NDArray[Any]]:
+        return self.world.variables

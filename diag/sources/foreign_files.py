@@ -1,7 +1,6 @@
-"""What a file is by its content: which opener reads it whatever its name, or what it is and what would work.
+"""Files that nothing here opens: what each is, and the command that makes of it one which is opened.
 
-Only the first bytes are looked at, of a zip archive the names of its parts, and of a folder those in it. For
-what nothing here opens there is one command, or one line of Python, that makes of it a file which is opened.
+Only the first bytes are looked at, of a zip archive the names of its parts, and of a folder those in it.
 """
 
 from __future__ import annotations
@@ -11,25 +10,15 @@ import lzma
 import os
 import re
 import shlex
-import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from diag.sources.safe.bounds import MOST_MEMBERS
-from diag.sources.safe.members import MAGIC as NUMPY
-from diag.sources.safe.members import ZIP_BEGINS
-from trainers.safe_text import whole
+from diag.sources.content import LOOKED_AT, Content
 
 Told: TypeAlias = tuple[str, str]
-"""What was found, and what would work."""
-
-LOOKED_AT = 2**16
-"""Bytes at a file's beginning that tell what it is: lines of a table, a JSON's first names."""
-
-LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""How torch.save began before version 1.6: with its magic number, pickled."""
+"""Words for what was found, and for what would work."""
 
 FLAT = (
     "f = lambda d, p='': {{k: v for n, x in d.items() for k, v in (f(x, p + str(n) + '.') "
@@ -48,52 +37,9 @@ FROM_HDF5 = (
 THEN = "which are embeddings where one is called so or alone, and otherwise weights for --adapter"
 
 
-def looked_at(path: str) -> bytes:
-    """The first bytes of a file; none of one that cannot be read, which whoever opens it says."""
-    try:
-        return whole(path, LOOKED_AT)
-    except (OSError, ValueError):
-        return b""
-
-
-def opener_of(path: str, begins: bytes) -> str | None:
-    """The function of this package that opens such content, whatever its name; None where none is known."""
-    if begins.startswith(NUMPY):
-        return "arrays:open_arrays"
-    if begins.startswith(b"PAR1"):
-        return "tables:open_table"
-    if begins.startswith(LEGACY):
-        return "tensors:open_saved"
-    if not begins.startswith(ZIP_BEGINS):
-        return None
-    names = _members(path)
-    if {"data", "policy.pth"} <= names:
-        return "sb3.policy:open_sb3_file"
-    if names and all(name.endswith(".npy") for name in names):
-        return "arrays:open_arrays"
-    if any(name.endswith(("/models/model.json", "serialized_exported_program.json")) for name in names):
-        return "exported:open_exported"
-    if any(name.endswith("/data.pkl") for name in names) and not _is_script(names):
-        return "tensors:open_saved"
-    return None
-
-
-def _members(path: str) -> set[str]:
-    """The names of the parts of a zip archive; none of one that is damaged."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            return set(names) if len(names) <= MOST_MEMBERS else set()
-    except Exception:  # zipfile raises whatever damage leads it to
-        return set()
-
-
-def _is_script(names: Iterable[str]) -> bool:
-    return any("/code/" in name for name in names) and any(name.endswith("/constants.pkl") for name in names)
-
-
-def incomplete_of(path: str, begins: bytes) -> Told | None:
-    """What stands in a file's place: an empty file, or a pointer to it. None for whatever has content."""
+def incomplete_of(content: Content) -> Told | None:
+    """An empty file, or a pointer that stands in a file's place; None for whatever has content."""
+    path, begins = content.path, content.begins
     try:
         if not begins and os.path.getsize(path) == 0:  # noqa: PTH202 (a name may have a null in it)
             return "an empty file", "one that was written or copied to its end: do that again"
@@ -106,8 +52,8 @@ def incomplete_of(path: str, begins: bytes) -> Told | None:
     return None
 
 
-def foreign_of(path: str, begins: bytes) -> Told | None:
-    """What a file is that nothing here opens, and what makes of it one that is opened; None if unknown."""
+def foreign_of(content: Content) -> Told | None:
+    """The kind of a file that nothing here opens, and a command that converts it; None where unknown."""
     for of in (
         _page,
         _packed,
@@ -121,7 +67,7 @@ def foreign_of(path: str, begins: bytes) -> Told | None:
         _msgpack,
         _table,
     ):
-        if (told := of(path, begins)) is not None:
+        if (told := of(content)) is not None:
             return told
     return None
 
@@ -132,7 +78,8 @@ def _python(code: str, path: str, **more: str) -> str:
     return 'python -c "' + code.format(path=path, stem=stem, **more) + '"'
 
 
-def _page(path: str, begins: bytes) -> Told | None:
+def _page(content: Content) -> Told | None:
+    path, begins = content.path, content.begins
     start = begins.lstrip(b"\xef\xbb\xbf \t\r\n")[:200].lower()
     if not start.startswith((b"<!doctype html", b"<html")):
         return None
@@ -148,10 +95,11 @@ PACKED: tuple[tuple[bytes, str, str, Callable[[bytes], bytes] | None], ...] = (
     (b"\xfd7zXZ\0", "xz", "lzma.open('{path}')", lambda b: lzma.LZMADecompressor().decompress(b, 512)),
     (b"\x28\xb5\x2f\xfd", "zstd", "pyarrow.input_stream('{path}', compression='zstd')", None),
 )
-"""How packed files begin, what packed them, what Python opens them, and what gives their first bytes."""
+"""Packed files: first bytes, what packed them, the Python that opens them, and what unpacks a little."""
 
 
-def _packed(path: str, begins: bytes) -> Told | None:
+def _packed(content: Content) -> Told | None:
+    path, begins = content.path, content.begins
     untar = f"what is in it: tar -xf {shlex.quote(path)}"
     if begins[257:262] == b"ustar":
         return "a tar archive", untar
@@ -171,34 +119,34 @@ def _packed(path: str, begins: bytes) -> Told | None:
     return None
 
 
-def _hdf5(path: str, begins: bytes) -> Told | None:
+def _hdf5(content: Content) -> Told | None:
+    path, begins = content.path, content.begins
     if not begins.startswith(b"\x89HDF\r\n\x1a\n"):
         return None
     code = FROM_HDF5.replace("{source}", "'{path}'")
     return "an HDF5 file, as h5py and Keras write it", f"its arrays, {THEN}: {_python(code, path)}"
 
 
-def _zipped(path: str, begins: bytes) -> Told | None:
-    if not begins.startswith(ZIP_BEGINS):
-        return None
-    names = _members(path)
-    if {"config.json", "model.weights.h5"} <= names:
+def _zipped(content: Content) -> Told | None:
+    path = content.path
+    if {"config.json", "model.weights.h5"} <= content.members:
         code = FROM_HDF5.replace("{source}", "io.BytesIO(zipfile.ZipFile('{path}').read('model.weights.h5'))")
         return "a model of Keras", f"its weights, for --adapter: {_python(code, path)}"
-    if _is_script(names):
+    if content.is_script:
         code = "import torch; torch.save(torch.jit.load('{path}', 'cpu').state_dict(), '{stem}-weights.pt')"
         return "a program of TorchScript", f"its weights, for --adapter: {_python(code, path)}"
     return None
 
 
-def _pickle(path: str, begins: bytes) -> Told | None:
+def _pickle(content: Content) -> Told | None:
+    path, begins = content.path, content.begins
     if not re.match(rb"\x80[\x02-\x05]", begins):
         return None
     return "a pickle, which is never loaded", _unpickled(path)
 
 
 def _unpickled(path: str) -> str:
-    """What makes arrays of a pickle whose origin is trusted."""
+    """The command that makes arrays of a pickle whose origin is trusted."""
     code = (
         f"import pickle, numpy as np; {SAVE}; d = pickle.load(open('{{path}}', 'rb')); "
         + FLAT
@@ -209,12 +157,13 @@ def _unpickled(path: str) -> str:
 
 
 def again(path: str) -> str:
-    """What saves a file of torch before 1.6 once more, in words for an error; it runs no code of the file."""
+    """The command that saves a file of torch before 1.6 once more; it runs no code of the file."""
     code = "import torch; torch.save(torch.load('{path}', 'cpu', weights_only=True), '{stem}-again.pt')"
     return f"the same saved again: {_python(code, path)}"
 
 
-def _tensorflow(path: str, begins: bytes) -> Told | None:
+def _tensorflow(content: Content) -> Told | None:
+    path = content.path
     file = Path(path)
     if file.suffix != ".pb":
         return None
@@ -231,14 +180,16 @@ def _onnx(folder: str) -> str:
     return f"it as ONNX: python -m tf2onnx.convert --saved-model {shlex.quote(folder)} --output {out}"
 
 
-def _arrow(path: str, begins: bytes) -> Told | None:
+def _arrow(content: Content) -> Told | None:
+    path, begins = content.path, content.begins
     if not begins.startswith(b"ARROW1"):
         return None
     code = "import pandas; pandas.read_feather('{path}').to_parquet('{stem}.parquet')"
     return "an Arrow (Feather) file", f"it as Parquet: {_python(code, path)}"
 
 
-def _matlab(path: str, begins: bytes) -> Told | None:
+def _matlab(content: Content) -> Told | None:
+    path, begins = content.path, content.begins
     if not begins.startswith(b"MATLAB 5.0 MAT-file"):
         return None
     code = (
@@ -248,7 +199,8 @@ def _matlab(path: str, begins: bytes) -> Told | None:
     return "a MATLAB file", f"its arrays in an .npz: {_python(code, path)}"
 
 
-def _json(path: str, begins: bytes) -> Told | None:
+def _json(content: Content) -> Told | None:
+    path, begins = content.path, content.begins
     start = begins.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not start.startswith((b"{", b"[")) or not _is_text(begins):
         return None
@@ -278,8 +230,9 @@ def _json(path: str, begins: bytes) -> Told | None:
     return "JSON text", f"its numbers as arrays: {_python(code, path)}"
 
 
-def _msgpack(path: str, begins: bytes) -> Told | None:
+def _msgpack(content: Content) -> Told | None:
     """A mapping whose first key is a word: nothing else that people save begins so."""
+    path, begins = content.path, content.begins
     if not re.match(rb"(?:[\x81-\x8f]|\xde..|\xdf....)(?:[\xa1-\xbf]|\xd9.)[\w/.\-]", begins, re.DOTALL):
         return None
     code = (
@@ -290,8 +243,9 @@ def _msgpack(path: str, begins: bytes) -> Told | None:
     return "msgpack, as Flax writes it", f"its arrays, {THEN}: {_python(code, path)}"
 
 
-def _table(path: str, begins: bytes) -> Told | None:
+def _table(content: Content) -> Told | None:
     """Lines of text with as many separators in each."""
+    path, begins = content.path, content.begins
     named = Path(path).suffix.lower() in (".csv", ".tsv", ".txt", ".dat")
     if not begins or not _is_text(begins):
         return None
@@ -299,7 +253,7 @@ def _table(path: str, begins: bytes) -> Told | None:
     # The last of what was looked at may go on; a row so long that it is the only one is known by its name.
     lines = (lines[:-1] if len(begins) == LOOKED_AT and len(lines) > 1 else lines)[:50]
     counts = {s: {line.count(s) for line in lines if line.strip()} for s in (",", "\t", ";")}
-    separators = [s for s, found in counts.items() if len(found) == 1 and found != {0}]
+    separators = [s for s, per_line in counts.items() if len(per_line) == 1 and per_line != {0}]
     if not named and (len(lines) < 2 or not separators):
         return None
     separator = separators[0] if separators else ","
@@ -321,7 +275,7 @@ def _is_text(begins: bytes) -> bool:
 
 
 def folder_of(path: str) -> Told:
-    """What a folder holds, and what in it or of it can be opened."""
+    """The kind of a folder, and what in it or of it can be opened."""
     try:
         names = sorted(os.listdir(path))[:10_000]  # noqa: PTH208 (a name may have a null in it)
     except (OSError, ValueError):
@@ -348,6 +302,6 @@ def folder_of(path: str) -> Told:
         r".*\.index\.json",
         r".*\.(safetensors|pt|pth|npz|npy|onnx|zip|parquet)",
     ):
-        if found := next((name for name in names if re.fullmatch(wanted, name)), None):
-            return "a folder", f"a file, such as {Path(path) / found} in it"
+        if file_inside := next((name for name in names if re.fullmatch(wanted, name)), None):
+            return "a folder", f"a file, such as {Path(path) / file_inside} in it"
     return "a folder", "a checkpoint or array file"
