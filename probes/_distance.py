@@ -13,12 +13,13 @@ from probes._measure import (
     ROUNDING,
     ArrayLike,
     Floats,
+    Labels,
     Measure,
     ProbeError,
     as_pair,
     is_constant,
 )
-from probes._resampling import Labels, interval, labels, make_groups, share
+from probes._resampling import interval, labels, make_groups, share
 from probes._states import SAME, typical
 
 NEAREST_LIMIT = 20_000

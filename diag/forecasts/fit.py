@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,18 +13,16 @@ from numpy.typing import NDArray
 
 from diag.forecasts import ForecastError
 from diag.forecasts.base import base_features
-from diag.forecasts.features import Floats, View, features
+from diag.forecasts.features import View, features
 from diag.forecasts.model import Forecaster, Logistic, sigmoid
+from diag.forecasts.result import Outcome
 from diag.sources import open_subject
 from diag.studies.folder import Folder
-from diag.studies.study import Study
+from diag.studies.study import Study, parameter_shapes
 from diag.studies.table import KEY
 from diag.subject import Subject
-from trainers.crar import CRAR
-from trainers.envs import world
+from probes import Floats
 from trainers.settings import Settings
-
-Outcome = Literal["matched", "succeeded"]
 
 FEWEST_BASES = 6
 """With fewer, nothing is fitted: a forecast is of bases that were not seen."""
@@ -33,7 +31,7 @@ DRAWS = 60
 """Refits on resampled bases."""
 
 PENALTY = 1.0
-"""Of the logistic models, on half the squared slopes of standardised features: fixed, not chosen."""
+"""Penalty of the logistic models on half the squared slopes of standardised features: fixed, not chosen."""
 
 MOST_STEPS, CLOSE = 100, 1e-8
 """Newton's steps at most, and how small the last has to be."""
@@ -41,18 +39,18 @@ MOST_STEPS, CLOSE = 100, 1e-8
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What studies know of their transfers: rows at shares of the budget, and how each ended."""
+    """The transfers of some studies: rows at shares of the budget, and how each ended."""
 
     rows: pd.DataFrame
     """Early rows of ``results``, with ``share``, ``group`` (the base), ``run`` and ``folder``."""
     ended: pd.Series[Any]
-    """By run: whether it ended well."""
+    """Whether each run ended well, indexed by run."""
     bases: Floats
     """(b, k) each base's own features, NaN where its checkpoint was not to be had."""
     groups: tuple[str, ...]
     """The names of the b bases."""
     names: tuple[str, ...]
-    """Of the studies."""
+    """Names of the studies."""
     kinds: tuple[str, ...] = ()
     """Worlds and algorithms of the transfers."""
 
@@ -69,7 +67,7 @@ class Known:
 
 
 def known(folders: Sequence[Path], outcome: Outcome) -> Known:
-    """What studies know of their finished transfers with frozen models; raises StudyError, ForecastError.
+    """Read the finished transfers with frozen models of some studies; raises StudyError, ForecastError.
 
     A transfer that diverged has not ended well. One whose base did, or that has no sound checkpoint on the
     way, is left out: there is nothing to forecast it from.
@@ -114,7 +112,7 @@ def known(folders: Sequence[Path], outcome: Outcome) -> Known:
 
 
 def kind_of(settings: Settings) -> str:
-    """What kind of transfer settings make: the world and the algorithm."""
+    """World and algorithm of the transfers that settings make, in words."""
     return f"{settings.world}, {settings.transfer.algorithm}"
 
 
@@ -136,7 +134,7 @@ def _frozen(study: Study, table: pd.DataFrame) -> pd.DataFrame:
         return table
     pairs = set()
     for variant in study.variants:
-        parameters = CRAR(variant.settings, world(variant.settings.world)).shapes()
+        parameters = parameter_shapes(variant.settings)
         for plan in variant.plans:
             if set(plan.frozen_components(parameters)) - {"encoder"}:
                 pairs.add((variant.name, plan.name))
@@ -202,7 +200,7 @@ class At:
 
 
 def at(found: Known, share: float, view: View = "embedding") -> At:
-    """What is known of a share, as a view sees it."""
+    """The runs that are known at a share of the budget, with the features of one view."""
     rows = found.rows[np.isclose(found.rows["share"], share)]
     x = features(rows, view)
     ended = found.ended.loc[rows["run"]].to_numpy(bool)
@@ -278,7 +276,7 @@ def descended(x: Floats, rate: Floats, weights: Floats, penalty: float) -> Float
 
 
 def _of_bases(found: Known, rng: np.random.Generator) -> Logistic | None:
-    """How a base's features go with the share of its transfers that end well."""
+    """Model of the share of a base's transfers that end well, from its features; None for too few bases."""
     x, rate, names = by_base(found)
     if len(rate) < FEWEST_BASES:
         return None

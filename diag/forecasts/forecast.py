@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from diag.forecasts.base import base_features
 from diag.forecasts.features import measures_of
 from diag.forecasts.fit import kind_of
 from diag.forecasts.model import Forecaster, Probability, in_words, percent, read_model
-from diag.result import SCHEMA_VERSION, FileRef, Status, Verdict
-from diag.shown import Shown
+from diag.forecasts.result import Forecast
+from diag.result import FileRef, Status, Verdict
 from diag.sources.native import open_native, plan_of
 from diag.sources.safe.bounds import check_holdable, check_ordinary
 from diag.studies.measure import embedding
@@ -29,59 +28,6 @@ LITTLE = "a forecast from a base alone tells little more than the mean of other 
 FINISHED = "the transfer is finished: diag compare-embeddings says how it ended"
 
 Place: TypeAlias = "str | os.PathLike[str]"
-
-
-@dataclass(frozen=True, repr=False)
-class Forecast(Shown, kind="forecast"):
-    """What is to be expected of a transfer, or of the transfers of a base."""
-
-    checkpoint: FileRef
-    base: FileRef | None
-    """None where the checkpoint is a base itself."""
-    verdict: Verdict
-    outcome: str
-    """``matched`` or ``succeeded``."""
-    probability: Probability
-    """That the transfer ends so; of a base, the expected share of its transfers that do."""
-    share: float | None
-    """Of the transfer's budget that is done; None for a base."""
-    model_share: float | None
-    """The share whose model answered."""
-    stop: bool | None
-    """Whether the stopping rule would stop it here; None for a base, and for a transfer that is finished."""
-    stop_below: float | None
-    """The probability below which the rule stops a transfer here; None where it stops none."""
-    fitted_to: dict[str, Any]
-    """What the model was fitted to."""
-    common: float
-    """The share of all transfers there that ended so: the forecast that knows nothing."""
-    warnings: tuple[str, ...]
-    diagnosis: str = "forecast"
-
-    def shown_state(self) -> list[str]:
-        return [*super().shown_state(), f"{self.outcome} {self.probability.value:.0%}"]
-
-    def shown_files(self) -> list[str]:
-        return [ref.path for ref in (self.checkpoint, self.base) if ref is not None]
-
-    def to_tree(self) -> dict[str, Any]:
-        """The documented JSON."""
-        refs = {"checkpoint": self.checkpoint, "base": self.base}
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "diagnosis": self.diagnosis,
-            **{n: None if r is None else {"path": r.path, "sha256": r.sha256} for n, r in refs.items()},
-            "verdict": self.verdict.to_tree(),
-            "outcome": self.outcome,
-            "probability": self.probability.to_tree(),
-            "share": self.share,
-            "model_share": self.model_share,
-            "stop": self.stop,
-            "stop_below": self.stop_below,
-            "fitted_to": self.fitted_to,
-            "common": self.common,
-            "warnings": list(self.warnings),
-        }
 
 
 def forecast(

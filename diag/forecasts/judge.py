@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,23 +13,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from diag.forecasts import ForecastError
-from diag.forecasts.features import Floats, View
+from diag.forecasts.features import View
 from diag.forecasts.fit import FEWEST_BASES, At, Known, at, by_base, descended, logistic
 from diag.forecasts.model import FIRST_STOP
-from diag.result import finite, measure_tree
-from probes import Measure
+from diag.forecasts.result import BasesJudged, Bin, Judged, Stopping
+from probes import Floats, Measure
 
 FOLDS = 10
 """In which the bases of a fit are parted, to choose the stopping rule from forecasts of bases not seen."""
 
 SAFETY = 0.5
-"""Of the lowest forecast that any success was given: below it, a transfer may be stopped."""
+"""Factor on the lowest forecast that any success was given: below the product, a transfer may be stopped."""
 
 RESAMPLES = 1000
 """Bootstrap samples of bases."""
 
 RESAMPLES_OF_FITS = 200
-"""The same where each takes a fit or a sort: their intervals are not read to the second digit."""
+"""Bootstrap samples where each takes a fit or a sort: their intervals are not read to the second digit."""
 
 CALIBRATION_PENALTY = 1e-3
 """Next to none, and enough that forecasts which part the two ends have a slope."""
@@ -40,116 +40,9 @@ Bools: TypeAlias = NDArray[np.bool_]
 Rows: TypeAlias = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Bin:
-    """Forecasts between two probabilities: their mean, and how many of them came true."""
-
-    low: float
-    high: float
-    forecast: float
-    came_true: int
-    of: int
-
-    def to_tree(self) -> dict[str, Any]:
-        return dict(vars(self))
-
-
-MEASURES = ("right", "gain", "brier", "auc", "slope")
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Forecasts at one share of the budget, of bases that were not seen."""
-
-    view: View
-    share: float
-    n: int
-    right: Measure
-    """Share of the outcomes forecast right (the likelier end); its interval resamples bases."""
-    base_rate: float
-    """What always forecasting the commoner end would get."""
-    gain: Measure
-    """:attr:`right` less that, base by base."""
-    brier: Measure
-    brier_base_rate: float
-    auc: Measure
-    slope: Measure
-    """Of the outcomes' logit on the forecasts': 1 is calibrated, below 1 is too sure."""
-    bins: tuple[Bin, ...]
-
-    def to_tree(self) -> dict[str, Any]:
-        return {
-            "view": self.view,
-            "share": self.share,
-            "n": self.n,
-            "base_rate": self.base_rate,
-            "brier_base_rate": self.brier_base_rate,
-            **{name: measure_tree(getattr(self, name)) for name in MEASURES},
-            "bins": [b.to_tree() for b in self.bins],
-        }
-
-
-@dataclass(frozen=True)
-class Stopping:
-    """What a rule would have done on bases it was not chosen on: stop where the forecast is below a limit."""
-
-    saved: Measure
-    """Share of all updates of transfers."""
-    lost: Measure
-    """Share of the successes that it would have stopped; its interval resamples bases."""
-    successes: int
-    bases_with_successes: int
-    bases_losing: int
-    """Of them, those that lose any."""
-    most_bases_lost: float
-    """Upper end of the exact 95% interval of that share: what so many bases cannot exclude."""
-    ended_at: Mapping[float, tuple[int, int]]
-    """By share of the budget given (1: all): how many transfers that ended well, and that did not."""
-
-    def to_tree(self) -> dict[str, Any]:
-        return {
-            "saved": measure_tree(self.saved),
-            "lost": measure_tree(self.lost),
-            "successes": self.successes,
-            "bases_with_successes": self.bases_with_successes,
-            "bases_losing": self.bases_losing,
-            "most_bases_lost": self.most_bases_lost,
-            "ended_at": [
-                {"share": share, "well": well, "not": others}
-                for share, (well, others) in self.ended_at.items()
-            ],
-        }
-
-
-@dataclass(frozen=True)
-class BasesJudged:
-    """Forecasts from a base alone, each by a model of the other bases."""
-
-    names: tuple[str, ...]
-    forecast: tuple[float, ...]
-    rate: tuple[float, ...]
-    error: Measure
-    """Mean distance of the forecast rate from the rate."""
-    error_of_mean: float
-    """The same of always forecasting the other bases' mean."""
-    rank: Measure
-    """Spearman's correlation of the two."""
-
-    def to_tree(self) -> dict[str, Any]:
-        return {
-            "error": measure_tree(self.error),
-            "error_of_mean": finite(self.error_of_mean),
-            "rank": measure_tree(self.rank),
-            "bases": [
-                {"base": n, "forecast": f, "rate": r}
-                for n, f, r in zip(self.names, self.forecast, self.rate, strict=True)
-            ],
-        }
-
-
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """What is known, and how its bases are parted into those fitted to and those judged on."""
+    """Known transfers, with their bases parted into those fitted to and those judged on."""
 
     found: Known
     seed: int = 0
@@ -204,7 +97,7 @@ def unseen(judge: Judge, view: View, share: float) -> tuple[Floats, At]:
 
 
 def judged(judge: Judge, view: View, share: float) -> Judged:
-    """How good the forecasts at a share are on bases that were not seen."""
+    """Judge the forecasts at a share of the budget on bases that were not seen."""
     p, seen = unseen(judge, view, share)
     y, groups = seen.y, seen.groups
     logit = np.log(np.clip(p, _LEAST_P, 1 - _LEAST_P) / (1 - np.clip(p, _LEAST_P, 1 - _LEAST_P)))
@@ -244,7 +137,7 @@ _LEAST_P = 1e-6
 
 
 def _auc(p: Floats, y: Bools) -> float:
-    """How often a success's forecast is above a failure's, ties half; NaN for one end only."""
+    """Probability that a success's forecast is above a failure's, ties half; NaN for one end only."""
     from scipy.stats import rankdata
 
     well, others = int(y.sum()), int((~y).sum())
@@ -310,7 +203,7 @@ def _stopped_at(course: _Course, below: Floats) -> Floats:
 
 
 def stop_below(course: _Course) -> Floats:
-    """By share, the limit (s,) below which to stop: :data:`SAFETY` times the lowest of any success.
+    """Limit (s,) at each share below which to stop: :data:`SAFETY` times the lowest forecast of any success.
 
     The bases to come are others, and a limit that loses nothing here loses some there: hence the factor.
     Where no success was seen nothing is stopped.
@@ -341,7 +234,7 @@ def chosen_stops(found: Known) -> dict[float, float]:
 
 
 def stopping(judge: Judge) -> Stopping:
-    """What the stopping rule saves and loses, chosen and applied on different bases."""
+    """Judge what the stopping rule saves and loses, chosen and applied on different bases."""
     found, given = judge.found, shares_given(judge)
     tested = np.isfinite(given)
     return _weighed(given[tested], found.ended.to_numpy(bool)[tested], found.group_of()[tested], judge.seed)
@@ -368,7 +261,7 @@ def shares_given(judge: Judge) -> Floats:
 
 
 def _weighed(given: Floats, ended: Bools, groups: NDArray[Any], seed: int) -> Stopping:
-    """What it comes to that runs were given these shares (n,) of the budget."""
+    """Updates saved and successes lost when runs are given these shares (n,) of the budget."""
     from scipy.stats import beta
 
     def saved(rows: Rows) -> float:

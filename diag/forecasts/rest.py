@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 import probes
-from diag.forecasts.features import Floats
 from diag.forecasts.model import FIRST_STOP, Probability
-from probes import Relation
+from probes import Floats, Relation
 from trainers.threads import one_thread
 
 AT_REST = 0.01
@@ -42,7 +41,7 @@ class Rest:
     since: float
     """Share of the budget at the first look that saw it where it still is."""
     relation: Relation | None
-    """To the base's embedding; None where it cannot be told."""
+    """Relation to the base's embedding; None where it cannot be told."""
     axes: tuple[int, ...]
     """Negated axes, where the relation has some."""
 
@@ -78,7 +77,7 @@ def moved(x: Floats, before: Floats, base: Floats) -> float:
 
 
 def at_rest(x: Floats, base: Floats, since: float) -> Rest:
-    """How an embedding (n, d) that has been at rest since a share of the budget lies to the base's (n, d)."""
+    """Relate an embedding (n, d) that has been at rest since a share of the budget to the base's (n, d)."""
     with one_thread():
-        found = probes.relation(x, base, groups=probes.states(base))
-    return Rest(since, found.relation, found.axes)
+        result = probes.relation(x, base, groups=probes.states(base))
+    return Rest(since, result.relation, result.axes)

@@ -1,4 +1,4 @@
-"""What was asked of a repair, and the small decisions that follow from it."""
+"""The options of a repair, and the small decisions that follow from them."""
 
 from __future__ import annotations
 

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 import probes
 from diag.result import finite, measure_tree, numbers
-from probes import Map, Measure, Rung
-
-Floats: TypeAlias = NDArray[np.float64]
+from probes import Floats, Map, Measure, Rung
 
 Method = Literal["map", "last-layer"]
 """``map``: a map of the embedding, folded into the last layer. ``last-layer``: that layer anew, by ridge
@@ -58,7 +56,7 @@ class Fit:
     method: Method
     r2: Measure
     map: Map
-    """Of the embedding (n, d), or of the last hidden layer (n, units)."""
+    """Map of the embedding (n, d), or of the last hidden layer (n, units)."""
 
     def to_tree(self) -> dict[str, Any]:
         """For JSON; the last layer's own weights are in the file."""
@@ -73,7 +71,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Few:
-    """How few pairs do nearly as well as all: the smallest number whose mean held-out R² is within CLOSE."""
+    """The smallest number of pairs whose mean held-out R² is within CLOSE of that of all."""
 
     pairs: Measure
     """The number, with an interval over random draws of which pairs are known."""
@@ -184,7 +182,7 @@ def _held_out(one: _Candidate, y: Floats, seed: int) -> Measure:
 def few_pairs(
     chosen: Fit, x: Floats, hidden: Floats | None, y: Floats, *, method: Method | None = None, seed: int = 0
 ) -> Few | None:
-    """How few pairs the chosen candidate needs; None where its score is undefined.
+    """The smallest number of pairs that the chosen candidate needs; None where its score is undefined.
 
     Fitted to the first k of the pairs in a random order and scored on the rest, over many orders.
     """

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from diag.studies import paper
-from diag.studies.reported import Beside, Group, Outcomes, StudyFacts
+from diag.studies.result import Beside, Group, Outcomes, StudyFacts
 from diag.studies.sentence import in_words, of, percent
 from diag.studies.statistics import boschloo, wilson
 from diag.wording import listed, noun, plural

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from diag.studies.reported import Curve, Group
+from diag.studies.result import Curve, Group
 from diag.studies.statistics import iqm_bands
 
 MOST_POINTS = 40
@@ -17,7 +17,7 @@ SEEN_BY_MOST = 0.5
 """A step that fewer of the runs have is left out, then every run that lacks one of the rest."""
 
 QUANTITIES = ("own_states", "l2", "r2_identity", "r2_signs")
-"""What is followed over the kept checkpoints."""
+"""Columns of ``results`` that are drawn over the kept checkpoints."""
 
 
 def loss_curves(curves: pd.DataFrame, last: pd.DataFrame) -> tuple[Curve, ...]:
@@ -36,7 +36,7 @@ def loss_curves(curves: pd.DataFrame, last: pd.DataFrame) -> tuple[Curve, ...]:
 
 
 def progress_curves(transfers: pd.DataFrame, last: pd.DataFrame) -> tuple[Curve, ...]:
-    """What is measured of each kept checkpoint over steps; nothing where only the last was kept."""
+    """Curves of measures over the kept checkpoints' steps; none where only the last was kept."""
     if last.empty:
         return ()
     name = last["variant"].iloc[0], last["plan"].iloc[0]

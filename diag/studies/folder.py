@@ -28,7 +28,7 @@ STUDY, SESSIONS = "study.json", "sessions.json"
 
 @dataclass(frozen=True)
 class Folder:
-    """Where a study is kept."""
+    """The folder of a study: its definition, tables, checkpoints and sessions."""
 
     root: Path
 
@@ -62,7 +62,7 @@ class Folder:
         return whole
 
     def joined(self, study: Study) -> Study:
-        """What :meth:`claim` would keep, which it raises for as well; writes nothing."""
+        """The study that :meth:`claim` would keep, without writing it; raises as that does."""
         if not (self.root / STUDY).exists():
             # Hidden files are the lock, what a kill left of a first study.json, or a file manager's.
             if self.root.is_dir() and any(not p.name.startswith(".") for p in self.root.iterdir()):
@@ -89,7 +89,7 @@ class Folder:
         return read_parts(self.root / "curves", CURVE_KEY)
 
     def done(self) -> set[tuple[str, str, str, int, int]]:
-        """What is trained, measured and untouched since: (variant, phase, plan, base seed, seed).
+        """Trainings that are done, measured and untouched since: (variant, phase, plan, base seed, seed).
 
         A training whose last checkpoint is gone is done again. One that was changed, at any step, or whose
         base has other weights than the transfer began with raises :class:`StudyError`.
@@ -139,7 +139,7 @@ class Folder:
             leave_only(self.root / "curves", CURVE_KEY, done)
 
     def sessions(self) -> list[dict[str, Any]]:
-        """What was done here when, one entry a command that ended by itself."""
+        """The commands that ran here and ended by themselves, an entry each."""
         try:
             found = json.loads((self.root / SESSIONS).read_text("utf-8"))
         except (OSError, ValueError):

@@ -16,7 +16,7 @@ import pandas as pd
 from diag.studies import StudyError
 from diag.studies.beside import beside
 from diag.studies.curves import base_curves, loss_curves, progress_curves, score_curves
-from diag.studies.reported import (
+from diag.studies.result import (
     Beside,
     Cell,
     Compared,

@@ -1,4 +1,4 @@
-"""Which embeddings a study shows: a base, a success and a failure as they come to be."""
+"""The embeddings that a study shows: a base, a success and a failure as they come to be."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 import pandas as pd
 
 from diag.studies.paper import FIGURE_STEPS
-from diag.studies.reported import Cell, EmbeddingPicture, Group
+from diag.studies.result import Cell, EmbeddingPicture, Group
 
 
 def labelled(pictures: Sequence[EmbeddingPicture], last: pd.DataFrame) -> list[EmbeddingPicture]:
