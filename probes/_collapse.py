@@ -104,8 +104,8 @@ def collapse(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: 
     short = [compressed(v) for v in (transfer, base)]
     total = Moments.of(short[0], short[1])
     parts = (Moments.of(short[0][rows == b], short[1][rows == b], total.frames) for b in np.unique(rows))
-    found = collapse_of(total, parts, spreads.sum(0), resampling.resampled(spreads), resampling.count, seed)
-    return replace(found, constant_axes=(constant_axes(base), constant_axes(transfer)))
+    result = collapse_of(total, parts, spreads.sum(0), resampling.resampled(spreads), resampling.count, seed)
+    return replace(result, constant_axes=(constant_axes(base), constant_axes(transfer)))
 
 
 def constant_axes(x: Floats) -> int:

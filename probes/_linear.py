@@ -220,12 +220,12 @@ def _classify(given: Rows, folds: int, most: int, rng: np.random.Generator) -> t
 
     def parts(labels: Ints) -> Floats:
         fold = _folds(given.index, labels, folds, rng)
-        found = np.empty_like(labels)
+        predicted = np.empty_like(labels)
         for number in range(folds):
             test = fold == number
-            found[test] = _logistic(given.x[~test], labels[~test], given.x[test])
+            predicted[test] = _logistic(given.x[~test], labels[~test], given.x[test])
         of = labels[:, None] == np.arange(count)
-        return np.concatenate([of & (found == labels)[:, None], of], 1).astype(np.float64)
+        return np.concatenate([of & (predicted == labels)[:, None], of], 1).astype(np.float64)
 
     own = parts(codes)
     return own, np.array([_score("balanced_accuracy", parts(codes[t]).sum(0)[None])[0] for t in taken])

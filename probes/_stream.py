@@ -174,8 +174,8 @@ class Stream:
 
     def cka(self, *, debiased: bool = False) -> Measure:
         """Streamed :func:`probes.cka`, with the p of :func:`probes.independence` by moments."""
-        found = self._scored(debiased_cka if debiased else biased_cka, -1.0 if debiased else 0.0, False)
-        return replace(found, p=association(self.moments))
+        measure = self._scored(debiased_cka if debiased else biased_cka, -1.0 if debiased else 0.0, False)
+        return replace(measure, p=association(self.moments))
 
     def cca(self) -> Measure:
         """Streamed :func:`probes.cca`."""

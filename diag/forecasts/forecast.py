@@ -53,15 +53,15 @@ def forecast(
         there = _base_of(subject, base)
         settings = Settings.from_tree(saved.header.settings)
         share = saved.header.step / settings.transfer.updates
-        found = known.probability(measures_of(embedding(subject), embedding(there)), share)
+        probability = known.probability(measures_of(embedding(subject), embedding(there)), share)
         going = share < 1
-        stop = known.stops(found, share) if going else None
+        stop = known.stops(probability, share) if going else None
         return Forecast(
             FileRef.of(subject),
             FileRef.of(there),
-            _verdict(found, known, share, stop),
+            _verdict(probability, known, share, stop),
             known.outcome,
-            found,
+            probability,
             share,
             known.nearest(share),
             stop,
@@ -101,15 +101,15 @@ def _base_of(subject: Subject, given: Place | None) -> Subject:
 
 
 def _of_base(base: Subject, known: Forecaster) -> Forecast:
-    found = known.rate(base_features(base))
-    of = f"Of its transfers {in_words(found)} are expected to end {known.outcome}"
+    rate = known.rate(base_features(base))
+    of = f"Of its transfers {in_words(rate)} are expected to end {known.outcome}"
     words = f"{of}; of all that the model knows {known.mean_rate:.0%} did."
     return Forecast(
         FileRef.of(base),
         None,
-        Verdict(_status(found), words),
+        Verdict(_status(rate), words),
         known.outcome,
-        found,
+        rate,
         None,
         None,
         None,
@@ -120,21 +120,25 @@ def _of_base(base: Subject, known: Forecaster) -> Forecast:
     )
 
 
-def _status(found: Probability) -> Status:
-    if found.low > LIKELY:
+def _status(probability: Probability) -> Status:
+    if probability.low > LIKELY:
         return "pass"
-    if found.high < UNLIKELY:
+    if probability.high < UNLIKELY:
         return "fail"
-    return "warn" if found.high < LIKELY else "inconclusive"
+    return "warn" if probability.high < LIKELY else "inconclusive"
 
 
-def _verdict(found: Probability, known: Forecaster, share: float, stop: bool | None) -> Verdict:
+def _verdict(probability: Probability, known: Forecaster, share: float, stop: bool | None) -> Verdict:
     limit = known.limit_at(share)
     advice = f"; the stopping rule would stop it here, below {percent(limit)}" if stop and limit else ""
     if share >= 1:
         seen = f"a transfer that looked like it at {known.nearest(share):.0%} of them"
         words = f"All of its updates are done, and nothing is left to forecast: {seen} would have ended"
-        return Verdict(_status(found), f"{words} {known.outcome} with a chance of {in_words(found)}.")
+        return Verdict(
+            _status(probability), f"{words} {known.outcome} with a chance of {in_words(probability)}."
+        )
     done = f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
-    words = f"{done} of its updates are done; the chance that it ends {known.outcome} is {in_words(found)}"
-    return Verdict(_status(found), f"{words}{advice}.")
+    words = (
+        f"{done} of its updates are done; the chance that it ends {known.outcome} is {in_words(probability)}"
+    )
+    return Verdict(_status(probability), f"{words}{advice}.")

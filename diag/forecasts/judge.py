@@ -59,23 +59,23 @@ class Judge:
 
 
 def judge_of(
-    found: Known, seed: int = 0, held_seeds: Collection[int] = (), held_folders: Sequence[Path] = ()
+    transfers: Known, seed: int = 0, held_seeds: Collection[int] = (), held_folders: Sequence[Path] = ()
 ) -> Judge:
     """A judge that holds out the bases of these seeds, or of these studies, or none.
 
     Raises ForecastError where few are left.
     """
-    of = found.rows.drop_duplicates("group").set_index("group")
+    of = transfers.rows.drop_duplicates("group").set_index("group")
     places = [folder.resolve().as_posix() for folder in held_folders]
     out = of["base_seed"].isin(list(held_seeds)) | of["folder"].isin(places)
     held = frozenset(str(g) for g in of.index[out])
-    if (held_seeds or places) and (not held or len(found.groups) - len(held) < FEWEST_BASES):
-        left = f"{len(held)} bases to judge on and {len(found.groups) - len(held)} to fit to"
+    if (held_seeds or places) and (not held or len(transfers.groups) - len(held) < FEWEST_BASES):
+        left = f"{len(held)} bases to judge on and {len(transfers.groups) - len(held)} to fit to"
         raise ForecastError(f"found {left}, expected at least 1 and {FEWEST_BASES}")
-    ends = found.ended.to_numpy(bool)[np.isin(found.group_of(), list(held))]
+    ends = transfers.ended.to_numpy(bool)[np.isin(transfers.group_of(), list(held))]
     if held and (ends.all() or not ends.any()):
         raise ForecastError("found one end only among the bases to judge on, expected both")
-    return Judge(found, seed, held)
+    return Judge(transfers, seed, held)
 
 
 def _folds(groups: NDArray[Any], number: int) -> Iterator[tuple[Bools, Bools]]:
@@ -190,9 +190,11 @@ class _Course:
         return _Course(self.p[rows], self.ended[rows], self.shares)
 
 
-def _course(found: Known, forecasts: Callable[[float], pd.Series[float]]) -> _Course:
-    table = pd.DataFrame({share: forecasts(share) for share in found.shares}).reindex(found.ended.index)
-    return _Course(table.to_numpy(np.float64), found.ended.to_numpy(bool), np.array(found.shares))
+def _course(transfers: Known, forecasts: Callable[[float], pd.Series[float]]) -> _Course:
+    table = pd.DataFrame({share: forecasts(share) for share in transfers.shares}).reindex(
+        transfers.ended.index
+    )
+    return _Course(table.to_numpy(np.float64), transfers.ended.to_numpy(bool), np.array(transfers.shares))
 
 
 def _stopped_at(course: _Course, below: Floats) -> Floats:
@@ -213,12 +215,12 @@ def stop_below(course: _Course) -> Floats:
     return np.where((course.shares >= FIRST_STOP) & np.isfinite(lowest), SAFETY * lowest, 0.0)
 
 
-def _out_of_fold(found: Known, keep: Bools) -> Callable[[float], pd.Series[float]]:
+def _out_of_fold(transfers: Known, keep: Bools) -> Callable[[float], pd.Series[float]]:
     """Forecasts at a share of the runs to keep, each by a model of those among them in other folds."""
 
     def forecasts(share: float) -> pd.Series[float]:
-        seen = at(found, share)
-        seen = seen[np.isin(seen.runs, found.ended.index[keep])]
+        seen = at(transfers, share)
+        seen = seen[np.isin(seen.runs, transfers.ended.index[keep])]
         p = np.full(len(seen.runs), np.nan)
         for fit, test in _folds(seen.groups, FOLDS):
             p[test] = seen[fit].model()(seen.x[test])
@@ -227,17 +229,19 @@ def _out_of_fold(found: Known, keep: Bools) -> Callable[[float], pd.Series[float
     return forecasts
 
 
-def chosen_stops(found: Known) -> dict[float, float]:
+def chosen_stops(transfers: Known) -> dict[float, float]:
     """The stopping rule of all that is known: by share, the probability below which to stop."""
-    course = _course(found, _out_of_fold(found, np.ones(len(found.ended), bool)))
+    course = _course(transfers, _out_of_fold(transfers, np.ones(len(transfers.ended), bool)))
     return dict(zip(course.shares.tolist(), stop_below(course).tolist(), strict=True))
 
 
 def stopping(judge: Judge) -> Stopping:
     """Judge what the stopping rule saves and loses, chosen and applied on different bases."""
-    found, given = judge.found, shares_given(judge)
+    transfers, given = judge.found, shares_given(judge)
     tested = np.isfinite(given)
-    return _weighed(given[tested], found.ended.to_numpy(bool)[tested], found.group_of()[tested], judge.seed)
+    return _weighed(
+        given[tested], transfers.ended.to_numpy(bool)[tested], transfers.group_of()[tested], judge.seed
+    )
 
 
 def shares_given(judge: Judge) -> Floats:
@@ -245,18 +249,18 @@ def shares_given(judge: Judge) -> Floats:
 
     Models and limits alike are of other bases; NaN for runs that are not judged.
     """
-    found = judge.found
-    groups = found.group_of()
+    transfers = judge.found
+    groups = transfers.group_of()
     given = np.full(len(groups), np.nan)
     for fit, test in judge.parts(groups, FOLDS):
-        below = stop_below(_course(found, _out_of_fold(found, fit))[fit])
+        below = stop_below(_course(transfers, _out_of_fold(transfers, fit))[fit])
 
         def of_fit(share: float, fit: Bools = fit) -> pd.Series[float]:
-            seen = at(found, share)
-            model = seen[np.isin(seen.runs, found.ended.index[fit])].model()
+            seen = at(transfers, share)
+            model = seen[np.isin(seen.runs, transfers.ended.index[fit])].model()
             return pd.Series(model(seen.x), index=seen.runs)
 
-        given[test] = _stopped_at(_course(found, of_fit), below)[test]
+        given[test] = _stopped_at(_course(transfers, of_fit), below)[test]
     return given
 
 

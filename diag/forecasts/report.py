@@ -41,15 +41,15 @@ def forecast_report(
     As :func:`report_of` of what the folders know; with ``judge_on`` it is judged on these other studies.
     """
     with one_thread(), threadpool_limits(1):
-        found = known(folders, outcome)
+        transfers = known(folders, outcome)
         if not judge_on:
-            return report_of(found, judge_of(found, seed, judge_seeds), outcome, progress)
+            return report_of(transfers, judge_of(transfers, seed, judge_seeds), outcome, progress)
         both = known([*folders, *judge_on], outcome)
-        return report_of(found, judge_of(both, seed, judge_seeds, judge_on), outcome, progress)
+        return report_of(transfers, judge_of(both, seed, judge_seeds, judge_on), outcome, progress)
 
 
 def report_of(
-    found: Known,
+    transfers: Known,
     judge: Judge,
     outcome: Outcome = "matched",
     progress: Callable[[int, int], None] | None = None,
@@ -60,16 +60,16 @@ def report_of(
     the rest. ``progress(done, of)`` is called as the work goes on.
     """
     report = progress or (lambda done, of: None)
-    steps = 4 + len(VIEWS) * len(found.shares)
+    steps = 4 + len(VIEWS) * len(transfers.shares)
     report(1, steps)
-    forecaster = fitted(found, outcome, chosen_stops(found), judge.seed)
+    forecaster = fitted(transfers, outcome, chosen_stops(transfers), judge.seed)
     report(2, steps)
     each = []
     for view in VIEWS:
-        for share in found.shares:
+        for share in transfers.shares:
             each.append(judged(judge, view, share))
             report(2 + len(each), steps)
-    ahead = {share: _ahead(judge, share) for share in found.shares}
+    ahead = {share: _ahead(judge, share) for share in transfers.shares}
     stops = stopping(judge)
     report(steps - 1, steps)
     of_bases = bases_judged(judge)

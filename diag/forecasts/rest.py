@@ -55,19 +55,19 @@ class Rest:
         long = share - self.since >= LEAST_REST - ROUNDING
         return self.astray and long and share >= FIRST_STOP - ROUNDING
 
-    def bounded(self, found: Probability, before: Probability, outcome: str) -> Probability:
+    def bounded(self, forecast: Probability, before: Probability, outcome: str) -> Probability:
         """A forecast that does not contradict the one before of the same place, with less time left.
 
         Elsewhere the chance of coming to the base's does not rise; in the base's place (of a forecast of
         ``matched``) the chance of staying does not fall.
         """
         if self.astray:
-            value, high = min(found.value, before.value), min(found.high, before.high)
-            return Probability(value, min(found.low, value), high)
+            value, high = min(forecast.value, before.value), min(forecast.high, before.high)
+            return Probability(value, min(forecast.low, value), high)
         if self.relation == "matched" and outcome == "matched":
-            value, low = max(found.value, before.value), max(found.low, before.low)
-            return Probability(value, low, max(found.high, value))
-        return found
+            value, low = max(forecast.value, before.value), max(forecast.low, before.low)
+            return Probability(value, low, max(forecast.high, value))
+        return forecast
 
 
 def moved(x: Floats, before: Floats, base: Floats) -> float:

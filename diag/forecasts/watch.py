@@ -131,18 +131,18 @@ class Watch:
     def _look(self, step: int, share: float, embedding: Any) -> Look:
         x = probes.as_matrix(embedding, "embedding")
         row = measures_of(x, self.base)
-        found = self.forecaster.probability(row, share)
+        probability = self.forecaster.probability(row, share)
         way = None if self._last is None else moved(x, self._last, self.base)
         rest = None
         if self._resting is not None and moved(x, self._resting[1], self.base) <= AT_REST:
             rest = at_rest(x, self.base, self._resting[0])
-            found = rest.bounded(found, self.looks[-1].probability, self.forecaster.outcome)
+            probability = rest.bounded(probability, self.looks[-1].probability, self.forecaster.outcome)
         else:
             self._resting = share, x.copy()  # an encoder may write its next answer into the same array
         self._last = x.copy()
-        stop = self.forecaster.stops(found, share) or (rest is not None and rest.stops(share))
+        stop = self.forecaster.stops(probability, share) or (rest is not None and rest.stops(share))
         limit = self.forecaster.limit_at(share)
-        return Look(step, share, found, stop, row, limit, way, rest, self.forecaster.outcome)
+        return Look(step, share, probability, stop, row, limit, way, rest, self.forecaster.outcome)
 
     @property
     def probability(self) -> Probability | None:

@@ -133,17 +133,17 @@ def fits(
     x (n, d) is the failing embedding, ``hidden`` (n, units) what its last layer reads (None where that cannot
     be replaced), y (n, d') the base's. Where no pair can be left out R² is undefined, and comes last.
     """
-    found: list[Fit] = []
+    candidates: list[Fit] = []
     for one in _candidates(x, hidden, y, method):
         if len(y) >= one.least:
             r2 = _held_out(one, y, seed)
-            found.append(Fit(one.name, one.method, r2, one.fit(one.inputs, y)))
-    return tuple(_ranked(found))
+            candidates.append(Fit(one.name, one.method, r2, one.fit(one.inputs, y)))
+    return tuple(_ranked(candidates))
 
 
-def _ranked(found: Sequence[Fit]) -> Iterator[Fit]:
+def _ranked(candidates: Sequence[Fit]) -> Iterator[Fit]:
     """The best first, of equals (:data:`EQUAL`) the smaller map, as the candidates come; undefined last."""
-    left = list(found)
+    left = list(candidates)
     while left:
         scores = [-np.inf if fit.r2.value is None else fit.r2.value for fit in left]
         yield left.pop(next(i for i, score in enumerate(scores) if score >= max(scores) - EQUAL))
@@ -215,5 +215,5 @@ def _first(curves: Floats, sizes: NDArray[np.int64]) -> Floats:
     """(m,) the least size from which on each curve (m, sizes) stays within CLOSE of its last value."""
     enough = curves >= curves[:, -1:] - CLOSE
     stays = np.flip(np.logical_and.accumulate(np.flip(enough, 1), 1), 1)
-    found: Floats = sizes[stays.argmax(1)].astype(np.float64)
-    return found
+    least: Floats = sizes[stays.argmax(1)].astype(np.float64)
+    return least

@@ -162,10 +162,10 @@ def search(
     )
 
 
-def in_words(found: Map) -> str:
+def in_words(candidate: Map) -> str:
     """``negated: 1``, ``axes in the order +1, -0``, or a matrix."""
-    d = 0 if found.offset is None else len(found.offset)
-    matrix = found(np.eye(d)) - found(np.zeros((1, d)))
+    d = 0 if candidate.offset is None else len(candidate.offset)
+    matrix = candidate(np.eye(d)) - candidate(np.zeros((1, d)))
     rounded = np.round(matrix)
     if not np.allclose(rounded, matrix, atol=1e-6):
         return "; ".join(" ".join(f"{v:.2f}" for v in row) for row in matrix)

@@ -89,18 +89,18 @@ def score_curves(transfers: pd.DataFrame) -> pd.DataFrame:
     frames = []
     for panel, mine, key in panels:
         score = mine.groupby([key, "step"], sort=False)["score"]
-        found = score.agg(["mean", "std", "count"]).reset_index()
-        error = (found["std"] / np.sqrt(found["count"])).fillna(0.0)
+        means = score.agg(["mean", "std", "count"]).reset_index()
+        error = (means["std"] / np.sqrt(means["count"])).fillna(0.0)
         frames.append(
             pd.DataFrame(
                 {
                     "panel": panel,
-                    "name": found[key].astype(str),
-                    "step": found["step"],
-                    "mean": found["mean"],
-                    "low": found["mean"] - error,
-                    "high": found["mean"] + error,
-                    "runs": found["count"],
+                    "name": means[key].astype(str),
+                    "step": means["step"],
+                    "mean": means["mean"],
+                    "low": means["mean"] - error,
+                    "high": means["mean"] + error,
+                    "runs": means["count"],
                 }
             )
         )

@@ -97,11 +97,11 @@ class Folder:
         results = self.results()
         if results.empty:
             return set()
-        found, origin_of = set(), self._origins()
+        trainings, origin_of = set(), self._origins()
         # Bases first, as a changed one would be blamed on its transfers; of each phase the last steps first.
         for row in results.sort_values(["phase", "final"], ascending=[True, False]).to_dict("records"):
             which = (row["variant"], row["phase"], row["plan"], row["base_seed"], row["seed"])
-            if not row["final"] and which not in found:
+            if not row["final"] and which not in trainings:
                 continue
             path = self.root / row["path"]
             if row["path"] and path.exists() and files.file_sha256(path) != row["sha256"]:
@@ -118,8 +118,8 @@ class Folder:
                     continue  # given up, since its base had diverged, which that one has not
                 if row["path"] and base is not None:
                     _check_origin(path, base)
-            found.add(which)
-        return found
+            trainings.add(which)
+        return trainings
 
     def _origins(self) -> Callable[[Mapping[Any, Any]], files.Checkpoint | None]:
         """A function from a transfer's row to its base as it is now, None where that is gone."""
@@ -141,10 +141,10 @@ class Folder:
     def sessions(self) -> list[dict[str, Any]]:
         """The commands that ran here and ended by themselves, an entry each."""
         try:
-            found = json.loads((self.root / SESSIONS).read_text("utf-8"))
+            entries = json.loads((self.root / SESSIONS).read_text("utf-8"))
         except (OSError, ValueError):
             return []
-        kept = found if isinstance(found, list) else []
+        kept = entries if isinstance(entries, list) else []
         return [session for session in kept if isinstance(session, dict)]
 
     def add_session(self, session: Mapping[str, Any]) -> None:

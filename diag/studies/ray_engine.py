@@ -144,7 +144,7 @@ def _do(work: Work, key: str, item: Any, board: Any, *before: tuple[str, Any]) -
     stopped_already = ray.get(board.stopped.remote())
     if stopped_already:
         return "done", None
-    found = attempt(work, item, tell, stopped)
+    answer = attempt(work, item, tell, stopped)
     if waiting is not None:
         ray.get(board.tell.remote(key, waiting))
-    return found
+    return answer

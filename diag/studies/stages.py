@@ -15,10 +15,10 @@ from diag.studies.result import Cell, EmbeddingPicture, Group
 def labelled(pictures: Sequence[EmbeddingPicture], last: pd.DataFrame) -> list[EmbeddingPicture]:
     """The pictures with what became of each transfer; a step's own relation stays where it has one."""
     keys = zip(last["variant"], last["plan"], last["base_seed"], last["seed"], strict=True)
-    found = dict(zip(keys, zip(last["success"], last["name"], strict=True), strict=True))
+    ended = dict(zip(keys, zip(last["success"], last["name"], strict=True), strict=True))
     labels = []
     for picture in pictures:
-        known = found.get((picture.variant, picture.plan, picture.base_seed, picture.seed))
+        known = ended.get((picture.variant, picture.plan, picture.base_seed, picture.seed))
         if known is None:
             labels.append(picture)
         else:
