@@ -80,8 +80,7 @@ def cases_in(folder: Path, bases: Sequence[int]) -> list[Failed]:
 
 
 def hidden_and_embedding(one: Failed) -> tuple[np.ndarray, np.ndarray]:
-    layers = one.case.outputs(one.case.transfer)
-    return layers[-2], layers[-1]
+    return one.case.hidden(one.case.transfer), one.case.embedding(one.case.transfer)
 
 
 def folded(one: Failed, choose: Callable[[tuple[Fit, ...]], Fit], pairs: int | None, seed: int) -> Mapping:
@@ -108,7 +107,7 @@ def paired(failed: Sequence[Failed], starts: Models, pairs: int | None, updates:
     for index, row in enumerate(known):
         row[known_rows(states, pairs, index)] = True
     stack = Anchored(
-        failed[0].case.agent,
+        failed[0].case.objective,
         starts,
         np.stack([one.y for one in failed]),
         known,
@@ -125,19 +124,19 @@ def as_before(
 ) -> Models:
     """Trained on as the transfers were, all side by side; on the source task it is the bases, likewise."""
     case = failed[0].case
-    settings = case.agent.settings.with_overrides([f"transfer.updates={updates}"])
+    settings = case.encoder.agent.settings.with_overrides([f"transfer.updates={updates}"])
     rate = settings.transfer.learning_rate * scale
     phase = settings.transfer.model_copy(update={"learning_rate": rate})
     seeds = [one.case.data_seed for one in failed]
     data = settings.data
     stream = stream_of(base=False)
     trainer = Trainer(
-        replace(case.agent, settings=settings),
+        replace(case.encoder.agent, settings=settings),
         phase,
         task,
         continued(failed[0].plan, settings.loss.terms),
         starts,
-        [collect(case.agent.world, data.steps, data.episode_steps, seed, stream) for seed in seeds],
+        [collect(case.encoder.agent.world, data.steps, data.episode_steps, seed, stream) for seed in seeds],
         [(seed, stream, 1) for seed in seeds],
     )
     for _ in range(updates):
@@ -154,7 +153,7 @@ def row(what: str, failed: Sequence[Failed], models: Models, task: str = "target
         matched += probes.relation(x, one.y, groups=states).relation == "matched"
         own.append(int(probes.nearest_own(x, one.y)[1].sum()))
         r2.append(r2_as_it_is(x, one.y) or 0.0)
-    need = failed[0].case.agent.world.success_states
+    need = failed[0].case.encoder.agent.world.success_states
     n, success = len(failed), sum(count >= need for count in own)
     words = (
         f"| {what} | {share(matched, n)} | {share(success, n)} | {statistics.median(own):g}, {min(own)} "
@@ -197,7 +196,7 @@ def main() -> None:
     everyone = cases_in(options.folder, seeds_from(options.bases))
     failed = [one for one in everyone if one.relation != "matched"]
     landed = [one for one in everyone if one.relation == "matched"]
-    agent = failed[0].case.agent
+    agent = failed[0].case.encoder.agent
     budget = agent.settings.transfer.updates
     updates = round(SHARE * budget)
     kinds = [one.relation for one in failed]

@@ -7,7 +7,7 @@ would supply it. Nothing here mutates a model: parameters are arguments.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -96,6 +96,78 @@ class StackedObjective(Protocol):
 
     def losses_many(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
         """Per-sample losses {term: (k, n)} of parameters that each have a leading axis of k."""
+        ...
+
+
+@runtime_checkable
+class StackedLatentObjective(Protocol):
+    """A latent objective that takes many parameters, and embeddings for each, in one call."""
+
+    def losses_at_many(self, parameters: Parameters, embeddings: Tensor, batch: Any) -> dict[str, Tensor]:
+        """Per-sample losses {term: (k, n)} of k parameters, stacked, at embeddings (k, n, d)."""
+        ...
+
+
+@runtime_checkable
+class LastLinear(Protocol):
+    """An encoder whose last layer is linear, so that a map of the embedding can be folded into it."""
+
+    @property
+    def last_linear(self) -> str:
+        """Name of that layer; its parameters are ``<name>.weight`` (d, hidden) and ``<name>.bias`` (d,)."""
+        ...
+
+    def last_inputs(self, parameters: Parameters, observations: Tensor) -> Tensor | None:
+        """Inputs (n, hidden) of that layer for observations (n, *shape); None where it is the only layer."""
+        ...
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """An encoder with a model of where actions lead in its embedding space."""
+
+    def predict(self, parameters: Parameters, embeddings: Tensor) -> Tensor | None:
+        """Expected next embeddings (n, actions, d) from embeddings (n, d); None without a model."""
+        ...
+
+
+class OwnTransitions(Protocol):
+    """Transitions that k systems were trained on, a table for each, to train them on side by side."""
+
+    @property
+    def count(self) -> int:
+        """Number of transitions in each table."""
+        ...
+
+    def losses(self, parameters: Mapping[str, Tensor], rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Embeddings (k, n, d) of all paired observations, and losses {term: (k, m)} at rows (k, m).
+
+        Differentiable in the parameters, which have a leading axis of k.
+        """
+        ...
+
+
+@runtime_checkable
+class Retrainable(Protocol):
+    """An objective with the transitions of its own training, so that it can be trained on further."""
+
+    @property
+    def budget(self) -> int:
+        """Number of updates in the training of a transfer."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Number of transitions in a batch."""
+        ...
+
+    @property
+    def data_seed(self) -> int:
+        """Seed of the transitions that this system was trained on."""
+        ...
+
+    def own_transitions(self, task: Task, seeds: Sequence[int], device: str) -> OwnTransitions:
+        """The transitions that transfers with these data seeds were trained on, as a task shows them."""
         ...
 
 
@@ -232,8 +304,10 @@ class Subject(Shown, kind="subject"):
     """The task that it was trained on."""
     parameters: Parameters | None = None
     encoder: Encoder | None = None
+    """Observations to embeddings; also LastLinear or Predictor where it can."""
     objective: Objective | None = None
-    """The losses; also LatentObjective, StackedObjective, Layered or Steps where it can."""
+    """Its losses; also LatentObjective, StackedObjective, StackedLatentObjective, Layered, Steps or
+    Retrainable where it can."""
     tasks: TaskPair | None = None
     embeddings: NDArray[Any] | None = None
     """Ready embeddings (n, ...), for sources without an encoder."""
@@ -298,13 +372,19 @@ _SUPPLIERS = {
     "objective": f"a checkpoint of a system with losses, such as one of diag train, or {_LOSSES}",
     "tasks": "--pairs FILE, two environments, or a checkpoint of diag train, which names its tasks",
     "task": "a checkpoint that names its task",
+    "losses at given embeddings": "a checkpoint of diag train, or another objective with losses_at",
 }
 
 
 def require(subject: Subject, capability: str, value: Capability | None) -> Capability:
     """``value``, or a SubjectError that says which capability is missing and what would supply it."""
-    if value is None and subject.withheld is not None:
-        raise SubjectError(subject.path, *subject.withheld)
     if value is None:
-        raise SubjectError(subject.path, f"no {capability}", _SUPPLIERS[capability])
+        raise missing(subject, capability)
     return value
+
+
+def missing(subject: Subject, capability: str) -> SubjectError:
+    """The error that says which capability a subject lacks, and what would supply it."""
+    if subject.withheld is not None:
+        return SubjectError(subject.path, *subject.withheld)
+    return SubjectError(subject.path, f"no {capability}", _SUPPLIERS[capability])

@@ -7,18 +7,19 @@ there is one embedding it is x, beside a known variable of its rows.
 
 from probes._alignment import MIN_STATES, Ladder, Step, ladder
 from probes._cca import cca, pwcca, svcca
+from probes._choice import Relation
 from probes._cka import cka
 from probes._clusters import ClusterEvents, cluster_events
 from probes._collapse import Collapse, collapse, effective_rank
 from probes._distance import Distance, cosine, l2, nearest_own
 from probes._linear import LinearProbe, linear_probe
 from probes._maps import RUNGS, SHIFTED, Map, Rung, fit
-from probes._measure import Floats, Measure, ProbeError, as_matrix, drop_nonfinite, finite_rows
+from probes._measure import Bools, Floats, Labels, Measure, ProbeError, as_matrix, drop_nonfinite, finite_rows
 from probes._neighbours import NEIGHBOURS, knn_overlap
 from probes._nulls import Independence, Null, independence
 from probes._procrustes import procrustes, shape_distance
 from probes._projection import Method, Projection, project
-from probes._relation import MARGIN, Relation, RelationResult, equivalence_margin, relation
+from probes._relation import MARGIN, RelationResult, equivalence_margin, relation
 from probes._resampling import Groups, interval, make_groups, share
 from probes._rollout import memory, rollout_blocks
 from probes._spatial import UNTURNED
@@ -35,12 +36,14 @@ __all__ = [
     "RUNGS",
     "SHIFTED",
     "UNTURNED",
+    "Bools",
     "ClusterEvents",
     "Collapse",
     "Distance",
     "Floats",
     "Groups",
     "Independence",
+    "Labels",
     "Ladder",
     "LinearProbe",
     "Map",

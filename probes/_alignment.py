@@ -28,9 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probes._maps import AXIS_BY_AXIS, RUNGS, SHIFTED, Map, Rung, axis_products, fit, fitted, steady
-from probes._measure import CONSTANT_BASE, ArrayLike, Bools, Floats, Measure, as_pair, is_constant
+from probes._measure import CONSTANT_BASE, ArrayLike, Bools, Floats, Labels, Measure, as_pair, is_constant
 from probes._moments import Moments
-from probes._resampling import Groups, Labels, interval, labels, make_groups
+from probes._resampling import Groups, interval, labels, make_groups
 from probes._states import SAME, numbered_rows
 
 SPLIT_WORK = 10**8
@@ -76,11 +76,11 @@ class Ladder:
     sign_stability: Floats
     """(d,) share of resamples in which each axis keeps its sign; empty where signs are undefined."""
     shifted_sign_stability: Floats
-    """The same for the signs with an offset."""
+    """(d,) stability of the signs that are fitted with an offset; empty where they are undefined."""
     groups: int
-    """What was resampled: states, or bundles of them."""
+    """Number of resampled groups: states, or bundles of them."""
     dimensions: tuple[int, int]
-    """Of what is mapped, and of what it is mapped to."""
+    """Columns of the embedding that is mapped, and of the one that it is mapped to."""
     rows: int
     """Distinct rows: what maps are fitted to."""
 

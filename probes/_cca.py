@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from probes._measure import ROUNDING, ArrayLike, Floats, Measure, ProbeError
+from probes._measure import ROUNDING, ArrayLike, Floats, Labels, Measure, ProbeError
 from probes._moments import Moments
-from probes._resampling import Labels, similarity
+from probes._resampling import similarity
 
 VARIANCE_KEPT = 0.99
 """Share of the variance that SVCCA keeps (Raghu et al., section 2.1)."""

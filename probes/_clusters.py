@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes._measure import ROUNDING, ArrayLike, Floats, ProbeError, is_constant
+from probes._measure import ROUNDING, ArrayLike, Floats, Labels, ProbeError, is_constant
 from probes._states import SAME, numbered, numbered_rows, typical
-from probes._variables import Ints, Labels, Variable, distinct_rows, paired, shuffled_rows
+from probes._variables import Ints, Variable, distinct_rows, paired, shuffled_rows
 
 SHUFFLES = 199
 """Shuffled events: the smallest p-value is then 0.005."""
@@ -18,8 +18,8 @@ STARTS = 10
 
 
 ASIDE = 10 * SAME
-"""How far k-means' rows are moved aside, as a share of what two rows differ by typically: ten times what
-rounding is held to be."""
+"""Displacement of k-means' rows as a share of the typical difference of two rows: ten times what rounding
+is held to be."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ClusterEvents:
     ami: float | None
     """Adjusted mutual information: 0 is chance, 1 the same partition."""
     p: float | None = None
-    """How often shuffled events share as much information: (1 + times they did) / (1 + shuffles)."""
+    """p-value by shuffled events: (1 + times they share as much information) / (1 + shuffles)."""
     shuffles: int = 0
     clusters: int = 0
     counts: Ints | None = None

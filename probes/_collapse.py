@@ -1,4 +1,4 @@
-"""How many dimensions an embedding really uses, and whether a transfer has lost some."""
+"""The effective rank of an embedding, and the rank and variance that a transfer has lost."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from probes._measure import (
     ROUNDING,
     ArrayLike,
     Floats,
+    Labels,
     Measure,
     as_matrix,
     as_pair,
     is_constant,
 )
 from probes._moments import Moments
-from probes._resampling import JACKKNIFE_GROUPS, Labels, bundles, compressed, interval, labels, make_groups
+from probes._resampling import JACKKNIFE_GROUPS, bundles, compressed, interval, labels, make_groups
 
 RELATIVE_RANK = 1e-7
 """Singular values below this share of the largest count as zero: a Gram matrix squares them."""
@@ -35,16 +36,16 @@ NEAR = 1.5
 
 @dataclass(frozen=True)
 class Collapse:
-    """What a transfer's embedding has lost of the base's rank and variance."""
+    """Rank and variance of a transfer's embedding beside those of its base's."""
 
     effective_rank: tuple[float, float]
-    """Of the base's embedding and of the transfer's."""
+    """Effective ranks of the base's embedding and of the transfer's."""
     rank_ratio: Measure
     """The transfer's effective rank over the base's."""
     variance_ratio: Measure
     """Total variance of the transfer's embedding over the base's."""
     constant_axes: tuple[int, int]
-    """How many axes of the base and of the transfer do not vary."""
+    """Number of axes of the base, and of the transfer, that do not vary."""
     rank_draws: Floats
     """(resamples,) of the rank ratio."""
     variance_draws: Floats
@@ -87,7 +88,7 @@ def rank_of(gram: Floats) -> float:
 
 
 def collapse(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: int = 0) -> Collapse:
-    """What the transfer's embedding x (n, d₁) has lost of the base's y (n, d₂).
+    """Compare rank and variance of the transfer's embedding x (n, d₁) with those of the base's y (n, d₂).
 
     >>> import numpy as np
     >>> y = np.random.default_rng(0).normal(size=(200, 4))
@@ -103,19 +104,19 @@ def collapse(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: 
     short = [compressed(v) for v in (transfer, base)]
     total = Moments.of(short[0], short[1])
     parts = (Moments.of(short[0][rows == b], short[1][rows == b], total.frames) for b in np.unique(rows))
-    found = collapse_of(total, parts, spreads.sum(0), resampling.resampled(spreads), resampling.count, seed)
-    return replace(found, constant_axes=(constant_axes(base), constant_axes(transfer)))
+    result = collapse_of(total, parts, spreads.sum(0), resampling.resampled(spreads), resampling.count, seed)
+    return replace(result, constant_axes=(constant_axes(base), constant_axes(transfer)))
 
 
 def constant_axes(x: Floats) -> int:
-    """How many columns of x (n, d) do not vary."""
+    """Number of columns of x (n, d) that do not vary."""
     return int((np.abs(x - x.mean(0)).max(0) <= ROUNDING * np.abs(x).max(0)).sum())
 
 
 def collapse_of(
     total: Moments, parts: Iterable[Moments], spread: Floats, draws: Floats, groups: int, seed: int
 ) -> Collapse:
-    """The same from sums of all rows and of their parts, and from total variances.
+    """Compare rank and variance from sums of all rows and of their parts, and from total variances.
 
     ``spread`` (2,) is of the transfer and of the base, ``draws`` (resamples, 2) the same of resamples.
     """

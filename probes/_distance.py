@@ -13,12 +13,13 @@ from probes._measure import (
     ROUNDING,
     ArrayLike,
     Floats,
+    Labels,
     Measure,
     ProbeError,
     as_pair,
     is_constant,
 )
-from probes._resampling import Labels, interval, labels, make_groups, share
+from probes._resampling import interval, labels, make_groups, share
 from probes._states import SAME, typical
 
 NEAREST_LIMIT = 20_000
@@ -95,8 +96,8 @@ def nearest_own(
     state = labels(groups, transfer, base)
     weights = 1 / np.bincount(state)[state]
     count = int(state.max()) + 1
-    found = share(float((own * weights).sum() / count), count)
-    return replace(found, value=float(own.mean())), own
+    rate = share(float((own * weights).sum() / count), count)
+    return replace(rate, value=float(own.mean())), own
 
 
 def distances_by_part(x: Floats, y: Floats) -> Iterator[tuple[slice, Floats]]:

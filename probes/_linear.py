@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from probes._measure import ROUNDING, ArrayLike, Bools, Floats, Measure, ProbeError, is_constant
+from probes._measure import ROUNDING, ArrayLike, Bools, Floats, Labels, Measure, ProbeError, is_constant
 from probes._projection import principal_axes
 from probes._resampling import interval, make_groups, share
 from probes._states import SAME, numbered
-from probes._variables import Ints, Labels, Rows, Variable, distinct_rows, paired, shuffled_rows
+from probes._variables import Ints, Rows, Variable, distinct_rows, paired, shuffled_rows
 
 FOLDS = 5
 
@@ -39,13 +39,13 @@ class LinearProbe:
     """R² (pooled over columns of variance 1) or balanced accuracy on held-out rows, with its interval."""
     unit: Literal["r2", "balanced_accuracy"]
     chance: float = 0.0
-    """What no knowledge scores: 0, or 1 over the number of categories."""
+    """Score of a probe that knows nothing: 0, or 1 over the number of categories."""
     shuffled: float | None = None
     """The mean score on shuffled targets: what the probe finds in anything."""
     selectivity: float | None = None
     """``score`` − ``shuffled``."""
     p: float | None = None
-    """How often a shuffled target scores as well: (1 + times it did) / (1 + shuffles)."""
+    """p-value by shuffled targets: (1 + times one scores as well) / (1 + shuffles)."""
     shuffles: int = 0
     folds: int = 0
     rows: int = 0
@@ -68,7 +68,7 @@ def linear_probe(
     shuffles: int = SHUFFLES,
     seed: int = 0,
 ) -> LinearProbe:
-    """How well a linear map of x (n, d) predicts a variable of its rows that it was not fitted on.
+    """Score a linear map of x (n, d) that predicts a variable of rows which it was not fitted on.
 
     Numbers: ridge regression, scored by held-out R² (0 is the training rows' mean; below 0 is worse).
     Categories: multinomial logistic regression, weighted by class, scored by balanced accuracy. Columns are
@@ -220,12 +220,12 @@ def _classify(given: Rows, folds: int, most: int, rng: np.random.Generator) -> t
 
     def parts(labels: Ints) -> Floats:
         fold = _folds(given.index, labels, folds, rng)
-        found = np.empty_like(labels)
+        predicted = np.empty_like(labels)
         for number in range(folds):
             test = fold == number
-            found[test] = _logistic(given.x[~test], labels[~test], given.x[test])
+            predicted[test] = _logistic(given.x[~test], labels[~test], given.x[test])
         of = labels[:, None] == np.arange(count)
-        return np.concatenate([of & (found == labels)[:, None], of], 1).astype(np.float64)
+        return np.concatenate([of & (predicted == labels)[:, None], of], 1).astype(np.float64)
 
     own = parts(codes)
     return own, np.array([_score("balanced_accuracy", parts(codes[t]).sum(0)[None])[0] for t in taken])

@@ -55,7 +55,7 @@ def fit(rung: Rung, x: Floats, y: Floats, shifted: bool = False) -> Map:
 
 
 def fitted(rung: Rung, m: Moments, shifted: bool = False) -> Map:
-    """The same from sums."""
+    """The least-squares map of a rung from x to y, from sums over their rows."""
     match rung:
         case "identity":
             plain = Map()

@@ -1,7 +1,8 @@
-"""What a measure returns, what it accepts, and the error it raises for what it does not accept."""
+"""The number that a measure returns, the arrays that it accepts, and the error for those that it does not."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,6 +18,9 @@ else:
 
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
+
+Labels: TypeAlias = Sequence[Any] | NDArray[Any]
+"""(n,) the state or episode of each row; rows of one label stay together."""
 
 CONSTANT_BASE = "the base's embedding is constant"
 
@@ -37,7 +41,7 @@ class Measure:
     high: float | None = None
     reason: str | None = None
     p: float | None = None
-    """How often unrelated embeddings would score at least this (:func:`probes.independence`)."""
+    """Probability that unrelated embeddings score at least this (:func:`probes.independence`)."""
     p_floor: float | None = None
     """The least p that the exchanges tried could give, 1 / (1 + draws); None where p is a fitted tail."""
 

@@ -15,7 +15,7 @@ from probes._measure import ROUNDING, Bools, Floats
 
 @dataclass(frozen=True)
 class Frame:
-    """Where and in which unit rows are measured: x stands for (x − origin) / unit."""
+    """Origin and unit in which rows are summed: x stands for (x − origin) / unit."""
 
     origin: Floats
     """(d,)"""
@@ -132,7 +132,7 @@ class Moments:
 
     @property
     def y_scatter(self) -> Floats:
-        """The same of y."""
+        """(d₂, d₂) Σ (y − ȳ)ᵀ(y − ȳ), in y's unit."""
         return np.asarray(self.yy - np.outer(self.y, self.y) / self.n)
 
     @property
@@ -154,7 +154,7 @@ class Moments:
 
     @property
     def y_moves(self) -> Bools:
-        """The same of y."""
+        """(d₂,) which columns of y vary by more than rounding."""
         return moves(self.y_scatter, self.yy, self.n, self.y_frame)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from probes._distance import NEAREST_LIMIT, distances_by_part, rounding_distance
-from probes._measure import ArrayLike, Floats, Measure, ProbeError, as_pair, is_constant
-from probes._resampling import Labels, interval, labels, make_groups
+from probes._measure import ArrayLike, Floats, Labels, Measure, ProbeError, as_pair, is_constant
+from probes._resampling import interval, labels, make_groups
 
 NEIGHBOURS = 10
 """k, as in Huh et al., arXiv 2405.07987, who take 10."""

@@ -1,4 +1,4 @@
-"""How often would unrelated embeddings score as much? p-values, exact or from moments.
+"""p-values of similarity measures: the chance that unrelated embeddings score as much, exact or from moments.
 
 Four null hypotheses, by what may be exchanged if the embeddings have nothing to do with each other:
 
@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probes._cca import too_few, whitening
-from probes._measure import ROUNDING, ArrayLike, Floats, ProbeError, as_pair, is_constant
+from probes._measure import ROUNDING, ArrayLike, Floats, Labels, ProbeError, as_pair, is_constant
 from probes._moments import Moments
-from probes._resampling import Labels, compressed
+from probes._resampling import compressed
 from probes._rollout import memory
 from probes._states import numbered_rows
 
@@ -36,7 +36,7 @@ DRAWS = 1000
 MIN_MOMENTS = 4
 """Rows that the variance over permutations needs: it divides by n − 3."""
 MIN_MEMORIES = 20
-"""How many times its memory a rollout must last for its shifts to give p-values (docs/results.md)."""
+"""Least length of a rollout, in multiples of its memory, whose shifts give p-values (docs/results.md)."""
 MIN_EPISODES = 5
 """Episodes below which there are too few orders (4! = 24) for a p-value of 0.05 worth the name."""
 MOST_LOST = 0.5
@@ -59,9 +59,9 @@ class Independence:
     value: float | None
     """The measure, on the rows that the test used (every distinct state once)."""
     p: float | None
-    """How often unrelated embeddings would score at least as much."""
+    """Probability that unrelated embeddings score at least as much."""
     mean: float | None
-    """What they score on average, where the null says: small samples make every measure large."""
+    """Mean score of unrelated embeddings, where the null gives it: small samples make every measure large."""
     deviation: float | None
     null: Null
     draws: int
@@ -192,7 +192,7 @@ class _Pair:
         return float(np.square(self.a.T @ self.b).sum())
 
     def reordered(self, order: NDArray[np.int64]) -> _Pair:
-        """The same pairs of rows in another order."""
+        """The pairs of rows, put in another order."""
         return _Pair(self.a[order], self.b[order], self.pairs)
 
 
@@ -238,7 +238,7 @@ def _tail(n: int, k: _Traces, m: _Traces, trace: float) -> tuple[float, float, f
 
 @dataclass(frozen=True)
 class _Traces:
-    """Of a kernel K = XXᵀ with rows of sum 0: tr K, tr K², tr K³, Σ Kᵢᵢ²."""
+    """tr K, tr K², tr K³ and Σ Kᵢᵢ² of a kernel K = XXᵀ whose rows sum to 0."""
 
     first: float
     second: float
@@ -251,7 +251,7 @@ class _Traces:
 
     @classmethod
     def of_sums(cls, m: Moments) -> _Traces:
-        """Of x's kernel."""
+        """The traces of x's kernel, from sums over rows."""
         return cls._of_scatter(m.x_scatter, m.x_fourth)
 
     @classmethod

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from probes._measure import ArrayLike, Measure
+from probes._measure import ArrayLike, Labels, Measure
 from probes._moments import Moments
-from probes._resampling import Labels, similarity
+from probes._resampling import similarity
 
 
 def procrustes(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, interval: bool = True) -> Measure:

@@ -6,25 +6,22 @@ row of a small matrix product and never touches the data again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from probes._measure import ROUNDING, ArrayLike, Floats, Measure, ProbeError, as_pair, is_constant
+from probes._measure import ROUNDING, ArrayLike, Floats, Labels, Measure, ProbeError, as_pair, is_constant
 from probes._moments import Frame, Moments
 from probes._states import numbered_rows
-
-Labels: TypeAlias = Sequence[int] | NDArray[Any]
-"""(n,) the state or episode of each sample; samples of one label stay together."""
 
 DRAWS = 2000
 """Resamples behind every interval: its ends then move by about 1.5% of its width from seed to seed."""
 
 MAX_GROUPS = 1024
-"""More groups than this are bundled at random: the bootstrap of bundle sums has the same spread."""
+"""Most groups that are resampled singly; more are bundled at random, whose sums have the same spread."""
 
 LEVEL = 0.95
 
@@ -35,12 +32,12 @@ JACKKNIFE_WORK = 10**10
 """Groups times d³ up to which the jackknife of what costs d³ is paid for (d = 793): some ten seconds."""
 
 NEARLY_ONE = 1 - 1e-12
-"""Where Fisher's artanh ends: rounding leaves a perfect score this far from 1."""
+"""Largest correlation that Fisher's artanh takes: rounding leaves a perfect score this far from 1."""
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Which group each of n samples belongs to, and the resampling weights of the groups."""
+    """The group of each of n samples, and the resampling weights of the groups."""
 
     index: NDArray[np.int64]
     """(n,) a group number per sample, from 0 without gaps."""

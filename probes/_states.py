@@ -1,4 +1,4 @@
-"""Which rows show one state: those that are equal within rounding, numbered by first appearance.
+"""States by rows: rows that are equal within rounding show one state, numbered by first appearance.
 
 Draws, halves and bundles follow these numbers. A number that hung on a last bit (a hash of floats, a cell
 of a grid) would deal them anew on every processor, and with them whatever they decide.
@@ -84,7 +84,7 @@ def numbered(labels: Sequence[Any] | NDArray[Any]) -> Ints:
 
 
 def typical(x: Floats) -> float:
-    """What numbers of two rows of x (n, d) differ by typically, in x's unit; 0 where all rows are equal.
+    """Typical difference between numbers of two rows of x (n, d), in x's unit; 0 where all rows are equal.
 
     (mean √|difference|)² over pairs of rows drawn once and for all: one row of n that lies far out counts for
     1/n² of its distance, and so hides no difference between the others.
@@ -159,7 +159,7 @@ def _parted(rows: Ints, run: Ints, values: Floats, tolerance: float) -> tuple[In
 
 
 def _starts(run: Ints) -> Ints:
-    """Where each run of sorted run numbers begins."""
+    """Index of the first element of each run in sorted run numbers."""
     return np.flatnonzero(np.concatenate([[True], run[1:] != run[:-1]]))
 
 

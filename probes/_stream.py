@@ -1,4 +1,4 @@
-"""The same measures on data larger than memory: one pass over batches, O(d²) memory, float64 sums.
+"""Measures on data larger than memory: one pass over batches, O(d²) memory, float64 sums.
 
 Rows are dealt into blocks by a hash of their group. Where none are given it is one of where the row lies
 among cells that are far wider than rounding, so that equal rows meet in one block, and that a change of the
@@ -26,6 +26,7 @@ from probes._measure import (
     CONSTANT_BASE,
     ArrayLike,
     Floats,
+    Labels,
     Measure,
     ProbeError,
     check_size,
@@ -36,7 +37,7 @@ from probes._moments import Frame, Moments
 from probes._nulls import association
 from probes._procrustes import shape_overlap
 from probes._relation import MARGIN, RelationResult, decide
-from probes._resampling import DRAWS, Labels, Score, interval, jackknifed
+from probes._resampling import DRAWS, Score, interval, jackknifed
 from probes._states import row_keys, typical
 
 MOST_BLOCKS, LEAST_BLOCKS = 64, 8
@@ -44,7 +45,7 @@ BLOCK_BYTES = 2**27
 """Memory that all blocks' sums may take; wider data get fewer blocks, but never under eight."""
 
 BATCH_BYTES = 2**25
-"""Of a batch as float64."""
+"""Size of a batch in bytes, as float64."""
 
 CELL = 1e-4
 """Width of the cells that rows are dealt by, as a share of what two rows of the first batch typically differ
@@ -172,24 +173,24 @@ class Stream:
         return jackknifed(self.moments, blocks, score, low, cubic)
 
     def cka(self, *, debiased: bool = False) -> Measure:
-        """As :func:`probes.cka`, with the p of :func:`probes.independence` by moments."""
-        found = self._scored(debiased_cka if debiased else biased_cka, -1.0 if debiased else 0.0, False)
-        return replace(found, p=association(self.moments))
+        """Streamed :func:`probes.cka`, with the p of :func:`probes.independence` by moments."""
+        measure = self._scored(debiased_cka if debiased else biased_cka, -1.0 if debiased else 0.0, False)
+        return replace(measure, p=association(self.moments))
 
     def cca(self) -> Measure:
-        """As :func:`probes.cca`."""
+        """Streamed :func:`probes.cca`."""
         return self._scored(mean_correlation)
 
     def pwcca(self) -> Measure:
-        """As :func:`probes.pwcca`."""
+        """Streamed :func:`probes.pwcca`."""
         return self._scored(weighted_correlation)
 
     def procrustes(self) -> Measure:
-        """As :func:`probes.procrustes`."""
+        """Streamed :func:`probes.procrustes`."""
         return self._scored(shape_overlap)
 
     def l2(self) -> Distance:
-        """As :func:`probes.l2`, but with no distance of each row (``per_state`` is empty)."""
+        """Streamed :func:`probes.l2`, without the distance of each row (``per_state`` is empty)."""
         filled = self._filled()
         total = self.moments
         if len(total.x) != len(total.y):
@@ -210,7 +211,7 @@ class Stream:
         return Distance(np.empty(0), axes, mean, relative)
 
     def collapse(self) -> Collapse:
-        """As :func:`probes.collapse`."""
+        """Streamed :func:`probes.collapse`."""
         filled = self._filled()
         total = self.moments
         back = [(number, block.swapped) for number, block in filled]
@@ -220,11 +221,11 @@ class Stream:
         return collapse_of(total, blocks, spreads.sum(0), draws, len(filled), self.seed)
 
     def ladder(self) -> Ladder:
-        """As :func:`probes.ladder`; :attr:`Ladder.states` counts rows."""
+        """Streamed :func:`probes.ladder`; :attr:`Ladder.states` counts rows."""
         return self._climb(self._filled())
 
     def relation(self, *, margin: float = MARGIN) -> RelationResult:
-        """As :func:`probes.relation`."""
+        """Streamed :func:`probes.relation`."""
         if not 0 <= margin <= 1:
             raise ProbeError(f"margin is {margin}, expected 0 to 1")
         filled = self._filled()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes._measure import ROUNDING, ArrayLike, Floats, ProbeError, is_constant
-from probes._variables import Labels, Variable, distinct_rows, paired, shuffled_rows
+from probes._measure import ROUNDING, ArrayLike, Floats, Labels, ProbeError, is_constant
+from probes._variables import Variable, distinct_rows, paired, shuffled_rows
 
 DRAWS = 1000
 """Random embeddings: the smallest p-value is then 0.001."""
@@ -27,13 +27,13 @@ class VariableCCA:
     random_mean: float | None = None
     """The mean over random embeddings of the same size."""
     random_high: float | None = None
-    """What 95% of them stay below."""
+    """95% quantile over random embeddings of the same size."""
     random_most: float | None = None
     """The most that one of them reached."""
     factor: float | None = None
     """``value`` over ``random_mean``."""
     p: float | None = None
-    """How often chance does as well: (1 + times it did) / (1 + draws)."""
+    """p-value by chance: (1 + times it does as well) / (1 + draws)."""
     draws: int = 0
     p_floor: float | None = None
     """The least p that the draws, and the shuffles of whole episodes where they decide, could give."""

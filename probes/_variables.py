@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from probes._measure import ArrayLike, Floats, ProbeError, as_matrix, is_constant
+from probes._measure import ArrayLike, Floats, Labels, ProbeError, as_matrix, is_constant
 from probes._states import SAME, numbered, numbered_rows
 
 Kind = Literal["numeric", "categorical"]
 
 Ints: TypeAlias = NDArray[np.int64]
-
-Labels: TypeAlias = Sequence[Any] | NDArray[Any]
-"""(n,) the state or episode of each row."""
 
 ROWS = 10_000
 """Rows that a probe of one embedding uses; of more, this many are drawn. A correlation from 10,000 rows is
@@ -52,7 +49,7 @@ class Variable:
         return "the variable is constant" if is_constant(self.columns) else None
 
     def take(self, rows: Ints) -> Variable:
-        """The same variable of some rows; categories keep their numbers, present or not."""
+        """The variable of some rows; categories keep their numbers, present or not."""
         return Variable(self.kind, self.columns[rows], self.codes[rows[: len(self.codes)]], self.categories)
 
     def without(self, categories: Sequence[int]) -> tuple[Variable, Ints]:
@@ -120,7 +117,7 @@ class Rows:
 
     @property
     def count(self) -> int:
-        """How many groups."""
+        """Number of groups."""
         return int(self.index.max()) + 1
 
 

@@ -17,7 +17,8 @@ from diag.forecasts.features import BASE_FEATURES
 from diag.forecasts.fit import Known, descended, fitted
 from diag.forecasts.judge import Judge, judge_of, judged, shares_given, stopping, unseen
 from diag.forecasts.model import Forecaster
-from diag.forecasts.report import ForecastReport, report_of
+from diag.forecasts.report import report_of
+from diag.forecasts.result import ForecastReport
 
 SHARES = (0.05, 0.1, 0.5)
 

@@ -199,8 +199,8 @@ def test_a_member_does_not_depend_on_the_others() -> None:
     y = case.embedding(case.base, "source")
     other = dict(files.read(EXAMPLES / "matched.safetensors").tensors)
     known = np.ones((2, 31), bool)
-    alone = Anchored(case.agent, [case.transfer], y[None], known[:1], 10, data_seeds=[0])
-    both = Anchored(case.agent, [case.transfer, other], np.stack([y, y]), known, 10, data_seeds=[0, 1])
+    alone = Anchored(case.objective, [case.transfer], y[None], known[:1], 10, data_seeds=[0])
+    both = Anchored(case.objective, [case.transfer, other], np.stack([y, y]), known, 10, data_seeds=[0, 1])
     for _ in range(10):
         alone.update()
         both.update()

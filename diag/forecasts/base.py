@@ -1,4 +1,4 @@
-"""What a base alone says of its transfers: where they will start, and what draws them elsewhere.
+"""Features of a base alone that tell of its transfers: where they start, and what draws them elsewhere.
 
 Every transfer that starts from a copy of its base starts at the same place: the base's encoder on the target
 task's observations. And every mirrored copy of the base's embedding has a loss under the frozen models: the
@@ -17,13 +17,12 @@ import torch
 import probes
 from diag.forecasts.features import BASE_FEATURES, LOWEST_R2
 from diag.sources import open_subject
-from diag.sources.systems.crar import CrarSystem
 from diag.studies.measure import loss_at
-from diag.subject import SAMPLES, Subject
+from diag.subject import SAMPLES, LatentObjective, Subject
 from probes import Floats
 
 MOST_DIMENSIONS = 4
-"""Up to which every signed permutation is tried: 384 of them."""
+"""Dimensions up to which every signed permutation is tried: 384 of them."""
 
 
 LEAST = 1e-9
@@ -33,10 +32,11 @@ LEAST = 1e-9
 def base_features(source: str | Path | Subject | None) -> Floats:
     """The features (5,) of a base, in the order of ``BASE_FEATURES``; NaN for what cannot be had.
 
-    ``start_…``: of the embedding that its encoder gives the target task's observations, beside its own:
-    held-out R² as it is and with axes negated, and the log of the target task's loss there over the base's
-    own. ``log_nearest_mirror``: the lowest loss of a mirrored or swapped copy of its embedding under its own
-    models, over its own. ``log_start_mirror``: the same of the copy that the start lies nearest to.
+    ``start_…``: measures of the embedding that its encoder gives the target task's observations, beside its
+    own: held-out R² as it is and with axes negated, and the log of the target task's loss there over the
+    base's own. ``log_nearest_mirror``: the lowest loss of a mirrored or swapped copy of its embedding under
+    its own models, over its own. ``log_start_mirror``: the loss, likewise, of the copy that the start lies
+    nearest to.
     """
     missing = np.full(len(BASE_FEATURES), np.nan)
     if source is None:
@@ -45,23 +45,27 @@ def base_features(source: str | Path | Subject | None) -> Floats:
         base = source if isinstance(source, Subject) else open_subject(source)
     except ValueError:
         return missing
-    system = base.objective
-    if not isinstance(system, CrarSystem) or base.tasks is None or base.parameters is None:
+    encoder, tasks, parameters = base.encoder, base.tasks, base.parameters
+    if encoder is None or tasks is None or parameters is None:
         return missing
-    seen = base.tasks.paired_observations(None, 0).observations
-    home, start = (system.embed(base.parameters, seen[t]) for t in ("source", "target"))
-    if home.shape[1] > MOST_DIMENSIONS:
+    if not isinstance(base.objective, LatentObjective):
+        return missing
+    seen = tasks.paired_observations(None, 0).observations
+    if not {"source", "target"} <= set(seen):
+        return missing
+    home, start = (encoder.embed(parameters, seen[task]) for task in ("source", "target"))
+    if home.ndim != 2 or home.shape[1] > MOST_DIMENSIONS:
         return missing
     x, y = start.double().numpy(), home.double().numpy()
     try:
         steps = {step.transform: step.r2.value for step in probes.ladder(x, y).steps}
     except probes.ProbeError:
         return missing
-    batches = {task: base.tasks.batch(task, SAMPLES, 0).batch for task in ("source", "target")}
+    batches = {task: tasks.batch(task, SAMPLES, 0).batch for task in ("source", "target")}
     own = loss_at(base, home, batches["source"])
     mirrors = {copy: loss_at(base, _moved(home, copy), batches["source"]) for copy in _copies(home.shape[1])}
-    found = probes.fit("permutation", x, y)
-    nearest = (found.order or (), found.signs or ())
+    permutation = probes.fit("permutation", x, y)
+    nearest = (permutation.order or (), permutation.signs or ())
     at_start = mirrors.get(nearest, own)
     r2 = [_at_least(steps[rung]) for rung in ("identity", "signs")]
     losses = (loss_at(base, start, batches["target"]), min(mirrors.values()), at_start)

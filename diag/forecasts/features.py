@@ -1,4 +1,4 @@
-"""What a forecast looks at: numbers of one early checkpoint, none of which has a scale of its own.
+"""Features of a forecast: numbers of one early checkpoint, none of which has a scale of its own.
 
 They are of the embedding alone. The loss, its gradient, both beside the base's, the wall on the way to the
 mended copy, and how each had changed since the checkpoint before were tried beside them and told nothing
@@ -20,7 +20,7 @@ from trainers.threads import one_thread
 View = Literal["embedding", "losses"]
 
 LOWEST_R2 = -3.0
-"""What an embedding that is worse than this has to say is said by then."""
+"""R² below which a feature is cut off: a worse embedding tells no more."""
 
 _LEAST = 1e-9
 
@@ -54,7 +54,7 @@ BASE_FEATURES = (
     "log_nearest_mirror",
     "log_start_mirror",
 )
-"""What is looked at of a base (:func:`diag.forecasts.base.base_features`)."""
+"""Names of a base's features (:func:`diag.forecasts.base.base_features`)."""
 
 
 def features(rows: pd.DataFrame, view: View = "embedding") -> Floats:
@@ -63,7 +63,7 @@ def features(rows: pd.DataFrame, view: View = "embedding") -> Floats:
 
 
 def measures_of(embedding: Any, base: Any) -> dict[str, float]:
-    """What the embedding view looks at, by its column in ``results``; of paired embeddings (n, d).
+    """Measures that the embedding view looks at, by their column in ``results``, of paired embeddings (n, d).
 
     Rows with the same base embedding are one state, and never stand in both halves of a fit. Raises
     ProbeError for arrays that do not pair, are not finite, or hold too few rows.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,17 +15,14 @@ from diag.forecasts import ForecastError
 from diag.forecasts.base import base_features
 from diag.forecasts.features import View, features
 from diag.forecasts.model import Forecaster, Logistic, sigmoid
+from diag.forecasts.result import Outcome
 from diag.sources import open_subject
 from diag.studies.folder import Folder
-from diag.studies.study import Study
+from diag.studies.study import Study, parameter_shapes
 from diag.studies.table import KEY
 from diag.subject import Subject
 from probes import Floats
-from trainers.crar import CRAR
-from trainers.envs import world
 from trainers.settings import Settings
-
-Outcome = Literal["matched", "succeeded"]
 
 FEWEST_BASES = 6
 """With fewer, nothing is fitted: a forecast is of bases that were not seen."""
@@ -34,7 +31,7 @@ DRAWS = 60
 """Refits on resampled bases."""
 
 PENALTY = 1.0
-"""Of the logistic models, on half the squared slopes of standardised features: fixed, not chosen."""
+"""Penalty of the logistic models on half the squared slopes of standardised features: fixed, not chosen."""
 
 MOST_STEPS, CLOSE = 100, 1e-8
 """Newton's steps at most, and how small the last has to be."""
@@ -42,18 +39,18 @@ MOST_STEPS, CLOSE = 100, 1e-8
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What studies know of their transfers: rows at shares of the budget, and how each ended."""
+    """The transfers of some studies: rows at shares of the budget, and how each ended."""
 
     rows: pd.DataFrame
     """Early rows of ``results``, with ``share``, ``group`` (the base), ``run`` and ``folder``."""
     ended: pd.Series[Any]
-    """By run: whether it ended well."""
+    """Whether each run ended well, indexed by run."""
     bases: Floats
     """(b, k) each base's own features, NaN where its checkpoint was not to be had."""
     groups: tuple[str, ...]
     """The names of the b bases."""
     names: tuple[str, ...]
-    """Of the studies."""
+    """Names of the studies."""
     kinds: tuple[str, ...] = ()
     """Worlds and algorithms of the transfers."""
 
@@ -70,7 +67,7 @@ class Known:
 
 
 def known(folders: Sequence[Path], outcome: Outcome) -> Known:
-    """What studies know of their finished transfers with frozen models; raises StudyError, ForecastError.
+    """Read the finished transfers with frozen models of some studies; raises StudyError, ForecastError.
 
     A transfer that diverged has not ended well. One whose base did, or that has no sound checkpoint on the
     way, is left out: there is nothing to forecast it from.
@@ -109,26 +106,26 @@ def known(folders: Sequence[Path], outcome: Outcome) -> Known:
     ended = ended[ended.index.isin(rows["run"])].astype(bool)
     groups = tuple(dict.fromkeys(rows["group"]))
     own = np.array([base_features(bases[g]) for g in groups]).reshape(len(groups), -1)
-    found = Known(rows, ended, own, groups, tuple(names), tuple(kinds))
-    _check(found, outcome)
-    return found
+    result = Known(rows, ended, own, groups, tuple(names), tuple(kinds))
+    _check(result, outcome)
+    return result
 
 
 def kind_of(settings: Settings) -> str:
-    """What kind of transfer settings make: the world and the algorithm."""
+    """World and algorithm of the transfers that settings make, in words."""
     return f"{settings.world}, {settings.transfer.algorithm}"
 
 
-def _check(found: Known, outcome: str) -> None:
-    if found.rows.empty:
+def _check(transfers: Known, outcome: str) -> None:
+    if transfers.rows.empty:
         raise ForecastError("found no checkpoints on the way, expected a study that keeps some")
-    if not found.shares:
+    if not transfers.shares:
         raise ForecastError(
-            f"found {len(found.groups)} bases with finished transfers, expected {FEWEST_BASES} or more"
+            f"found {len(transfers.groups)} bases with finished transfers, expected {FEWEST_BASES} or more"
         )
-    if found.ended.nunique() < 2:
-        end = "all" if found.ended.all() else "none"
-        raise ForecastError(f"found {end} of {len(found.ended)} transfers {outcome}, expected both ends")
+    if transfers.ended.nunique() < 2:
+        end = "all" if transfers.ended.all() else "none"
+        raise ForecastError(f"found {end} of {len(transfers.ended)} transfers {outcome}, expected both ends")
 
 
 def _frozen(study: Study, table: pd.DataFrame) -> pd.DataFrame:
@@ -137,7 +134,7 @@ def _frozen(study: Study, table: pd.DataFrame) -> pd.DataFrame:
         return table
     pairs = set()
     for variant in study.variants:
-        parameters = CRAR(variant.settings, world(variant.settings.world)).shapes()
+        parameters = parameter_shapes(variant.settings)
         for plan in variant.plans:
             if set(plan.frozen_components(parameters)) - {"encoder"}:
                 pairs.add((variant.name, plan.name))
@@ -162,22 +159,24 @@ def _same(bases: Mapping[str, Subject | None]) -> dict[str, str]:
     }
 
 
-def fitted(found: Known, outcome: Outcome, stop_below: Mapping[float, float], seed: int = 0) -> Forecaster:
+def fitted(
+    transfers: Known, outcome: Outcome, stop_below: Mapping[float, float], seed: int = 0
+) -> Forecaster:
     """The forecaster of all that is known."""
     rng = np.random.default_rng(seed)
     return Forecaster(
         outcome,
         {
-            "studies": list(found.names),
-            "kinds": list(found.kinds),
-            "bases": len(found.groups),
-            "transfers": len(found.ended),
-            "ended_well": int(found.ended.sum()),
+            "studies": list(transfers.names),
+            "kinds": list(transfers.kinds),
+            "bases": len(transfers.groups),
+            "transfers": len(transfers.ended),
+            "ended_well": int(transfers.ended.sum()),
         },
-        {share: _with_draws(at(found, share), rng) for share in found.shares},
+        {share: _with_draws(at(transfers, share), rng) for share in transfers.shares},
         stop_below,
-        _of_bases(found, rng),
-        float(found.ended.mean()),
+        _of_bases(transfers, rng),
+        float(transfers.ended.mean()),
     )
 
 
@@ -202,11 +201,11 @@ class At:
         return logistic(self.x, self.y.astype(float), np.ones(len(self.y)))
 
 
-def at(found: Known, share: float, view: View = "embedding") -> At:
-    """What is known of a share, as a view sees it."""
-    rows = found.rows[np.isclose(found.rows["share"], share)]
+def at(transfers: Known, share: float, view: View = "embedding") -> At:
+    """The runs that are known at a share of the budget, with the features of one view."""
+    rows = transfers.rows[np.isclose(transfers.rows["share"], share)]
     x = features(rows, view)
-    ended = found.ended.loc[rows["run"]].to_numpy(bool)
+    ended = transfers.ended.loc[rows["run"]].to_numpy(bool)
     return At(x, ended, rows["group"].to_numpy(), rows["run"].to_numpy())[np.asarray(np.isfinite(x).all(1))]
 
 
@@ -247,8 +246,8 @@ def logistic(x: Floats, rate: Floats, weights: Floats, like: Logistic | None = N
     if good == 0 or bad == 0:
         flat = float(np.log((good + 0.5) / (bad + 0.5)))
         return replace(like, weights=np.zeros(x.shape[1]), intercept=flat)
-    found = descended((x - like.centre) / like.scale, rate, weights, PENALTY)
-    return replace(like, weights=found[:-1], intercept=float(found[-1]))
+    solution = descended((x - like.centre) / like.scale, rate, weights, PENALTY)
+    return replace(like, weights=solution[:-1], intercept=float(solution[-1]))
 
 
 def descended(x: Floats, rate: Floats, weights: Floats, penalty: float) -> Floats:
@@ -258,37 +257,37 @@ def descended(x: Floats, rate: Floats, weights: Floats, penalty: float) -> Float
     """
     columns = np.column_stack([x, np.ones(len(x))])
     ridge = np.append(np.full(x.shape[1], penalty), 1e-9)
-    found = np.zeros(columns.shape[1])
+    solution = np.zeros(columns.shape[1])
 
     def height(place: Floats) -> float:
         logit = columns @ place
         return float(weights @ (np.logaddexp(0.0, logit) - rate * logit) + 0.5 * ridge @ np.square(place))
 
     for _ in range(MOST_STEPS):
-        p = sigmoid(columns @ found)
-        slope = columns.T @ (weights * (p - rate)) + ridge * found
+        p = sigmoid(columns @ solution)
+        slope = columns.T @ (weights * (p - rate)) + ridge * solution
         curve = (columns.T * (weights * p * (1 - p))) @ columns + np.diag(ridge)
         step = np.linalg.solve(curve, slope)
-        here = height(found)
-        while height(found - step) > here and np.abs(step).max() > CLOSE:
+        here = height(solution)
+        while height(solution - step) > here and np.abs(step).max() > CLOSE:
             step = step / 2
-        found = found - step
+        solution = solution - step
         if np.abs(step).max() < CLOSE:
             break
-    return found
+    return solution
 
 
-def _of_bases(found: Known, rng: np.random.Generator) -> Logistic | None:
-    """How a base's features go with the share of its transfers that end well."""
-    x, rate, names = by_base(found)
+def _of_bases(transfers: Known, rng: np.random.Generator) -> Logistic | None:
+    """Model of the share of a base's transfers that end well, from its features; None for too few bases."""
+    x, rate, names = by_base(transfers)
     if len(rate) < FEWEST_BASES:
         return None
     return _drawn(x, rate, np.array(names), rng)
 
 
-def by_base(found: Known) -> tuple[Floats, Floats, tuple[str, ...]]:
+def by_base(transfers: Known) -> tuple[Floats, Floats, tuple[str, ...]]:
     """Features (b, k) and success shares (b,) of the bases whose features could be had, and their names."""
-    rate = found.ended.groupby(found.group_of()).mean()
-    stay = np.asarray(np.isfinite(found.bases).all(1))
-    names = tuple(g for g, s in zip(found.groups, stay, strict=True) if s)
-    return found.bases[stay], rate.reindex(list(names)).to_numpy(np.float64), names
+    rate = transfers.ended.groupby(transfers.group_of()).mean()
+    stay = np.asarray(np.isfinite(transfers.bases).all(1))
+    names = tuple(g for g, s in zip(transfers.groups, stay, strict=True) if s)
+    return transfers.bases[stay], rate.reindex(list(names)).to_numpy(np.float64), names

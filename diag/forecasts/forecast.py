@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from diag.forecasts.base import base_features
 from diag.forecasts.features import measures_of
 from diag.forecasts.fit import kind_of
 from diag.forecasts.model import Forecaster, Probability, in_words, percent, read_model
-from diag.result import SCHEMA_VERSION, FileRef, Status, Verdict
-from diag.shown import Shown
+from diag.forecasts.result import Forecast
+from diag.result import FileRef, Status, Verdict
 from diag.sources.native import open_native
 from diag.sources.opening import Opening
 from diag.sources.safe.bounds import check_ordinary
@@ -30,59 +28,6 @@ LIKELY, UNLIKELY = 0.5, 0.05
 
 LITTLE = "a forecast from a base alone tells little more than the mean of other bases (docs/forecast.md)"
 FINISHED = "the transfer is finished: diag compare-embeddings says how it ended"
-
-
-@dataclass(frozen=True, repr=False)
-class Forecast(Shown, kind="forecast"):
-    """What is to be expected of a transfer, or of the transfers of a base."""
-
-    checkpoint: FileRef
-    base: FileRef | None
-    """None where the checkpoint is a base itself."""
-    verdict: Verdict
-    outcome: str
-    """``matched`` or ``succeeded``."""
-    probability: Probability
-    """That the transfer ends so; of a base, the expected share of its transfers that do."""
-    share: float | None
-    """Of the transfer's budget that is done; None for a base."""
-    model_share: float | None
-    """The share whose model answered."""
-    stop: bool | None
-    """Whether the stopping rule would stop it here; None for a base, and for a transfer that is finished."""
-    stop_below: float | None
-    """The probability below which the rule stops a transfer here; None where it stops none."""
-    fitted_to: dict[str, Any]
-    """What the model was fitted to."""
-    common: float
-    """The share of all transfers there that ended so: the forecast that knows nothing."""
-    warnings: tuple[str, ...]
-    diagnosis: str = "forecast"
-
-    def shown_state(self) -> list[str]:
-        return [*super().shown_state(), f"{self.outcome} {self.probability.value:.0%}"]
-
-    def shown_files(self) -> list[str]:
-        return [ref.path for ref in (self.checkpoint, self.base) if ref is not None]
-
-    def to_tree(self) -> dict[str, Any]:
-        """The documented JSON."""
-        refs = {"checkpoint": self.checkpoint, "base": self.base}
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "diagnosis": self.diagnosis,
-            **{n: None if r is None else {"path": r.path, "sha256": r.sha256} for n, r in refs.items()},
-            "verdict": self.verdict.to_tree(),
-            "outcome": self.outcome,
-            "probability": self.probability.to_tree(),
-            "share": self.share,
-            "model_share": self.model_share,
-            "stop": self.stop,
-            "stop_below": self.stop_below,
-            "fitted_to": self.fitted_to,
-            "common": self.common,
-            "warnings": list(self.warnings),
-        }
 
 
 def forecast(
@@ -108,15 +53,15 @@ def forecast(
         there = _base_of(subject, base)
         settings = Settings.from_tree(saved.header.settings)
         share = saved.header.step / settings.transfer.updates
-        found = known.probability(measures_of(embedding(subject), embedding(there)), share)
+        probability = known.probability(measures_of(embedding(subject), embedding(there)), share)
         going = share < 1
-        stop = known.stops(found, share) if going else None
+        stop = known.stops(probability, share) if going else None
         return Forecast(
             FileRef.of(subject),
             FileRef.of(there),
-            _verdict(found, known, share, stop),
+            _verdict(probability, known, share, stop),
             known.outcome,
-            found,
+            probability,
             share,
             known.nearest(share),
             stop,
@@ -155,15 +100,15 @@ def _base_of(subject: Subject, given: Place | None) -> Subject:
 
 
 def _of_base(base: Subject, known: Forecaster) -> Forecast:
-    found = known.rate(base_features(base))
-    of = f"Of its transfers {in_words(found)} are expected to end {known.outcome}"
+    rate = known.rate(base_features(base))
+    of = f"Of its transfers {in_words(rate)} are expected to end {known.outcome}"
     words = f"{of}; of all that the model knows {known.mean_rate:.0%} did."
     return Forecast(
         FileRef.of(base),
         None,
-        Verdict(_status(found), words),
+        Verdict(_status(rate), words),
         known.outcome,
-        found,
+        rate,
         None,
         None,
         None,
@@ -174,21 +119,25 @@ def _of_base(base: Subject, known: Forecaster) -> Forecast:
     )
 
 
-def _status(found: Probability) -> Status:
-    if found.low > LIKELY:
+def _status(probability: Probability) -> Status:
+    if probability.low > LIKELY:
         return "pass"
-    if found.high < UNLIKELY:
+    if probability.high < UNLIKELY:
         return "fail"
-    return "warn" if found.high < LIKELY else "inconclusive"
+    return "warn" if probability.high < LIKELY else "inconclusive"
 
 
-def _verdict(found: Probability, known: Forecaster, share: float, stop: bool | None) -> Verdict:
+def _verdict(probability: Probability, known: Forecaster, share: float, stop: bool | None) -> Verdict:
     limit = known.limit_at(share)
     advice = f"; the stopping rule would stop it here, below {percent(limit)}" if stop and limit else ""
     if share >= 1:
         seen = f"a transfer that looked like it at {known.nearest(share):.0%} of them"
         words = f"All of its updates are done, and nothing is left to forecast: {seen} would have ended"
-        return Verdict(_status(found), f"{words} {known.outcome} with a chance of {in_words(found)}.")
+        return Verdict(
+            _status(probability), f"{words} {known.outcome} with a chance of {in_words(probability)}."
+        )
     done = f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
-    words = f"{done} of its updates are done; the chance that it ends {known.outcome} is {in_words(found)}"
-    return Verdict(_status(found), f"{words}{advice}.")
+    words = (
+        f"{done} of its updates are done; the chance that it ends {known.outcome} is {in_words(probability)}"
+    )
+    return Verdict(_status(probability), f"{words}{advice}.")

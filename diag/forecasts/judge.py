@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -16,20 +16,20 @@ from diag.forecasts import ForecastError
 from diag.forecasts.features import View
 from diag.forecasts.fit import FEWEST_BASES, At, Known, at, by_base, descended, logistic
 from diag.forecasts.model import FIRST_STOP
-from diag.result import finite, measure_tree
+from diag.forecasts.result import BasesJudged, Bin, Judged, Stopping
 from probes import Floats, Measure
 
 FOLDS = 10
 """In which the bases of a fit are parted, to choose the stopping rule from forecasts of bases not seen."""
 
 SAFETY = 0.5
-"""Of the lowest forecast that any success was given: below it, a transfer may be stopped."""
+"""Factor on the lowest forecast that any success was given: below the product, a transfer may be stopped."""
 
 RESAMPLES = 1000
 """Bootstrap samples of bases."""
 
 RESAMPLES_OF_FITS = 200
-"""The same where each takes a fit or a sort: their intervals are not read to the second digit."""
+"""Bootstrap samples where each takes a fit or a sort: their intervals are not read to the second digit."""
 
 CALIBRATION_PENALTY = 1e-3
 """Next to none, and enough that forecasts which part the two ends have a slope."""
@@ -40,116 +40,9 @@ Bools: TypeAlias = NDArray[np.bool_]
 Rows: TypeAlias = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Bin:
-    """Forecasts between two probabilities: their mean, and how many of them came true."""
-
-    low: float
-    high: float
-    forecast: float
-    came_true: int
-    of: int
-
-    def to_tree(self) -> dict[str, Any]:
-        return dict(vars(self))
-
-
-MEASURES = ("right", "gain", "brier", "auc", "slope")
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Forecasts at one share of the budget, of bases that were not seen."""
-
-    view: View
-    share: float
-    n: int
-    right: Measure
-    """Share of the outcomes forecast right (the likelier end); its interval resamples bases."""
-    base_rate: float
-    """What always forecasting the commoner end would get."""
-    gain: Measure
-    """:attr:`right` less that, base by base."""
-    brier: Measure
-    brier_base_rate: float
-    auc: Measure
-    slope: Measure
-    """Of the outcomes' logit on the forecasts': 1 is calibrated, below 1 is too sure."""
-    bins: tuple[Bin, ...]
-
-    def to_tree(self) -> dict[str, Any]:
-        return {
-            "view": self.view,
-            "share": self.share,
-            "n": self.n,
-            "base_rate": self.base_rate,
-            "brier_base_rate": self.brier_base_rate,
-            **{name: measure_tree(getattr(self, name)) for name in MEASURES},
-            "bins": [b.to_tree() for b in self.bins],
-        }
-
-
-@dataclass(frozen=True)
-class Stopping:
-    """What a rule would have done on bases it was not chosen on: stop where the forecast is below a limit."""
-
-    saved: Measure
-    """Share of all updates of transfers."""
-    lost: Measure
-    """Share of the successes that it would have stopped; its interval resamples bases."""
-    successes: int
-    bases_with_successes: int
-    bases_losing: int
-    """Of them, those that lose any."""
-    most_bases_lost: float
-    """Upper end of the exact 95% interval of that share: what so many bases cannot exclude."""
-    ended_at: Mapping[float, tuple[int, int]]
-    """By share of the budget given (1: all): how many transfers that ended well, and that did not."""
-
-    def to_tree(self) -> dict[str, Any]:
-        return {
-            "saved": measure_tree(self.saved),
-            "lost": measure_tree(self.lost),
-            "successes": self.successes,
-            "bases_with_successes": self.bases_with_successes,
-            "bases_losing": self.bases_losing,
-            "most_bases_lost": self.most_bases_lost,
-            "ended_at": [
-                {"share": share, "well": well, "not": others}
-                for share, (well, others) in self.ended_at.items()
-            ],
-        }
-
-
-@dataclass(frozen=True)
-class BasesJudged:
-    """Forecasts from a base alone, each by a model of the other bases."""
-
-    names: tuple[str, ...]
-    forecast: tuple[float, ...]
-    rate: tuple[float, ...]
-    error: Measure
-    """Mean distance of the forecast rate from the rate."""
-    error_of_mean: float
-    """The same of always forecasting the other bases' mean."""
-    rank: Measure
-    """Spearman's correlation of the two."""
-
-    def to_tree(self) -> dict[str, Any]:
-        return {
-            "error": measure_tree(self.error),
-            "error_of_mean": finite(self.error_of_mean),
-            "rank": measure_tree(self.rank),
-            "bases": [
-                {"base": n, "forecast": f, "rate": r}
-                for n, f, r in zip(self.names, self.forecast, self.rate, strict=True)
-            ],
-        }
-
-
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """What is known, and how its bases are parted into those fitted to and those judged on."""
+    """Known transfers, with their bases parted into those fitted to and those judged on."""
 
     found: Known
     seed: int = 0
@@ -166,23 +59,23 @@ class Judge:
 
 
 def judge_of(
-    found: Known, seed: int = 0, held_seeds: Collection[int] = (), held_folders: Sequence[Path] = ()
+    transfers: Known, seed: int = 0, held_seeds: Collection[int] = (), held_folders: Sequence[Path] = ()
 ) -> Judge:
     """A judge that holds out the bases of these seeds, or of these studies, or none.
 
     Raises ForecastError where few are left.
     """
-    of = found.rows.drop_duplicates("group").set_index("group")
+    of = transfers.rows.drop_duplicates("group").set_index("group")
     places = [folder.resolve().as_posix() for folder in held_folders]
     out = of["base_seed"].isin(list(held_seeds)) | of["folder"].isin(places)
     held = frozenset(str(g) for g in of.index[out])
-    if (held_seeds or places) and (not held or len(found.groups) - len(held) < FEWEST_BASES):
-        left = f"{len(held)} bases to judge on and {len(found.groups) - len(held)} to fit to"
+    if (held_seeds or places) and (not held or len(transfers.groups) - len(held) < FEWEST_BASES):
+        left = f"{len(held)} bases to judge on and {len(transfers.groups) - len(held)} to fit to"
         raise ForecastError(f"found {left}, expected at least 1 and {FEWEST_BASES}")
-    ends = found.ended.to_numpy(bool)[np.isin(found.group_of(), list(held))]
+    ends = transfers.ended.to_numpy(bool)[np.isin(transfers.group_of(), list(held))]
     if held and (ends.all() or not ends.any()):
         raise ForecastError("found one end only among the bases to judge on, expected both")
-    return Judge(found, seed, held)
+    return Judge(transfers, seed, held)
 
 
 def _folds(groups: NDArray[Any], number: int) -> Iterator[tuple[Bools, Bools]]:
@@ -204,7 +97,7 @@ def unseen(judge: Judge, view: View, share: float) -> tuple[Floats, At]:
 
 
 def judged(judge: Judge, view: View, share: float) -> Judged:
-    """How good the forecasts at a share are on bases that were not seen."""
+    """Judge the forecasts at a share of the budget on bases that were not seen."""
     p, seen = unseen(judge, view, share)
     y, groups = seen.y, seen.groups
     logit = np.log(np.clip(p, _LEAST_P, 1 - _LEAST_P) / (1 - np.clip(p, _LEAST_P, 1 - _LEAST_P)))
@@ -244,7 +137,7 @@ _LEAST_P = 1e-6
 
 
 def _auc(p: Floats, y: Bools) -> float:
-    """How often a success's forecast is above a failure's, ties half; NaN for one end only."""
+    """Probability that a success's forecast is above a failure's, ties half; NaN for one end only."""
     from scipy.stats import rankdata
 
     well, others = int(y.sum()), int((~y).sum())
@@ -297,9 +190,11 @@ class _Course:
         return _Course(self.p[rows], self.ended[rows], self.shares)
 
 
-def _course(found: Known, forecasts: Callable[[float], pd.Series[float]]) -> _Course:
-    table = pd.DataFrame({share: forecasts(share) for share in found.shares}).reindex(found.ended.index)
-    return _Course(table.to_numpy(np.float64), found.ended.to_numpy(bool), np.array(found.shares))
+def _course(transfers: Known, forecasts: Callable[[float], pd.Series[float]]) -> _Course:
+    table = pd.DataFrame({share: forecasts(share) for share in transfers.shares}).reindex(
+        transfers.ended.index
+    )
+    return _Course(table.to_numpy(np.float64), transfers.ended.to_numpy(bool), np.array(transfers.shares))
 
 
 def _stopped_at(course: _Course, below: Floats) -> Floats:
@@ -310,7 +205,7 @@ def _stopped_at(course: _Course, below: Floats) -> Floats:
 
 
 def stop_below(course: _Course) -> Floats:
-    """By share, the limit (s,) below which to stop: :data:`SAFETY` times the lowest of any success.
+    """Limit (s,) at each share below which to stop: :data:`SAFETY` times the lowest forecast of any success.
 
     The bases to come are others, and a limit that loses nothing here loses some there: hence the factor.
     Where no success was seen nothing is stopped.
@@ -320,12 +215,12 @@ def stop_below(course: _Course) -> Floats:
     return np.where((course.shares >= FIRST_STOP) & np.isfinite(lowest), SAFETY * lowest, 0.0)
 
 
-def _out_of_fold(found: Known, keep: Bools) -> Callable[[float], pd.Series[float]]:
+def _out_of_fold(transfers: Known, keep: Bools) -> Callable[[float], pd.Series[float]]:
     """Forecasts at a share of the runs to keep, each by a model of those among them in other folds."""
 
     def forecasts(share: float) -> pd.Series[float]:
-        seen = at(found, share)
-        seen = seen[np.isin(seen.runs, found.ended.index[keep])]
+        seen = at(transfers, share)
+        seen = seen[np.isin(seen.runs, transfers.ended.index[keep])]
         p = np.full(len(seen.runs), np.nan)
         for fit, test in _folds(seen.groups, FOLDS):
             p[test] = seen[fit].model()(seen.x[test])
@@ -334,17 +229,19 @@ def _out_of_fold(found: Known, keep: Bools) -> Callable[[float], pd.Series[float
     return forecasts
 
 
-def chosen_stops(found: Known) -> dict[float, float]:
+def chosen_stops(transfers: Known) -> dict[float, float]:
     """The stopping rule of all that is known: by share, the probability below which to stop."""
-    course = _course(found, _out_of_fold(found, np.ones(len(found.ended), bool)))
+    course = _course(transfers, _out_of_fold(transfers, np.ones(len(transfers.ended), bool)))
     return dict(zip(course.shares.tolist(), stop_below(course).tolist(), strict=True))
 
 
 def stopping(judge: Judge) -> Stopping:
-    """What the stopping rule saves and loses, chosen and applied on different bases."""
-    found, given = judge.found, shares_given(judge)
+    """Judge what the stopping rule saves and loses, chosen and applied on different bases."""
+    transfers, given = judge.found, shares_given(judge)
     tested = np.isfinite(given)
-    return _weighed(given[tested], found.ended.to_numpy(bool)[tested], found.group_of()[tested], judge.seed)
+    return _weighed(
+        given[tested], transfers.ended.to_numpy(bool)[tested], transfers.group_of()[tested], judge.seed
+    )
 
 
 def shares_given(judge: Judge) -> Floats:
@@ -352,23 +249,23 @@ def shares_given(judge: Judge) -> Floats:
 
     Models and limits alike are of other bases; NaN for runs that are not judged.
     """
-    found = judge.found
-    groups = found.group_of()
+    transfers = judge.found
+    groups = transfers.group_of()
     given = np.full(len(groups), np.nan)
     for fit, test in judge.parts(groups, FOLDS):
-        below = stop_below(_course(found, _out_of_fold(found, fit))[fit])
+        below = stop_below(_course(transfers, _out_of_fold(transfers, fit))[fit])
 
         def of_fit(share: float, fit: Bools = fit) -> pd.Series[float]:
-            seen = at(found, share)
-            model = seen[np.isin(seen.runs, found.ended.index[fit])].model()
+            seen = at(transfers, share)
+            model = seen[np.isin(seen.runs, transfers.ended.index[fit])].model()
             return pd.Series(model(seen.x), index=seen.runs)
 
-        given[test] = _stopped_at(_course(found, of_fit), below)[test]
+        given[test] = _stopped_at(_course(transfers, of_fit), below)[test]
     return given
 
 
 def _weighed(given: Floats, ended: Bools, groups: NDArray[Any], seed: int) -> Stopping:
-    """What it comes to that runs were given these shares (n,) of the budget."""
+    """Updates saved and successes lost when runs are given these shares (n,) of the budget."""
     from scipy.stats import beta
 
     def saved(rows: Rows) -> float:

@@ -54,7 +54,7 @@ class Logistic:
         return sigmoid(self._standard(x) @ self.weights + self.intercept)
 
     def spread(self, x: Floats) -> Floats:
-        """The same by every draw: (m, n)."""
+        """Probabilities (m, n) of features (n, k) by each of the refits."""
         return sigmoid(self.draws[:, :-1] @ self._standard(x).T + self.draws[:, -1:])
 
     def _standard(self, x: Floats) -> Floats:
@@ -68,7 +68,7 @@ class Logistic:
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], size: int) -> Logistic:
-        """What :meth:`to_tree` wrote, of so many features; raises KeyError, TypeError or ValueError."""
+        """Read a model of ``size`` features from its tree; raises KeyError, TypeError or ValueError."""
         arrays = ("centre", "scale", "low", "high", "weights", "draws")
         found = {name: np.array(tree[name], np.float64) for name in arrays}
         intercept = float(tree["intercept"])
@@ -89,18 +89,18 @@ def sigmoid(x: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Forecaster:
-    """What :func:`diag.forecasts.fit.fitted` returns: for transfers by share, and for bases."""
+    """Fitted models: one of transfers for each share of the budget, and one of bases."""
 
     outcome: str
     """``matched`` or ``succeeded``."""
     fitted_to: Mapping[str, Any]
-    """Where it comes from: the studies, how many bases and transfers, how many ended well."""
+    """The data that it was fitted to: studies, numbers of bases and transfers, how many ended well."""
     by_share: Mapping[float, Logistic]
-    """By share of the budget."""
+    """Model of transfers for each share of the budget."""
     stop_below: Mapping[float, float]
-    """By share: the probability below which a transfer may be stopped."""
+    """Probability below which a transfer may be stopped, for each share."""
     bases: Logistic | None
-    """Of a base's own features; None where there were too few bases."""
+    """Model of a base's own features; None where there were too few bases."""
     mean_rate: float
 
     @property
@@ -116,7 +116,7 @@ class Forecaster:
         return min(self.shares, key=lambda s: abs(np.log(s / share)))
 
     def probability(self, row: Mapping[str, Any], share: float) -> Probability:
-        """That a transfer ends well whose checkpoint at ``share`` has this row of measures."""
+        """Probability that a transfer ends well whose checkpoint at ``share`` has this row of measures."""
         model = self.by_share[self.nearest(share)]
         return _answer(model, features(pd.DataFrame([row])), "a number that the forecast looks at")
 
@@ -138,7 +138,7 @@ class Forecaster:
         return _answer(self.bases, x[None], "a number of the base")
 
     def to_tree(self) -> dict[str, Any]:
-        """What :meth:`from_tree` reads."""
+        """Plain values for a file, which :meth:`from_tree` reads."""
         return {
             "format": FORMAT,
             "outcome": self.outcome,

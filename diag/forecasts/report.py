@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from diag.forecasts.features import VIEWS
-from diag.forecasts.fit import Known, Outcome, fitted, known
+from diag.forecasts.fit import Known, fitted, known
 from diag.forecasts.judge import (
-    BasesJudged,
     Judge,
-    Judged,
-    Stopping,
     bases_judged,
     chosen_stops,
     judge_of,
@@ -26,57 +21,11 @@ from diag.forecasts.judge import (
     stopping,
     unseen,
 )
-from diag.forecasts.model import FIRST_STOP, Forecaster, in_words
-from diag.result import SCHEMA_VERSION, Verdict, measure_tree
-from diag.shown import Shown
+from diag.forecasts.model import FIRST_STOP, in_words
+from diag.forecasts.result import ForecastReport, Judged, Outcome, Stopping
+from diag.result import Verdict
 from probes import Measure
 from trainers.threads import one_thread
-
-
-@dataclass(frozen=True, repr=False)
-class ForecastReport(Shown, kind="study_forecast"):
-    """How good a forecast is, and the forecaster that all of the studies give."""
-
-    outcome: Outcome
-    forecaster: Forecaster
-    judged: tuple[Judged, ...]
-    """Both views at every share."""
-    ahead: Mapping[float, Measure]
-    """By share: how much lower the mean squared error from the embedding is than from losses alone."""
-    stopping: Stopping
-    bases: BasesJudged | None
-    judged_on: int
-    """Bases; none of them was fitted to by what it is judged on."""
-    verdict: Verdict
-    diagnosis: str = "study-forecast"
-
-    def shown_files(self) -> list[str]:
-        """The studies that it was fitted to."""
-        return [str(name) for name in self.forecaster.fitted_to.get("studies", [])]
-
-    def at(self, view: str) -> list[Judged]:
-        """One view's, by share."""
-        return [j for j in self.judged if j.view == view]
-
-    @property
-    def ahead_early(self) -> tuple[float, Measure]:
-        """:attr:`ahead` at the share nearest to where stopping begins."""
-        return min(self.ahead.items(), key=lambda item: abs(item[0] - FIRST_STOP))
-
-    def to_tree(self) -> dict[str, Any]:
-        """The documented JSON; the forecaster itself goes to a file of its own."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "diagnosis": self.diagnosis,
-            "verdict": self.verdict.to_tree(),
-            "outcome": self.outcome,
-            "fitted_to": dict(self.forecaster.fitted_to),
-            "judged_on": self.judged_on,
-            "judged": [j.to_tree() for j in self.judged],
-            "ahead": [{"share": share, **measure_tree(m)} for share, m in self.ahead.items()],
-            "stopping": self.stopping.to_tree(),
-            "bases": None if self.bases is None else self.bases.to_tree(),
-        }
 
 
 def forecast_report(
@@ -92,15 +41,15 @@ def forecast_report(
     As :func:`report_of` of what the folders know; with ``judge_on`` it is judged on these other studies.
     """
     with one_thread(), threadpool_limits(1):
-        found = known(folders, outcome)
+        transfers = known(folders, outcome)
         if not judge_on:
-            return report_of(found, judge_of(found, seed, judge_seeds), outcome, progress)
+            return report_of(transfers, judge_of(transfers, seed, judge_seeds), outcome, progress)
         both = known([*folders, *judge_on], outcome)
-        return report_of(found, judge_of(both, seed, judge_seeds, judge_on), outcome, progress)
+        return report_of(transfers, judge_of(both, seed, judge_seeds, judge_on), outcome, progress)
 
 
 def report_of(
-    found: Known,
+    transfers: Known,
     judge: Judge,
     outcome: Outcome = "matched",
     progress: Callable[[int, int], None] | None = None,
@@ -111,16 +60,16 @@ def report_of(
     the rest. ``progress(done, of)`` is called as the work goes on.
     """
     report = progress or (lambda done, of: None)
-    steps = 4 + len(VIEWS) * len(found.shares)
+    steps = 4 + len(VIEWS) * len(transfers.shares)
     report(1, steps)
-    forecaster = fitted(found, outcome, chosen_stops(found), judge.seed)
+    forecaster = fitted(transfers, outcome, chosen_stops(transfers), judge.seed)
     report(2, steps)
     each = []
     for view in VIEWS:
-        for share in found.shares:
+        for share in transfers.shares:
             each.append(judged(judge, view, share))
             report(2 + len(each), steps)
-    ahead = {share: _ahead(judge, share) for share in found.shares}
+    ahead = {share: _ahead(judge, share) for share in transfers.shares}
     stops = stopping(judge)
     report(steps - 1, steps)
     of_bases = bases_judged(judge)

@@ -41,7 +41,7 @@ class Rest:
     since: float
     """Share of the budget at the first look that saw it where it still is."""
     relation: Relation | None
-    """To the base's embedding; None where it cannot be told."""
+    """Relation to the base's embedding; None where it cannot be told."""
     axes: tuple[int, ...]
     """Negated axes, where the relation has some."""
 
@@ -55,19 +55,19 @@ class Rest:
         long = share - self.since >= LEAST_REST - ROUNDING
         return self.astray and long and share >= FIRST_STOP - ROUNDING
 
-    def bounded(self, found: Probability, before: Probability, outcome: str) -> Probability:
+    def bounded(self, forecast: Probability, before: Probability, outcome: str) -> Probability:
         """A forecast that does not contradict the one before of the same place, with less time left.
 
         Elsewhere the chance of coming to the base's does not rise; in the base's place (of a forecast of
         ``matched``) the chance of staying does not fall.
         """
         if self.astray:
-            value, high = min(found.value, before.value), min(found.high, before.high)
-            return Probability(value, min(found.low, value), high)
+            value, high = min(forecast.value, before.value), min(forecast.high, before.high)
+            return Probability(value, min(forecast.low, value), high)
         if self.relation == "matched" and outcome == "matched":
-            value, low = max(found.value, before.value), max(found.low, before.low)
-            return Probability(value, low, max(found.high, value))
-        return found
+            value, low = max(forecast.value, before.value), max(forecast.low, before.low)
+            return Probability(value, low, max(forecast.high, value))
+        return forecast
 
 
 def moved(x: Floats, before: Floats, base: Floats) -> float:
@@ -77,7 +77,7 @@ def moved(x: Floats, before: Floats, base: Floats) -> float:
 
 
 def at_rest(x: Floats, base: Floats, since: float) -> Rest:
-    """How an embedding (n, d) that has been at rest since a share of the budget lies to the base's (n, d)."""
+    """Relate an embedding (n, d) that has been at rest since a share of the budget to the base's (n, d)."""
     with one_thread():
-        found = probes.relation(x, base, groups=probes.states(base))
-    return Rest(since, found.relation, found.axes)
+        result = probes.relation(x, base, groups=probes.states(base))
+    return Rest(since, result.relation, result.axes)

@@ -18,7 +18,7 @@ from diag.repeatable.generators import kept, pinned
 from probes import Floats
 
 LOOK = "the embedding in evaluation mode: model.eval() before it is taken, and model.train() after"
-"""What leads on where a look is taken in the middle of training."""
+"""Remedy that is named where a look is taken in the middle of training."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Look:
     step: int
     share: float
     probability: Probability
-    """That the transfer ends well: of an embedding at rest, bounded by the look before it."""
+    """Probability that the transfer ends well, bounded by the look before where the embedding is at rest."""
     stop: bool
     """Whether the stopping rule says to stop."""
     measures: dict[str, float]
@@ -37,7 +37,7 @@ class Look:
     moved: float | None
     """Mean L2 distance from the look before, over the base's spread; None at the first look."""
     rest: Rest | None
-    """Where the embedding is at rest, if it is."""
+    """Relation of the embedding that is at rest; None where it moves."""
     outcome: str = "matched"
 
     def __str__(self) -> str:
@@ -81,9 +81,9 @@ class Watch:
     quiet: bool = False
     looks: list[Look] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    """What is to be said of how the embedding was taken."""
+    """Warnings about how the embedding was taken."""
     _due: int = 0
-    """Of the model's shares, how many are behind: looked at, or passed over by a loop taken up late."""
+    """Number of the model's shares that are behind: looked at, or passed over by a loop taken up late."""
     _resting: tuple[float, Floats] | None = None
     """The share at which the embedding came to where it still is, and the embedding (n, d) then."""
     _last: Floats | None = None
@@ -114,7 +114,7 @@ class Watch:
         return look.stop
 
     def _taken(self, embed: Callable[[], Any]) -> Any:
-        """What ``embed`` gives, once it is known to repeat itself; leaves no trace in what it calls."""
+        """Call ``embed`` once it is known to repeat itself; leaves no trace in what it calls."""
         try:
             chance = examined(embed, remedy=LOOK, keepers=(embed,))
         except UnsteadyError as error:
@@ -131,22 +131,22 @@ class Watch:
     def _look(self, step: int, share: float, embedding: Any) -> Look:
         x = probes.as_matrix(embedding, "embedding")
         row = measures_of(x, self.base)
-        found = self.forecaster.probability(row, share)
+        probability = self.forecaster.probability(row, share)
         way = None if self._last is None else moved(x, self._last, self.base)
         rest = None
         if self._resting is not None and moved(x, self._resting[1], self.base) <= AT_REST:
             rest = at_rest(x, self.base, self._resting[0])
-            found = rest.bounded(found, self.looks[-1].probability, self.forecaster.outcome)
+            probability = rest.bounded(probability, self.looks[-1].probability, self.forecaster.outcome)
         else:
             self._resting = share, x.copy()  # an encoder may write its next answer into the same array
         self._last = x.copy()
-        stop = self.forecaster.stops(found, share) or (rest is not None and rest.stops(share))
+        stop = self.forecaster.stops(probability, share) or (rest is not None and rest.stops(share))
         limit = self.forecaster.limit_at(share)
-        return Look(step, share, found, stop, row, limit, way, rest, self.forecaster.outcome)
+        return Look(step, share, probability, stop, row, limit, way, rest, self.forecaster.outcome)
 
     @property
     def probability(self) -> Probability | None:
-        """Of the last look; None before the first."""
+        """Probability at the last look; None before the first."""
         return self.looks[-1].probability if self.looks else None
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ from diag.outputs.html import footer, named, warning_words
 from reports import Figure, Page, Section, forecasts
 
 if TYPE_CHECKING:
-    from diag.forecasts.forecast import Forecast
+    from diag.forecasts.result import Forecast
 
 
 def built(result: Forecast) -> Page:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from diag.forecasts.judge import BasesJudged, Judged
-from diag.forecasts.report import ForecastReport
+from diag.forecasts.result import BasesJudged, ForecastReport, Judged
 from diag.outputs.forecast_text import (
     ACCURACY_WORDS,
     NO_BASES,

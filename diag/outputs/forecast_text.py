@@ -10,9 +10,7 @@ from diag.outputs.text import difference, headline, number, plain, short, span, 
 from diag.wording import noun, plural
 
 if TYPE_CHECKING:
-    from diag.forecasts.forecast import Forecast
-    from diag.forecasts.judge import BasesJudged, Judged, Stopping
-    from diag.forecasts.report import ForecastReport
+    from diag.forecasts.result import BasesJudged, Forecast, ForecastReport, Judged, Stopping
     from diag.result import FileRef
     from probes import Measure
 

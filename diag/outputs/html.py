@@ -19,13 +19,12 @@ from reports import Figure, Page, Section, charts, render
 if TYPE_CHECKING:
     from diag.checks.calibrate import Calibration
     from diag.checks.result import Gate
-    from diag.forecasts.forecast import Forecast
-    from diag.forecasts.report import ForecastReport
+    from diag.forecasts.result import Forecast, ForecastReport
     from diag.landscapes.result import Landscape
     from diag.probing.result import Probed
     from diag.repairs.result import Repair
     from diag.sources.description import Description, FileDescription
-    from diag.studies.reported import StudyReport
+    from diag.studies.result import StudyReport
     from diag.subject import Subject
 
 MOST_POINTS = 2000

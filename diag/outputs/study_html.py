@@ -23,7 +23,7 @@ from diag.outputs.study_text import (
 )
 from diag.outputs.text import number, p_value
 from diag.studies import paper
-from diag.studies.reported import Curve, Group, StudyReport
+from diag.studies.result import Curve, Group, StudyReport
 from diag.studies.sentence import of, percent, short_name
 from diag.wording import duration, listed, plural
 from reports import Figure, Page, Section, studies

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from diag.studies.reported import EmbeddingPicture, Group, StudyReport
+from diag.studies.result import EmbeddingPicture, Group, StudyReport
 from diag.studies.sentence import of, short_name
 from reports import Figure, Section, studies
 

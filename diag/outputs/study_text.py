@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from diag.outputs.layout import Column, folded, table, width, wrapped
 from diag.outputs.text import headline, labelled, number, p_value, plain, sparkline
-from diag.studies.reported import Group, Outcomes, PValue, StudyFacts, StudyReport
+from diag.studies.result import Group, Outcomes, PValue, StudyFacts, StudyReport
 from diag.studies.sentence import SIGNIFICANT, in_words, of, percent, short_name
 from diag.wording import duration, listed
 from probes import Measure

@@ -22,13 +22,12 @@ from trainers.safe_text import plain as plain
 if TYPE_CHECKING:
     from diag.checks.calibrate import Calibration
     from diag.checks.result import Gate
-    from diag.forecasts.forecast import Forecast
-    from diag.forecasts.report import ForecastReport
+    from diag.forecasts.result import Forecast, ForecastReport
     from diag.landscapes.result import Landscape
     from diag.probing.result import Probed
     from diag.repairs.result import Repair
     from diag.sources.description import Description, FileDescription
-    from diag.studies.reported import StudyReport
+    from diag.studies.result import StudyReport
     from diag.subject import Subject
 
 WIDTH = USUAL

@@ -1,4 +1,4 @@
-"""Training a CRAR encoder on with its embedding tied to the base's at the paired states.
+"""Training an encoder on with its embedding tied to the base's at the paired states.
 
 Each update descends, with Adam at a rate that falls to nothing (half a cosine), the weighted sum of the
 task's losses on a batch of the transfer's own transitions, plus WEIGHT/K · Σ ‖e(s) − e_base(s)‖² over its
@@ -15,9 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainers.crar import CRAR, Batch
-from trainers.envs.world import collect
-from trainers.run import stream_of
+from diag.repairs.system import MendingObjective
 from trainers.stack import component_of
 
 RATE = 3e-3
@@ -29,25 +27,24 @@ SHORT, WARM = 300, 0.1
 its first tenth: Adam's first steps are as large as its rate allows, and lead good encoders astray."""
 
 WEIGHT = 3.0
-"""Of the pairs' term beside the task's losses, where all states are paired; of each pair, its share."""
+"""Weight of the pairing loss beside the task's losses where all states are paired; a pair has its share."""
 
 STREAM = 11
-"""Keeps these batches apart from other uses of a seed."""
-
+"""Number of the random stream that batches are drawn from, apart from other uses of a seed."""
 
 BLOCK = 1000
 """Updates whose batches are drawn at once, each block from its own seed."""
 
 
 class Anchored:
-    """A stack of encoders on their way; call :meth:`update` until :attr:`step` is ``updates``.
+    """A stack of encoders in training; call :meth:`update` until :attr:`step` is ``updates``.
 
     A member's numbers do not depend on which others stand beside it (to rounding).
     """
 
     def __init__(
         self,
-        agent: CRAR,
+        objective: MendingObjective,
         members: Sequence[Mapping[str, Tensor]],
         targets: NDArray[np.float64],
         pairs: NDArray[np.bool_],
@@ -60,11 +57,12 @@ class Anchored:
         task: str = "target",
         device: str = "cpu",
     ) -> None:
-        """``targets`` (S, K, d) is where the base has the world's K states, ``pairs`` (S, K) which are known.
+        """Prepare to train S members, none of whose parameters but the encoder's moves.
 
-        ``data_seeds`` (S,) are the seeds whose transitions the transfers were trained on.
+        ``targets`` (S, K, d) are the base's embeddings of the world's K states, ``pairs`` (S, K) says which
+        of them are known, and ``data_seeds`` (S,) name the transitions that the transfers were trained on.
         """
-        self.agent, self.updates, self.step, self.device = agent, updates, 0, device
+        self.objective, self.updates, self.step, self.device = objective, updates, 0, device
         self._rate, self._weight = rate * min(1.0, updates / SHORT), weight
         self._warm = max(1.0, WARM * updates)
         names = list(members[0])
@@ -79,26 +77,16 @@ class Anchored:
         self._adam = torch.optim.Adam(list(self.moving.values()), lr=rate)
         self._targets = torch.from_numpy(np.where(pairs[..., None], targets, 0.0)).float().to(device)
         self._share = torch.from_numpy(pairs / pairs.shape[1]).float().to(device)
-        self._pictures = torch.from_numpy(agent.world.observations[task]).to(device)
-        data = agent.settings.data
-        walks = [
-            collect(agent.world, data.steps, data.episode_steps, s, stream_of(base=False)) for s in data_seeds
-        ]
-        columns = ("state", "action", "reward", "terminal", "next_state")
-        self._data = [[torch.from_numpy(getattr(w, c)).to(device) for c in columns] for w in walks]
-        size = agent.settings.optimiser.batch
-        self._seeds, self._size, self._block = [[STREAM, seed, s] for s in data_seeds], size, -1
-        self._indices: list[NDArray[np.int64]] = []
-        self._partner = torch.arange(size, device=device).roll(1).expand(len(members), -1)
+        self._transitions = objective.own_transitions(task, data_seeds, device)
+        self._seeds, self._block = [[STREAM, seed, s] for s in data_seeds], -1
+        self._rows: list[NDArray[np.int64]] = []
 
     def update(self) -> None:
-        """One step of Adam."""
-        parameters = {**self._held, **self.moving}
-        x = self.agent.embed(parameters, self._pictures)
-        found = self.agent.losses_at(parameters, x, self._batch(), self.agent.settings.loss.terms)
+        """Take one step of Adam."""
+        x, losses = self._transitions.losses({**self._held, **self.moving}, self._drawn())
         total = self._weight * (self._share * (x - self._targets).square().sum(-1)).sum()
-        for term, values in found.items():
-            total = total + self.agent.weight_of(term) * values.mean(-1).sum()
+        for term, values in losses.items():
+            total = total + self.objective.terms[term] * values.mean(-1).sum()
         self._adam.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         for group in self._adam.param_groups:
@@ -107,21 +95,17 @@ class Anchored:
         self.step += 1
 
     def _falls(self) -> float:
+        """Factor of the rate at this update: half a cosine from 1 to 0."""
         return (1 + math.cos(math.pi * self.step / self.updates)) / 2
 
-    def _batch(self) -> Batch:
+    def _drawn(self) -> Tensor:
+        """Rows (S, batch) of each member's transitions for this update."""
         block, offset = divmod(self.step, BLOCK)
         if block != self._block:
-            shape = (BLOCK, self._size)
-            self._indices = [
-                np.random.default_rng([*s, block]).integers(len(data[0]), size=shape)
-                for s, data in zip(self._seeds, self._data, strict=True)
-            ]
+            shape, count = (BLOCK, self.objective.batch_size), self._transitions.count
+            self._rows = [np.random.default_rng([*s, block]).integers(count, size=shape) for s in self._seeds]
             self._block = block
-        chosen = [torch.from_numpy(rows[offset]).to(self.device) for rows in self._indices]
-        fields = [[column[i] for column in data] for data, i in zip(self._data, chosen, strict=True)]
-        state, action, reward, terminal, after = (torch.stack(c) for c in zip(*fields, strict=True))
-        return Batch(state, action, reward, terminal, after, self._partner)
+        return torch.from_numpy(np.stack([rows[offset] for rows in self._rows])).to(self.device)
 
     def member(self, index: int) -> dict[str, Tensor]:
         """A copy of one member's parameters on the CPU."""
@@ -129,7 +113,7 @@ class Anchored:
         return {name: both[name][index].detach().cpu().clone() for name in sorted(both)}
 
     def remembered(self) -> dict[str, Tensor]:
-        """What Adam remembers, by name, for a file to resume from."""
+        """Adam's state by name, for a file to resume from."""
         kept: dict[str, Tensor] = {}
         for name, tensor in self.moving.items():
             for kind, value in self._adam.state[tensor].items():
@@ -137,7 +121,7 @@ class Anchored:
         return kept
 
     def restore(self, step: int, remembered: Mapping[str, Tensor]) -> None:
-        """Go on after ``step`` updates, from members as they then were, with what Adam remembered."""
+        """Continue after ``step`` updates, from members as they then were, with Adam's state of then."""
         self.step = step
         for key, value in remembered.items():
             kind, _, name = key.partition("/")

@@ -1,4 +1,4 @@
-"""What was asked of a repair, and the small decisions that follow from it."""
+"""The options of a repair, and the small decisions that follow from them."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def updates_of(words: int | str, budget: int) -> int:
     """
     text = str(words).strip()
     try:
-        found = round(float(text[:-1]) / 100 * budget) if text.endswith("%") else int(text)
+        updates = round(float(text[:-1]) / 100 * budget) if text.endswith("%") else int(text)
     except (ValueError, OverflowError):
         raise RepairError(f"--train {text}: expected updates, such as 2000, or a share, such as 5%") from None
-    if not 0 <= found <= MOST_UPDATES:
+    if not 0 <= updates <= MOST_UPDATES:
         raise RepairError(f"--train {text}: expected from 0 to {MOST_UPDATES} updates")
-    return found
+    return updates
 
 
 def asks_to_train(words: int | str) -> bool:

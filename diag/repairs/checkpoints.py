@@ -25,7 +25,7 @@ from diag.repairs.fits import Few, Fit, few_pairs, fits
 from diag.repairs.last_layer import folded
 from diag.repairs.result import Repair, Stage, StageName, Training
 from diag.repairs.search import Search, search
-from diag.repairs.system import Case, case_of, losses_of, relayered
+from diag.repairs.system import Case, case_of, relayered
 from diag.repairs.training import Known, clear, train_as_before, train_paired, written_header
 from diag.repairs.verdict import left_alone, verdict_of, writes
 from diag.result import FileRef, Verdict
@@ -34,14 +34,14 @@ from trainers import checkpoint as files
 from trainers.run import check_device
 
 WORK = ".training"
-"""What is added to the name of MENDED for the folder of a training on its way."""
+"""Suffix to the name of MENDED for the folder of a training on its way."""
 
 
 def repaired(base: Subject, transfer: Subject, asked: Asked, report: Progress) -> Repair:
     """The repair of a checkpoint; raises SubjectError, CheckpointError, RunError or RepairError."""
     check_device(asked.device)
     case = case_of(base, transfer)
-    budget = case.agent.settings.transfer.updates
+    budget = case.objective.budget
     updates = updates_of(asked.train, budget)
     if not updates and asks_to_train(asked.train):
         raise RepairError(f"--train {asked.train}: found less than one of {budget:,} updates, expected more")
@@ -128,14 +128,14 @@ class _Work:
                 self._train(self.updates)
             every = own = self.updates
         if every:
-            budget = self.case.agent.settings.transfer.updates
+            budget = self.case.objective.budget
             self.training = Training(mode, every, budget, own)
             self.stage("trained", self.parameters, own)
 
     def _fold(self) -> None:
-        layers = self.case.outputs(self.case.transfer)
-        hidden = layers[-2][self.known] if len(layers) > 1 else None
-        x, y = layers[-1][self.known], self.y[self.known]
+        hidden = self.case.hidden(self.case.transfer)
+        hidden = None if hidden is None else hidden[self.known]
+        x, y = self.case.embedding(self.case.transfer)[self.known], self.y[self.known]
         method, seed = self.asked.method, self.asked.seed
         self.fits = fits(x, hidden, y, method=method, seed=seed)
         if not self.fits:
@@ -183,7 +183,7 @@ class _Work:
         self.report(min(self.done, self.updates), max(1, self.updates))
 
     def stage(self, name: StageName, parameters: Mapping[str, Tensor], updates: int) -> Stage:
-        """Where the embedding now is."""
+        """Measure the embedding of these parameters, and append it to the stages."""
         identity = files.identity_of(parameters)
         now = self.transfer
         if name != "before":
@@ -194,7 +194,7 @@ class _Work:
             )
         compared = compare(self.base, now, seed=self.asked.seed)
         x: NDArray[np.float64] = self.case.embedding(parameters)
-        losses = losses_of(self.case.agent, parameters, "target")
+        losses = self.case.losses(parameters, "target")
         self.stages.append(Stage(name, compared, r2_as_it_is(x, self.y), losses, updates))
         return self.stages[-1]
 

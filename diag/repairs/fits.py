@@ -56,7 +56,7 @@ class Fit:
     method: Method
     r2: Measure
     map: Map
-    """Of the embedding (n, d), or of the last hidden layer (n, units)."""
+    """Map of the embedding (n, d), or of the last hidden layer (n, units)."""
 
     def to_tree(self) -> dict[str, Any]:
         """For JSON; the last layer's own weights are in the file."""
@@ -71,7 +71,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Few:
-    """How few pairs do nearly as well as all: the smallest number whose mean held-out R² is within CLOSE."""
+    """The smallest number of pairs whose mean held-out R² is within CLOSE of that of all."""
 
     pairs: Measure
     """The number, with an interval over random draws of which pairs are known."""
@@ -133,17 +133,17 @@ def fits(
     x (n, d) is the failing embedding, ``hidden`` (n, units) what its last layer reads (None where that cannot
     be replaced), y (n, d') the base's. Where no pair can be left out R² is undefined, and comes last.
     """
-    found: list[Fit] = []
+    candidates: list[Fit] = []
     for one in _candidates(x, hidden, y, method):
         if len(y) >= one.least:
             r2 = _held_out(one, y, seed)
-            found.append(Fit(one.name, one.method, r2, one.fit(one.inputs, y)))
-    return tuple(_ranked(found))
+            candidates.append(Fit(one.name, one.method, r2, one.fit(one.inputs, y)))
+    return tuple(_ranked(candidates))
 
 
-def _ranked(found: Sequence[Fit]) -> Iterator[Fit]:
+def _ranked(candidates: Sequence[Fit]) -> Iterator[Fit]:
     """The best first, of equals (:data:`EQUAL`) the smaller map, as the candidates come; undefined last."""
-    left = list(found)
+    left = list(candidates)
     while left:
         scores = [-np.inf if fit.r2.value is None else fit.r2.value for fit in left]
         yield left.pop(next(i for i, score in enumerate(scores) if score >= max(scores) - EQUAL))
@@ -182,7 +182,7 @@ def _held_out(one: _Candidate, y: Floats, seed: int) -> Measure:
 def few_pairs(
     chosen: Fit, x: Floats, hidden: Floats | None, y: Floats, *, method: Method | None = None, seed: int = 0
 ) -> Few | None:
-    """How few pairs the chosen candidate needs; None where its score is undefined.
+    """The smallest number of pairs that the chosen candidate needs; None where its score is undefined.
 
     Fitted to the first k of the pairs in a random order and scored on the rest, over many orders.
     """
@@ -215,5 +215,5 @@ def _first(curves: Floats, sizes: NDArray[np.int64]) -> Floats:
     """(m,) the least size from which on each curve (m, sizes) stays within CLOSE of its last value."""
     enough = curves >= curves[:, -1:] - CLOSE
     stays = np.flip(np.logical_and.accumulate(np.flip(enough, 1), 1), 1)
-    found: Floats = sizes[stays.argmax(1)].astype(np.float64)
-    return found
+    least: Floats = sizes[stays.argmax(1)].astype(np.float64)
+    return least

@@ -10,14 +10,8 @@ from diag.subject import Parameters
 from probes import Map
 
 
-def last_layer(parameters: Parameters) -> str:
-    """The name of a fully connected encoder's last layer, ``encoder/4``."""
-    numbers = [int(n.split("/")[1].split(".")[0]) for n in parameters if n.startswith("encoder/")]
-    return f"encoder/{max(numbers)}"
-
-
-def folded(parameters: Parameters, layer: str, found: Map) -> dict[str, Tensor]:
-    """The parameters with an affine map of the embedding taken into the encoder's last, linear layer.
+def folded(parameters: Parameters, layer: str, fit: Map) -> dict[str, Tensor]:
+    """The parameters with an affine map of the embedding folded into the encoder's last, linear layer.
 
     ``layer`` names it: its parameters are ``layer.weight`` (d, hidden) and ``layer.bias`` (d,). With
     x = W h + c, the layer that gives x M + b has W' = Mᵀ W and c' = Mᵀ c + b. Taken in float64, kept in the
@@ -25,8 +19,8 @@ def folded(parameters: Parameters, layer: str, found: Map) -> dict[str, Tensor]:
     """
     weight, bias = f"{layer}.weight", f"{layer}.bias"
     w, c = parameters[weight], parameters[bias]
-    offset = found(np.zeros((1, len(c))))
-    matrix = torch.from_numpy(found(np.eye(len(c))) - offset)
+    offset = fit(np.zeros((1, len(c))))
+    matrix = torch.from_numpy(fit(np.eye(len(c))) - offset)
     moved = dict(parameters)
     moved[weight] = (matrix.T @ w.double().cpu()).to(w)
     moved[bias] = (c.double().cpu() @ matrix + torch.from_numpy(offset[0])).to(c)

@@ -12,8 +12,8 @@ from diag.repairs.last_layer import folded
 from probes import Map
 
 
-def mended(encoder: nn.Module, found: Map, dimensions: int) -> nn.Module:
-    """A copy of an encoder (…) -> (n, d) that gives what ``found`` makes of its embeddings.
+def mended(encoder: nn.Module, fit: Map, dimensions: int) -> nn.Module:
+    """A copy of an encoder (…) -> (n, d) that gives what ``fit`` makes of its embeddings.
 
     Where the encoder is a dense layer with a bias, or a sequence that ends in one, the map is folded into it
     and nothing is added; otherwise a dense layer is appended. ``dimensions`` is d. Raises ValueError where
@@ -32,14 +32,14 @@ def mended(encoder: nn.Module, found: Map, dimensions: int) -> nn.Module:
     if isinstance(layer, nn.Linear) and layer.bias is not None:
         if layer.out_features != dimensions:
             raise ValueError(f"the last layer gives {layer.out_features} numbers, expected {dimensions}")
-        new = folded({"it.weight": layer.weight.detach(), "it.bias": layer.bias.detach()}, "it", found)
+        new = folded({"it.weight": layer.weight.detach(), "it.bias": layer.bias.detach()}, "it", fit)
         with torch.no_grad():
             layer.weight.copy_(new["it.weight"])
             layer.bias.copy_(new["it.bias"])
         return moved
     some = next(moved.parameters(), torch.zeros(0))
-    offset = found(np.zeros((1, dimensions)))
-    matrix = found(np.eye(dimensions)) - offset
+    offset = fit(np.zeros((1, dimensions)))
+    matrix = fit(np.eye(dimensions)) - offset
     appended = nn.Linear(dimensions, matrix.shape[1]).to(some)
     with torch.no_grad():
         appended.weight.copy_(torch.from_numpy(matrix.T.copy()))

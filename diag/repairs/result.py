@@ -1,4 +1,4 @@
-"""What a repair returns: frozen, serialisable, with what was tried and what came of it."""
+"""The result of a repair: frozen, serialisable, with what was tried and what came of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Mode = Literal["paired", "task"]
-"""How it was trained on: the task's losses with the pairs' distances beside them, or as the transfer was."""
+"""Kind of training: the task's losses with the pairs' distances beside them, or that of the transfer."""
 
 StageName = Literal["before", "folded", "trained"]
 
@@ -36,7 +36,7 @@ class Stage:
     losses: Mapping[str, float]
     """Each term of the target task and their ``total``; empty for arrays."""
     updates: int = 0
-    """Of training by then."""
+    """Updates of training by then."""
 
     @property
     def own_states(self) -> int | None:
@@ -67,15 +67,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class Training:
-    """How a repaired encoder was trained on."""
+    """The training of a repaired encoder."""
 
     mode: Mode
     updates: int
-    """All of them, those of a search's candidates included."""
+    """Updates in all, those of a search's candidates included."""
     of_budget: int
     """Updates of the transfer's own training."""
     own: int
-    """Those of the encoder that came of it: fewer, where a search trained others too."""
+    """Updates of the encoder that came of it: fewer where a search trained others too."""
 
     @property
     def share(self) -> float:
@@ -99,18 +99,18 @@ class Repair(Shown, kind="repair"):
     transfer: FileRef
     verdict: Verdict
     written: str | None
-    """Where the mended checkpoint, or embedding, was written; None where it was not."""
+    """File of the mended checkpoint, or embedding; None where it was not written."""
     fits: tuple[Fit, ...]
-    """What was fitted to the pairs, the best on held-out pairs first."""
+    """Maps and last layers fitted to the pairs, the best on held-out pairs first."""
     chosen: Fit | None
-    """What was folded in."""
+    """The fit that was folded in."""
     pairs: int
     of_pairs: int
     """The world's states, or the rows of the arrays."""
     few: Few | None
-    """How few pairs the chosen map needs."""
+    """The smallest number of pairs that the chosen map needs."""
     search: Search | None
-    """What was tried without pairs."""
+    """The search without pairs; None where pairs were used."""
     training: Training | None
     stages: tuple[Stage, ...]
     """Before, with the map folded in, and after training on."""
@@ -126,7 +126,7 @@ class Repair(Shown, kind="repair"):
 
     @property
     def relation(self) -> Relation | None:
-        """Of what came out of it to the base."""
+        """Relation of the mended embedding to the base's."""
         return self.verdict.relation
 
     @property

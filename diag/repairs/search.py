@@ -21,7 +21,7 @@ from torch import Tensor, nn
 import probes
 from diag.repairs.anchored import Anchored
 from diag.repairs.last_layer import folded
-from diag.repairs.system import Case, loss_of_states
+from diag.repairs.system import Case
 from diag.result import measure_tree
 from diag.subject import SubjectError
 from probes import Floats, Map, Measure
@@ -29,10 +29,10 @@ from probes import Floats, Map, Measure
 How = Literal["permutations", "gradient"]
 
 MOST_DIMENSIONS = 6
-"""Up to so many dimensions all signed permutations are listed: 46,080 of them."""
+"""Dimensions up to which all signed permutations are listed: 46,080 of them."""
 
 MOST_TRAINED = 16
-"""So many candidates are trained on, those that lose least before: all eight in two dimensions."""
+"""Most candidates that are trained on, those that lose least before: all eight in two dimensions."""
 
 RESTARTS = 32
 """Random orthogonal maps that the gradient begins with, half of them reflections."""
@@ -62,7 +62,7 @@ class Candidate:
     before: float
     """Loss with the map folded in, before training."""
     after: float
-    """…and after it."""
+    """Loss after training."""
     updates: int
     final: bool
     """Whether it came among the last few."""
@@ -79,13 +79,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Search:
-    """What was tried without pairs, the best first, and how sure the choice is."""
+    """A search without pairs: the candidates, the best first, and how sure the choice is."""
 
     how: How
     tried: int
     """Maps whose losses were taken."""
     candidates: tuple[Candidate, ...]
-    """Those that were trained on."""
+    """Candidates that were trained on."""
     margin: Measure
     """Loss of the best rival that lies apart minus the winner's, bootstrapped over states."""
     base_loss: float
@@ -123,19 +123,19 @@ def search(
         raise SubjectError(case.path, few, f"--train {least} or more: one of each, and one of the best two")
     each = max(1, int(updates * FIRST) // len(maps))
     starts = [folded(case.transfer, case.last, m) for m in maps]
-    losses = [float(loss_of_states(case.agent, one, "target").mean()) for one in starts]
+    losses = [float(case.losses_of_states(one, "target").mean()) for one in starts]
     trained = _trained(case, starts, each, seed, progress)
     spent = each * len(maps)
-    first = [loss_of_states(case.agent, one, "target") for one in trained]
+    first = [case.losses_of_states(one, "target") for one in trained]
     finalists = _apart(case, trained, np.argsort([f.mean() for f in first], kind="stable"))
     more = max(1, (updates - spent) // len(finalists))
     ends = _trained(case, [trained[i] for i in finalists], more, seed + 1, progress)
     spent += more * len(finalists)
-    last = [loss_of_states(case.agent, one, "target") for one in ends]
+    last = [case.losses_of_states(one, "target") for one in ends]
     order = np.argsort([f.mean() for f in last], kind="stable")
     winner = int(order[0])
     margin = _margin(last, [case.embedding(one) for one in ends], order, seed)
-    base = float(loss_of_states(case.agent, case.base, "source").mean())
+    base = float(case.losses_of_states(case.base, "source").mean())
     candidates = [
         Candidate(
             in_words(maps[i]),
@@ -162,10 +162,10 @@ def search(
     )
 
 
-def in_words(found: Map) -> str:
+def in_words(candidate: Map) -> str:
     """``negated: 1``, ``axes in the order +1, -0``, or a matrix."""
-    d = 0 if found.offset is None else len(found.offset)
-    matrix = found(np.eye(d)) - found(np.zeros((1, d)))
+    d = 0 if candidate.offset is None else len(candidate.offset)
+    matrix = candidate(np.eye(d)) - candidate(np.zeros((1, d)))
     rounded = np.round(matrix)
     if not np.allclose(rounded, matrix, atol=1e-6):
         return "; ".join(" ".join(f"{v:.2f}" for v in row) for row in matrix)
@@ -179,7 +179,7 @@ def in_words(found: Map) -> str:
 
 
 def _maps(case: Case, how: How, seed: int) -> tuple[int, list[Map]]:
-    """How many were tried, and those that lose least; the map that leaves it as it is among them."""
+    """Number of maps tried, and those that lose least; the map that leaves it as it is among them."""
     x = case.embedding(case.transfer)
     d = x.shape[1]
     if how == "permutations":
@@ -251,26 +251,23 @@ LOSSES_AT_ONCE = 1024
 
 def _losses(case: Case, x: Floats, matrices: Tensor, offsets: Tensor) -> Tensor:
     """(S,) the task's loss of each map of the embedding, on every transition."""
-    found = []
+    losses = []
     for part in range(0, len(matrices), LOSSES_AT_ONCE):
         some = slice(part, part + LOSSES_AT_ONCE)
         points = torch.from_numpy(x).float() @ matrices[some] + offsets[some].unsqueeze(1)
-        stack = {n: t.expand(len(points), *t.shape) for n, t in case.transfer.items()}
-        terms = case.agent.settings.loss.terms
-        losses = case.agent.losses_at(stack, points, case.transitions, terms)
-        found.append(
-            sum((case.agent.weight_of(t) * v.mean(-1) for t, v in losses.items()), torch.zeros(len(points)))
-        )
-    return torch.cat(found)
+        losses.append(case.losses_at_many(points))
+    return torch.cat(losses)
 
 
 def _trained(
     case: Case, starts: Sequence[dict[str, Tensor]], updates: int, seed: int, progress: Callable[[int], None]
 ) -> list[dict[str, Tensor]]:
-    count, states = len(starts), case.agent.world.states
-    nothing = np.zeros((count, states, case.agent.settings.model.embedding))
+    """The parameters after each start was trained on for so many updates without pairs, all side by side."""
+    count, states = len(starts), case.states
+    dimensions = len(case.transfer[f"{case.last}.bias"])
+    nothing = np.zeros((count, states, dimensions))
     stack = Anchored(
-        case.agent,
+        case.objective,
         starts,
         nothing,
         np.zeros((count, states), bool),
@@ -301,7 +298,7 @@ def _same(a: Floats, b: Floats) -> bool:
 def _margin(
     losses: Sequence[Floats], points: Sequence[Floats], order: NDArray[np.int64], seed: int
 ) -> Measure:
-    """How much more than the winner the best rival loses that ended apart from it."""
+    """Loss of the best rival that ended apart from the winner, minus the winner's, with its interval."""
     winner = int(order[0])
     rival = next((int(i) for i in order[1:] if not _same(points[i], points[winner])), None)
     if rival is None:

@@ -1,20 +1,46 @@
-"""A base and its transfer as a repair takes them: CRAR agents on a world whose states can be listed."""
+"""A base and its transfer as a repair takes them, through the capabilities that both offer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from diag.repairs.last_layer import last_layer
-from diag.sources.systems.crar import CrarSystem, FiniteTasks, TaskBatch
-from diag.subject import SAMPLES, Subject, SubjectError
+from diag.embed import shared_tasks
+from diag.subject import (
+    SAMPLES,
+    Encoder,
+    LastLinear,
+    LatentObjective,
+    Objective,
+    Parameters,
+    Retrainable,
+    Sampled,
+    StackedLatentObjective,
+    Subject,
+    SubjectError,
+    Task,
+    require,
+)
 from probes import Floats, Map
-from trainers.crar import CRAR, Batch
 from trainers.threads import one_thread
+
+MENDABLE = "a checkpoint of diag transfer"
+"""Kind of file that can be mended, in words."""
+
+
+@runtime_checkable
+class MendableEncoder(Encoder, LastLinear, Protocol):
+    """An encoder that a map of its embedding can be folded into."""
+
+
+@runtime_checkable
+class MendingObjective(Objective, LatentObjective, Retrainable, Protocol):
+    """Losses that say where an embedding should lie, and that it can be trained on."""
 
 
 @dataclass(frozen=True)
@@ -22,103 +48,128 @@ class Case:
     """A failed transfer, its base, and the task that it is to be mended on."""
 
     path: str
-    """Of the transfer."""
-    agent: CRAR
-    base: Mapping[str, Tensor]
+    """File of the transfer."""
+    encoder: MendableEncoder
+    objective: MendingObjective
+    base: Parameters
     transfer: dict[str, Tensor]
-    data_seed: int
-    """Of the transitions that the transfer was trained on."""
-    last: str
-    """The encoder's last layer: ``encoder/4``."""
-    transitions: Batch
-    """Of the target task, with which losses are compared."""
+    observations: Mapping[Task, Tensor]
+    """Every paired state (K, *shape) as each task shows it."""
+    transitions: Mapping[Task, Sampled]
+    """Transitions of each task, on which losses are compared."""
 
-    def embedding(self, parameters: Mapping[str, Tensor], task: str = "target") -> Floats:
-        """(K, d) of the world's states."""
-        return self.outputs(parameters, task)[-1]
+    @property
+    def last(self) -> str:
+        """Name of the encoder's last layer: ``encoder/4``."""
+        return self.encoder.last_linear
 
-    def outputs(self, parameters: Mapping[str, Tensor], task: str = "target") -> list[Floats]:
-        """What each layer of the encoder gives for every state: (K, size), the last the embedding."""
-        pictures = torch.from_numpy(self.agent.world.observations[task]).flatten(1)
-        stack = {n: t.unsqueeze(0) for n, t in parameters.items()}
+    @property
+    def data_seed(self) -> int:
+        """Seed of the transitions that the transfer was trained on."""
+        return self.objective.data_seed
+
+    @property
+    def states(self) -> int:
+        """Number K of paired states."""
+        return len(self.observations["target"])
+
+    def embedding(self, parameters: Parameters, task: Task = "target") -> Floats:
+        """Embeddings (K, d) of every paired state."""
         with one_thread(), torch.no_grad():
-            found = self.agent.nets["encoder"].outputs(stack, "encoder", pictures)
-        return [x[0].double().numpy() for x in found]
+            points = self.encoder.embed(parameters, self.observations[task])
+        return np.asarray(points.double().numpy())
+
+    def hidden(self, parameters: Parameters, task: Task = "target") -> Floats | None:
+        """Inputs (K, hidden) of the encoder's last layer at every paired state; None if it has no other."""
+        with one_thread(), torch.no_grad():
+            inputs = self.encoder.last_inputs(parameters, self.observations[task])
+        return None if inputs is None else np.asarray(inputs.double().numpy())
+
+    def losses_of_states(self, parameters: Parameters, task: Task) -> Floats:
+        """(states,) weighted sum of a task's losses, averaged over the transitions from each state."""
+        terms, losses = self.objective.terms, self._losses(parameters, task)
+        values = np.asarray(sum(terms[term] * loss for term, loss in losses.items()), dtype=np.float64)
+        state = np.unique(self.transitions[task].groups, return_inverse=True)[1]
+        return np.asarray(np.bincount(state, values) / np.bincount(state))
+
+    def losses(self, parameters: Parameters, task: Task) -> dict[str, float]:
+        """{term: mean loss} on the transitions of a task, and their weighted sum as ``total``."""
+        terms = self.objective.terms
+        means = {term: float(loss.mean()) for term, loss in self._losses(parameters, task).items()}
+        return {**means, "total": sum(terms[term] * mean for term, mean in means.items())}
+
+    def losses_at_many(self, points: Tensor) -> Tensor:
+        """(k,) weighted mean loss on the target task with its states embedded at each of points (k, K, d)."""
+        objective, batch = self.objective, self.transitions["target"].batch
+        if isinstance(objective, StackedLatentObjective):
+            stack = {n: t.expand(len(points), *t.shape) for n, t in self.transfer.items()}
+            losses = objective.losses_at_many(stack, points, batch)
+        else:
+            each = [objective.losses_at(self.transfer, one, batch) for one in points]
+            losses = {term: torch.stack([one[term] for one in each]) for term in each[0]}
+        weighted = (objective.terms[term] * loss.mean(-1) for term, loss in losses.items())
+        return sum(weighted, torch.zeros(len(points)))
+
+    def _losses(self, parameters: Parameters, task: Task) -> dict[str, Tensor]:
+        """Per-sample losses {term: (n,)} of a task's transitions, in float64."""
+        with one_thread(), torch.no_grad():
+            losses = self.objective.losses(parameters, self.transitions[task].batch)
+        return {term: loss.double() for term, loss in losses.items()}
 
 
 def case_of(base: Subject, transfer: Subject) -> Case:
     """The case of two checkpoints; raises SubjectError unless the transfer is one of the base's.
 
     A repair leads to where the base's own frozen models are at home: a transfer of another base has no such
-    place in this one.
+    place in this one. The error names the capability that a subject lacks to be mended.
     """
-    systems = []
-    for subject in (base, transfer):
-        if not isinstance(subject.encoder, CrarSystem) or subject.parameters is None:
-            raise SubjectError(subject.path, "no encoder that can be mended", "a checkpoint of diag transfer")
-        systems.append(subject.encoder)
-    agent, other = systems[1].agent, systems[0].agent
+    _mendable(base)
+    encoder, objective = _mendable(transfer)
     if base.task != "source":
         raise SubjectError(base.path, "a transfer", "the base that a transfer was made from")
     if transfer.task != "target":
         raise SubjectError(transfer.path, "a base", "a transfer")
-    if agent.shapes() != other.shapes() or agent.world.name != other.world.name:
+    assert base.parameters is not None
+    assert transfer.parameters is not None
+    shapes, others = ({n: t.shape for n, t in p.items()} for p in (transfer.parameters, base.parameters))
+    worlds = {require(subject, "tasks", subject.tasks).name for subject in (base, transfer)}
+    if shapes != others or len(worlds) > 1:
         raise SubjectError(transfer.path, "another architecture or world", f"those of {base.path}")
     if transfer.made_from != base.identity:
         raise SubjectError(transfer.path, f"a transfer of another base than {base.path}", "one of this base")
-    assert base.parameters is not None
-    assert transfer.parameters is not None
-    origin = systems[1].origin
+    tasks = shared_tasks((transfer, base))
     return Case(
         transfer.path,
-        agent,
+        encoder,
+        objective,
         base.parameters,
         dict(transfer.parameters),
-        origin.seed,
-        last_layer(transfer.parameters),
-        _batch(agent, "target").samples,
+        tasks.paired_observations(None, 0).observations,
+        {task: tasks.batch(task, SAMPLES, 0) for task in ("source", "target")},
     )
 
 
-def relayered(parameters: Mapping[str, Tensor], last: str, found: Map) -> dict[str, Tensor]:
+def _mendable(subject: Subject) -> tuple[MendableEncoder, MendingObjective]:
+    """A subject's encoder and objective; raises SubjectError for the first capability that a repair lacks."""
+    encoder, objective = subject.encoder, subject.objective
+    cannot = "no encoder that can be mended"
+    if encoder is None or subject.parameters is None:
+        raise SubjectError(subject.path, cannot, MENDABLE)
+    if not isinstance(encoder, MendableEncoder):
+        raise SubjectError(subject.path, f"{cannot} (its last layer is not known to be linear)", MENDABLE)
+    if not isinstance(objective, LatentObjective):
+        raise SubjectError(subject.path, f"{cannot} (it has no losses at given embeddings)", MENDABLE)
+    if not isinstance(objective, MendingObjective):
+        raise SubjectError(subject.path, f"{cannot} (it cannot be trained on further)", MENDABLE)
+    return encoder, objective
+
+
+def relayered(parameters: Parameters, last: str, fit: Map) -> dict[str, Tensor]:
     """The parameters with a map of the last hidden layer in the place of the encoder's last layer."""
-    assert found.matrix is not None
-    assert found.offset is not None
+    assert fit.matrix is not None
+    assert fit.offset is not None
     weight, bias = parameters[f"{last}.weight"], parameters[f"{last}.bias"]
     replaced = dict(parameters)
-    replaced[f"{last}.weight"] = torch.from_numpy(found.matrix.T.copy()).to(weight)
-    replaced[f"{last}.bias"] = torch.from_numpy(found.offset).to(bias)
+    replaced[f"{last}.weight"] = torch.from_numpy(fit.matrix.T.copy()).to(weight)
+    replaced[f"{last}.bias"] = torch.from_numpy(fit.offset).to(bias)
     return replaced
-
-
-def loss_of_states(agent: CRAR, parameters: Mapping[str, Tensor], task: str) -> Floats:
-    """(K,) the weighted sum of the task's losses, the mean over what begins in each state."""
-    total = sum(agent.weight_of(t) * v for t, v in _losses(agent, parameters, task)[0].items())
-    batch = _batch(agent, task)
-    state = batch.samples.state.numpy()
-    values = np.asarray(total, dtype=np.float64)
-    return np.bincount(state, values) / np.bincount(state)
-
-
-def losses_of(agent: CRAR, parameters: Mapping[str, Tensor], task: str) -> dict[str, float]:
-    """{term: mean loss} and ``total``, on every transition of a task."""
-    found, weights = _losses(agent, parameters, task)
-    means = {term: float(v.mean()) for term, v in found.items()}
-    return {**means, "total": sum(weights[t] * v for t, v in means.items())}
-
-
-def _batch(agent: CRAR, task: str) -> TaskBatch:
-    batch: TaskBatch = FiniteTasks(agent.world).batch(task, SAMPLES, 0).batch
-    return batch
-
-
-def _losses(
-    agent: CRAR, parameters: Mapping[str, Tensor], task: str
-) -> tuple[dict[str, Tensor], dict[str, float]]:
-    batch = _batch(agent, task)
-    stack = {n: t.unsqueeze(0) for n, t in parameters.items()}
-    terms = agent.settings.loss.terms
-    with one_thread(), torch.no_grad():
-        x = agent.embed(stack, batch.observations)
-        found = agent.losses_at(stack, x, batch.samples, terms)
-    return {t: v[0].double() for t, v in found.items()}, {t: agent.weight_of(t) for t in terms}

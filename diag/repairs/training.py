@@ -26,12 +26,12 @@ Progress: TypeAlias = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Known:
-    """Where the base has the states, and which of them are known."""
+    """The base's embeddings of the states, and which states are known pairs."""
 
     targets: NDArray[np.float64]
-    """(K, d)."""
+    """(K, d) the base's embeddings of the world's states."""
     pairs: NDArray[np.bool_]
-    """(K,)."""
+    """(K,) which states are known."""
 
 
 def train_paired(
@@ -68,7 +68,7 @@ def train_paired(
             )
         step = state["step"]
     stack = Anchored(
-        case.agent,
+        case.objective,
         [start],
         known.targets[None],
         known.pairs[None],

@@ -12,7 +12,7 @@ LEAST = 0.3
 """R² below which an embedding is not mended at all: the floor of the ladder's `unrelated`."""
 
 WORSE = 0.01
-"""What R² may lose in a repair by force of what was matched."""
+"""R² that a repair by force of a matched transfer may lose."""
 
 ASTRAY = ("flipped", "permuted", "rotated", "collapsed", "unrelated")
 """Relations that are no repair, however near the embedding has come."""
@@ -34,7 +34,7 @@ def verdict_of(
     training: Training | None,
     force: bool = False,
 ) -> Verdict:
-    """What to say of a repair; ``fail`` is never written, ``inconclusive`` with ``force`` alone."""
+    """Status and sentence of a repair; ``fail`` is never written, ``inconclusive`` with ``force`` alone."""
     relation, r2 = after.relation, after.r2 or 0.0
     if search is not None and not (search.separated and search.near):
         return Verdict("inconclusive", _unsure(search, force), relation)
@@ -61,7 +61,7 @@ def writes(verdict: Verdict, force: bool) -> bool:
 
 
 def place(before: Stage, after: Stage) -> str:
-    """Where the states are, and were."""
+    """Number of states in place and R², now and before, in words."""
     r2 = f"R² {after.r2 or 0.0:.2f} ({before.r2 or 0.0:.2f} before)"
     if after.own_states is None or after.comparison.success_states is None:
         return r2

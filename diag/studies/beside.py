@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from diag.studies import paper
-from diag.studies.reported import Beside, Group, Outcomes, StudyFacts
+from diag.studies.result import Beside, Group, Outcomes, StudyFacts
 from diag.studies.sentence import in_words, of, percent
 from diag.studies.statistics import boschloo, wilson
 from diag.wording import listed, noun, plural
@@ -39,9 +39,9 @@ def _budgets(facts: StudyFacts, mine: pd.DataFrame, bases: pd.DataFrame) -> list
         ("updates of a base", bases, paper.BASE_UPDATES),
         ("updates of a transfer", mine, paper.TRANSFER_UPDATES),
     ):
-        found = sorted({int(n) for n in table["updates"]})
-        if found:
-            ours = ", ".join(f"{n:,}" for n in found)
+        updates = sorted({int(n) for n in table["updates"]})
+        if updates:
+            ours = ", ".join(f"{n:,}" for n in updates)
             rows.append(Beside(what, ours, f"{theirs.value:,.0f}", theirs.section))
     for what, key, theirs in (
         ("learning rate of a base", "train.learning_rate", paper.BASE_RATE),
@@ -167,10 +167,10 @@ def _losses(group: Group) -> list[Beside]:
     return rows
 
 
-def _ratio(found: Outcomes) -> str:
-    if found.success is None or found.failure is None or not found.success:
+def _ratio(median: Outcomes) -> str:
+    if median.success is None or median.failure is None or not median.success:
         return "–"
-    return f"{found.failure / found.success:.1f}×"
+    return f"{median.failure / median.success:.1f}×"
 
 
 def _number(value: float | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from diag.studies.reported import Curve, Group
+from diag.studies.result import Curve, Group
 from diag.studies.statistics import iqm_bands
 
 MOST_POINTS = 40
@@ -17,7 +17,7 @@ SEEN_BY_MOST = 0.5
 """A step that fewer of the runs have is left out, then every run that lacks one of the rest."""
 
 QUANTITIES = ("own_states", "l2", "r2_identity", "r2_signs")
-"""What is followed over the kept checkpoints."""
+"""Columns of ``results`` that are drawn over the kept checkpoints."""
 
 
 def loss_curves(curves: pd.DataFrame, last: pd.DataFrame) -> tuple[Curve, ...]:
@@ -36,7 +36,7 @@ def loss_curves(curves: pd.DataFrame, last: pd.DataFrame) -> tuple[Curve, ...]:
 
 
 def progress_curves(transfers: pd.DataFrame, last: pd.DataFrame) -> tuple[Curve, ...]:
-    """What is measured of each kept checkpoint over steps; nothing where only the last was kept."""
+    """Curves of measures over the kept checkpoints' steps; none where only the last was kept."""
     if last.empty:
         return ()
     name = last["variant"].iloc[0], last["plan"].iloc[0]
@@ -89,18 +89,18 @@ def score_curves(transfers: pd.DataFrame) -> pd.DataFrame:
     frames = []
     for panel, mine, key in panels:
         score = mine.groupby([key, "step"], sort=False)["score"]
-        found = score.agg(["mean", "std", "count"]).reset_index()
-        error = (found["std"] / np.sqrt(found["count"])).fillna(0.0)
+        means = score.agg(["mean", "std", "count"]).reset_index()
+        error = (means["std"] / np.sqrt(means["count"])).fillna(0.0)
         frames.append(
             pd.DataFrame(
                 {
                     "panel": panel,
-                    "name": found[key].astype(str),
-                    "step": found["step"],
-                    "mean": found["mean"],
-                    "low": found["mean"] - error,
-                    "high": found["mean"] + error,
-                    "runs": found["count"],
+                    "name": means[key].astype(str),
+                    "step": means["step"],
+                    "mean": means["mean"],
+                    "low": means["mean"] - error,
+                    "high": means["mean"] + error,
+                    "runs": means["count"],
                 }
             )
         )

@@ -11,7 +11,7 @@ from diag.studies.folder import Folder
 from trainers.checkpoint import write_atomically
 
 MEASURES = ("own_states", "l2", "r2_identity", "r2_orthogonal", "loss_total")
-"""Of the kept checkpoints."""
+"""Columns of ``results`` that are written for each kept checkpoint."""
 
 
 def write_events(folder: Path, out: Path) -> int:

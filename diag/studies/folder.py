@@ -28,7 +28,7 @@ STUDY, SESSIONS = "study.json", "sessions.json"
 
 @dataclass(frozen=True)
 class Folder:
-    """Where a study is kept."""
+    """The folder of a study: its definition, tables, checkpoints and sessions."""
 
     root: Path
 
@@ -62,7 +62,7 @@ class Folder:
         return whole
 
     def joined(self, study: Study) -> Study:
-        """What :meth:`claim` would keep, which it raises for as well; writes nothing."""
+        """The study that :meth:`claim` would keep, without writing it; raises as that does."""
         if not (self.root / STUDY).exists():
             # Hidden files are the lock, what a kill left of a first study.json, or a file manager's.
             if self.root.is_dir() and any(not p.name.startswith(".") for p in self.root.iterdir()):
@@ -89,7 +89,7 @@ class Folder:
         return read_parts(self.root / "curves", CURVE_KEY)
 
     def done(self) -> set[tuple[str, str, str, int, int]]:
-        """What is trained, measured and untouched since: (variant, phase, plan, base seed, seed).
+        """Trainings that are done, measured and untouched since: (variant, phase, plan, base seed, seed).
 
         A training whose last checkpoint is gone is done again. One that was changed, at any step, or whose
         base has other weights than the transfer began with raises :class:`StudyError`.
@@ -97,11 +97,11 @@ class Folder:
         results = self.results()
         if results.empty:
             return set()
-        found, origin_of = set(), self._origins()
+        trainings, origin_of = set(), self._origins()
         # Bases first, as a changed one would be blamed on its transfers; of each phase the last steps first.
         for row in results.sort_values(["phase", "final"], ascending=[True, False]).to_dict("records"):
             which = (row["variant"], row["phase"], row["plan"], row["base_seed"], row["seed"])
-            if not row["final"] and which not in found:
+            if not row["final"] and which not in trainings:
                 continue
             path = self.root / row["path"]
             if row["path"] and path.exists() and files.file_sha256(path) != row["sha256"]:
@@ -118,8 +118,8 @@ class Folder:
                     continue  # given up, since its base had diverged, which that one has not
                 if row["path"] and base is not None:
                     _check_origin(path, base)
-            found.add(which)
-        return found
+            trainings.add(which)
+        return trainings
 
     def _origins(self) -> Callable[[Mapping[Any, Any]], files.Checkpoint | None]:
         """A function from a transfer's row to its base as it is now, None where that is gone."""
@@ -139,12 +139,12 @@ class Folder:
             leave_only(self.root / "curves", CURVE_KEY, done)
 
     def sessions(self) -> list[dict[str, Any]]:
-        """What was done here when, one entry a command that ended by itself."""
+        """The commands that ran here and ended by themselves, an entry each."""
         try:
-            found = json.loads((self.root / SESSIONS).read_text("utf-8"))
+            entries = json.loads((self.root / SESSIONS).read_text("utf-8"))
         except (OSError, ValueError):
             return []
-        kept = found if isinstance(found, list) else []
+        kept = entries if isinstance(entries, list) else []
         return [session for session in kept if isinstance(session, dict)]
 
     def add_session(self, session: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""One row of a study's table: what a checkpoint is, measured (:mod:`diag.studies.table`)."""
+"""One row of a study's table: the measures of one checkpoint (:mod:`diag.studies.table`)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,30 @@ import torch
 import probes
 from diag.comparisons.compare import compare
 from diag.embed import embedded, shared_tasks
-from diag.repairs.last_layer import folded, last_layer
-from diag.sources.systems.crar import CrarSystem
-from diag.subject import SAMPLES, Subject
+from diag.repairs.last_layer import folded
+from diag.subject import (
+    SAMPLES,
+    LastLinear,
+    LatentObjective,
+    Objective,
+    Parameters,
+    Subject,
+    missing,
+    require,
+)
 from trainers.plan import TransferPlan
 
 POINTS = 21
-"""On the line to the mended copy."""
+"""Points on the line to the mended copy."""
 
 
 def measured(subject: Subject, base: Subject | None, plan: TransferPlan) -> dict[str, Any]:
-    """The measures of one checkpoint, by column; of a transfer where ``base`` is given.
+    """Measure one checkpoint, a transfer where ``base`` is given: {column: value}.
 
-    The seeds of all that is random are fixed: the same checkpoint always gives the same row.
+    The seeds of all that is random are fixed: the same checkpoint always gives the same row. The losses of
+    the mended copy are left out where no map can be folded in. Raises SubjectError for a system without
+    losses.
     """
-    assert subject.parameters is not None
     row = _losses(subject, plan)
     if base is not None:
         row |= _comparison(base, subject) | _mended(base, subject)
@@ -34,15 +43,11 @@ def measured(subject: Subject, base: Subject | None, plan: TransferPlan) -> dict
 
 def _losses(subject: Subject, plan: TransferPlan) -> dict[str, Any]:
     """The losses on its own task, and the gradient of their sum in what was trained."""
-    system, batch = _system(subject), _batch(subject)
-    assert subject.parameters is not None
-    trained = plan.trainable(subject.parameters)
-    parameters = {
-        name: value.detach().clone().requires_grad_(name in trained)
-        for name, value in subject.parameters.items()
-    }
-    means = {term: loss.mean() for term, loss in system.losses(parameters, batch).items()}
-    whole = total(means, system.terms)
+    objective, own = require(subject, "objective", subject.objective), _parameters(subject)
+    trained = plan.trainable(own)
+    parameters = {name: value.detach().clone().requires_grad_(name in trained) for name, value in own.items()}
+    means = {term: loss.mean() for term, loss in objective.losses(parameters, _batch(subject)).items()}
+    whole = total(means, objective.terms)
     moved = [parameters[name] for name in sorted(trained)]
     gradient = torch.autograd.grad(whole, moved, allow_unused=True, materialize_grads=True) if moved else ()
     norm = float(torch.stack([g.square().sum() for g in gradient]).sum().sqrt()) if moved else 0.0
@@ -51,71 +56,77 @@ def _losses(subject: Subject, plan: TransferPlan) -> dict[str, Any]:
 
 
 def _comparison(base: Subject, subject: Subject) -> dict[str, Any]:
-    found = compare(base, subject)
+    """Measures of the transfer's embedding against its base's, by column."""
+    result = compare(base, subject)
 
     def value(name: str) -> float:
-        measure = found.measures.get(name)
+        measure = result.measures.get(name)
         return np.nan if measure is None or measure.value is None else measure.value
 
     def r2(step: probes.Step) -> float:
         return np.nan if step.r2.value is None else step.r2.value
 
     return {
-        "states": found.states,
-        "success_states": found.success_states,
-        "own_states": np.nan if found.own_states is None else float(found.own_states),
-        "succeeded": found.success,
-        "relation": found.relation,
-        "status": found.verdict.status,
-        "axes": ",".join(map(str, found.verdict.axes)),
-        "agreement": found.agreement,
+        "states": result.states,
+        "success_states": result.success_states,
+        "own_states": np.nan if result.own_states is None else float(result.own_states),
+        "succeeded": result.success,
+        "relation": result.relation,
+        "status": result.verdict.status,
+        "axes": ",".join(map(str, result.verdict.axes)),
+        "agreement": result.agreement,
         "l2": value("l2"),
         "l2_relative": value("l2_relative"),
         "flip": value("flip"),
         "variance_ratio": value("variance_ratio"),
-        **{f"r2_{step.transform}": r2(step) for step in found.ladder},
-        **{f"r2_shifted_{step.transform}": r2(step) for step in found.shifted},
+        **{f"r2_{step.transform}": r2(step) for step in result.ladder},
+        **{f"r2_shifted_{step.transform}": r2(step) for step in result.shifted},
     }
 
 
 def _mended(base: Subject, subject: Subject) -> dict[str, Any]:
-    """The loss of its mended copy, and the wall on the way there.
+    """The loss of its mended copy, and the wall on the way there; nothing where no map can be folded in.
 
     Only the last, linear layer differs between the two, so that the straight line between their weights is
     the straight line between their embeddings.
     """
-    system, batch = _system(subject), _batch(subject)
-    assert subject.parameters is not None
-    x, y = embedding(subject), embedding(base)
-    mended = folded(subject.parameters, last_layer(subject.parameters), probes.fit("orthogonal", x, y))
-    here, there = (system.embeddings(p, batch) for p in (subject.parameters, mended))
+    encoder, objective = subject.encoder, subject.objective
+    if not isinstance(encoder, LastLinear) or not isinstance(objective, LatentObjective):
+        return {}
+    parameters, batch = _parameters(subject), _batch(subject)
+    fit = probes.fit("orthogonal", embedding(subject), embedding(base))
+    mended = folded(parameters, encoder.last_linear, fit)
+    here, there = (objective.embeddings(p, batch) for p in (parameters, mended))
     heights = [loss_at(subject, torch.lerp(here, there, t), batch) for t in torch.linspace(0, 1, POINTS)]
     return {"mended_loss": heights[-1], "mended_escape": max(heights) - heights[0]}
 
 
 def embedding(subject: Subject) -> Any:
-    """Every state (K, d) float64, as the task that the subject was trained on shows it."""
+    """Embeddings (K, d) float64 of every state as the task that the subject was trained on shows it."""
     pairs = shared_tasks((subject,)).paired_observations(None, 0)
     return embedded(subject, pairs).double().numpy()
 
 
-def _system(subject: Subject) -> CrarSystem:
-    assert isinstance(subject.objective, CrarSystem)
-    return subject.objective
+def _parameters(subject: Subject) -> Parameters:
+    return require(subject, "parameters", subject.parameters)
 
 
 def _batch(subject: Subject) -> Any:
-    assert subject.tasks is not None
-    assert subject.task is not None
-    return subject.tasks.batch(subject.task, SAMPLES, 0).batch
+    """The transitions of its own task that losses are taken on."""
+    tasks, task = require(subject, "tasks", subject.tasks), require(subject, "task", subject.task)
+    return tasks.batch(task, SAMPLES, 0).batch
 
 
 def loss_at(subject: Subject, embeddings: torch.Tensor, batch: Any) -> float:
-    """The total loss of a batch from given embeddings (K, d) of the observations that it indexes."""
-    system = _system(subject)
-    assert subject.parameters is not None
-    losses = system.losses_at(subject.parameters, embeddings, batch)
-    return float(total({term: values.mean() for term, values in losses.items()}, system.terms))
+    """The total loss of a batch from given embeddings (K, d) of the observations that it indexes.
+
+    Raises SubjectError for an objective that takes no embeddings.
+    """
+    objective: Objective = require(subject, "objective", subject.objective)
+    if not isinstance(objective, LatentObjective):
+        raise missing(subject, "losses at given embeddings")
+    losses = objective.losses_at(_parameters(subject), embeddings, batch)
+    return float(total({term: values.mean() for term, values in losses.items()}, objective.terms))
 
 
 def total(means: Mapping[str, Any], weights: Mapping[str, float]) -> Any:

@@ -1,4 +1,4 @@
-"""How long a study will take here: each kind of its stacks is trained for a moment, and one row measured."""
+"""Estimate how long a study takes here: each kind of stack is trained for a moment, and one row measured."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def cores() -> int:
 
 
 def _kind(piece: Piece) -> tuple[str, bool, str, int]:
-    """What the time of an update depends on."""
+    """Properties of a piece that the time of an update depends on."""
     run = piece.run
     return run.phase.algorithm, run.plan is None, run.settings.world, len(run.seeds)
 

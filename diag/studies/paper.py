@@ -1,4 +1,4 @@
-"""What the first paper published of its transfers, each number with its place and its words.
+"""Numbers that the first paper published of its transfers, each with its place and its words.
 
 G. van Driessel and V. François-Lavet, *Component Transfer Learning for Deep RL Based on Abstract
 Representations*. The maze of section 5.1 has no rewards; distances and scores are of the labyrinths of 5.2,
@@ -21,7 +21,7 @@ class Published:
 
 @dataclass(frozen=True)
 class PublishedRate:
-    """So many successes of so many transfers of one base."""
+    """Number of successes among the transfers of one base."""
 
     base: int
     count: int

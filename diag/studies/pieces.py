@@ -32,7 +32,7 @@ STACK_ELSEWHERE = 64
 """On an accelerator, where a stack of this many costs little more than one."""
 
 COST = {"separate": 4.0, "shared": 3.0, "summed": 1.0}
-"""What an update costs, in those of ``summed``: for the time that is left."""
+"""Cost of an update by algorithm, in updates of ``summed``: for the time that is left."""
 
 SAVE_SECONDS = 45.0
 """Between saves: what a kill can cost."""
@@ -45,7 +45,7 @@ class Piece:
     root: str
     variant: str
     run: Run
-    """Its folder and its base are relative to ``root``."""
+    """The run, with its folder and its base relative to ``root``."""
     base_seed: int | None = None
 
     @property
@@ -63,7 +63,7 @@ class Piece:
 
     @property
     def cost(self) -> float:
-        """Of one update of one seed."""
+        """Cost of one update of one seed, in updates of ``summed``."""
         return COST[self.run.phase.algorithm]
 
     def placed(self) -> Run:
@@ -79,13 +79,13 @@ def base_path(variant: Variant, seed: int) -> str:
 
 
 Done = Callable[[str, str, str, int, int], bool]
-"""Of (variant, phase, plan, base seed, seed): whether it is trained and measured."""
+"""Predicate of (variant, phase, plan, base seed, seed): whether that training is done and measured."""
 
 
 def pieces_of(
     study: Study, root: str, done: Done, jobs: int, device: str
 ) -> tuple[list[Piece], dict[str, list[str]]]:
-    """What is left to do, in a good order, and by key the pieces that each has to wait for."""
+    """The pieces left to do, in a good order, and by key the pieces that each has to wait for."""
     bases: list[Piece] = []
     trained_in: dict[tuple[str, int], str] = {}
     wanted: defaultdict[str, set[int]] = defaultdict(set)
@@ -186,7 +186,7 @@ def _forget_broken(run: Run) -> None:
 
 
 def _passed(run: Run, seed: int) -> int:
-    """How many checkpoints on the way a seed has behind it."""
+    """Number of early checkpoints that a seed has passed."""
     _, state, _ = files.read_resume(run.path(seed))
     return sum(step <= state["step"] for step in run.keep)
 

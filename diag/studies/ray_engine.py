@@ -19,7 +19,7 @@ ASKED_EVERY = 1.0
 
 
 ANSWER_SECONDS = 10.0
-"""For a cluster at an address to answer."""
+"""Seconds that a cluster at an address is given to answer."""
 
 
 class RayEngine:
@@ -43,11 +43,11 @@ class RayEngine:
 
     @property
     def jobs(self) -> int:
-        """So many tasks can run at once."""
+        """Number of tasks that can run at once."""
         return max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
 
     def __call__(self, todo: Todo, jobs: int, told: Told) -> bool:
-        """As :func:`trainers.pool.run_all`; Ray decides how many run at once."""
+        """Do all of the work like :func:`trainers.pool.run_all`; Ray decides how many tasks run at once."""
         try:
             return self._run(todo, told)
         except ray.exceptions.RayError as error:
@@ -101,7 +101,7 @@ def _first_line(error: Exception) -> str:
 
 
 class _Board:
-    """What the workers told last, and whether they are to stop; lives beside the command."""
+    """An actor beside the command that holds the workers' last reports, and whether they are to stop."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -144,7 +144,7 @@ def _do(work: Work, key: str, item: Any, board: Any, *before: tuple[str, Any]) -
     stopped_already = ray.get(board.stopped.remote())
     if stopped_already:
         return "done", None
-    found = attempt(work, item, tell, stopped)
+    answer = attempt(work, item, tell, stopped)
     if waiting is not None:
         ray.get(board.tell.remote(key, waiting))
-    return found
+    return answer

@@ -14,7 +14,7 @@ from diag.studies.folder import Folder
 from diag.studies.measure import embedding
 from diag.studies.report import EmbeddingPicture, PlannedCell, StudyFacts, StudyReport, report
 from diag.studies.study import Study
-from diag.subject import Subject, SubjectError
+from diag.subject import Predictor, Subject, SubjectError, require
 from trainers.checkpoint import CheckpointError
 
 MOST_PER_CELL = 24
@@ -121,13 +121,12 @@ def _picture(row: Mapping[Any, Any], subject: Subject, base: Subject) -> Embeddi
 
 
 def _arrows(subject: Subject, points: Any) -> Any:
-    """Where the transition model expects each action to lead (K, A, 2); None without one."""
+    """Next embeddings (K, A, 2) that the system's model expects after each action; None without a model."""
     import torch
 
-    from diag.sources.systems.crar import CrarSystem
-
-    system = subject.objective
-    if not isinstance(system, CrarSystem) or "transition" not in system.agent.nets:
+    encoder = subject.encoder
+    if not isinstance(encoder, Predictor):
         return None
-    assert subject.parameters is not None
-    return system.predict(subject.parameters, torch.from_numpy(points).float()).double().numpy()
+    parameters = require(subject, "parameters", subject.parameters)
+    expected = encoder.predict(parameters, torch.from_numpy(points).float())
+    return None if expected is None else expected.double().numpy()

@@ -16,7 +16,7 @@ import pandas as pd
 from diag.studies import StudyError
 from diag.studies.beside import beside
 from diag.studies.curves import base_curves, loss_curves, progress_curves, score_curves
-from diag.studies.reported import (
+from diag.studies.result import (
     Beside,
     Cell,
     Compared,
@@ -148,8 +148,8 @@ def _relation_names(last: pd.DataFrame) -> list[str]:
 
 def _common(last: pd.DataFrame, column: str) -> int | None:
     """The one value that all rows have, or None."""
-    found = last[column].dropna().unique()
-    return int(found[0]) if len(found) == 1 else None
+    values = last[column].dropna().unique()
+    return int(values[0]) if len(values) == 1 else None
 
 
 def _rule(by_states: bool, states: int | None, needed: int | None) -> str:
@@ -248,8 +248,8 @@ def _cell(
 def _relations_differ(done: Sequence[Cell]) -> dict[str, float]:
     """Whether the bases differ in what becomes of their transfers, whatever counts as a success."""
     totals = [c.succeeded.n for c in done]
-    found = {r: same_rate([c.relations.get(r, 0) for c in done], totals) for r in ("matched", "flipped")}
-    return {relation: p for relation, p in found.items() if p is not None}
+    p_values = {r: same_rate([c.relations.get(r, 0) for c in done], totals) for r in ("matched", "flipped")}
+    return {relation: p for relation, p in p_values.items() if p is not None}
 
 
 def _relations(mine: pd.DataFrame) -> dict[str, int]:

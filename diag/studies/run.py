@@ -19,12 +19,12 @@ from trainers.pool import Engine, Todo, run_all
 from trainers.run import check_device
 
 ATTEMPTS = 3
-"""How often a piece is begun whose worker is lost."""
+"""Times that a piece is begun at most when its worker is lost."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is left to do of a study."""
+    """The work left to do of a study."""
 
     pieces: list[Piece]
     after: dict[str, list[str]]
@@ -42,7 +42,7 @@ class Plan:
 
     @property
     def total(self) -> int:
-        """What is left, in updates of the cheapest kind."""
+        """Cost of the work left, in updates of the cheapest kind."""
         left = sum(p.cost * (_updates(p) - self.behind[p.key]) for p in self.pieces)
         return round(left / self.unit)
 
@@ -66,7 +66,7 @@ def engine_of(name: str, address: str | None, jobs: int | None) -> tuple[Engine,
 
 
 def planned(study: Study, folder: Folder, jobs: int, device: str) -> Plan:
-    """What is left to do; raises :class:`StudyError` where a checkpoint was changed since."""
+    """Plan the work left to do; raises :class:`StudyError` where a checkpoint was changed since."""
     done = folder.done()
     root = str(folder.root.resolve())
     pieces, after = pieces_of(study, root, lambda *which: which in done, jobs, device)

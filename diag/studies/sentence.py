@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from diag.result import Status, Verdict
-from diag.studies.reported import Group, StudyFacts
+from diag.studies.result import Group, StudyFacts
 from diag.studies.statistics import Rate
 
 SIGNIFICANT = 0.05
@@ -111,7 +111,7 @@ def in_words(p: float) -> str:
 def missing_lines(
     facts: StudyFacts, groups: Sequence[Group], bases: pd.DataFrame, last: pd.DataFrame
 ) -> tuple[str, ...]:
-    """What was planned and is not there, a line each; empty where all is there or nothing was planned."""
+    """Planned transfers that are missing, a line a cell; empty where none is or nothing was planned."""
     wanted = {c.base_seed for c in facts.planned}
     trained = {int(s) for s in bases["base_seed"]}
     lines = []

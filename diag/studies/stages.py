@@ -1,4 +1,4 @@
-"""Which embeddings a study shows: a base, a success and a failure as they come to be."""
+"""The embeddings that a study shows: a base, a success and a failure as they come to be."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import replace
 import pandas as pd
 
 from diag.studies.paper import FIGURE_STEPS
-from diag.studies.reported import Cell, EmbeddingPicture, Group
+from diag.studies.result import Cell, EmbeddingPicture, Group
 
 
 def labelled(pictures: Sequence[EmbeddingPicture], last: pd.DataFrame) -> list[EmbeddingPicture]:
     """The pictures with what became of each transfer; a step's own relation stays where it has one."""
     keys = zip(last["variant"], last["plan"], last["base_seed"], last["seed"], strict=True)
-    found = dict(zip(keys, zip(last["success"], last["name"], strict=True), strict=True))
+    ended = dict(zip(keys, zip(last["success"], last["name"], strict=True), strict=True))
     labels = []
     for picture in pictures:
-        known = found.get((picture.variant, picture.plan, picture.base_seed, picture.seed))
+        known = ended.get((picture.variant, picture.plan, picture.base_seed, picture.seed))
         if known is None:
             labels.append(picture)
         else:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from probes import Measure
+from probes import Measure, share
 
 TABLES = 50_000
 """Random tables of the test of many bases: p is known to 0.001 at 0.05, and is never below 2e-5."""
@@ -64,8 +64,8 @@ def wilson(count: int, n: int) -> Rate:
     """
     if not n:
         return Rate(count, n, None, None)
-    interval = stats.binomtest(count, n).proportion_ci(method="wilson")
-    return Rate(count, n, float(interval.low), float(interval.high))
+    interval = share(count / n, n)
+    return Rate(count, n, interval.low, interval.high)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -168,7 +168,7 @@ def mean_over_bases(values: ArrayLike, seed: int = 0) -> Measure:
 
 
 def auc(successes: ArrayLike, failures: ArrayLike) -> Measure:
-    """How often a failure has the higher value than a success (ties half): 1 tells them apart, 0.5 nothing.
+    """Probability that a failure has a higher value than a success (ties half): 0.5 tells nothing.
 
     The area under the ROC curve of the value as a classifier, with Newcombe's interval (Statistics in
     Medicine 25, 2006: 559-573, method 5), which holds at 0 and 1 too.

@@ -42,10 +42,10 @@ EARLY = (0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 0.75)
 """Shares of the updates at which checkpoints are kept by default."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""What can be the name of a folder anywhere."""
+"""Pattern of names that a folder can have on any system."""
 
 _OWN = ("bases", "transfers", "plans", "keep")
-"""What ``--set`` changes of the study itself."""
+"""Fields of the study itself that ``--set`` changes."""
 
 Seeds = int | str
 Share = Annotated[float, pydantic.Field(gt=0, lt=1)]
@@ -95,7 +95,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Study:
-    """What a study is, with nothing left to look up."""
+    """Definition of a study, with nothing left to look up."""
 
     name: str
     about: str
@@ -245,7 +245,7 @@ def _variant(
 
     plans = tuple(_plan(source, home) for source in chosen("plans"))
     names = [plan.name for plan in plans]
-    parameters = CRAR(settings, world(settings.world)).shapes()
+    parameters = parameter_shapes(settings)
     for plan in plans:
         _named("plan", plan.name)
         if names.count(plan.name) > 1:
@@ -256,6 +256,11 @@ def _variant(
             raise StudyError(f"variant {name!r}: {error}") from None
     bases, transfers = (_seeds(key, chosen(key)) for key in ("bases", "transfers"))
     return Variant(_named("variant", name), settings, bases, transfers, plans)
+
+
+def parameter_shapes(settings: Settings) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every parameter of the system that settings describe."""
+    return CRAR(settings, world(settings.world)).shapes()
 
 
 def _plan(source: str, home: Path) -> TransferPlan:

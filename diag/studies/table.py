@@ -1,4 +1,4 @@
-"""What a study measures: one row a checkpoint, and its curves; kept as Parquet part files.
+"""Tables of a study's measures, a row for each checkpoint, and of its curves, kept as Parquet part files.
 
 A study's folder holds ``results/*.parquet`` and ``curves/*.parquet``. Each training has a part of its own
 in either, written when it is done, whole or not at all; reading takes all parts and, where a row stands in
@@ -38,6 +38,7 @@ column                type      what
 ``loss_<term>``       float64   each term of it
 ``gradient_norm``     float64   the total's gradient in the trained parameters, norm
 ``mended_loss``       float64   the total after the best orthogonal map was folded into the encoder
+                                (missing where the encoder's last layer is not known to be linear)
 ``mended_escape``     float64   escape height on the straight line to that mended copy
 ====================  ========  ==================================================================
 
@@ -59,16 +60,16 @@ from probes import RUNGS, SHIFTED
 from trainers.checkpoint import write_atomically
 
 KEY = ("variant", "phase", "plan", "base_seed", "seed", "step")
-"""What tells rows of ``results`` apart."""
+"""Columns that tell rows of ``results`` apart."""
 
 TRAINING = KEY[:-1]
-"""What tells trainings apart."""
+"""Columns that tell trainings apart."""
 
 CELL = ("variant", "plan", "base_seed")
-"""What tells the cells of the final table apart: transfers of one base under one plan."""
+"""Columns that tell the cells of the final table apart: transfers of one base under one plan."""
 
 CURVE_KEY = (*TRAINING, "update", "term")
-"""What tells rows of ``curves`` apart."""
+"""Columns that tell rows of ``curves`` apart."""
 
 COLUMNS = (
     *KEY,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -125,8 +125,18 @@ class CrarSystem:
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
         return self.agent.embed(_stacked(parameters), observations)[0]
 
-    def predict(self, parameters: Parameters, embeddings: Tensor) -> Tensor:
-        """Next embeddings (n, A, d) by the transition model, for each action, from embeddings (n, d)."""
+    @property
+    def last_linear(self) -> str:
+        return f"encoder/{len(self.agent.nets['encoder'].sizes) - 2}"
+
+    def last_inputs(self, parameters: Parameters, observations: Tensor) -> Tensor | None:
+        layers = self.agent.nets["encoder"].outputs(_stacked(parameters), "encoder", observations.flatten(1))
+        return layers[-2][0] if len(layers) > 1 else None
+
+    def predict(self, parameters: Parameters, embeddings: Tensor) -> Tensor | None:
+        """Expected next embeddings (n, A, d) by the transition model; None where none was trained."""
+        if "transition" not in self.agent.nets:
+            return None
         actions = torch.eye(self.agent.world.actions)
         reached = [
             self.agent.predict(_stacked(parameters), embeddings[None], a.expand(len(embeddings), -1))[0]
@@ -142,12 +152,17 @@ class CrarSystem:
         return self.losses_at(parameters, self.embeddings(parameters, batch), batch)
 
     def losses_at(self, parameters: Parameters, embeddings: Tensor, batch: TaskBatch) -> dict[str, Tensor]:
-        losses = self.agent.losses_at(_stacked(parameters), embeddings[None], batch.samples, self.terms)
+        losses = self.losses_at_many(_stacked(parameters), embeddings[None], batch)
         return {term: values[0] for term, values in losses.items()}
 
     def losses_many(self, parameters: Parameters, batch: TaskBatch) -> dict[str, Tensor]:
         embedded = self.agent.embed(parameters, batch.observations)
-        return self.agent.losses_at(parameters, embedded, batch.samples, self.terms)
+        return self.losses_at_many(parameters, embedded, batch)
+
+    def losses_at_many(
+        self, parameters: Parameters, embeddings: Tensor, batch: TaskBatch
+    ) -> dict[str, Tensor]:
+        return self.agent.losses_at(parameters, embeddings, batch.samples, self.terms)
 
     def activations(self, parameters: Parameters, batch: TaskBatch) -> dict[str, Tensor]:
         """Hidden units' activations: the encoder's over the table of observations, others' over the batch."""
@@ -178,6 +193,45 @@ class CrarSystem:
         trainer.step = max(0, origin.step - WARM - LATE.stop)
         early, late = trainer.walk(WARM, EARLY, LATE)
         return early, late, LATE.start - EARLY.start
+
+    @property
+    def budget(self) -> int:
+        return self.agent.settings.transfer.updates
+
+    @property
+    def batch_size(self) -> int:
+        return self.agent.settings.optimiser.batch
+
+    @property
+    def data_seed(self) -> int:
+        return self.origin.seed
+
+    def own_transitions(self, task: Task, seeds: Sequence[int], device: str) -> Walks:
+        return Walks(self, task, seeds, device)
+
+
+class Walks:
+    """The random walks that transfers were trained on, one for each member of a stack (OwnTransitions)."""
+
+    def __init__(self, system: CrarSystem, task: Task, seeds: Sequence[int], device: str) -> None:
+        agent, data = system.agent, system.agent.settings.data
+        self._system = system
+        self._observations = torch.from_numpy(agent.world.observations[task]).to(device)
+        walks = [
+            collect(agent.world, data.steps, data.episode_steps, seed, stream_of(base=False))
+            for seed in seeds
+        ]
+        columns = ("state", "action", "reward", "terminal", "next_state")
+        self._walks = [[torch.from_numpy(getattr(w, c)).to(device) for c in columns] for w in walks]
+        self.count = data.steps
+
+    def losses(self, parameters: Mapping[str, Tensor], rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        chosen = [[column[i] for column in walk] for walk, i in zip(self._walks, rows, strict=True)]
+        state, action, reward, terminal, after = (torch.stack(c) for c in zip(*chosen, strict=True))
+        partner = torch.arange(rows.shape[1], device=rows.device).roll(1).expand(rows.shape)
+        batch = TaskBatch(self._observations, Batch(state, action, reward, terminal, after, partner))
+        embeddings = self._system.agent.embed(parameters, self._observations)
+        return embeddings, self._system.losses_at_many(parameters, embeddings, batch)
 
 
 class TaskBatch:

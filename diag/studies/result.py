@@ -1,4 +1,4 @@
-"""What the report of a study holds: frozen, serialisable, with its evidence."""
+"""The report of a study: frozen, serialisable, with its evidence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from probes import Floats, Measure
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """So many transfers of one base under one plan were asked for."""
+    """Number of transfers of one base under one plan that were asked for."""
 
     variant: str
     plan: str
@@ -27,12 +27,12 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class StudyFacts:
-    """What the study is, for the head of its report."""
+    """Facts about a study for the head of its report."""
 
     name: str
     preset: str
     settings: Mapping[str, str]
-    """In words or as dotted names; ``train.learning_rate`` and ``transfer.learning_rate`` where known."""
+    """Settings in words or by dotted names, such as ``transfer.learning_rate``."""
     base_seeds: tuple[int, ...]
     transfer_seeds: tuple[int, ...]
     versions: Mapping[str, str]
@@ -103,12 +103,12 @@ class Cell:
     succeeded: Rate
     matched: Rate
     relations: Mapping[str, int]
-    """How many have each relation; ``undecided`` and ``not finite`` are counted too."""
+    """Number of transfers by relation; ``undecided`` and ``not finite`` are counted too."""
     l2: Outcomes
     loss: Outcomes
     base_loss: float | None
     auc: Measure
-    """Of the total loss; 0.5: it does not tell failures from successes, 1: a failure's is always higher."""
+    """AUC of the total loss: 0.5 does not tell failures from successes, at 1 a failure's is always higher."""
     against_rest: PValue | None
     """Boschloo, this base against all others of the group."""
     against_reference: PValue | None
@@ -272,12 +272,12 @@ class StudyReport(Shown, kind="study"):
     facts: StudyFacts
     verdict: Verdict
     rule: str
-    """What counts as a success, in words."""
+    """The rule by which a transfer succeeds, in words."""
     states: int | None
     success_states: int | None
     groups: tuple[Group, ...]
     missing: tuple[str, ...]
-    """What is missing of an unfinished study, a line each."""
+    """Missing parts of an unfinished study, a line each."""
     beside: tuple[Beside, ...]
     transfers: pd.DataFrame
     """Every finished one: variant, plan, base_seed, seed, outcome, relation, own_states, l2 and loss."""
@@ -285,7 +285,7 @@ class StudyReport(Shown, kind="study"):
     """Mean scores over steps (:func:`diag.studies.curves.score_curves`); empty for worlds without rewards."""
     base_curves: tuple[Curve, ...]
     stages: tuple[Sequence[EmbeddingPicture], ...]
-    """How a base, a successful and a failed transfer of it come to be: pictures at growing steps each."""
+    """Pictures at growing steps of a base, of a successful and of a failed transfer of it."""
     pictures: tuple[EmbeddingPicture, ...]
     """The last embedding of bases and transfers."""
     diagnosis: str = "study"
