@@ -156,6 +156,7 @@ def thinned(result: Comparison) -> Comparison:
         picture.transfer[some],
         {name: values[some] for name, values in picture.variables.items()},
         *(None if p is None else p[some] for p in predictions),
+        picture.colour,
     )
     return replace(result, picture=few)
 

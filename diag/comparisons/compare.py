@@ -14,7 +14,7 @@ import probes
 from diag.comparisons.conclusion import conclusion, outcome
 from diag.comparisons.pairing import FINITE, Pair, column_names, is_streamed, matrix, numbers, pair_of
 from diag.comparisons.verdict import verdict_of
-from diag.result import Columns, Comparison, FileRef, Grouping, Picture
+from diag.result import Columns, Comparison, FileRef, Grouping, Picture, colour_variable
 from diag.sources import opened, same_file
 from diag.sources.bookkeeping import check_equal_columns
 from diag.sources.supplied import NOTHING, Supplied
@@ -249,7 +249,8 @@ def _measured(
     )
     report(7, steps)
     measures |= _spread(found.collapse)
-    picture = Picture(y, x, pair.variables, pair.base_predictions, pair.transfer_predictions)
+    colour = colour_variable(pair.variables, pair.colour)
+    picture = Picture(y, x, pair.variables, pair.base_predictions, pair.transfer_predictions, colour)
     report(steps, steps)
     return _Evidence(found, measures, own_states, picture)
 

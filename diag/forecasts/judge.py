@@ -18,6 +18,7 @@ from diag.forecasts.fit import FEWEST_BASES, At, Known, at, by_base, descended, 
 from diag.forecasts.model import FIRST_STOP
 from diag.result import finite, measure_tree
 from probes import Measure
+from probes import share as wilson
 
 FOLDS = 10
 """In which the bases of a fit are parted, to choose the stopping rule from forecasts of bases not seen."""
@@ -49,6 +50,11 @@ class Bin:
     forecast: float
     came_true: int
     of: int
+
+    @property
+    def rate(self) -> Measure:
+        """Share that came true, with Wilson's interval."""
+        return wilson(self.came_true / self.of, self.of)
 
     def to_tree(self) -> dict[str, Any]:
         return dict(vars(self))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from probes import Measure
+from probes import Measure, share
 
 TABLES = 50_000
 """Random tables of the test of many bases: p is known to 0.001 at 0.05, and is never below 2e-5."""
@@ -64,8 +64,8 @@ def wilson(count: int, n: int) -> Rate:
     """
     if not n:
         return Rate(count, n, None, None)
-    interval = stats.binomtest(count, n).proportion_ci(method="wilson")
-    return Rate(count, n, float(interval.low), float(interval.high))
+    interval = share(count / n, n)
+    return Rate(count, n, interval.low, interval.high)
 
 
 def holm(p: Sequence[float]) -> list[float]:
