@@ -223,7 +223,7 @@ def _printed(gate: Gate, form: Format, quiet: bool, verbose: bool) -> None:
     if form == "github":
         from diag.outputs import check_github
 
-        if annotations := check_github.annotations(gate):
+        if annotations := renderer(gate.kind, "github")(gate):
             write_line(annotations.rstrip("\n"))
         check_github.append_summary(gate)
         return
