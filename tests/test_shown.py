@@ -168,7 +168,7 @@ def test_a_cell_is_the_same_each_time(results: dict[str, Shown], kind: str) -> N
 
 
 def test_the_whole_page_is_valid_too(results: dict[str, Shown]) -> None:
-    page = html(results["probe"])  # type: ignore[arg-type]
+    page = html(results["probe"])
     assert faults(page) == []
     assert "<script" in page
 
