@@ -107,7 +107,7 @@ def _found(config: pytest.Config, base: Any, transfers: tuple[Any, ...], options
     import diag
     from diag.checks import CheckError
     from diag.checks.config import find
-    from diag.outputs import check_text
+    from diag.outputs.registry import text
     from diag.subject import SubjectError
     from trainers.checkpoint import CheckpointError
     from trainers.settings import SettingsError
@@ -123,7 +123,7 @@ def _found(config: pytest.Config, base: Any, transfers: tuple[Any, ...], options
         gate = diag.check(first[0], *(file for one in transfers for file in _expanded(config, one)), **chosen)
     except (CheckError, SubjectError, CheckpointError, SettingsError) as error:
         return None, f"diag: {error}"
-    return gate, "" if gate.exit_status == 0 else check_text.render(gate)
+    return gate, "" if gate.exit_status == 0 else text(gate)
 
 
 def _expanded(config: pytest.Config, name: Any) -> list[Any]:

@@ -1,7 +1,7 @@
-"""How a result shows itself in Python: as text, as one line, and in a notebook.
+"""A result that shows itself in Python: as text, as one line, and in a notebook.
 
-The renderers know the results and not the other way round, so that they are looked up by name when a
-result is shown: ``diag.outputs.text`` and ``diag.outputs.notebook`` have a function for each kind.
+The renderers know the results and not the other way round: they are looked up in ``diag.outputs.registry``
+by the kind of the result when it is shown.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 from trainers.safe_text import one_line
+
+REGISTRY = "diag.outputs.registry"
 
 MOST_FILES = 4
 """Files that the one line names; of more, the first ones."""
@@ -30,7 +32,7 @@ class Shown:
 
     def __str__(self) -> str:
         """The text that the command prints, as wide as the terminal."""
-        text: str = getattr(import_module("diag.outputs.text"), self.kind)(self)
+        text: str = import_module(REGISTRY).text(self)
         return text
 
     def __repr__(self) -> str:
@@ -43,8 +45,8 @@ class Shown:
         return f"<{type(self).__name__}: {words}>" if words else f"<{type(self).__name__}>"
 
     def _repr_html_(self) -> str:
-        """Its page without scripts, in a frame of its own, for a notebook's output cell."""
-        cell: str = import_module("diag.outputs.notebook").cell(self)
+        """The page without scripts, in a frame of its own, for a notebook's output cell."""
+        cell: str = import_module(REGISTRY).cell(self)
         return cell
 
     def shown_state(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Numbers as English words: a count with its noun, a time, a list."""
+"""Numbers as English words: a count with its noun, a share, a p-value, a time, a list."""
 
 from __future__ import annotations
 
@@ -47,3 +47,42 @@ def duration(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60} s"
     hours, minutes = divmod(round(whole / 60), 60)
     return f"{hours} h {minutes} min"
+
+
+def percent_interval(value: float | None, low: float | None, high: float | None, digits: int = 0) -> str:
+    """A share with its interval, in percent; a dash where there is no number.
+
+    >>> percent_interval(0.136, 0.047, 0.333), percent_interval(0.136, 0.047, 0.333, digits=1)
+    ('14% [5%, 33%]', '13.6% [4.7%, 33.3%]')
+    >>> percent_interval(None, None, None)
+    '–'
+    """
+    if value is None or low is None or high is None:
+        return "–"
+    return f"{value:.{digits}%} [{low:.{digits}%}, {high:.{digits}%}]"
+
+
+def p_value(p: float | None, floor: float | None = None) -> str:
+    """A p-value to three decimals; a dash for none.
+
+    ``floor`` is the least that its permutations could give: there, the p-value is that or any less.
+
+    >>> p_value(0.0431), p_value(1e-9), p_value(None), p_value(0.01, floor=0.01)
+    ('0.043', '< 0.001', '–', '≤ 0.010')
+    """
+    if p is None:
+        return "–"
+    if p < 0.0005:
+        return "< 0.001"
+    # What equals the floor but for rounding is at it.
+    return f"≤ {p:.3f}" if floor is not None and p <= floor * (1 + 1e-9) else f"{p:.3f}"
+
+
+def p_relation(p: float) -> str:
+    """A p-value with its sign of relation, as it follows the letter p in a sentence.
+
+    >>> p_relation(0.0312), p_relation(1e-9)
+    ('= 0.031', '< 0.001')
+    """
+    words = p_value(p)
+    return words if words.startswith("<") else f"= {words}"

@@ -13,7 +13,7 @@ import vl_convert
 from diag.commands.demo.measured import best_first, shown
 from diag.commands.demo.page import panels
 from diag.commands.demo.run import RATES, TRANSFER_SEEDS
-from diag.outputs import html
+from diag.outputs.sections import embedding_chart
 from diag.sources import open_subject
 from reports.page import VEGA_LITE
 
@@ -26,7 +26,8 @@ def main() -> None:
         for rate in RATES
         for seed in TRANSFER_SEEDS
     ]
-    spec = html.embedding_chart(panels(best_first(transfers)), 2).to_dict()
+    colour = transfers[0].comparison.picture.colour
+    spec = embedding_chart(panels(best_first(transfers)), 2, colour).to_dict()
     spec["columns"] = 5  # wide rather than long: a page's first screen
     spec["config"]["background"] = "white"
     picture = vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=1)

@@ -18,7 +18,7 @@ from probes._measure import Bools, Floats, Labels, Measure, ProbeError, as_matri
 from probes._neighbours import NEIGHBOURS, knn_overlap
 from probes._nulls import Independence, Null, independence
 from probes._procrustes import procrustes, shape_distance
-from probes._projection import Method, Projection, project
+from probes._projection import Method, Plane, Projection, project
 from probes._relation import MARGIN, RelationResult, equivalence_margin, relation
 from probes._resampling import Groups, interval, make_groups, share
 from probes._rollout import memory, rollout_blocks
@@ -50,6 +50,7 @@ __all__ = [
     "Measure",
     "Method",
     "Null",
+    "Plane",
     "ProbeError",
     "Projection",
     "Relation",

@@ -66,6 +66,39 @@ def project(x: ArrayLike, method: Method = "pca", *, seed: int = 0) -> Projectio
     return Projection(method, _umap(matrix, seed), rows)
 
 
+@dataclass(frozen=True)
+class Plane:
+    """The plane of an embedding's first two principal components, as a map of points (m, d) to (m, 2).
+
+    Points of two dimensions stay as they are; of one dimension they get a second coordinate of 0.
+
+    >>> import numpy as np
+    >>> x = np.outer(np.arange(3.0), [0.0, 3.0, 4.0])
+    >>> np.abs(Plane.of(x)(x)[:, 0]).round(6).tolist()
+    [5.0, 0.0, 5.0]
+    """
+
+    centre: Floats
+    """(d,) the embedding's mean."""
+    axes: Floats
+    """(d, 2) orthonormal."""
+
+    @classmethod
+    def of(cls, x: Floats) -> Plane:
+        """The plane of an embedding (n, d)."""
+        d = x.shape[1]
+        if d <= 2:
+            return cls(np.zeros(d), np.eye(d, 2))
+        centre = x.mean(0)
+        return cls(centre, np.linalg.svd(x - centre, full_matrices=False)[2][:2].T)
+
+    def __call__(self, points: Floats) -> Floats:
+        """Coordinates (m, 2) of points (m, d)."""
+        if points.shape[1] == 1:
+            return np.concatenate([points, np.zeros_like(points)], 1)
+        return points if points.shape[1] == 2 else np.asarray((points - self.centre) @ self.axes)
+
+
 def principal_axes(x: Floats) -> tuple[Floats, Floats]:
     """Squared singular values (r,) of x (n, d), the largest first, and its right singular vectors (d, r)."""
     wide = x.shape[1] > x.shape[0]

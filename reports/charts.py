@@ -53,17 +53,19 @@ def embeddings(
     lines: pd.DataFrame,
     columns: int = 3,
     axes: tuple[str, str] = ("axis 0", "axis 1"),
+    colour: str | None = None,
 ) -> Any:
     """Small multiples of embeddings: a point per state, a line per predicted transition.
 
     ``points`` has panel, x, y, group and state; ``lines`` has panel, x, y, x2, y2 (it may be empty).
-    Panels keep their order of first appearance and share their axes, which are named ``axes``.
+    Panels keep their order of first appearance and share their axes, which are named ``axes``. ``colour`` is
+    the name of the variable whose categories the groups are.
     """
     data = pd.concat([points.assign(kind="state"), lines.assign(kind="transition")], ignore_index=True)
     order = list(dict.fromkeys(points["panel"]))
     groups = list(dict.fromkeys(points["group"]))
     # A single group is no group: it needs no key.
-    key = {"sort": groups} | ({"title": "room"} if len(groups) > 1 else {"legend": None})
+    key = {"sort": groups} | ({"title": colour} if len(groups) > 1 else {"legend": None})
     scale = alt.Scale(nice=False, padding=8, zero=False)
     base = alt.Chart(data).encode(
         x=alt.X("x:Q", title=axes[0], scale=scale), y=alt.Y("y:Q", title=axes[1], scale=scale)
@@ -118,7 +120,7 @@ def distances(rows: pd.DataFrame) -> Any:
     """Mean L2 distance to the base per transfer; ``rows`` has name, l2, low, high, relation and status."""
     order = list(rows["name"])
     y = alt.Y("name:N", sort=order, title=None)
-    found = list(dict.fromkeys(rows["status"]))
+    statuses = list(dict.fromkeys(rows["status"]))
     bars = (
         alt.Chart(rows)
         .mark_bar(opacity=0.8)
@@ -128,7 +130,7 @@ def distances(rows: pd.DataFrame) -> Any:
             color=alt.Color(
                 "status:N",
                 title="verdict",
-                scale=alt.Scale(domain=found, range=[STATUS_COLOURS[s] for s in found]),
+                scale=alt.Scale(domain=statuses, range=[STATUS_COLOURS[s] for s in statuses]),
             ),
             tooltip=["name", "relation", "status", alt.Tooltip("l2:Q", format=".2f")],
         )
@@ -138,7 +140,7 @@ def distances(rows: pd.DataFrame) -> Any:
 
 
 def success_margin(counts: pd.DataFrame) -> Any:
-    """How many transfers succeed as the number of states that must be in place moves; required, count."""
+    """Transfers that succeed against the states that must be in place; ``counts``: required, count."""
     return finish(
         alt.Chart(counts)
         .mark_line(interpolate="step", point=True, color=PALETTE[0])

@@ -37,10 +37,10 @@ def against_limits(rows: pd.DataFrame) -> Any:
 def _panel(rows: pd.DataFrame, transfers: list[str], outcomes: list[str], labels: bool) -> Any:
     limit, better = float(rows["limit"].max()), str(rows["better"].iloc[0])
     least, most = _drawn(rows, limit)
-    room = 0.1 * (most - least) or 1.0
+    gap = 0.1 * (most - least) or 1.0
     columns = ["value", "low", "high"]
     shown = rows.assign(**{f"{c}_at": rows[c].clip(lower=least, upper=most) for c in columns})
-    scale = alt.Scale(domain=[least - room, most + room], nice=False, zero=False)
+    scale = alt.Scale(domain=[least - gap, most + gap], nice=False, zero=False)
     axis = alt.Axis(labelLimit=_LABELS, ticks=False, domain=False) if labels else None
     base = alt.Chart(shown).encode(
         y=alt.Y("transfer:N", title=None, axis=axis, scale=alt.Scale(domain=transfers)),
@@ -61,7 +61,7 @@ def _panel(rows: pd.DataFrame, transfers: list[str], outcomes: list[str], labels
     )
     layers = []
     if pd.notna(limit):
-        edge = least - room if better == "higher" else most + room
+        edge = least - gap if better == "higher" else most + gap
         line = alt.Chart(pd.DataFrame({"limit": [limit], "edge": [edge]}))
         layers = [
             line.mark_rect(color=STATUS_COLOURS["fail"], opacity=0.1).encode(x=x("limit"), x2="edge:Q"),

@@ -1,4 +1,4 @@
-"""The charts of forecasts: how often right, how calibrated, what stopping saves, and bases one by one."""
+"""The charts of forecasts: accuracy, calibration, transfers stopped early, and bases one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _INK = "currentColor"
 _GREY = "#888888"
 
 SIDE = 130
-"""Of a calibration panel, four to a row."""
+"""Pixels of a side of a calibration panel, four to a row."""
 
 _PERCENT = alt.Axis(format="%")
 
@@ -102,7 +102,7 @@ def calibration(rows: pd.DataFrame) -> Any:
 
 
 def stopping(rows: pd.DataFrame, names: tuple[str, str]) -> Any:
-    """How many transfers end where; ``rows``: when, outcome, count, of ``names`` (well, not)."""
+    """Bars of transfers stopped at each share; ``rows``: when, outcome, count, of ``names`` (well, not)."""
     order = list(dict.fromkeys(rows["when"]))
     colour = alt.Color(
         "outcome:N",
@@ -124,7 +124,7 @@ def stopping(rows: pd.DataFrame, names: tuple[str, str]) -> Any:
 
 
 def bases(rows: pd.DataFrame, mean: float) -> Any:
-    """Forecast beside the rate that was found, a point a base; ``rows``: base, forecast, rate, said."""
+    """Forecast rate beside the observed rate, a point a base; ``rows``: base, forecast, rate, said."""
     scale = alt.Scale(domain=[0, 1])
     diagonal = (
         alt.Chart(pd.DataFrame({"forecast": [0.0, 1.0], "rate": [0.0, 1.0]}))

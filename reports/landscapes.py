@@ -1,4 +1,4 @@
-"""The charts of landscapes: losses along ways and on planes, and what moves on the way."""
+"""The charts of landscapes: losses along ways and on planes, and the embedding's spread along them."""
 
 from __future__ import annotations
 

@@ -92,8 +92,8 @@ for (const figure of document.querySelectorAll("figure[data-spec]")) {
 def _spec(chart: Any) -> dict[str, Any]:
     """The chart with all its rows: Altair's own limit of 5,000 is against slips, and callers thin."""
     with alt.data_transformers.enable("default", max_rows=None):
-        found: dict[str, Any] = chart.to_dict()
-    return found
+        spec: dict[str, Any] = chart.to_dict()
+    return spec
 
 
 def render(page: Page, live: bool = True) -> str:

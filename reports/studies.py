@@ -33,7 +33,7 @@ PLAIN_SHAPES = ["square", "cross", "diamond", "triangle-up", "triangle-down", "c
 """For small marks in great number: a square's outline is half as long as a circle's."""
 
 MOST_ROOMY = 15
-"""Bases that get a row high enough for words."""
+"""Most bases whose rows are high enough for words."""
 
 STAGE = 175
 """Side of a panel that shows a stage."""
@@ -85,11 +85,11 @@ def rates(rows: pd.DataFrame, published: pd.DataFrame) -> Any:
 
 
 def relations(rows: pd.DataFrame) -> Any:
-    """How many transfers of each base have each relation; ``rows``: panel, base, relation, count, order."""
+    """Bars of the relations of each base's transfers; ``rows``: panel, base, relation, count, order."""
     panels = list(dict.fromkeys(rows["panel"]))
-    found = [name for name in RELATIONS if name in set(rows["relation"])]
-    found += sorted(set(rows["relation"]) - set(found))
-    colours = alt.Scale(domain=found, range=[RELATIONS.get(name, "#444444") for name in found])
+    names = [name for name in RELATIONS if name in set(rows["relation"])]
+    names += sorted(set(rows["relation"]) - set(names))
+    colours = alt.Scale(domain=names, range=[RELATIONS.get(name, "#444444") for name in names])
     charts = []
     for panel in panels:
         mine = rows[rows["panel"] == panel]
@@ -100,7 +100,7 @@ def relations(rows: pd.DataFrame) -> Any:
             .encode(
                 x=alt.X("count:Q", title="transfers", axis=alt.Axis(tickMinStep=1)),
                 y=alt.Y("base:N", sort=order, title="base"),
-                color=alt.Color("relation:N", title=None, scale=colours, sort=found),
+                color=alt.Color("relation:N", title=None, scale=colours, sort=names),
                 order="order:Q",
                 tooltip=["base:N", "relation:N", "count:Q"],
             )
@@ -206,10 +206,10 @@ def scores(rows: pd.DataFrame) -> Any:
     return finish(alt.concat(*charts, columns=2).resolve_scale(color="independent"))
 
 
-def stages(points: pd.DataFrame, lines: pd.DataFrame) -> Any:
+def stages(points: pd.DataFrame, lines: pd.DataFrame, colour: str | None) -> Any:
     """Embeddings at growing steps, a row a run; ``points``: row, panel, x, y, group; ``lines`` with x2, y2.
 
-    All panels have the same axes.
+    All panels have the same axes. ``colour`` is the name of the variable whose categories the groups are.
     """
     groups = list(dict.fromkeys(points["group"]))
     x_scale, y_scale = (
@@ -232,7 +232,7 @@ def stages(points: pd.DataFrame, lines: pd.DataFrame) -> Any:
             states = (
                 alt.Chart(mine.drop(columns=["row", "panel"]))
                 .mark_point(filled=True, size=38, opacity=0.95, aria=False)
-                .encode(x=x, y=y, **_rooms(groups))
+                .encode(x=x, y=y, **_groups(groups, colour))
             )
             title = alt.Title(panel, fontWeight="normal", fontSize=11)
             panels.append(alt.layer(arrows, states) if len(own) else alt.layer(states))
@@ -241,11 +241,12 @@ def stages(points: pd.DataFrame, lines: pd.DataFrame) -> Any:
     return finish(alt.vconcat(*rows))
 
 
-def multiples(points: pd.DataFrame, frames: pd.DataFrame, titles: pd.DataFrame) -> Any:
+def multiples(points: pd.DataFrame, frames: pd.DataFrame, titles: pd.DataFrame, colour: str | None) -> Any:
     """Many small scatter plots in one picture, everything placed in pixels from its top left corner.
 
     ``points``: x, y, group; ``frames``: x, y, x2, y2 and label, one a panel; ``titles``: x, y, words, one a
-    block of panels. A chart of facets would take half as much again in the page.
+    block of panels; ``colour`` is the name of the variable whose categories the groups are. A chart of facets
+    would take half as much again in the page.
     """
     groups = list(dict.fromkeys(points["group"]))
     x, y = alt.X("x:Q", scale=None, axis=None), alt.Y("y:Q", scale=None, axis=None)
@@ -267,7 +268,7 @@ def multiples(points: pd.DataFrame, frames: pd.DataFrame, titles: pd.DataFrame) 
     marks = (
         alt.Chart(points)
         .mark_point(filled=True, size=16, opacity=1, strokeWidth=0, aria=False)
-        .encode(x=x, y=y, **_rooms(groups, PLAIN_SHAPES))
+        .encode(x=x, y=y, **_groups(groups, colour, PLAIN_SHAPES))
     )
     width, height = float(frames["x2"].max()) + 1, float(frames["y2"].max()) + 1
     drawn = alt.layer(boxes, labels, heads, marks, view=alt.ViewBackground(stroke=None))
@@ -278,11 +279,12 @@ def _steps(title: str) -> Any:
     return alt.X("step:Q", title=title, axis=alt.Axis(format="~s", tickCount=5))
 
 
-def _rooms(groups: list[str], shapes_of: list[str] = SHAPES) -> dict[str, Any]:
-    colours, shapes = (alt.Scale(domain=groups, range=found) for found in (PALETTE, shapes_of))
+def _groups(groups: list[str], title: str | None, shapes: list[str] = SHAPES) -> dict[str, Any]:
+    """Colours and shapes of groups, with a legend of this title; without one there is no legend."""
+    key = {"sort": groups} | ({"legend": None} if title is None else {"title": title})
     return {
-        "color": alt.Color("group:N", title="room", sort=groups, scale=colours),
-        "shape": alt.Shape("group:N", title="room", sort=groups, scale=shapes),
+        "color": alt.Color("group:N", scale=alt.Scale(domain=groups, range=PALETTE), **key),
+        "shape": alt.Shape("group:N", scale=alt.Scale(domain=groups, range=shapes), **key),
     }
 
 

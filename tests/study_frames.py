@@ -119,7 +119,9 @@ def _picture(
     for state in range(STATES):
         for action, other in enumerate(np.flatnonzero(near[state])):
             arrows[state, action] = now[other]
-    return EmbeddingPicture(variant, plan, base, seed, step, final, home, now, ROOMS, arrows, relation)
+    return EmbeddingPicture(
+        variant, plan, base, seed, step, final, home, now, ROOMS, arrows, relation, colour="room"
+    )
 
 
 def _row(

@@ -20,7 +20,6 @@ from hypothesis import example, given, settings
 from diag.checks.result import Checked, Gate
 from diag.checks.settings import Check, Checks
 from diag.outputs import check_junit, check_sarif
-from diag.outputs.text import plain
 from probes import Measure
 from tests.gates import (
     ACCEPTED,
@@ -40,6 +39,7 @@ from tests.gates import (
     passed,
     unread,
 )
+from trainers.safe_text import plain
 
 GATES = {
     "mixed": MIXED,

@@ -16,10 +16,11 @@ from rich.cells import cell_len
 import diag
 from diag.checks.result import Checked, Gate
 from diag.comparisons.result import Comparison
-from diag.outputs import check_github, check_html, check_text, html, text
+from diag.outputs import check_github, check_html, check_text
 from diag.outputs.check_words import in_tree, source_root
-from diag.outputs.text import plain
+from diag.outputs.registry import html, text
 from probes import Measure
+from reports import render
 from reports.checks import against_limits
 from tests.conftest import EXAMPLES
 from tests.gates import (
@@ -40,6 +41,7 @@ from tests.gates import (
     unread,
 )
 from tests.test_html import outline
+from trainers.safe_text import plain
 
 
 def failing(count: int) -> list[Checked]:
@@ -145,8 +147,8 @@ def test_wrapping_loses_nothing(word: str) -> None:
 
 
 def test_the_common_names_call_these() -> None:
-    assert text.check(MIXED, True) == check_text.render(MIXED, True)
-    assert html.check(gate()) == check_html.render(gate())
+    assert text(MIXED, True) == check_text.render(MIXED, True)
+    assert html(gate()) == render(check_html.page(gate()))
 
 
 # -- GitHub ------------------------------------------------------------------------------------------------
@@ -285,7 +287,7 @@ def compared() -> Comparison:
 
 def test_the_page_shows_every_pair_and_why(compared: Comparison) -> None:
     pictured = replace(FAILED, comparison=compared)
-    page = check_html.render(gate(*MIXED.checked, pictured, pictured, UNREAD, baseline="accepted.json"))
+    page = html(gate(*MIXED.checked, pictured, pictured, UNREAD, baseline="accepted.json"))
     words = " ".join(outline(page).words)
     for one in (
         "Of 8 transfers 1 could not be checked, 3 failed",
@@ -305,7 +307,7 @@ def test_the_page_shows_every_pair_and_why(compared: Comparison) -> None:
 
 @pytest.mark.parametrize("result", [gate(), gate(UNREAD), gate(NOTHING), gate(FAILED), gate(FINE, FINE)])
 def test_every_gate_has_a_page(result: Gate) -> None:
-    words = " ".join(outline(check_html.render(result)).words)
+    words = " ".join(outline(html(result)).words)
     assert result.summary in words
     assert f"exit status {result.exit_status}" in " ".join(words.split())
 
@@ -313,7 +315,7 @@ def test_every_gate_has_a_page(result: Gate) -> None:
 def test_nothing_breaks_out_of_the_page() -> None:
     evil = "</script><script>alert(1)</script>\udcff"
     bad = finding("r2", message=evil, of=evil, file=evil)
-    page = check_html.render(gate(checked(evil, bad, base=evil), unread(evil, evil), config=evil))
+    page = html(gate(checked(evil, bad, base=evil), unread(evil, evil), config=evil))
     assert "<script>alert" not in page
     page.encode()
 
@@ -333,7 +335,7 @@ def test_the_chart_shades_the_side_that_does_not_pass_and_cuts_outliers() -> Non
 
 def test_a_margin_is_no_place_on_the_axis() -> None:
     loss = finding("returns", measure=Measure(-3.0, -4.0, -2.0), limit=("margin", 0.1))
-    spec = check_html.render(gate(checked("a.npy", loss)))
+    spec = html(gate(checked("a.npy", loss)))
     assert "at least 0.1" not in spec
     assert "data-spec=" in spec
 

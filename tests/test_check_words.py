@@ -21,8 +21,9 @@ from diag.checks.judging import Found, judged, settled
 from diag.checks.result import Checked, Finding, Gate, Level, Origin, Outcome, Threshold
 from diag.checks.settings import Check, Checks
 from diag.commands import app as cli
-from diag.outputs import check_github, check_html, check_junit, check_sarif, check_text
+from diag.outputs import check_github, check_junit, check_sarif, check_text
 from diag.outputs.check_words import bad, not_checked, outcome, place, setting_value, status_words, told
+from diag.outputs.registry import html
 from probes import Measure
 from tests.gated import near, said, small, states
 from tests.gates import NOTHING, UNREAD, checked, finding, gate
@@ -31,7 +32,7 @@ CHECKS = ("r2", "l2", "cka", "probe")
 ORIGINS: tuple[Origin, ...] = ("default", "world", "command", "call")
 RENDERERS: Mapping[str, Callable[[Gate], str]] = {
     "text": check_text.render,
-    "page": check_html.render,
+    "page": html,
     "JUnit": check_junit.render,
     "SARIF": check_sarif.render,
     "GitHub": check_github.step_summary,
@@ -137,7 +138,7 @@ def test_every_output_says_the_status_that_the_command_ends_with(result: Gate) -
 
 @pytest.mark.parametrize("held", [None, "--exit-zero"])
 def test_the_page_says_it_too(held: str | None) -> None:
-    page = check_html.render(gate(checked("t.npy", finding()), held_by=held))
+    page = html(gate(checked("t.npy", finding()), held_by=held))
     assert ("0, held there by --exit-zero; it would be 1" in page) == (held is not None)
 
 

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 import diag
-from diag.outputs import text
 from diag.outputs.json import render
+from diag.outputs.lines import WIDTH
+from diag.outputs.registry import text
 from diag.sources.systems.crar import agent_of
 from diag.subject import SubjectError
 from probes import ProbeError
@@ -187,9 +188,9 @@ def test_the_json_has_the_documented_shape(examples: Path) -> None:
 
 def test_the_text_says_it_in_one_sentence_first_and_fits(examples: Path) -> None:
     found = diag.compare(examples / "base.safetensors", examples / "mirrored.safetensors")
-    lines = text.comparison(replace(found, base=replace(found.base, path="x" * 300))).splitlines()
+    lines = text(replace(found, base=replace(found.base, path="x" * 300))).splitlines()
     assert lines[0].startswith("FAIL  Flipped: the base's embedding with")
-    assert max(map(len, lines)) <= text.WIDTH
+    assert max(map(len, lines)) <= WIDTH
 
 
 def test_arrays_in_memory(base_embedding: np.ndarray) -> None:
@@ -231,7 +232,7 @@ def test_nothing_is_in_place_in_a_constant_base(tmp_path: Path, value: float) ->
     found = diag.compare(tmp_path / "a.npy", tmp_path / "b.npy")
     assert found.verdict.status == "inconclusive"
     assert found.own_states is None
-    assert "constant" in text.comparison(found)
+    assert "constant" in text(found)
 
 
 def test_a_component_frozen_in_part_counts_as_frozen(examples: Path, tmp_path: Path) -> None:
@@ -262,9 +263,9 @@ def test_text_keeps_to_its_width_at_any_scale(tmp_path: Path, size: float) -> No
     y = np.random.default_rng(0).normal(size=(31, 2))
     np.save(tmp_path / "a.npy", y * size)
     np.save(tmp_path / "b.npy", -y)
-    lines = text.comparison(diag.compare(tmp_path / "a.npy", tmp_path / "b.npy"), verbose=True).splitlines()
+    lines = text(diag.compare(tmp_path / "a.npy", tmp_path / "b.npy"), verbose=True).splitlines()
     evidence = [line for line in lines if not line.startswith(("  base ", "  transfer "))]
-    assert max(map(len, evidence)) <= text.WIDTH
+    assert max(map(len, evidence)) <= WIDTH
     assert not any("0.00 [0.00" in line for line in lines if "L2" in line)
 
 

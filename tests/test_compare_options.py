@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 import diag
 from diag.commands import app as cli
 from diag.comparisons import pairing
-from diag.outputs import html, text
 from diag.outputs.json import render
+from diag.outputs.registry import html, text
 from diag.sources import arrays
 from diag.subject import SubjectError
 from probes import ProbeError
@@ -82,7 +82,7 @@ def test_a_margin_from_known_good_transfers(
     assert found.margin > 0.05
     assert found.gap is not None
     assert found.gap <= found.margin
-    assert "from 3 known-good transfers" in text.comparison(found)
+    assert "from 3 known-good transfers" in text(found)
     assert diag.compare(base, save("far", stretched(3.0)), good=good).relation != "matched"
     options = [part for one in good for part in ("--good", one)]
     assert json.loads(run(capsys, base, transfer, *options, "--json")[1])["margin"]["gap"] == found.gap
@@ -111,7 +111,7 @@ def test_episodes_are_resampled_and_exchanged_whole(
     one = diag.compare(base, transfer, rollout=True)
     assert one.grouping == "blocks of a rollout"
     assert one.measures["cka"].p > 0.01  # type: ignore[operator]
-    assert "rollout blocks" in text.comparison(one)
+    assert "rollout blocks" in text(one)
     assert run(capsys, base, transfer, "--rollout", "--episodes", labels)[0] == 2
     status, _, err = run(capsys, base, transfer, "--episodes", save("short", np.arange(5)))
     assert (status, "expected (1000,), one for each row" in err) == (2, True)
@@ -144,11 +144,11 @@ def test_grids_are_compared_by_channels_in_words(save: Save, rng: np.random.Gene
     base = save("base", y)
     found = diag.compare(base, save("negated", y * [1, 1, -1]))
     assert found.verdict.summary.startswith("Flipped: the base's embedding with channel 2 negated (R² 1.00")
-    assert "  channels" in text.comparison(found)
+    assert "  channels" in text(found)
     mirrored = diag.compare(base, save("mirrored", y[:, :, ::-1] * [1, -1, 1]))
     assert mirrored.relation == "permuted"
     assert "with its grid mirrored left-right, channel 1 negated (R²" in mirrored.verdict.summary
-    assert "act on channels" in html.comparison(mirrored)
+    assert "act on channels" in html(mirrored)
     tree = json.loads(render(mirrored))
     assert (tree["channels"], tree["grid"]) == (True, "mirrored left-right")
 
@@ -168,7 +168,7 @@ def test_large_arrays_are_read_once_and_say_the_same(
     for name in ("l2", "cka", "cka_debiased", "cca", "procrustes"):
         assert read.measures[name].value == pytest.approx(held.measures[name].value)
     assert read.measures["nearest_own"].reason == "too many rows to hold side by side"
-    assert "Flipped" in text.comparison(read)
+    assert "Flipped" in text(read)
     x = y.copy()
     x[7] = np.nan
     bad = save("bad", x)

@@ -18,7 +18,7 @@ from diag.forecasts import ForecastError
 from diag.forecasts.features import measures_of
 from diag.forecasts.fit import known
 from diag.forecasts.model import read_model
-from diag.outputs import html
+from diag.outputs.registry import html
 from diag.studies.folder import Folder
 from diag.studies.measure import embedding, measured
 from diag.studies.run import run_study
@@ -322,6 +322,6 @@ def test_a_base_in_two_studies_counts_once_and_lost_checkpoints_cost_the_bases_v
 
     report = report_of(alone, judge_of(alone))
     assert report.bases is None
-    assert "checkpoints were found, or their" in html.study_forecast(report)
+    assert "checkpoints were found, or their" in html(report)
     with pytest.raises(ForecastError, match="too few bases"):
         report.forecaster.rate(np.zeros(5))

@@ -15,7 +15,7 @@ import pytest
 
 import diag
 from diag.comparisons.result import Comparison
-from diag.outputs import html
+from diag.outputs.registry import html
 from reports import Figure, Page, Section, charts, render
 from tests.conftest import EXAMPLES
 
@@ -29,7 +29,7 @@ def compared() -> Comparison:
 
 @pytest.fixture(scope="module")
 def page(compared: Comparison) -> str:
-    return html.comparison(compared)
+    return html(compared)
 
 
 class Outline(HTMLParser):
@@ -87,7 +87,7 @@ def test_it_reads_without_scripts(page: str, compared: Comparison) -> None:
 def test_names_cannot_break_out(compared: Comparison) -> None:
     evil = "</script><script>alert(1)</script>"
     base = replace(compared.base, path=evil)
-    text = html.comparison(replace(compared, base=base, verdict=replace(compared.verdict, summary=evil)))
+    text = html(replace(compared, base=base, verdict=replace(compared.verdict, summary=evil)))
     assert evil not in text
     points = pd.DataFrame({"panel": [evil], "x": [0.0], "y": [0.0], "group": [evil], "state": [0]})
     lines = pd.DataFrame(columns=["panel", "x", "y", "x2", "y2"], dtype=float)
@@ -105,7 +105,7 @@ def test_only_one_dimension_and_many_are_drawn(tmp_path: Path) -> None:
         y = rng.normal(size=(2500, d))
         np.save(tmp_path / "a.npy", y)
         np.save(tmp_path / "b.npy", -y)
-        text = html.comparison(diag.compare(tmp_path / "a.npy", tmp_path / "b.npy"))
+        text = html(diag.compare(tmp_path / "a.npy", tmp_path / "b.npy"))
         assert "Only 2,000 of the 2,500 states are drawn." in text
         assert ("principal components" in text) == (d > 2)
 
@@ -170,6 +170,6 @@ def test_a_fine_plane_is_thinned_and_its_page_written(examples: Path) -> None:
     axis = np.linspace(-1, 1, 201)
     total = np.add.outer(axis**2, axis**2) + 0.1
     fine = replace(plane, alpha=axis, beta=axis, losses={"target": {"total": total}})
-    page = html.landscape(replace(found, planes=(fine,)))
+    page = html(replace(found, planes=(fine,)))
     assert "Only 101 × 101 of the points are drawn." in page
     assert "201 × 201 points" in page

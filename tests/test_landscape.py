@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 import diag
-from diag.outputs import html, text
 from diag.outputs.json import render
+from diag.outputs.lines import WIDTH
+from diag.outputs.registry import html, text
 from diag.sources.systems import crar
 from diag.subject import Pairs, Parameters, Sampled, Subject, SubjectError
 from tests.conftest import short, train
@@ -195,8 +196,8 @@ def test_losses_that_are_not_finite_are_kept_counted_and_drawn_as_gaps() -> None
     assert None in tree["slice"]["losses"]["total"]
     assert "points have a loss that is not finite" in found.warnings[0]
     assert found.verdict.status == "inconclusive"
-    assert "not finite" in text.landscape(found)
-    assert "not finite" in html.landscape(found)
+    assert "not finite" in text(found)
+    assert "not finite" in html(found)
 
 
 def test_noise_is_in_the_interval_and_the_supremums_bias_is_taken_out() -> None:
@@ -280,4 +281,4 @@ def test_the_text_fits(examples: Path) -> None:
     ends = examples / "mirrored.safetensors", examples / "matched.safetensors"
     found = diag.landscape(*ends, points=5, curve_steps=5)
     found = replace(found, base=replace(found.base, path="x" * 300))
-    assert max(map(len, text.landscape(found, verbose=True).splitlines())) <= text.WIDTH
+    assert max(map(len, text(found, verbose=True).splitlines())) <= WIDTH

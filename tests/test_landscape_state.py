@@ -16,8 +16,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 import diag
 from diag.landscapes.result import Landscape
-from diag.outputs import html, text
 from diag.outputs.json import render
+from diag.outputs.registry import html, text
 from diag.sources.torch_losses import from_module
 from diag.sources.torch_state import largest_singular
 from diag.subject import SubjectError
@@ -170,8 +170,8 @@ def test_batch_statistics_are_those_of_the_batch_at_every_point() -> None:
     found = between(a, b)
     assert total(found) == pytest.approx(expected, rel=1e-4)
     assert any("Batch statistics of 1: re-estimated on the given samples" in words for words in found.notes)
-    assert "re-estimated" in " ".join(text.landscape(found).split())
-    assert "re-estimated" in html.landscape(found)
+    assert "re-estimated" in " ".join(text(found).split())
+    assert "re-estimated" in html(found)
 
 
 def test_averages_are_those_of_the_whole_batch_though_convolutions_see_it_in_parts() -> None:
@@ -397,7 +397,7 @@ def test_one_weight_that_is_not_a_number_leaves_the_other_end_alone() -> None:
     losses = plane.losses["target"]["total"]
     assert np.isfinite(losses[:, zero]).all()  # from A to C, where B has no part
     assert json.loads(render(found))["slice"]["losses"]["total"][1:] == [None] * 4
-    for show in (text.landscape, html.landscape):
+    for show in (text, html):
         assert "not finite" in show(found)
 
 
@@ -512,7 +512,7 @@ def test_where_there_is_no_second_derivative_the_rest_is_kept_and_the_reason_sai
         assert seat.sharpness.ends is None
         assert seat.sharpness.gradient == pytest.approx(other.sharpness.gradient, rel=1e-4)
         assert "Once can be differentiated once only" in found.missing[f"the curvature at {name}"]
-    for show in (text.landscape, html.landscape):
+    for show in (text, html):
         assert "differentiated once only" in " ".join(show(found).split())
     tree = json.loads(render(found))
     assert tree["sharpness"]["A"]["ends"] is None

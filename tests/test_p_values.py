@@ -9,8 +9,9 @@ import pytest
 
 import diag
 import probes
-from diag.outputs import html, text
-from diag.outputs.text import difference, p_value
+from diag.outputs.registry import html, text
+from diag.outputs.words import difference
+from diag.wording import p_value
 from probes import Measure
 from tests.test_html import outline
 
@@ -55,8 +56,8 @@ def test_a_comparison_of_episodes_says_so_everywhere(tmp_path: Path) -> None:
     cka = found.measures["cka"]
     assert cka.p == cka.p_floor is not None
     shown = f"p ≤ {cka.p:.3f}"
-    assert shown in text.comparison(found)
-    assert f"≤ {cka.p:.3f}" in " ".join(outline(html.comparison(found)).words)
+    assert shown in text(found)
+    assert f"≤ {cka.p:.3f}" in " ".join(outline(html(found)).words)
     tree = found.to_tree()["measures"]["cka"]
     assert tree["p"] == tree["p_floor"] == cka.p
     states = diag.compare(y, y + 0.01 * rng.normal(size=y.shape))
@@ -66,19 +67,19 @@ def test_a_comparison_of_episodes_says_so_everywhere(tmp_path: Path) -> None:
 def test_a_probe_says_so_and_why() -> None:
     y = np.random.default_rng(0).normal(size=(80, 2))
     found = diag.probe(y, variables={"first": y[:, 0]})
-    shown = text.probe(found)
+    shown = text(found)
     assert "p ≤ 0.010" in shown
     assert "p ≤ marks the least p-value that the shuffles could give" in " ".join(shown.split())
     tree = found.to_tree()["variables"]["first"]["columns"][0]
     assert tree["probe"]["p"] == tree["probe"]["p_floor"] == 0.01
     noise = diag.probe(y, variables={"none": np.random.default_rng(1).normal(size=80)})
-    assert "≤" not in text.probe(noise)
+    assert "≤" not in text(noise)
 
 
 @pytest.mark.parametrize("d", [1, 2])
 def test_one_dimension_is_no_dimensions(d: int) -> None:
     y = np.random.default_rng(0).normal(size=(80, d))
-    for shown in (text.comparison(diag.compare(y, -y)), text.probe(diag.probe(y, variables={"v": y[:, 0]}))):
+    for shown in (text(diag.compare(y, -y)), text(diag.probe(y, variables={"v": y[:, 0]}))):
         assert ("1 dimension," in shown or "1 dimension;" in shown) == (d == 1)
         assert "1 dimensions" not in shown
 

@@ -17,8 +17,9 @@ import torch
 import diag
 import probes
 from diag.commands import app as cli
-from diag.outputs import html, text
 from diag.outputs.json import render
+from diag.outputs.lines import WIDTH
+from diag.outputs.registry import html, text
 from diag.probing.result import Probed
 from diag.subject import SubjectError
 from probes import ProbeError
@@ -114,7 +115,7 @@ def test_arrays(world: tuple[np.ndarray, dict[str, Any]]) -> None:
     event = found.columns[0].findings["event"].clusters
     assert event is not None
     assert (event.ami or 0) > 0.9
-    told = text.probe(found)
+    told = text(found)
     assert "still cannot be judged in full: the variable is constant." in told
     assert "name cannot be judged in full: 400 categories, more than 64." in told
 
@@ -127,7 +128,7 @@ def test_nothing_that_is_known_is_there(world: tuple[np.ndarray, dict[str, Any]]
     assert "cannot be told from chance" in found.verdict.summary
     both = diag.probe(noise, more, variables=variables, projection="none")
     assert (both.verdict.status, both.changes) == ("warn", {"absent": "neither"})
-    assert "2 and 3 dimensions" in text.probe(both)
+    assert "2 and 3 dimensions" in text(both)
 
 
 def test_what_is_lost_and_gained(world: tuple[np.ndarray, dict[str, Any]]) -> None:
@@ -205,7 +206,7 @@ def test_large_arrays_are_sampled_and_say_so() -> None:
     x = rng.normal(size=(10_500, 3))
     found = diag.probe(x, variables={"there": x[:, 0]}, projection="none")
     assert (found.rows, found.of) == (10_000, 10_500)
-    assert "10,000 of 10,500 rows" in text.probe(found)
+    assert "10,000 of 10,500 rows" in text(found)
 
 
 def test_the_json_has_the_documented_shape(one: Probed, two: Probed) -> None:
@@ -238,9 +239,9 @@ def test_what_is_undefined_is_null_with_a_reason(world: tuple[np.ndarray, dict[s
 def test_the_text_says_it_first_and_fits(two: Probed, one: Probed, verbose: bool) -> None:
     for found in (one, two):
         columns = tuple(replace(c, file=replace(c.file, path="x" * 300)) for c in found.columns)
-        lines = text.probe(replace(found, columns=columns), verbose).splitlines()
+        lines = text(replace(found, columns=columns), verbose).splitlines()
         assert lines[0].startswith(found.verdict.status.upper())
-        assert max(map(len, lines)) <= text.WIDTH
+        assert max(map(len, lines)) <= WIDTH
     assert "clusters of B and the categories of room" in "\n".join(lines) or not verbose
 
 
@@ -257,14 +258,14 @@ def test_the_text_fits_with_any_names_and_scores() -> None:
             )
             for c in found.columns
         )
-        shown = text.probe(replace(found, columns=columns), verbose=True)
+        shown = text(replace(found, columns=columns), verbose=True)
         assert "-1.23e+06" in shown
-        assert max(map(len, shown.splitlines())) <= text.WIDTH
+        assert max(map(len, shown.splitlines())) <= WIDTH
 
 
 def test_pages(one: Probed, two: Probed) -> None:
     for found, figures in ((one, 5), (two, 2)):
-        page = html.probe(found)
+        page = html(found)
         seen = outline(page)
         words = " ".join(seen.words)
         assert found.verdict.summary in words
@@ -273,7 +274,7 @@ def test_pages(one: Probed, two: Probed) -> None:
         for label in ("selectivity", "leading canonical correlation", "score on held-out rows", "right 9"):
             assert label in words
         assert len(page) < 1.6e6
-    assert "The embedding, coloured by room" in " ".join(outline(html.probe(one)).words)
+    assert "The embedding, coloured by room" in " ".join(outline(html(one)).words)
 
 
 def test_pages_of_many_dimensions_and_categories(world: tuple[np.ndarray, dict[str, Any]]) -> None:
@@ -288,7 +289,7 @@ def test_pages_of_many_dimensions_and_categories(world: tuple[np.ndarray, dict[s
         variables={n: np.tile(v, (3, *[1] * (v.ndim - 1))) for n, v in known.items()},
         projection="pca",
     )
-    page = html.probe(found)
+    page = html(found)
     words = " ".join(outline(page).words)
     for label in (
         "(other)",
@@ -306,7 +307,7 @@ def test_categories_that_are_no_text_are_escaped(world: tuple[np.ndarray, dict[s
     x, known = world
     words = np.where(known["event"] == "hit", "\x1b[2J\x00hit", "miss\ud800")
     found = diag.probe(x[:60], variables={"event": words[:60]}, projection="pca")
-    for told in (html.probe(found), text.probe(found, verbose=True)):
+    for told in (html(found), text(found, verbose=True)):
         assert "\\x1b[2J" in told
         assert "\x1b" not in told
         assert told.encode()
@@ -316,7 +317,7 @@ def test_categories_that_are_no_text_are_escaped(world: tuple[np.ndarray, dict[s
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 def test_live_charts_replace_the_static_ones(one: Probed, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
-    path.write_text(html.probe(one))
+    path.write_text(html(one))
     seen = outline(browse(path, "--dump-dom"))
     assert seen.classes.count("vega-embed") == 5
 
@@ -465,6 +466,6 @@ def test_an_embedding_of_nothing(world: tuple[np.ndarray, dict[str, Any]]) -> No
     found = diag.probe(np.ones_like(x), variables={"there": known["there"], "event": known["event"]})
     assert found.verdict.status == "inconclusive"
     assert "the embedding is constant" in found.verdict.summary
-    page = html.probe(found)
+    page = html(found)
     assert "the embedding is constant" in " ".join(outline(page).words)
     assert "<figure" not in page

@@ -12,7 +12,8 @@ import torch
 
 import diag
 from diag.commands.app import run
-from diag.outputs import html, text
+from diag.outputs.lines import WIDTH
+from diag.outputs.registry import html, text
 from diag.repairs import training
 from diag.repairs.asked import RepairError
 from diag.subject import SubjectError
@@ -83,7 +84,7 @@ def test_what_is_written_says_what_it_is_of(mirror: Path, tmp_path: Path) -> Non
     assert after.header.metrics["repair"]["transfer"]["identity"] == before.identity
     assert "losses" not in after.header.metrics
     assert diag.compare(BASE, out).warnings == ()
-    assert "mended     by " in text.description(diag.show(out))
+    assert "mended     by " in text(diag.show(out))
     again = diag.repair(BASE, out, out=tmp_path / "again.safetensors")
     assert again.verdict.summary.startswith("Already matched")
     assert again.written is None
@@ -121,8 +122,8 @@ def test_without_training_it_is_mended_in_part() -> None:
     assert scores["identity"] == min(v for v in scores.values() if v is not None)
     assert found.few is not None
     assert [k for k, _ in found.few.curve] == sorted(k for k, _ in found.few.curve)
-    assert "R²" in text.repair(found, verbose=True)
-    assert max(map(len, text.repair(found, verbose=True).splitlines())) <= text.WIDTH
+    assert "R²" in text(found, verbose=True)
+    assert max(map(len, text(found, verbose=True).splitlines())) <= WIDTH
 
 
 def test_a_collapsed_last_layer_is_made_anew(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_what_is_lost_cannot_be_mended_and_nothing_is_written(tmp_path: Path) ->
     assert "Cannot be mended by a map" in found.verdict.summary
     assert found.written is None
     assert not out.exists()
-    html.repair(found)
+    html(found)
 
 
 def test_a_scrambled_transfer_fails(tmp_path: Path) -> None:

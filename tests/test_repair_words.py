@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import diag
 from diag.commands import app as cli
-from diag.outputs import text
+from diag.outputs.registry import text
 from diag.outputs.repair_text import facts
 from diag.repairs.asked import RepairError
 from diag.repairs.fits import Fit
@@ -117,7 +117,7 @@ def test_nothing_is_trained_unless_it_is_asked_for(how: str, train: int | str, t
     found = diag.repair(BASE, BENT, train=train)
     assert found.training is None
     assert [s.updates for s in found.stages] == [0, 0]
-    assert "trained" not in text.repair(found).replace("trained on with", "")
+    assert "trained" not in text(found).replace("trained on with", "")
 
 
 def test_fewer_updates_than_one_are_none() -> None:
@@ -139,7 +139,7 @@ def test_a_search_says_its_own_updates_and_those_of_all_maps(tmp_path: Path) -> 
     assert sum(c.updates for c in found.search.candidates) == found.training.updates == 10
     assert found.after.updates == found.training.own == found.search.candidates[0].updates == 2
     assert files.read(out).header.metrics["repair"]["updates"] == 2
-    shown = " ".join(text.repair(found).split())
+    shown = " ".join(text(found).split())
     assert (
         "trained on the task's losses for 10 updates (0.0% of the transfer's 30,000), divided among 8 maps"
         in (shown)

@@ -20,8 +20,8 @@ import diag
 from diag.checks.losses import losses_of
 from diag.forecasts import ForecastError
 from diag.landscapes import plane
-from diag.outputs import html, text
 from diag.outputs.json import render
+from diag.outputs.registry import html, text
 from diag.repeatable import SAME, UnsteadyError, examined
 from diag.sources.supplied import Supplied
 from diag.sources.torch_losses import from_module
@@ -256,8 +256,8 @@ def test_a_loss_that_samples_has_no_wall_of_its_own_noise() -> None:
     assert "seed 0" in words
     for rendered in (
         render(found),
-        " ".join(text.landscape(found).split()),
-        html.landscape(found),
+        " ".join(text(found).split()),
+        html(found),
     ):
         assert "draw random numbers (torch.randn_like)" in rendered
     assert standing() == stands
@@ -454,7 +454,7 @@ def test_an_encoder_that_samples_is_held_and_said(shown: Path, rng: np.random.Ge
     found = adapted("sampling", shown, rng)
     assert (found.relation, found.verdict.axes) == ("flipped", (1,))
     assert len([w for w in found.warnings if "its embeddings draw random numbers (torch.randn)" in w]) == 2
-    for rendered in (render(found), " ".join(text.comparison(found).split()), html.comparison(found)):
+    for rendered in (render(found), " ".join(text(found).split()), html(found)):
         assert "draw random numbers (torch.randn)" in rendered
     assert json.loads(render(found))["warnings"] == list(found.warnings)
 

@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+import diag
 from diag.commands.app import run
-from diag.outputs import html, text
-from diag.outputs.notebook import PAGES
+from diag.outputs.registry import RENDERERS, html, renderer, text
 from diag.shown import Shown
 from tests import shown
 from tests.test_html import outline
 
-PACKAGE = Path(html.__file__).parent.parent
+PACKAGE = Path(diag.__file__).parent
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
-KINDS = sorted(PAGES)
+KINDS = sorted(RENDERERS)
 
 
 @pytest.fixture(scope="module")
@@ -84,22 +84,35 @@ def every_class(kind: type[Shown] = Shown) -> Iterator[type[Shown]]:
 
 def test_every_kind_has_a_text_and_a_page(results: dict[str, Shown]) -> None:
     kinds = {one.kind for one in every_class() if one.__module__.startswith("diag.")}
-    assert kinds == set(PAGES) == set(results)
+    assert kinds == set(RENDERERS) == set(results)
     assert {kind: results[kind].kind for kind in results} == {kind: kind for kind in results}
+
+
+@pytest.mark.parametrize(("kind", "form"), [(kind, form) for kind in KINDS for form in RENDERERS[kind]])
+def test_every_line_of_the_registry_names_a_function(kind: str, form: str) -> None:
+    module, name = RENDERERS[kind][form].split(":")
+    assert (PACKAGE / "outputs" / f"{module}.py").is_file()
+    assert renderer(kind, form).__name__ == name
+    assert {"brief", "text", "page"} <= RENDERERS[kind].keys()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_brief_is_one_line(results: dict[str, Shown], kind: str) -> None:
+    words = renderer(kind, "brief")(results[kind])
+    assert words.strip()
+    assert "\n" not in words
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_prints_as_its_text(results: dict[str, Shown], kind: str) -> None:
     result = results[kind]
-    assert str(result) == getattr(text, kind)(result)
+    assert str(result) == renderer(kind, "text")(result) == text(result)
     assert 1 < len(str(result)) < 10_000
 
 
 def test_what_is_printed_is_what_the_commands_print(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import diag
-
     base, mirrored, _ = shown.arrays(tmp_path)
     assert run(["compare-embeddings", base, mirrored]) == 0
     assert capsys.readouterr().out == f"{diag.compare(base, mirrored)}\n"
@@ -155,7 +168,7 @@ def test_a_cell_is_the_same_each_time(results: dict[str, Shown], kind: str) -> N
 
 
 def test_the_whole_page_is_valid_too(results: dict[str, Shown]) -> None:
-    page = html.probe(results["probe"])  # type: ignore[arg-type]
+    page = html(results["probe"])
     assert faults(page) == []
     assert "<script" in page
 
@@ -186,11 +199,11 @@ def test_text_is_as_wide_as_the_terminal(
     result = results[kind]
     monkeypatch.setenv("COLUMNS", str(columns))
     for verbose in (False, True):
-        lines = getattr(text, kind)(result, verbose).splitlines()
+        lines = text(result, verbose).splitlines()
         long = [line for line in lines if cell_len(line) > columns]
         assert [line for line in long if len(line.split()) > 1] == []
     if kind in ("comparison", "check", "repair"):
-        prose = " ".join(getattr(text, kind)(result).split())
+        prose = " ".join(text(result).split())
         assert getattr(result, "verdict", result).summary in prose
 
 
@@ -204,7 +217,6 @@ def test_a_wide_terminal_gains(results: dict[str, Shown], kind: str, monkeypatch
 
 
 def test_a_probe_makes_no_umap_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import diag
     import probes
 
     made: list[str] = []
@@ -216,7 +228,7 @@ def test_a_probe_makes_no_umap_unless_asked_for(tmp_path: Path, monkeypatch: pyt
     import numpy as np
 
     found = diag.probe(base, variables={"first": np.load(base)[:, 0]})
-    str(found), found._repr_html_(), html.probe(found), found.to_tree()
+    str(found), found._repr_html_(), html(found), found.to_tree()
     assert made == ["pca"]
     diag.probe(base, variables={"first": np.load(base)[:, 0]}, projection="umap")
     assert made == ["pca", "pca", "umap"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import diag
 from diag.commands import app as cli
-from diag.outputs import html, text
+from diag.outputs.registry import html, text
 from diag.sources.naming import is_bookkeeping, says_order
 from diag.sources.supplied import Supplied
 from diag.subject import SubjectError
@@ -103,7 +103,7 @@ def test_the_columns_are_told_everywhere(base: Array, matched: Array, tmp_path: 
     found = diag.compare(frame(base, step=range(ROWS)), frame(matched, step=range(ROWS)))
     told = {"taken": ["a", "b", "c"], "left_out": ["step"], "key": None}
     assert json.loads(json.dumps(found.to_tree()))["columns"] == told
-    for words in (text.comparison(found), html.comparison(found)):
+    for words in (text(found), html(found)):
         assert "columns a, b, c; left out step" in words
     assert diag.compare(base, matched).to_tree()["columns"] is None
 
@@ -381,7 +381,7 @@ def test_variables_are_aligned_by_key_and_by_index(
     assert score(probed(frame(base), variables={"speed": speed[shuffled]})) < 0.9
     told = found.to_tree()["embeddings"][0]["columns"]
     assert told == {"taken": NAMES, "left_out": ["step"], "key": "step"}
-    assert "left out step" in text.probe(found)
+    assert "left out step" in text(found)
 
 
 def test_variables_of_other_rows_are_refused_or_cut(base: Array) -> None:

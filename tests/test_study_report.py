@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from diag.outputs import json as as_json
-from diag.outputs import text
+from diag.outputs.registry import text
 from diag.studies import StudyError, paper
 from diag.studies.report import StudyFacts, report
 from diag.studies.statistics import boschloo
@@ -95,7 +95,7 @@ def test_plans_are_held_against_the_reference_within_bases() -> None:
 def test_without_the_papers_plan_the_first_is_the_reference() -> None:
     found = made({0: 1}, 4, (("wide", "fine-tune"), ("narrow", "fine-tune")), drawn=False).report()
     assert [g.variant for g in found.groups] == ["wide", "narrow"]
-    assert "narrow" in text.study(found)
+    assert "narrow" in text(found)
 
 
 def test_an_unfinished_study_says_what_is_missing(papers: Made) -> None:
@@ -110,7 +110,7 @@ def test_an_unfinished_study_says_what_is_missing(papers: Made) -> None:
         "main, freeze-dynamics, base 0: 2 of 22 missing",
         "main, freeze-dynamics, base 1: 22 of 22 missing",
     )
-    words = text.study(found)
+    words = text(found)
     assert all(line in words for line in found.missing)
     assert "none yet" in words
 
@@ -120,12 +120,12 @@ def test_a_study_that_has_only_begun() -> None:
         found = report(results, pd.DataFrame(), NOBODY)
         assert found.verdict.status == "inconclusive"
         assert found.groups == ()
-        assert "nothing can be said" in text.study(found)
+        assert "nothing can be said" in text(found)
     planned = made({0: 1, 1: 1}, 2, drawn=False)
     found = report(pd.DataFrame(), pd.DataFrame(), planned.facts)
     assert found.missing[1] == "4 of 4 transfers have not finished"
     assert json.loads(as_json.render(found))["groups"][0]["succeeded"]["share"] is None
-    assert "none yet" in text.study(found)
+    assert "none yet" in text(found)
 
 
 def test_all_none_and_a_single_one() -> None:
@@ -138,7 +138,7 @@ def test_all_none_and_a_single_one() -> None:
     assert one.verdict.summary == "1 of 1 transfers of base 0 succeeded (100% [21%, 100%])."
     assert one.groups[0].bases_differ is None
     for found in (none, one):
-        assert "cannot be said" in text.study(found, verbose=True)
+        assert "cannot be said" in text(found, verbose=True)
 
 
 def test_weights_that_are_not_finite_count_as_failed(papers: Made) -> None:
@@ -155,7 +155,7 @@ def test_weights_that_are_not_finite_count_as_failed(papers: Made) -> None:
     assert cell.succeeded.n == 22
     assert cell.relations["not finite"] == 1
     assert json.loads(as_json.render(found))
-    assert "not finite" in text.study(found)
+    assert "not finite" in text(found)
 
 
 def test_a_world_without_a_number_of_states_goes_by_the_relation(papers: Made) -> None:
@@ -165,7 +165,7 @@ def test_a_world_without_a_number_of_states_goes_by_the_relation(papers: Made) -
     assert found.rule == "the embedding's relation to the base's is matched"
     assert found.groups[0].succeeded == found.groups[0].matched
     assert found.groups[0].margins == ()
-    assert text.study(found)
+    assert text(found)
 
 
 def test_a_row_that_stands_twice_counts_once(papers: Made) -> None:
@@ -224,8 +224,8 @@ def test_the_text_fits_a_terminal(papers: Made) -> None:
     )
     for found in (papers.report(), many.report()):
         for verbose in (False, True):
-            assert max(map(len, text.study(found, verbose).splitlines())) <= 80
-    assert "3 of 22  14% [5%, 33%]" in text.study(papers.report())
+            assert max(map(len, text(found, verbose).splitlines())) <= 80
+    assert "3 of 22  14% [5%, 33%]" in text(papers.report())
 
 
 def test_the_json_is_finite_and_whole(papers: Made) -> None:

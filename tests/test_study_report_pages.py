@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from diag.outputs import html
+from diag.outputs.registry import html
 from diag.outputs.study_html import sections
 from diag.outputs.study_pictures import MOST_PANELS, multiples_sections
 from diag.studies.report import report
@@ -26,7 +26,7 @@ def study() -> Made:
 
 @pytest.fixture(scope="module")
 def page(study: Made) -> str:
-    return html.study(study.report())
+    return html(study.report())
 
 
 def test_it_leads_with_the_verdict_and_reads_without_scripts(page: str, study: Made) -> None:
@@ -87,14 +87,14 @@ def test_holes_are_said_and_drawn_around(study: Made) -> None:
     results.loc[broken, "relation"] = None
     no_arrows = [replace(p, arrows=None, transfer=p.transfer * np.nan) for p in study.pictures[:4]]
     found = report(results, pd.DataFrame(), study.facts, [*no_arrows, *study.pictures[4:]])
-    words = " ".join(outline(html.study(found)).words)
+    words = " ".join(outline(html(found)).words)
     assert "What is missing" in words
     assert "6 of 12 transfers have not finished" in words
     assert "not finite" in words
 
 
 def test_nothing_yet_is_a_page_too(study: Made) -> None:
-    page = html.study(report(pd.DataFrame(), pd.DataFrame(), study.facts))
+    page = html(report(pd.DataFrame(), pd.DataFrame(), study.facts))
     assert "nothing can be said yet" in page
     assert "<svg" not in page
 
@@ -109,4 +109,4 @@ def test_one_base_where_none_or_all_succeed() -> None:
 def test_names_cannot_break_out() -> None:
     evil = "</script><script>alert(1)</script>"
     study = made({0: 1}, 2, ((evil, evil), MAIN), drawn=False, early=(), points=2)
-    assert evil not in html.study(replace(study.report(), facts=replace(study.facts, name=evil)))
+    assert evil not in html(replace(study.report(), facts=replace(study.facts, name=evil)))

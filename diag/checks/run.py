@@ -151,12 +151,15 @@ def thinned(result: Comparison) -> Comparison:
     if rows <= most:
         return result
     some = np.linspace(0, rows - 1, most).astype(np.int64)
-    predictions = (picture.base_predictions, picture.transfer_predictions)
+    both = (picture.base_predictions, picture.transfer_predictions)
+    predictions = [None if p is None else p[some] for p in both]
     few = Picture(
         picture.base[some],
         picture.transfer[some],
         {name: values[some] for name, values in picture.variables.items()},
-        *(None if p is None else p[some] for p in predictions),
+        predictions[0],
+        predictions[1],
+        picture.colour,
     )
     return replace(result, picture=few)
 

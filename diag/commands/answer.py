@@ -11,6 +11,7 @@ from diag.commands.output_files import Outputs
 from diag.commands.progress import in_percent, progress_bar
 from diag.commands.timing import Outlook
 from diag.outputs.colour import painted
+from diag.outputs.registry import renderer
 
 
 @contextmanager
@@ -64,23 +65,14 @@ def answer(
     ``others`` are the renderers of options that one command alone has.
     """
 
-    def page() -> str:
-        from diag.outputs import html
+    def written(form: str) -> Callable[[], str]:
+        return lambda: renderer(kind, form)(result)
 
-        words: str = getattr(html, kind)(result)
-        return words
-
-    def tree() -> str:
-        from diag.outputs.json import render
-
-        return render(result)
-
-    from diag.outputs import text
-
-    outputs.write({"--html": page, "--json": tree, **(others or {})})
+    outputs.write({"--html": written("html"), "--json": written("json"), **(others or {})})
     if outputs.printed:
         return
-    write_line(text.brief(result.verdict) if quiet else getattr(text, kind)(result, verbose))
+    brief, text = renderer(kind, "brief"), renderer(kind, "text")
+    write_line(brief(result) if quiet else text(result, verbose))
     told(outputs, quiet)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from diag.checks.calibrate import calibrate, files_in
 from diag.checks.config import Config
-from diag.commands.answer import percent, told, write_line
+from diag.commands.answer import answer, percent
 from diag.commands.output_files import Outputs, UsageError
 from diag.sources.supplied import Supplied
 
@@ -25,22 +25,5 @@ def calibrated(
         raise UsageError(f"found {len(files)} files with --calibrate, expected a base at most")
     known = [f for f in files_in(folder) if not files or not Path(f).samefile(files[0])]
     with percent("calibrating", quiet or outputs.printed) as step:
-        found = calibrate(known, files[0] if files else None, config=config, supplied=supplied, progress=step)
-
-    def drawn() -> str:
-        from diag.outputs.calibration import page
-
-        return page(found)
-
-    def tree() -> str:
-        from diag.outputs.json import render
-
-        return render(found)
-
-    outputs.write({"--html": drawn, "--json": tree})
-    if outputs.printed:
-        return
-    from diag.outputs.calibration import brief, text
-
-    write_line(brief(found) if quiet else text(found, verbose))
-    told(outputs, quiet)
+        rates = calibrate(known, files[0] if files else None, config=config, supplied=supplied, progress=step)
+    answer(rates, "calibration", outputs, quiet, verbose)

@@ -14,6 +14,7 @@ from diag.commands.file_names import base_and_transfers
 from diag.commands.file_options import files_of, reads_files
 from diag.commands.options import Html, Json, Quiet, Verbose
 from diag.commands.output_files import STANDARD_OUTPUT, Outputs, UsageError
+from diag.outputs.registry import renderer
 
 if TYPE_CHECKING:
     from diag.checks.config import Config
@@ -200,25 +201,8 @@ def _write_config(place: Path, files: list[str] | None, overwrite: bool, quiet: 
 def _renderers(gate: Gate, write_baseline: Path | None) -> dict[str, Callable[[], str]]:
     """What makes the content of each output."""
 
-    def tree() -> str:
-        from diag.outputs.json import render
-
-        return render(gate)
-
-    def page() -> str:
-        from diag.outputs.check_html import render
-
-        return render(gate)
-
-    def junit() -> str:
-        from diag.outputs.check_junit import render
-
-        return render(gate)
-
-    def sarif() -> str:
-        from diag.outputs.check_sarif import render
-
-        return render(gate)
+    def written(form: str) -> Callable[[], str]:
+        return lambda: renderer(gate.kind, form)(gate)
 
     def accepted() -> str:
         from diag.checks.baseline import text
@@ -227,10 +211,10 @@ def _renderers(gate: Gate, write_baseline: Path | None) -> dict[str, Callable[[]
         return text(gate, write_baseline)
 
     return {
-        "--json": tree,
-        "--html": page,
-        "--junit-xml": junit,
-        "--sarif": sarif,
+        "--json": written("json"),
+        "--html": written("html"),
+        "--junit-xml": written("junit"),
+        "--sarif": written("sarif"),
         "--write-baseline": accepted,
     }
 
@@ -239,10 +223,9 @@ def _printed(gate: Gate, form: Format, quiet: bool, verbose: bool) -> None:
     if form == "github":
         from diag.outputs import check_github
 
-        if annotations := check_github.annotations(gate):
+        if annotations := renderer(gate.kind, "github")(gate):
             write_line(annotations.rstrip("\n"))
         check_github.append_summary(gate)
         return
-    from diag.outputs import check_text
-
-    write_line(check_text.brief(gate) if quiet else check_text.render(gate, verbose))
+    brief, text = renderer(gate.kind, "brief"), renderer(gate.kind, "text")
+    write_line(brief(gate) if quiet else text(gate, verbose))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from diag.commands.answer import told, write_line
+from diag.commands.answer import answer
 from diag.commands.file_options import files_of, reads_files
 from diag.commands.options import Html, Json, Quiet, Verbose
 from diag.commands.output_files import Outputs
@@ -40,23 +40,5 @@ def show(
     from diag import show as describe
 
     outputs = Outputs.of({"--json": json, "--html": html}, file, *files_of(supplied))
-    found = describe(file, supplied=supplied)
-
-    def page() -> str:
-        from diag.outputs import html
-
-        whole: str = getattr(html, found.kind)(found)
-        return whole
-
-    def tree() -> str:
-        from diag.outputs.json import render
-
-        return render(found)
-
-    outputs.write({"--html": page, "--json": tree})
-    if outputs.printed:
-        return
-    from diag.outputs import text
-
-    write_line(text.title(found) if quiet else getattr(text, found.kind)(found, verbose))
-    told(outputs, quiet)
+    description = describe(file, supplied=supplied)
+    answer(description, description.kind, outputs, quiet, verbose)

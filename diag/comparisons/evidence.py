@@ -10,7 +10,7 @@ import numpy as np
 
 import probes
 from diag.comparisons.pairing import FINITE, Pair, matrix, numbers
-from diag.comparisons.result import Picture
+from diag.comparisons.result import Picture, colour_variable
 from diag.subject import Subject, SubjectError
 from probes import Measure
 
@@ -85,7 +85,8 @@ def measured(
     )
     report(7, steps)
     measures |= _spread(relation.collapse)
-    picture = Picture(y, x, pair.variables, pair.base_predictions, pair.transfer_predictions)
+    colour = colour_variable(pair.variables, pair.colour)
+    picture = Picture(y, x, pair.variables, pair.base_predictions, pair.transfer_predictions, colour)
     report(steps, steps)
     return Evidence(relation, measures, own_states, picture)
 

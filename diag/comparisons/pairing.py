@@ -51,6 +51,8 @@ class Pair:
     null: probes.Null | None
     """Null by which rows are exchanged if the embeddings are unrelated; None where groups are states."""
     variables: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    colour: str | None = None
+    """Name of the variable that pictures are coloured by, where the tasks say."""
     base_predictions: NDArray[np.float64] | None = None
     transfer_predictions: NDArray[np.float64] | None = None
     dropped: int = 0
@@ -238,6 +240,7 @@ def _embedded(base: Subject, transfer: Subject) -> Pair:
         pairs.groups,
         null,
         tasks.variables(),
+        getattr(tasks, "colour", None),  # a task pair may say
         predicted[0],
         predicted[1],
         warnings=tuple(dict.fromkeys(warnings)),

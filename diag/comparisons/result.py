@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from diag.result import Columns, FileRef, Grouping, Verdict, finite, head, measure_tree, numbers
 from diag.shown import Shown
-from probes import Measure, Relation, Step
+from probes import Measure, Plane, Relation, Step
 
 Outcome = Literal["landed", "near", "mirrored", "collapsed", "elsewhere", "free"]
 """Places where a transfer can end, by what follows from them (:mod:`diag.comparisons.conclusion`)."""
@@ -31,6 +31,74 @@ class Picture:
     """(n, actions, d) where the base's transition model expects each action to lead."""
     transfer_predictions: NDArray[np.float64] | None = None
     """(n, actions, d) where the transfer's transition model expects each action to lead."""
+    colour: str | None = None
+    """Name of the variable that points are coloured by; None for points of one colour."""
+
+    def drawn(self, most: int) -> Drawn:
+        """The picture in two dimensions, of at most this many states, evenly over all.
+
+        Both embeddings go to the plane of the base's first two principal components; a transfer of other
+        dimensions than the base's goes to its own.
+        """
+        states = np.unique(np.linspace(0, len(self.base) - 1, min(len(self.base), most)).astype(np.int64))
+        of_base = Plane.of(self.base)
+        of_transfer = of_base if self.transfer.shape[1] == self.base.shape[1] else Plane.of(self.transfer)
+        colours = np.full(len(states), "state")
+        if self.colour is not None:
+            colours = np.asarray(self.variables[self.colour])[states].astype(str)
+        return Drawn(
+            states,
+            colours,
+            of_base(self.base)[states],
+            of_transfer(self.transfer)[states],
+            _ends(of_base, self.base_predictions, states),
+            _ends(of_transfer, self.transfer_predictions, states),
+        )
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture of m states in two dimensions."""
+
+    states: NDArray[np.int64]
+    """(m,) rows of the embeddings."""
+    colours: NDArray[np.str_]
+    """(m,) the category that each state is coloured by."""
+    base: NDArray[np.float64]
+    """(m, 2)"""
+    transfer: NDArray[np.float64]
+    """(m, 2)"""
+    base_ends: NDArray[np.float64] | None
+    """(m, actions, 2) ends of the lines from each state of the base; None without a transition model."""
+    transfer_ends: NDArray[np.float64] | None
+
+
+def _ends(
+    plane: Plane, predictions: NDArray[np.float64] | None, states: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    if predictions is None:
+        return None
+    flat = plane(predictions.reshape(-1, predictions.shape[-1]))
+    return flat.reshape(*predictions.shape[:2], 2)[states]
+
+
+MOST_COLOURS = 6
+"""Categories that a picture can colour: as many as there are colours that any colour vision tells apart."""
+
+
+def colour_variable(variables: Mapping[str, NDArray[Any]], chosen: str | None = None) -> str | None:
+    """Name of the variable that a picture is coloured by: the chosen one, else the first categorical one.
+
+    Variables {name: (n,)} of strings or booleans are categorical; with more than :data:`MOST_COLOURS`
+    categories they are passed over. None where there is none.
+    """
+    if chosen is not None and chosen in variables:
+        return chosen
+    for name, values in variables.items():
+        known = np.asarray(values)
+        if known.ndim == 1 and known.dtype.kind in "bUS" and len(np.unique(known)) <= MOST_COLOURS:
+            return name
+    return None
 
 
 @dataclass(frozen=True, repr=False)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from diag.forecasts import ForecastError
 from diag.forecasts.features import BASE_FEATURES, VIEWS, features
+from diag.wording import percent_interval
 from probes import Floats, Measure
 
 FORMAT = 1
@@ -182,14 +183,12 @@ def _answer(model: Logistic, x: Floats, what: str) -> Probability:
 
 
 def in_words(found: Probability | Measure) -> str:
-    """``3% [1%, 8%]``; a dash for no number.
+    """A probability with its interval in percent: ``3% [1%, 8%]``; a dash for no number.
 
     >>> in_words(Probability(0.031, 0.0098, 0.08)), in_words(Measure.undefined("one end only"))
     ('3% [1%, 8%]', '–')
     """
-    if found.value is None or found.low is None or found.high is None:
-        return "–"
-    return f"{found.value:.0%} [{found.low:.0%}, {found.high:.0%}]"
+    return percent_interval(found.value, found.low, found.high)
 
 
 def percent(p: float) -> str:

@@ -28,7 +28,7 @@ from diag.outputs.check_words import (
     warnings,
     worst_first,
 )
-from diag.outputs.text import plain
+from trainers.safe_text import plain
 
 Kind = Literal["error", "warning", "notice"]
 
@@ -82,8 +82,8 @@ def step_summary(gate: Gate) -> str:
     left = SUMMARY_BYTES - len((head + tail).encode())
     pairs = worst_first(gate)
     for number, checked in enumerate(pairs):
-        found = "<br>".join(_found(checked))
-        row = f"| {outcome(checked)} | <code>{_cell(checked.transfer)}</code> | {found} |\n"
+        cell = "<br>".join(_found(checked))
+        row = f"| {outcome(checked)} | <code>{_cell(checked.transfer)}</code> | {cell} |\n"
         if (left := left - len(row.encode())) < 0:
             more = len(pairs) - number
             rows.append(f"\n{more} more transfers are left out: the summary would be too long.\n")
@@ -93,7 +93,7 @@ def step_summary(gate: Gate) -> str:
 
 
 def _annotations(gate: Gate, root: Path) -> Iterator[_Annotation]:
-    """What is to be told, worst first within each kind."""
+    """The annotations of a gate, worst first within each kind."""
     for checked in worst_first(gate):
         if outcome(checked) == "error":
             name = checked.transfer

@@ -26,18 +26,18 @@ from diag.outputs.check_words import (
     warnings,
     worst_first,
 )
-from diag.outputs.html import embedding_chart, footer, panels, picture_words, warning_words
 from diag.outputs.layout import ending
-from diag.outputs.text import number, plain, span
+from diag.outputs.sections import comparison_chart, footer, picture_words, warning_words
+from diag.outputs.words import number, span
 from reports import Figure, Page, Section
-from reports import render as page
 from reports.checks import against_limits
+from trainers.safe_text import plain
 
 DRAWN = 24
-"""Transfers in the chart; of more, the worst."""
+"""Most transfers in the chart: the worst ones."""
 
 PICTURES = 3
-"""Transfers whose embeddings are drawn: a picture each."""
+"""Most transfers whose embeddings are drawn, a picture each."""
 
 LABEL = 26
 """Cells of a transfer's name in the chart."""
@@ -45,12 +45,7 @@ LABEL = 26
 MARKS: dict[Outcome, str] = {"pass": "✓", "warn": "!", "fail": "✗", "inconclusive": "?", "skipped": "–"}
 
 
-def render(gate: Gate) -> str:
-    """The page's text."""
-    return page(built(gate))
-
-
-def built(gate: Gate) -> Page:
+def page(gate: Gate) -> Page:
     """A gate as a page."""
     pairs = worst_first(gate)
     names = dict(zip(map(id, pairs), short_names([c.transfer for c in pairs]), strict=True))
@@ -125,7 +120,7 @@ def _overview(pairs: list[Checked], names: dict[int, str]) -> Iterator[Section]:
 
 
 def _mark_of(findings: list[Finding]) -> str:
-    """That of the worst of these."""
+    """The mark of the worst of these findings."""
     return _mark(min(findings, key=_rank)) if findings else ""
 
 
@@ -223,18 +218,18 @@ def _held_to(finding: Finding) -> float:
 
 
 def _pictures(pairs: list[Checked]) -> Iterator[Section]:
-    """What did not pass of the worst transfers, and their embeddings beside the base's."""
+    """Findings of the worst transfers, and their embeddings beside the base's."""
     described = "Scatter plots of the base's and the transfer's embedding of the same states."
     for checked in pairs:
         compared = checked.comparison
         assert compared is not None
-        chart = embedding_chart(panels(compared.picture, "base", "transfer"), compared.dimensions[0])
+        chart = comparison_chart(compared)
         words = [*_sentences(checked), *(picture_words(compared.picture) if checked is pairs[0] else ())]
         yield Section(_title(checked), words, Figure(chart, described))
 
 
 def _others(pairs: list[Checked]) -> Iterator[Section]:
-    """What else did not pass, without pictures."""
+    """Findings of the other transfers that did not pass, without pictures."""
     for checked in pairs:
         yield Section(_title(checked), _sentences(checked))
 

@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 
 from diag.checks.result import Checked, Finding, Gate
 from diag.outputs.check_words import fails, limit, outcome, place, reason, status_words
-from diag.outputs.text import plain
+from trainers.safe_text import plain
 
 Ending = Literal["failure", "error", "skipped", "passed"]
 

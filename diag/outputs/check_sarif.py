@@ -34,8 +34,9 @@ from diag.outputs.check_words import (
     warnings,
     whole,
 )
-from diag.outputs.text import plain, version
+from diag.outputs.words import version
 from diag.result import finite
+from trainers.safe_text import plain
 
 Tree = dict[str, Any]
 
@@ -46,7 +47,7 @@ MOST, SHOWN = 25_000, 5_000
 scanning", limits): a run with more is refused as a whole."""
 
 ROOT = "%SRCROOT%"
-"""What relative places are relative to; its own place is left out, as it differs from machine to machine."""
+"""Name of the folder that places are relative to; where it lies differs from machine to machine."""
 
 
 def render(gate: Gate) -> str:
@@ -80,19 +81,19 @@ def render(gate: Gate) -> str:
 
 
 def cut(gate: Gate) -> str | None:
-    """What is left out of the log or of what code scanning shows of it, in words; None for nothing."""
-    found = len(every_bad(gate))
-    if found <= SHOWN:
+    """Findings that the log leaves out or code scanning does not show, in words; None for none."""
+    count = len(every_bad(gate))
+    if count <= SHOWN:
         return None
-    words = f"{found:,} findings did not pass"
-    if found > MOST:
+    words = f"{count:,} findings did not pass"
+    if count > MOST:
         words += f"; this log lists the worst {MOST:,} of them, as many as a run may have, and leaves out "
-        words += f"{found - MOST:,}"
+        words += f"{count - MOST:,}"
     return f"{words}; code scanning shows the worst {SHOWN:,}; JSON, JUnit and the page have all of them"
 
 
 def _worst_first(gate: Gate) -> list[tuple[Checked, Finding]]:
-    """What did not pass, errors before warnings before notes: a reader that shows some shows the first."""
+    """Findings that did not pass, errors first, then warnings: a reader that shows some shows the first."""
     levels = ("error", "warning", "note")
     return sorted(every_bad(gate), key=lambda pair: levels.index(_level(gate, *pair)))
 
@@ -142,7 +143,7 @@ def _result(gate: Gate, checked: Checked, finding: Finding, rule: int, root: Pat
 
 
 def _level(gate: Gate, checked: Checked, finding: Finding) -> str:
-    """What fails the gate is an error; what could not be decided is no finding against anybody, but said."""
+    """Level of a result: an error where it fails the gate, a note where the data cannot tell."""
     if fails(gate, checked, finding):
         return "error"
     return "warning" if finding.outcome == "warn" else "note"
@@ -160,14 +161,14 @@ def _numbers(finding: Finding) -> Tree:
 
 
 def _fingerprints(checked: Checked, finding: Finding, root: Path) -> dict[str, str]:
-    """The same check of the same transfer is the same finding, whatever its number and its limit's line.
+    """Fingerprints of a finding: equal for one check of one transfer, whatever its number and line.
 
     GitHub reads the first name only; left to itself it would take the limit's line for the finding, and all
     the transfers that it fails for one.
     """
     parts = [finding.check, finding.of, _address(checked.transfer, root)["uri"]]
-    found = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-    return {"primaryLocationLineHash": f"{found}:1", "checkOfTransfer/v1": found}
+    fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    return {"primaryLocationLineHash": f"{fingerprint}:1", "checkOfTransfer/v1": fingerprint}
 
 
 def _invocation(gate: Gate, root: Path) -> Tree:
@@ -198,7 +199,7 @@ def _location(path: str, root: Path, line: int | None = None) -> Tree:
 
 
 def _address(path: str, root: Path) -> Tree:
-    """Where a file is: relative to the source tree, or absolute where it lies outside."""
+    """Location of a file: relative to the source tree, or absolute where it lies outside."""
     inside = in_tree(path, root)
     if inside is not None:
         return {"uri": quote(_bytes(inside)), "uriBaseId": ROOT}

@@ -18,7 +18,7 @@ from diag.outputs.check_words import (
     worst_first,
 )
 from diag.outputs.layout import ending, width, wrapped
-from diag.outputs.text import plain
+from trainers.safe_text import plain
 
 
 def render(gate: Gate, verbose: bool = False) -> str:
@@ -67,7 +67,7 @@ def _findings(checked: Checked, verbose: bool) -> Iterator[str]:
 
 
 def _notes(gate: Gate, verbose: bool) -> Iterator[str]:
-    """What was left out, accepted, and by which limits it was judged."""
+    """Checks that were left out or accepted by the baseline, the exit status, and the limits."""
     notes = []
     bare = any(c.comparison is None for c in gate.checked)  # then the word "pass" says little
     if not verbose and (bare or gate.outcome != "pass"):

@@ -1,4 +1,4 @@
-"""What the gate's outputs share: a pair's outcome, what did not pass and where its limit stands."""
+"""Words that the outputs of the gate share: outcomes, findings that did not pass, and their limits."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ BAD: tuple[Outcome, ...] = ("fail", "inconclusive", "warn")
 
 def outcome(checked: Checked) -> PairOutcome:
     """A pair's outcome as the gate counts it: a pair that nothing was found out about is an error."""
-    found = checked.outcome
-    return "error" if checked.error is not None or found == "skipped" else found
+    own = checked.outcome
+    return "error" if checked.error is not None or own == "skipped" else own
 
 
 def worst_first(gate: Gate) -> list[Checked]:
@@ -31,20 +31,20 @@ def worst_first(gate: Gate) -> list[Checked]:
 
 
 def bad(checked: Checked) -> list[Finding]:
-    """What did not pass of one pair, worst first.
+    """Findings of one pair that did not pass, worst first.
 
     What a check that only warns cannot decide is left out, unless nothing else was found out.
     """
-    found = [f for f in checked.findings if f.counts and f.outcome in BAD]
-    if not found and checked.outcome == "inconclusive":
-        found = [f for f in checked.findings if f.outcome == "inconclusive"]
-    return sorted(found, key=lambda f: BAD.index(f.outcome))
+    findings = [f for f in checked.findings if f.counts and f.outcome in BAD]
+    if not findings and checked.outcome == "inconclusive":
+        findings = [f for f in checked.findings if f.outcome == "inconclusive"]
+    return sorted(findings, key=lambda f: BAD.index(f.outcome))
 
 
 def every_bad(gate: Gate) -> list[tuple[Checked, Finding]]:
-    """What did not pass of all pairs, worst first; among equals as they were made."""
-    found = [(checked, finding) for checked in gate.checked for finding in bad(checked)]
-    return sorted(found, key=lambda pair: BAD.index(pair[1].outcome))
+    """Findings of all pairs that did not pass, worst first; among equals as they were made."""
+    pairs = [(checked, finding) for checked in gate.checked for finding in bad(checked)]
+    return sorted(pairs, key=lambda pair: BAD.index(pair[1].outcome))
 
 
 def fails(gate: Gate, checked: Checked, finding: Finding) -> bool:
@@ -88,7 +88,7 @@ ORIGINS: dict[Origin, tuple[str, str]] = {
     "command": ("set on the command line", "{name}, set on the command line"),
     "call": ("set in the call", "{name}, set in the call"),
 }
-"""Where a limit comes from that no file sets: beside its name, and with its name."""
+"""Origins of limits that no file sets, in words: beside the limit's name, and with its name."""
 
 
 def place(threshold: Threshold) -> str:
@@ -108,7 +108,7 @@ def told(finding: Finding) -> str:
 
 
 def limits_words(gate: Gate) -> str:
-    """Where the limits come from: ``diag.toml, and check.r2.min = 0.9 (set on the command line)``."""
+    """The origin of the limits: ``diag.toml, and check.r2.min = 0.9 (set on the command line)``."""
     on_top = "; ".join(f"{limit(one)} ({place(one)})" for one in gate.on_top)
     return (gate.config or "the defaults") + (f", and {on_top}" if on_top else "")
 
@@ -121,7 +121,7 @@ def status_words(gate: Gate) -> str:
 
 
 def counted(words: Iterable[str]) -> dict[str, int]:
-    """How often each of these was said, in order of first appearance."""
+    """Number of times that each of these stands in ``words``, in order of first appearance."""
     counts: dict[str, int] = {}
     for one in words:
         counts[one] = counts.get(one, 0) + 1
@@ -140,7 +140,7 @@ MOST_NAMED = 3
 
 
 def not_checked(gate: Gate) -> list[str]:
-    """What could not be checked, of which transfers and why: ``l2 of w.npy: the embeddings have …``.
+    """Checks that could not be made, of which transfers and why: ``l2 of w.npy: the embeddings have …``.
 
     A line for each check and reason; transfers are named where it is not all of them. Pairs that are errors
     say it themselves, and are left out.
@@ -165,12 +165,12 @@ def _named(paths: list[str]) -> str:
 
 
 def accepted(gate: Gate) -> list[tuple[Checked, Finding]]:
-    """What would not pass, but for the baseline."""
+    """Findings that would not pass, but for the baseline."""
     return [(c, f) for c in gate.checked for f in c.findings if f.accepted]
 
 
 def accepted_words(gate: Gate) -> str | None:
-    """How many of those there are; None for none."""
+    """The number of findings that the baseline accepts, in words; None where there are none."""
     count = len(accepted(gate))
     words = f"{count} finding{'' if count == 1 else 's'} accepted by the baseline {gate.baseline or ''}"
     return words.rstrip() if count else None

@@ -34,8 +34,8 @@ def painted(words: str, stream: TextIO) -> str:
         return words
     system = COLOR_SYSTEMS[console.color_system]
 
-    def coloured(found: re.Match[str]) -> str:
-        style = Style.parse(STYLES[found[2].lower()])
-        return found[1] + style.render(found[2], color_system=system)
+    def coloured(line: re.Match[str]) -> str:
+        style = Style.parse(STYLES[line[2].lower()])
+        return line[1] + style.render(line[2], color_system=system)
 
     return _STATUS.sub(coloured, words)

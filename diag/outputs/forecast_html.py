@@ -1,133 +1,55 @@
-"""A fitted forecast as a page: how often right, how calibrated, what stopping saves, and bases alone."""
+"""One checkpoint's forecast as a page: its chance beside that of all transfers that the model knows."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
-from diag.forecasts.result import BasesJudged, ForecastReport, Judged
-from diag.outputs.forecast_text import (
-    ACCURACY_WORDS,
-    NO_BASES,
-    VIEWS,
-    ahead_words,
-    bases_words,
-    done,
-    fitted_words,
-    share,
-    slope,
-    stopping_words,
-)
-from diag.outputs.html import footer
-from diag.outputs.text import number
-from diag.studies.statistics import wilson
-from diag.wording import plural
+from diag.outputs.forecast_words import model_words, what_words
+from diag.outputs.sections import footer, warning_words
+from diag.outputs.words import named
 from reports import Figure, Page, Section, forecasts
 
-MOST_PANELS = 8
-"""Shares whose calibration is drawn."""
+if TYPE_CHECKING:
+    from diag.forecasts.result import Forecast
 
 
-def built(result: ForecastReport) -> Page:
-    """A fitted forecast as a page."""
-    known = dict(result.forecaster.fitted_to)
-    facts = [
-        ("outcome", f"{result.outcome}, as {known['ended_well']} ended"),
-        ("fitted to", fitted_words(known)),
-        ("judged on", f"{plural(result.judged_on, 'base')}, each by a model that was not fitted to it"),
-    ]
-    sections = [_accuracy(result), _calibration(result.at("embedding")), _stopping(result), _bases(result)]
-    title = f"Forecast: {', '.join(known['studies'])}"
-    return Page(title, result.verdict.status, result.verdict.summary, facts, sections, footer())
+def page(result: Forecast) -> Page:
+    """A forecast as a page."""
+    facts = [("checkpoint", named(result.checkpoint))]
+    if result.base is not None:
+        facts.append(("base", named(result.base)))
+    if result.share is not None:
+        facts.append(("updates done", f"{result.share:.1%} of the transfer's"))
+    facts.append(("outcome", result.outcome))
+    sections = [_chance(result)]
+    if result.warnings:
+        sections.append(Section("Warnings", warning_words(result.warnings)))
+    return Page("forecast", result.verdict.status, result.verdict.summary, facts, sections, footer())
 
 
-def _accuracy(result: ForecastReport) -> Section:
-    rows, table = [], []
-    for j in result.judged:
-        view = VIEWS[j.view]
-        said = f"{done(j.share)}: {share(j.right)}"
-        line = {"view": view, "share": j.share, "value": j.right.value, "low": j.right.low}
-        rows.append({**line, "high": j.right.high, "said": said})
-        table.append(
-            {
-                "": f"{done(j.share)}, {view}",
-                "right": share(j.right),
-                "commoner end": f"{j.base_rate:.0%}",
-                "Brier": number(j.brier.value, 3),
-                "Brier of the mean": number(j.brier_base_rate, 3),
-                "AUC": number(j.auc.value),
-                "slope": slope(j.slope),
-            }
-        )
-    chart = forecasts.accuracy(pd.DataFrame(rows), result.judged[0].base_rate)
-    described = "The share of outcomes that are forecast right over the updates done, with 95% bands."
-    words = [
-        "The likelier end counts as the forecast. The dashed line is what one gets by always naming the "
-        f"commoner end. {ACCURACY_WORDS[0]}",
-        ACCURACY_WORDS[1],
-        ahead_words(result),
-    ]
-    return Section("How often it is right", words, Figure(chart, described), pd.DataFrame(table))
-
-
-def _calibration(judged: list[Judged]) -> Section:
-    rows = []
-    for j in judged[-MOST_PANELS:]:
-        for b in j.bins:
-            rate = wilson(b.came_true, b.of)
-            said = f"{b.forecast:.0%}: {b.came_true} of {b.of}"
-            line = {"panel": done(j.share), "forecast": b.forecast, "share": rate.share}
-            rows.append({**line, "low": rate.low, "high": rate.high, "said": said})
-    words = [
-        "Each point is a bin of forecasts for bases that the model had not seen, beside the share of them "
-        "that came true. On the dashed line as many come true as were forecast. The intervals are Wilson's "
-        "and take transfers for independent; since transfers share bases, the true ones are wider."
-    ]
-    chart = forecasts.calibration(pd.DataFrame(rows))
-    return Section("Whether the chances are as said", words, Figure(chart, "Forecasts beside outcomes."))
-
-
-def _stopping(result: ForecastReport) -> Section:
-    found = result.stopping
-    names = (f"ended {result.outcome}", "did not")
-    rows = [
-        {"when": "never" if part == 1 else done(part), "outcome": name, "count": count}
-        for part, counts in found.ended_at.items()
-        for name, count in zip(names, counts, strict=True)
-    ]
-    limits = {at: p for at, p in result.forecaster.stop_below.items() if p > 0}
-    table = pd.DataFrame(
+def _chance(result: Forecast) -> Section:
+    p = result.probability
+    rows = pd.DataFrame(
         [
-            {"": "updates saved", "share, 95%": share(found.saved)},
+            {"name": what_words(result), "value": p.value, "low": p.low, "high": p.high},
             {
-                "": f"lost of the {found.successes} that ended {result.outcome}",
-                "share, 95%": share(found.lost),
+                "name": "all that it knows",
+                "value": result.common,
+                "low": result.common,
+                "high": result.common,
             },
-            *({"": f"stop {done(at)} below", "share, 95%": f"{p:.2%}"} for at, p in limits.items()),
         ]
     )
     words = [
-        "The rule stops a transfer when its chance falls below half of the lowest chance that any success "
-        "was given, on bases that the rule is not judged on. The chart shows when transfers of each end "
-        "would have been stopped.",
-        *stopping_words(found),
+        "The upper point is the forecast with its 95% interval. The lower point is the share of all the "
+        f"transfers known to the model that ended {result.outcome}, which is the forecast of somebody who "
+        "knows nothing about this one.",
+        model_words(result),
     ]
-    figure = Figure(forecasts.stopping(pd.DataFrame(rows), names), "Bars of transfers stopped at each share.")
-    return Section("What stopping early saves and loses", words, figure, table)
-
-
-def _bases(result: ForecastReport) -> Section:
-    found: BasesJudged | None = result.bases
-    title = "From a base alone"
-    if found is None:
-        return Section(title, [NO_BASES])
-    rows = [
-        {"base": name, "forecast": p, "rate": rate, "said": f"{name}: forecast {p:.0%}, was {rate:.0%}"}
-        for name, p, rate in zip(found.names, found.forecast, found.rate, strict=True)
-    ]
-    words = [
-        "This forecast is made before any transfer. It looks at what the base's encoder makes of the target "
-        "task, and at how the base's frozen models take mirrored copies of its own embedding. "
-        f"{bases_words(found)}"
-    ]
-    chart = forecasts.bases(pd.DataFrame(rows), result.forecaster.mean_rate)
-    return Section(title, words, Figure(chart, "The forecast rate of each base beside the rate it had."))
+    if result.stop is not None:
+        does = "would stop" if result.stop else "would not stop"
+        words.append(f"The model's stopping rule {does} this transfer here.")
+    figure = Figure(forecasts.chance(rows), "The forecast with its interval, above that of all transfers.")
+    return Section("The forecast", words, figure)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from diag.landscapes.result import ROUTES, Height, Landscape, Plane, TaskSlice
 from diag.landscapes.verdict import rises_most
-from diag.outputs.html import footer, named, span, warning_words
 from diag.outputs.landscape_text import (
     WAYS,
     is_straight,
@@ -19,7 +18,8 @@ from diag.outputs.landscape_text import (
     plane_in_words,
     seat_in_words,
 )
-from diag.outputs.text import number
+from diag.outputs.sections import footer, warning_words
+from diag.outputs.words import named, number, span
 from diag.wording import plural
 from probes import Measure
 from reports import Figure, Page, Section, landscapes
@@ -28,7 +28,7 @@ MOST_DRAWN = 101
 """Rows and columns of a plane that a page draws: more are finer than its pixels, and megabytes."""
 
 
-def built(result: Landscape) -> Page:
+def page(result: Landscape) -> Page:
     """A landscape as a page."""
     facts = [
         ("A (t = 0)", named(result.base)),
@@ -46,11 +46,11 @@ def built(result: Landscape) -> Page:
 
 
 def sections(result: Landscape) -> list[Section]:
-    """What a landscape shows, for its own page and for others."""
-    found = [_ways(result), _slices(result)]
-    found += [_seats(result)] if result.seats else []
-    found += _moves(result) + _conflict(result)
-    return found + [_plane(plane) for plane in result.planes]
+    """The sections that show a landscape, on its own page and on others."""
+    parts = [_ways(result), _slices(result)]
+    parts += [_seats(result)] if result.seats else []
+    parts += _moves(result) + _conflict(result)
+    return parts + [_plane(plane) for plane in result.planes]
 
 
 def _ways(result: Landscape) -> Section:
@@ -145,7 +145,7 @@ def _seats(result: Landscape) -> Section:
         "each parameter moves by about 1% of itself."
     )
     numbers = {seat.name: seat_in_words(seat) for seat in result.seats}
-    names = list(dict.fromkeys(name for found in numbers.values() for name in found))
+    names = list(dict.fromkeys(name for words_of in numbers.values() for name in words_of))
     table = pd.DataFrame([{"": name, **{s: numbers[s].get(name, "–") for s in numbers}} for name in names])
     return Section(f"Where they sit, on the {result.task} task", words, table=table)
 
@@ -165,10 +165,10 @@ def _moves(result: Landscape) -> list[Section]:
                 for t, v in zip(moves.t, values, strict=True)
             ]
         if moves.returns is not None:
-            found = moves.returns
+            returns = moves.returns
             rows += [
                 {"quantity": "return", "name": name, "t": t, "value": v, "low": low, "high": high}
-                for t, v, low, high in zip(found.t, found.value, found.low, found.high, strict=True)
+                for t, v, low, high in zip(returns.t, returns.value, returns.low, returns.high, strict=True)
             ]
         if moves.reference is not None and len(words) == 1:
             words.append(

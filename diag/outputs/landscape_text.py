@@ -8,7 +8,8 @@ import numpy as np
 
 from diag.landscapes.result import Height, Landscape, Plane, Route, RouteName, Seat, TaskSlice
 from diag.outputs.layout import width, wrapped
-from diag.outputs.text import WIDTH, headline, labelled, number, short, span, sparkline, warning_lines
+from diag.outputs.lines import WIDTH, headline, labelled, short, sparkline, warning_lines
+from diag.outputs.words import number, span
 from diag.wording import listed, plural
 from probes import Measure
 
@@ -16,7 +17,7 @@ RUNGS = {"identity": "R², as it is", "signs": "R², best signs"}
 """The rungs shown along the way, in words."""
 
 ABOVE = {"escape": "above A", "frankle": "above the ends' mean", "entezari": "above the line of the ends"}
-"""What each height is measured from."""
+"""The level that each height is measured from, in words."""
 
 WAYS = {
     "raw": "straight, between the weights",
@@ -59,7 +60,7 @@ def render(result: Landscape, verbose: bool = False) -> str:
 
 
 def moves_in_words(result: Landscape) -> str:
-    """What moves, how far, and on how many samples losses are taken."""
+    """The components that move, their distance, and the samples that losses are taken on."""
     verb = "moves" if len(result.moved) == 1 else "move"
     return (
         f"{listed(result.moved)} {verb} by {result.distance:.3g} (L2); "
@@ -68,12 +69,12 @@ def moves_in_words(result: Landscape) -> str:
 
 
 def missing_in_words(part: str, why: str) -> str:
-    """Which part of the result is left out, and why."""
+    """A sentence on a part of the result that is left out, and the reason."""
     return f"Not computed: {part}, since {why}."
 
 
 def plane_in_words(plane: Plane) -> str:
-    """Which plane, and what its axes are."""
+    """A plane's size, points and axes, in sentences."""
     shape = f"{len(plane.alpha)} × {len(plane.beta)} points"
     match plane.kind:
         case "three":
@@ -196,23 +197,23 @@ def _seat(seat: Seat, verbose: bool) -> Iterator[str]:
 
 def seat_in_words(seat: Seat) -> dict[str, str]:
     """The numbers behind a place, each with its name."""
-    found = seat.sharpness
-    words = {"gradient norm": number(found.gradient, 3)}
-    if found.towards is not None and found.towards.slope is not None:
-        words[f"slope towards {'A' if seat.name == 'B' else 'B'}"] = number(found.towards.slope, 3)
-    if found.ends is not None:
-        for name, end in (("λ max", found.ends.high), ("λ min", found.ends.low)):
+    sharpness = seat.sharpness
+    words = {"gradient norm": number(sharpness.gradient, 3)}
+    if sharpness.towards is not None and sharpness.towards.slope is not None:
+        words[f"slope towards {'A' if seat.name == 'B' else 'B'}"] = number(sharpness.towards.slope, 3)
+    if sharpness.ends is not None:
+        for name, end in (("λ max", sharpness.ends.high), ("λ min", sharpness.ends.low)):
             words[name] = number(end.value, 2) + ("" if end.converged else ", not converged")
-        words["largest residual"] = f"{max(found.ends.high.residual, found.ends.low.residual):.0e}"
-    if found.trace is not None:
-        words["trace"] = f"{number(found.trace.value, 1)} ± {number(found.trace.error, 1)}"
-    if found.ball is not None:
-        words["climb within 1% (at least)"] = number(found.ball.rise, 2)
-    if found.adaptive is not None:
-        words["the same, scale-free"] = number(found.adaptive.rise, 2)
-    if found.drift is not None and (value := found.drift.change.value) is not None:
-        change = found.drift.change
-        factor, unit = (100, "%") if found.drift.relative else (1, "")
+        words["largest residual"] = f"{max(sharpness.ends.high.residual, sharpness.ends.low.residual):.0e}"
+    if sharpness.trace is not None:
+        words["trace"] = f"{number(sharpness.trace.value, 1)} ± {number(sharpness.trace.error, 1)}"
+    if sharpness.ball is not None:
+        words["climb within 1% (at least)"] = number(sharpness.ball.rise, 2)
+    if sharpness.adaptive is not None:
+        words["the same, scale-free"] = number(sharpness.adaptive.rise, 2)
+    if sharpness.drift is not None and (value := sharpness.drift.change.value) is not None:
+        change = sharpness.drift.change
+        factor, unit = (100, "%") if sharpness.drift.relative else (1, "")
         low, high = (number(factor * (v or 0.0), 1) for v in (change.low, change.high))
         words["optimiser, 1,000 updates"] = f"{number(factor * value, 1)} [{low}, {high}]{unit}"
     return words

@@ -54,14 +54,14 @@ _WORD = re.compile(r"\[[^\s\[\]]+, [^\s\[\]]+\]\S*|\S+")
 
 
 def _pieces(words: str | Sequence[str], room: int) -> list[str]:
-    """What lines do not break: words and intervals, and of wide characters as many as a line holds."""
+    """Pieces that lines do not break: words, intervals, and of wide characters as many as a line holds."""
     given = _WORD.findall(plain(words)) if isinstance(words, str) else list(map(plain, words))
-    found: list[str] = []
+    pieces: list[str] = []
     for piece in given:
         for word in [piece] if cell_len(piece) <= room else piece.split():
             wide = cell_len(word) > max(room, len(word))
-            found += chop_cells(word, room) if wide else [word]
-    return found
+            pieces += chop_cells(word, room) if wide else [word]
+    return pieces
 
 
 def filled(words: str, first: str = "  ", rest: str | None = None) -> str:

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diag.outputs.html import footer, named, warning_words
 from diag.outputs.probe_text import (
     UNITS,
     fit,
@@ -15,10 +14,13 @@ from diag.outputs.probe_text import (
     score,
     score_span,
 )
-from diag.outputs.text import column_words, number, p_value, plain
+from diag.outputs.sections import footer, warning_words
+from diag.outputs.words import column_words, named, number
 from diag.probing.result import Column, Finding, Probed
+from diag.wording import p_value
 from probes import Projection, Variable
 from reports import Figure, Page, Section, charts
+from trainers.safe_text import plain
 
 MOST_POINTS, LEAST_POINTS = 600, 100
 """Points drawn in each panel of a projection, where there are few panels and where there are many."""
@@ -33,7 +35,7 @@ MOST_PICTURES = 8
 """Variables that the embedding is drawn in the colours of."""
 
 
-def built(result: Probed) -> Page:
+def page(result: Probed) -> Page:
     """A probe as a page."""
     facts = [
         (f"{name}" if len(result.columns) > 1 else "embedding", named(column.file))
@@ -122,7 +124,7 @@ def _probes(result: Probed) -> Section:
 
 
 def _correlations(result: Probed) -> Section:
-    found = [(letter, name, f.cca) for letter, name, f in _each(result)]
+    correlations = [(letter, name, f.cca) for letter, name, f in _each(result)]
     table = pd.DataFrame(
         [
             _row(result, letter, name)
@@ -134,7 +136,7 @@ def _correlations(result: Probed) -> Section:
                 "factor": "–" if cca.factor is None else f"{number(cca.factor, 1)}×",
                 "p": p_value(cca.p, cca.p_floor),
             }
-            for letter, name, cca in found
+            for letter, name, cca in correlations
         ]
     )
     words = (
@@ -156,7 +158,7 @@ def _correlations(result: Probed) -> Section:
                 "chance_high": cca.random_high,
                 "p": cca.p,
             }
-            for letter, name, cca in found
+            for letter, name, cca in correlations
             if cca.value is not None
         ]
     )
@@ -227,7 +229,7 @@ def _pictures(result: Probed) -> list[Section]:
 
 
 def _colours(name: str, variable: Variable) -> list[tuple[str, NDArray[np.generic]]]:
-    """What to colour by: a variable's values, of each of its columns where it has several."""
+    """Names and values to colour points by: a variable's own, or those of each of its columns."""
     name = plain(name)  # what is no text in an SVG ends the renderer, and the process with it
     if variable.kind == "categorical":
         return [(name, _merged(variable))]

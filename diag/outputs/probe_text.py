@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from diag.outputs.layout import folded, width, wrapped
-from diag.outputs.text import (
-    BAR,
-    WIDTH,
-    bar_room,
-    column_lines,
-    headline,
-    number,
-    p_value,
-    plain,
-    short,
-    warning_lines,
-)
+from diag.outputs.lines import BAR, WIDTH, bar_room, column_lines, headline, short, warning_lines
+from diag.outputs.words import number
 from diag.probing.result import Column, Finding, Probed
-from diag.wording import listed, noun, plural
+from diag.wording import listed, noun, p_value, plural
 from probes import Measure
+from trainers.safe_text import plain
 
 NAME, UNIT, CELL = 14, 4, 24
 """Widths: of a variable's name, of its unit, of a column."""
@@ -72,7 +63,7 @@ def _name_room() -> int:
 
 
 def _left() -> int:
-    """Where the first column begins."""
+    """Cells before the first column."""
     return 2 + _name_room() + UNIT + 3
 
 
@@ -82,7 +73,7 @@ def _roomy(columns: int) -> bool:
 
 
 def rows_in_words(result: Probed) -> str:
-    """How many rows and dimensions there are."""
+    """Numbers of rows and dimensions, and the effective ranks, in words."""
     rows = plural(result.rows, "row")
     if result.rows < result.of:
         rows = f"{result.rows:,} of {plural(result.of, 'row')}"
@@ -100,13 +91,17 @@ def _both(words: list[str]) -> str:
 
 
 def notes_in_words(result: Probed) -> list[str]:
-    """What the numbers leave out, and how to read them: one sentence each."""
+    """Sentences on rows and categories that numbers leave out, and on how to read them."""
     notes = []
     for name, variable in result.variables.items():
         reasons: dict[str, list[str]] = {}
         for letter, column in zip(result.names, result.columns, strict=True):
-            found = column.findings[name]
-            told = {found.probe.score.reason, found.cca.reason, found.clusters and found.clusters.reason}
+            finding = column.findings[name]
+            told = {
+                finding.probe.score.reason,
+                finding.cca.reason,
+                finding.clusters and finding.clusters.reason,
+            }
             for reason in sorted(r for r in told if r):
                 reasons.setdefault(reason, []).append(letter)
         for reason, where in reasons.items():
@@ -135,10 +130,10 @@ BALANCED = "acc. is the balanced accuracy, which is 1 over the number of categor
 FLOOR = "p ≤ marks the least p-value that the shuffles could give: no shuffle did as well."
 
 
-def p_at_floor(found: Finding) -> bool:
+def p_at_floor(finding: Finding) -> bool:
     """Whether a p-value of a finding is the least that its draws could give, and shown as such."""
-    every = [(found.probe.p, found.probe.p_floor), (found.cca.p, found.cca.p_floor)]
-    every += [] if found.clusters is None else [(found.clusters.p, found.clusters.p_floor)]
+    every = [(finding.probe.p, finding.probe.p_floor), (finding.cca.p, finding.cca.p_floor)]
+    every += [] if finding.clusters is None else [(finding.clusters.p, finding.clusters.p_floor)]
     return any(p_value(p, floor).startswith("≤") for p, floor in every)
 
 
@@ -149,13 +144,13 @@ def _block(
     two = len(result.columns) > 1
     lines, narrow = [], []
     for name in result.variables:
-        found = [c.findings[name] for c in result.columns]
-        words = [cell(f) for f in found]
+        findings = [c.findings[name] for c in result.columns]
+        words = [cell(f) for f in findings]
         if not any(words):
             continue
-        unit = UNITS[found[0].probe.unit] if cell is _probe else ""
+        unit = UNITS[findings[0].probe.unit] if cell is _probe else ""
         change = (result.changes[name] or "") if two and cell is _probe else ""
-        end = change if two else detail(found[0])
+        end = change if two else detail(findings[0])
         label = fit(plain(name), _name_room())
         lines.append(f"  {label:{_name_room()}} {unit:{UNIT}}  {''.join(_cells(words))}{end}".rstrip())
         told = list(zip(result.names if two else [""], words, strict=True))
@@ -174,8 +169,8 @@ def _cells(words: Iterable[str]) -> list[str]:
     return [f"{w:{CELL}}" for w in words]
 
 
-def _probe(found: Finding) -> str:
-    measure = found.probe.score
+def _probe(finding: Finding) -> str:
+    measure = finding.probe.score
     if measure.value is None:
         return f"{'–':>5}"
     words = f"{score(measure.value):>5} {score_span(measure)}"
@@ -183,42 +178,42 @@ def _probe(found: Finding) -> str:
     return words if len(words) < CELL else words.partition(" [")[0]
 
 
-def _reading(found: Finding) -> str:
-    value = found.probe.score.value
+def _reading(finding: Finding) -> str:
+    value = finding.probe.score.value
     bar = "" if value is None else "█" * round(min(1.0, max(0.0, value)) * bar_room(WIDTH - BAR))
-    return f"{found.reading or '':8}{bar}"
+    return f"{finding.reading or '':8}{bar}"
 
 
-def _select(found: Finding) -> str:
-    return f"{score(found.probe.selectivity):>5}{_p(found.probe.p, found.probe.p_floor)}"
+def _select(finding: Finding) -> str:
+    return f"{score(finding.probe.selectivity):>5}{_p(finding.probe.p, finding.probe.p_floor)}"
 
 
-def _shuffled(found: Finding) -> str:
-    count = found.probe.shuffles
-    return f"shuffled {score(found.probe.shuffled)} ({count} times)" if count else ""
+def _shuffled(finding: Finding) -> str:
+    count = finding.probe.shuffles
+    return f"shuffled {score(finding.probe.shuffled)} ({count} times)" if count else ""
 
 
-def _correlation(found: Finding) -> str:
-    cca = found.cca
+def _correlation(finding: Finding) -> str:
+    cca = finding.cca
     factor = "" if cca.factor is None else f"{number(cca.factor, 1):>5}×"
     return f"{score(cca.value):>5}{factor}{_p(cca.p, cca.p_floor)}"
 
 
-def _random(found: Finding) -> str:
-    cca = found.cca
+def _random(finding: Finding) -> str:
+    cca = finding.cca
     if cca.value is None:
         return ""
     return f"random {score(cca.random_mean)}, 95% up to {score(cca.random_high)}"
 
 
-def _clusters(found: Finding) -> str:
-    if found.clusters is None:
+def _clusters(finding: Finding) -> str:
+    if finding.clusters is None:
         return ""
-    return f"{score(found.clusters.ami):>5}{_p(found.clusters.p, found.clusters.p_floor)}"
+    return f"{score(finding.clusters.ami):>5}{_p(finding.clusters.p, finding.clusters.p_floor)}"
 
 
-def _cluster_count(found: Finding) -> str:
-    return "" if found.clusters is None else plural(found.clusters.clusters, "cluster")
+def _cluster_count(finding: Finding) -> str:
+    return "" if finding.clusters is None else plural(finding.clusters.clusters, "cluster")
 
 
 def _p(p: float | None, floor: float | None) -> str:
@@ -248,16 +243,16 @@ def _explained(column: Column) -> str:
 
 
 def _contents(result: Probed) -> list[str]:
-    """Which events stand in which cluster."""
+    """The categories in each cluster, a line a cluster."""
     lines = []
     for letter, column in zip(result.names, result.columns, strict=True):
-        for name, found in column.findings.items():
-            if found.clusters is None or found.clusters.counts is None:
+        for name, finding in column.findings.items():
+            if finding.clusters is None or finding.clusters.counts is None:
                 continue
             where = f" of {letter}" if len(result.columns) > 1 else ""
             lines += ["", *wrapped(f"clusters{where} and the categories of {plain(name)}")]
-            for cluster, counts in enumerate(found.clusters.counts):
-                told = sorted(zip(counts, found.clusters.events, strict=True), key=lambda pair: -pair[0])
+            for cluster, counts in enumerate(finding.clusters.counts):
+                told = sorted(zip(counts, finding.clusters.events, strict=True), key=lambda pair: -pair[0])
                 words = ", ".join(f"{plain(event)} {count}" for count, event in told if count)
                 lines += wrapped(words, f"    {cluster:3}  {counts.sum():6} rows: ", " " * 9)
     return lines

@@ -6,25 +6,16 @@ from dataclasses import replace
 
 import pandas as pd
 
-from diag.outputs.html import (
-    embedding_chart,
-    footer,
-    ladder_section,
-    named,
-    panels,
-    picture_words,
-    span,
-    warning_words,
-)
 from diag.outputs.repair_text import STAGES, facts, place, rival_words
-from diag.outputs.text import number
+from diag.outputs.sections import comparison_chart, footer, ladder_section, picture_words, warning_words
+from diag.outputs.words import named, number, span_or_reason
 from diag.repairs.result import Repair, Stage
 from diag.repairs.search import Search
 from diag.wording import plural
 from reports import Figure, Page, Section
 
 
-def built(result: Repair) -> Page:
+def page(result: Repair) -> Page:
     """A repair as a page."""
     parts = [_table(result), _picture("Before", result.before)]
     parts += [
@@ -74,7 +65,7 @@ def _table(result: Repair) -> Section:
 
 def _picture(title: str, stage: Stage) -> Section:
     compared = stage.comparison
-    chart = embedding_chart(panels(compared.picture, "base", STAGES[stage.name]), compared.dimensions[0])
+    chart = comparison_chart(compared, STAGES[stage.name])
     words = picture_words(compared.picture)
     described = f"Scatter plots of the base's embedding and of the transfer's, {STAGES[stage.name]}."
     return Section(title, words, Figure(chart, described))
@@ -85,7 +76,7 @@ def _fits(result: Repair) -> Section:
         {
             "fitted": one.name,
             "held-out R²": number(one.r2.value),
-            "95% interval": span(one.r2),
+            "95% interval": span_or_reason(one.r2),
             "": "folded in" if one is result.chosen else "",
         }
         for one in result.fits

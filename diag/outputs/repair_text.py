@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from diag.outputs.layout import Column, table, width, wrapped
-from diag.outputs.text import difference, headline, number, short, span, warning_lines
+from diag.outputs.lines import headline, short, warning_lines
+from diag.outputs.words import difference, number, span
 from diag.repairs.result import Repair, Stage
 from diag.repairs.search import Search
 from diag.repairs.verdict import in_updates
@@ -59,14 +60,14 @@ def render(result: Repair, verbose: bool = False) -> str:
 
 
 def facts(result: Repair) -> list[str]:
-    """How many pairs were used, how few would do, and how long it was trained on."""
-    found = []
+    """Phrases on the pairs that were used, the fewest that would do, and the length of training."""
+    phrases = []
     if result.chosen is not None:
         of = plural(result.of_pairs, "state")
-        found.append(f"{result.pairs:,} of {of} {'was' if result.pairs == 1 else 'were'} used as pairs")
+        phrases.append(f"{result.pairs:,} of {of} {'was' if result.pairs == 1 else 'were'} used as pairs")
     if result.few is not None and result.few.pairs.value is not None:
         few = result.few.pairs
-        found.append(
+        phrases.append(
             f"{few.value:.0f} [{few.low or 0:.0f}, {few.high or 0:.0f}] pairs would map held-out states "
             "nearly as well as all of these do"
         )
@@ -80,12 +81,12 @@ def facts(result: Repair) -> list[str]:
                 f", divided among {len(result.search.candidates)} maps: {training.own:,} of them from the "
                 "map that was taken"
             )
-        found.append(words)
-    return found
+        phrases.append(words)
+    return phrases
 
 
 def place(stage: Stage) -> str:
-    """``31 of 31``, or a dash where the states cannot be counted."""
+    """The number of states in place of all, ``27 of 30``; a dash where states cannot be counted."""
     if stage.own_states is None:
         return "–"
     return f"{stage.own_states} of {stage.comparison.states}"
@@ -132,7 +133,7 @@ def _search(search: Search, verbose: bool) -> Iterator[str]:
 
 
 def rival_words(margin: Measure) -> str:
-    """How far the best other map stands behind the one that was chosen."""
+    """The loss of the best other map, beside that of the map that was chosen, in a sentence."""
     if margin.value is None:
         return f"No other map can be held against it: {margin.reason}."
     return f"The loss of the best rival is {difference(margin, 4)}."

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from diag.outputs.html import footer
+from diag.outputs.sections import footer
 from diag.outputs.show_text import components, facts, settings, title
-from diag.outputs.text import plain
 from reports import Page, Section
+from trainers.safe_text import plain
 
 if TYPE_CHECKING:
     from diag.sources.description import Description
 
 
-def built(found: Description) -> Page:
+def page(description: Description) -> Page:
     """A checkpoint's description as a page."""
     parts = pd.DataFrame(
         [
@@ -25,14 +25,17 @@ def built(found: Description) -> Page:
                 "widths": shape,
                 "": "trained" if trained else "frozen",
             }
-            for name, parameters, shape, trained in components(found)
+            for name, parameters, shape, trained in components(description)
         ]
     )
     tree = pd.DataFrame(
-        [{"setting": plain(name), "value": plain(str(value))} for name, value in settings(found.settings)]
+        [
+            {"setting": plain(name), "value": plain(str(value))}
+            for name, value in settings(description.settings)
+        ]
     )
     sections = [
         Section("Components", ["The widths lead from a component's input to its output."], table=parts),
         Section("Settings", ["A setting that the file leaves out has its default."], table=tree),
     ]
-    return Page("show", "", title(found), facts(found), sections, footer())
+    return Page("show", "", title(description), facts(description), sections, footer())

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from diag.outputs.layout import Column, table, wrapped
-from diag.outputs.text import plain, short
+from diag.outputs.lines import short
 from diag.wording import plural
+from trainers.safe_text import plain
 
 if TYPE_CHECKING:
     from diag.sources.description import Description
@@ -14,37 +15,37 @@ if TYPE_CHECKING:
 COMPONENTS = (Column("component", 12, "<"), Column("parameters", 12), Column("  widths", 0, "<"))
 
 
-def render(found: Description, verbose: bool = False) -> str:
+def render(description: Description, verbose: bool = False) -> str:
     """The whole text of ``diag show``."""
-    path, role = named(found)
+    path, role = named(description)
     lines = [*wrapped([f"{path}:", role], "", "  "), ""]
-    for name, words in facts(found):
+    for name, words in facts(description):
         lines += wrapped(words, f"  {name:9}  ", " " * 13)
-    lines += ["", *table(COMPONENTS, [component(*row) for row in components(found)])]
+    lines += ["", *table(COMPONENTS, [component(*row) for row in components(description)])]
     if verbose:
-        known = found.checkpoint.header.environment
+        known = description.checkpoint.header.environment
         lines += ["", *(line for name, value in known.items() for line in wrapped(f"{name}: {value}"))]
-        tree = settings(found.settings)
+        tree = settings(description.settings)
         lines += ["", *(line for name, value in tree for line in wrapped(f"{name} = {value}"))]
     return "\n".join(lines)
 
 
-def named(found: Description) -> tuple[str, str]:
+def named(description: Description) -> tuple[str, str]:
     """The file's path, and what it is."""
-    header = found.checkpoint.header
+    header = description.checkpoint.header
     role = "base" if header.plan is None else f"transfer, plan {plain(header.plan['name'])}"
-    return plain(found.checkpoint.path), f"{plain(header.system)} {role}"
+    return plain(description.checkpoint.path), f"{plain(header.system)} {role}"
 
 
-def title(found: Description) -> str:
-    """What the file is, in one line."""
-    return ": ".join(named(found))
+def title(description: Description) -> str:
+    """The file's path and what it is, in one line."""
+    return ": ".join(named(description))
 
 
-def facts(found: Description) -> list[tuple[str, str]]:
+def facts(description: Description) -> list[tuple[str, str]]:
     """Names and words: its world, how far it was trained, its parent, its hashes and its last losses."""
-    checkpoint, header = found.checkpoint, found.checkpoint.header
-    known = found.settings
+    checkpoint, header = description.checkpoint, description.checkpoint.header
+    known = description.settings
     phase = known["train" if header.plan is None else "transfer"]
     updates = plural(phase["updates"], "update")
     rows = [
@@ -69,9 +70,9 @@ def _updates(count: object) -> str:
     return plural(count, "update") if isinstance(count, int) else f"{count} updates"
 
 
-def components(found: Description) -> list[tuple[str, int, str, bool]]:
+def components(description: Description) -> list[tuple[str, int, str, bool]]:
     """Each component's name, parameters and widths, and whether it was trained."""
-    return [(part.name, part.parameters, part.shape, part.trained) for part in found.components]
+    return [(part.name, part.parameters, part.shape, part.trained) for part in description.components]
 
 
 def component(name: str, parameters: int, shape: str, trained: bool) -> tuple[str, str, str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
-from diag.outputs.html import footer
+from diag.outputs.sections import footer
 from diag.outputs.study_pictures import multiples_sections, stages_section
 from diag.outputs.study_text import (
     NOT_ALL_ARE_MEANT_TO,
@@ -21,18 +20,15 @@ from diag.outputs.study_text import (
     runs,
     told_name,
 )
-from diag.outputs.text import number, p_value
+from diag.outputs.words import number
 from diag.studies import paper
 from diag.studies.result import Curve, Group, StudyReport
 from diag.studies.sentence import of, percent, short_name
-from diag.wording import duration, listed, plural
+from diag.wording import duration, listed, p_value, plural
 from reports import Figure, Page, Section, studies
 
-BINS = 24
-"""Bars of a histogram: about as many as there are transfers of a base."""
-
 MOST_DRAWN_GROUPS = 6
-"""Groups whose training curves are drawn: each takes some 50 kB."""
+"""Most groups whose training curves are drawn: each takes some 50 kB."""
 
 QUANTITIES = {
     "own_states": "states in place",
@@ -42,7 +38,7 @@ QUANTITIES = {
 }
 
 
-def built(report: StudyReport) -> Page:
+def page(report: StudyReport) -> Page:
     """A study's report as a page."""
     facts = report.facts
     rows = [
@@ -66,26 +62,26 @@ def built(report: StudyReport) -> Page:
 
 
 def sections(report: StudyReport) -> list[Section]:
-    """What the page shows, in its order; what there is nothing of is left out."""
-    found = (
+    """The sections of the page, in order; those without content are left out."""
+    parts = (
         [Section("What is missing", [f"{words[:1].upper()}{words[1:]}." for words in report.missing])]
         if report.missing
         else []
     )
     first = report.reference
     if first is None or not any(g.succeeded.n for g in report.groups):
-        return found
-    found += [_success(report)]
-    found += [_plans(report)] if len(report.groups) > 1 else []
-    found += [_beside(report)] if report.beside else []
-    found += [_relations(report)]
-    found += [_outcomes(report)]
-    found += [_told(report)] if 0 < first.succeeded.count < first.succeeded.n else []
-    found += [_margins(report)] if any(g.margins for g in report.groups) else []
-    found += stages_section(report)
-    found += _learning(report)
-    found += [_scores(report)] if len(report.scores) else []
-    return found + multiples_sections(report) + [_pairs(first)] * (len(first.pairs) > 1)
+        return parts
+    parts += [_success(report)]
+    parts += [_plans(report)] if len(report.groups) > 1 else []
+    parts += [_beside(report)] if report.beside else []
+    parts += [_relations(report)]
+    parts += [_outcomes(report)]
+    parts += [_told(report)] if 0 < first.succeeded.count < first.succeeded.n else []
+    parts += [_margins(report)] if any(g.margins for g in report.groups) else []
+    parts += stages_section(report)
+    parts += _learning(report)
+    parts += [_scores(report)] if len(report.scores) else []
+    return parts + multiples_sections(report) + [_pairs(first)] * (len(first.pairs) > 1)
 
 
 def _names(report: StudyReport) -> dict[tuple[str, str], str]:
@@ -138,7 +134,7 @@ def _plans(report: StudyReport) -> Section:
     first = report.groups[0]
     rows = []
     for group in report.groups:
-        found = group.against_reference
+        compared = group.against_reference
         low_high = group.over_bases
         rows.append(
             {
@@ -146,8 +142,8 @@ def _plans(report: StudyReport) -> Section:
                 "succeeded": of(group.succeeded),
                 "share": percent(group.succeeded),
                 "over bases": "–" if low_high is None else f"[{low_high[0]:.0%}, {low_high[1]:.0%}]",
-                "difference": "–" if found is None else difference(found.difference),
-                "p, Holm": "–" if found is None else corrected_p(found.tested),
+                "difference": "–" if compared is None else difference(compared.difference),
+                "p, Holm": "–" if compared is None else corrected_p(compared.tested),
                 "bases differ, p": "–" if group.bases_differ is None else p_value(group.bases_differ),
             }
         )
@@ -209,11 +205,14 @@ def _relations(report: StudyReport) -> Section:
 
 
 def _outcomes(report: StudyReport) -> Section:
-    """Distances beside losses: the first tell failures apart, the second do not."""
+    """Histograms and medians of distances, which tell failures apart, and of losses, which do not."""
     first = next(g for g in report.groups if g.succeeded.n)
-    all_of = report.transfers
-    mine = all_of[(all_of["variant"] == first.variant) & (all_of["plan"] == first.plan)]
-    bars = [*_bars(mine, "l2", "L2 distance to the base"), *_bars(mine, "loss", "total loss")]
+    panels = {"l2": "L2 distance to the base", "loss": "total loss"}
+    bars = [
+        {"panel": title, **vars(bar)}
+        for column, title in panels.items()
+        for bar in report.histogram(first, column)
+    ]
     table = []
     for group in report.groups:
         for c in group.cells:
@@ -243,31 +242,6 @@ def _outcomes(report: StudyReport) -> Section:
         chart = studies.outcomes(pd.DataFrame(bars))
         figure = Figure(chart, "Histograms of the distance to the base and of the loss, by outcome.")
     return Section("What distances and losses tell", words, figure, pd.DataFrame(table))
-
-
-def _bars(mine: pd.DataFrame, column: str, panel: str) -> list[dict[str, object]]:
-    known = mine[np.isfinite(mine[column].astype(float))]
-    if known.empty:
-        return []
-    edges = np.histogram_bin_edges(known[column], BINS)
-    rows: list[dict[str, object]] = []
-    below = np.zeros(len(edges) - 1, int)
-    for outcome in ("success", "failure"):
-        counts = np.histogram(known.loc[known["outcome"] == outcome, column], edges)[0]
-        rows += [
-            {
-                "panel": panel,
-                "left": float(edges[i]),
-                "right": float(edges[i + 1]),
-                "low": int(below[i]),
-                "high": int(below[i] + counts[i]),
-                "outcome": outcome,
-            }
-            for i in range(len(counts))
-            if counts[i]
-        ]
-        below += counts
-    return rows
 
 
 def _told(report: StudyReport) -> Section:
@@ -313,7 +287,7 @@ def _margins(report: StudyReport) -> Section:
 
 
 def _learning(report: StudyReport) -> list[Section]:
-    found: list[Section] = []
+    parts: list[Section] = []
     words = (
         "Each line is an interquartile mean over runs: a quarter of the runs is left out at either end. The "
         "bands are 95% intervals from a bootstrap over the runs of each base."
@@ -324,20 +298,20 @@ def _learning(report: StudyReport) -> list[Section]:
         if group.curves:
             chart = studies.curves(_lines(group.curves))
             figure = Figure(chart, "Loss terms over updates for successful and for failed transfers.")
-            said = [*([words] if not found else []), _counts(group.curves)]
-            found.append(Section(f"Losses while transferring{name}", said, figure))
+            said = [*([words] if not parts else []), _counts(group.curves)]
+            parts.append(Section(f"Losses while transferring{name}", said, figure))
         if group.progress:
             chart = studies.curves(_lines(group.progress))
             figure = Figure(chart, "States in place, distance and R squared over the kept checkpoints.")
             said = [_counts(group.progress)]
-            found.append(Section(f"On the way, at the kept checkpoints{name}", said, figure))
+            parts.append(Section(f"On the way, at the kept checkpoints{name}", said, figure))
     if left := sum(bool(g.curves) for g in report.groups) - sum(bool(g.curves) for g in drawn):
         more = plural(left, "more plan or variant", "more plans or variants")
-        found[-1] = _with_words(found[-1], f"The curves of {more} are not drawn.")
+        parts[-1] = _with_words(parts[-1], f"The curves of {more} are not drawn.")
     if report.base_curves:
         figure = Figure(studies.curves(_lines(report.base_curves)), "Loss terms of the bases over updates.")
-        found.append(Section("Losses while training the bases", [_counts(report.base_curves)], figure))
-    return found
+        parts.append(Section("Losses while training the bases", [_counts(report.base_curves)], figure))
+    return parts
 
 
 def _with_words(section: Section, words: str) -> Section:
@@ -369,7 +343,7 @@ def _lines(curves: Sequence[Curve]) -> pd.DataFrame:
 
 
 def _short(value: float) -> float:
-    """Five digits: more cannot be seen, and each is bytes in the page."""
+    """A number to five digits: more cannot be seen, and each is bytes in the page."""
     return float(f"{value:.5g}")
 
 

@@ -11,16 +11,17 @@ import pandas as pd
 from diag.studies.result import EmbeddingPicture, Group, StudyReport
 from diag.studies.sentence import of, short_name
 from reports import Figure, Section, studies
+from trainers.safe_text import plain
 
 MOST_PANELS, MOST_OF_A_BASE, FEWEST_OF_A_BASE = 168, 24, 3
-"""Small multiples in all, of one base, and the fewest that make it worth while: 31 states cost some 4 kB."""
+"""Small multiples in all, of one base, and the fewest that are worth while: 100 points take some 13 kB."""
 
 TINY, GAP, LABEL, INSET, ACROSS = 84, 8, 22, 5, 7
-"""In pixels: a panel's side, the room beside it, that for its label, and its margin; panels in a row."""
+"""Pixels of a panel's side, of the gap beside it, of its label and of its margin; panels in a row."""
 
 
 def stages_section(report: StudyReport) -> list[Section]:
-    """How a base, a success and a failure come to be, in the form of the paper's figures 5 to 7."""
+    """Embeddings of a base, a success and a failure at growing steps, as in the paper's figures 5 to 7."""
     if not report.stages:
         return []
     points, lines = [], []
@@ -36,11 +37,13 @@ def stages_section(report: StudyReport) -> list[Section]:
         if lines
         else pd.DataFrame(columns=["row", "panel", "x", "y", "x2", "y2"])
     )
-    chart = studies.stages(pd.concat(points, ignore_index=True), joined)
+    colour = report.stages[0][0].colour
+    chart = studies.stages(pd.concat(points, ignore_index=True), joined, colour)
+    coloured = "" if colour is None else f", coloured by its {plain(colour)}"
     words = [
-        "The panels are like those of the paper's figures 5 to 7. Each point is a state, coloured by its "
-        "room, and each line leads to the place where the transition model expects an action to lead. All "
-        "panels have the same axes."
+        f"The panels are like those of the paper's figures 5 to 7. Each point is a state{coloured}, and each "
+        "line leads to the place where the transition model expects an action to lead. All panels have the "
+        "same axes."
     ]
     return [
         Section(
@@ -89,14 +92,17 @@ def _multiples(report: StudyReport, group: Group, quota: int) -> Section:
     name = "" if len(report.groups) == 1 else f": {short_name(group, report.groups)}"
     words = [
         "Each row begins with a base's own embedding, and those of its transfers follow with their seed and "
-        "relation. A ✓ marks a transfer that succeeds, a ✗ one that fails. In a flipped embedding the rooms "
-        "have changed sides. The panels of a base share their axes."
+        "relation. A ✓ marks a transfer that succeeds, a ✗ one that fails. In a flipped embedding the "
+        "colours have changed sides. The panels of a base share their axes."
     ]
     if shown < there:
         words.append(
             f"Only {shown:,} of the {there:,} transfers are drawn, with successes and failures in proportion."
         )
-    figure = Figure(sheet.chart(), "Small scatter plots: the embedding of every base and of its transfers.")
+    figure = Figure(
+        sheet.chart(report.pictures[0].colour),
+        "Small scatter plots: the embedding of every base and of its transfers.",
+    )
     return Section(f"All embeddings{name}", words, figure)
 
 
@@ -137,9 +143,10 @@ class _Sheet:
             )
         self.bottom = top + -(-len(panels) // ACROSS) * (TINY + LABEL) + GAP
 
-    def chart(self) -> Any:
+    def chart(self, colour: str | None) -> Any:
+        """The picture; ``colour`` is the name of the variable that points are coloured by."""
         points = pd.concat(self.points, ignore_index=True)
-        return studies.multiples(points, pd.DataFrame(self.frames), pd.DataFrame(self.titles))
+        return studies.multiples(points, pd.DataFrame(self.frames), pd.DataFrame(self.titles), colour)
 
 
 def _thinned(pictures: Sequence[EmbeddingPicture], quota: int) -> list[EmbeddingPicture]:
@@ -152,8 +159,7 @@ def _thinned(pictures: Sequence[EmbeddingPicture], quota: int) -> list[Embedding
 def _points(picture: EmbeddingPicture, of_base: bool = False) -> pd.DataFrame:
     x = np.round(picture.base if of_base else picture.transfer, 3)
     here = np.isfinite(x).all(1)
-    rooms = picture.groups.astype(str)[here]
-    return pd.DataFrame({"x": x[here, 0], "y": x[here, 1], "group": rooms})
+    return pd.DataFrame({"x": x[here, 0], "y": x[here, 1], "group": picture.groups.astype(str)[here]})
 
 
 def _arrows(picture: EmbeddingPicture) -> pd.DataFrame:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from diag.outputs.layout import Column, folded, table, width, wrapped
-from diag.outputs.text import headline, labelled, number, p_value, plain, sparkline
+from diag.outputs.lines import headline, labelled, sparkline
+from diag.outputs.words import number
 from diag.studies.result import Group, Outcomes, PValue, StudyFacts, StudyReport
-from diag.studies.sentence import SIGNIFICANT, in_words, of, percent, short_name
-from diag.wording import duration, listed
+from diag.studies.sentence import SIGNIFICANT, of, percent, short_name
+from diag.wording import duration, listed, p_relation, p_value
 from probes import Measure
+from trainers.safe_text import plain
 
 BAR, BESIDE, WHOLE_NAMES = 12, 68, 5
 """Characters of a bar where there are 80, and those beside it; relations whose names fit beside each other
@@ -17,7 +19,7 @@ without being cut there.
 """
 
 FEW_BASES = 6
-"""Of fewer the bootstrap's intervals are known to be too narrow."""
+"""Fewest bases whose bootstrap intervals are wide enough; those of fewer are known to be too narrow."""
 
 TOLD = {
     "l2": "L2 distance to the base",
@@ -26,7 +28,7 @@ TOLD = {
     "mended_loss": "loss of the mended copy",
     "mended_escape": "wall to the mended copy",
 }
-"""What is compared between successes and failures, in words; loss terms go by their own names."""
+"""Numbers compared between successes and failures, in words; loss terms go by their own names."""
 
 _COLUMNS = (28, 19, 15, 12)
 """Widths of the table beside the paper."""
@@ -35,7 +37,7 @@ _CLEARLY = 0.8
 """An AUC whose whole interval is above this is said to tell failures; a word for the reader only."""
 
 
-def study(report: StudyReport, verbose: bool = False) -> str:
+def render(report: StudyReport, verbose: bool = False) -> str:
     """The whole text of a study's report."""
     lines = [headline(report.verdict), "", *_facts(report, verbose)]
     if report.missing:
@@ -132,38 +134,38 @@ def _success(group: Group) -> list[str]:
     return table(columns, rows)
 
 
-def corrected_p(found: PValue | None) -> str:
+def corrected_p(p: PValue | None) -> str:
     """The corrected p, or a dash."""
-    return "–" if found is None else p_value(found.corrected)
+    return "–" if p is None else p_value(p.corrected)
 
 
 def rate_words(group: Group) -> list[str]:
-    """What the success of a group's bases says, a sentence each."""
-    found = []
+    """Sentences on how the success of a group depends on its bases."""
+    sentences = []
     bases = sum(bool(c.succeeded.n) for c in group.cells)
     if group.over_bases is not None:
         low, high = group.over_bases
         few = ", which are few" if bases < FEW_BASES else ""
-        found.append(
+        sentences.append(
             f"If the {bases} bases are resampled whole{few}, the pooled share lies in [{low:.0%}, "
             f"{high:.0%}]. The Wilson interval in the table takes the transfers of one base for independent "
             "and is too narrow for a statement on other bases."
         )
     if group.bases_differ is not None:
         test = "Boschloo's test" if bases == 2 else "Fisher, Freeman and Halton's test"
-        p = in_words(group.bases_differ)
-        found.append(f"The hypothesis that all bases succeed equally often has p {p} ({test}).")
+        p = p_relation(group.bases_differ)
+        sentences.append(f"The hypothesis that all bases succeed equally often has p {p} ({test}).")
         if group.relations_differ:
-            alike = [f"p {in_words(p)} for {kind} ones" for kind, p in group.relations_differ.items()]
-            found.append(f"The same test on how many transfers have a relation gives {listed(alike)}.")
+            alike = [f"p {p_relation(p)} for {kind} ones" for kind, p in group.relations_differ.items()]
+            sentences.append(f"The same test on how many transfers have a relation gives {listed(alike)}.")
     if len(group.pairs) > 1:
         apart = sum(t.corrected < SIGNIFICANT for _, _, t in group.pairs)
         differ = "differs" if apart == 1 else "differ"
-        found.append(
+        sentences.append(
             f"{apart} of the {len(group.pairs)} pairs of bases {differ} in their success (Boschloo's test "
             "with Holm's correction)."
         )
-    return found
+    return sentences
 
 
 def dip_words(group: Group) -> list[str]:
@@ -171,7 +173,7 @@ def dip_words(group: Group) -> list[str]:
     if group.dip.p is None or group.dip.value is None:
         return []
     modes = "have more than one mode" if group.dip.p < SIGNIFICANT else "may have a single mode"
-    p = in_words(group.dip.p)
+    p = p_relation(group.dip.p)
     return [
         f"The L2 distances to the base {modes} (Hartigan and Hartigan's dip is {group.dip.value:.3f}, p {p})."
     ]
@@ -235,12 +237,12 @@ MEDIANS = (
     "of the base",
     "loss as a sign of failure, AUC",
 )
-"""What stands in the columns of medians, where each needs its own title."""
+"""Titles of the columns of medians, where each stands alone."""
 
 
-def both(found: Outcomes, digits: int) -> tuple[str, str]:
+def both(medians: Outcomes, digits: int) -> tuple[str, str]:
     """The medians of successes and of failures."""
-    return number(found.success, digits), number(found.failure, digits)
+    return number(medians.success, digits), number(medians.failure, digits)
 
 
 def area(measure: Measure) -> str:
@@ -322,10 +324,10 @@ def _plans(groups: Sequence[Group]) -> list[str]:
     )
     rows = []
     for group, label in zip(groups, labels, strict=True):
-        found = group.against_reference
+        compared = group.against_reference
         told = ("", "")
-        if found is not None and found.difference.value is not None:
-            told = (f"  {difference(found.difference)}", corrected_p(found.tested))
+        if compared is not None and compared.difference.value is not None:
+            told = (f"  {difference(compared.difference)}", corrected_p(compared.tested))
         rows.append((label, of(group.succeeded), *told))
     return [*wrapped(f"against {name}, by base"), *table(columns, rows)]
 
@@ -342,7 +344,7 @@ def difference(measure: Measure) -> str:
 def _beside(report: StudyReport) -> list[str]:
     rows = [("beside the paper", "here", "paper", "section")]
     for row in report.beside:
-        ours = row.ours if row.p is None else f"{row.ours} (p {in_words(row.p)})"
+        ours = row.ours if row.p is None else f"{row.ours} (p {p_relation(row.p)})"
         rows.append((row.what, ours, row.paper, row.section))
     if sum(_COLUMNS) + 5 > width():
         titled = [(row[0], list(zip(rows[0], row, strict=True))[1:]) for row in rows[1:]]

@@ -8,9 +8,9 @@ import pandas as pd
 
 from diag.studies import paper
 from diag.studies.result import Beside, Group, Outcomes, StudyFacts
-from diag.studies.sentence import in_words, of, percent
+from diag.studies.sentence import of, percent
 from diag.studies.statistics import boschloo, wilson
-from diag.wording import listed, noun, plural
+from diag.wording import listed, noun, p_relation, plural
 
 ALIKE = 0.05
 """A base's rate counts as one that could be the paper's where Boschloo's p is at least this."""
@@ -39,9 +39,9 @@ def _budgets(facts: StudyFacts, mine: pd.DataFrame, bases: pd.DataFrame) -> list
         ("updates of a base", bases, paper.BASE_UPDATES),
         ("updates of a transfer", mine, paper.TRANSFER_UPDATES),
     ):
-        updates = sorted({int(n) for n in table["updates"]})
-        if updates:
-            ours = ", ".join(f"{n:,}" for n in updates)
+        found = sorted({int(n) for n in table["updates"]})
+        if found:
+            ours = ", ".join(f"{n:,}" for n in found)
             rows.append(Beside(what, ours, f"{theirs.value:,.0f}", theirs.section))
     for what, key, theirs in (
         ("learning rate of a base", "train.learning_rate", paper.BASE_RATE),
@@ -84,7 +84,7 @@ def _rates(group: Group) -> list[Beside]:
     )
     first, second = paper.BASES
     again = boschloo(first.count, first.n, second.count, second.n)
-    differ = "one base only" if group.bases_differ is None else f"p {in_words(group.bases_differ)}"
+    differ = "one base only" if group.bases_differ is None else f"p {p_relation(group.bases_differ)}"
     rows.append(
         Beside(
             "success differs between bases",
@@ -142,7 +142,7 @@ def _distances(group: Group) -> list[Beside]:
         ),
         Beside(
             "the distances have two modes",
-            "–" if group.dip.p is None else f"dip {group.dip.value:.3f}, p {in_words(group.dip.p)}",
+            "–" if group.dip.p is None else f"dip {group.dip.value:.3f}, p {p_relation(group.dip.p)}",
             "bimodal",
             paper.L2_SUCCESS.section,
             "the p-value is that of a single mode; the paper names no test",
@@ -167,10 +167,10 @@ def _losses(group: Group) -> list[Beside]:
     return rows
 
 
-def _ratio(median: Outcomes) -> str:
-    if median.success is None or median.failure is None or not median.success:
+def _ratio(found: Outcomes) -> str:
+    if found.success is None or found.failure is None or not found.success:
         return "–"
-    return f"{median.failure / median.success:.1f}×"
+    return f"{found.failure / found.success:.1f}×"
 
 
 def _number(value: float | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from diag.comparisons.result import colour_variable
 from diag.sources import open_subject
 from diag.studies.folder import Folder
 from diag.studies.measure import embedding
@@ -103,7 +104,8 @@ def _picture(row: Mapping[Any, Any], subject: Subject, base: Subject) -> Embeddi
         return None
     assert subject.tasks is not None
     variables = subject.tasks.variables()
-    groups = np.asarray(variables.get("room", np.zeros(len(points), int))).astype(str)
+    colour = colour_variable(variables, getattr(subject.tasks, "colour", None))
+    groups = np.full(len(points), "state") if colour is None else np.asarray(variables[colour]).astype(str)
     relation = row["relation"] if isinstance(row["relation"], str) else None
     return EmbeddingPicture(
         row["variant"],
@@ -117,6 +119,7 @@ def _picture(row: Mapping[Any, Any], subject: Subject, base: Subject) -> Embeddi
         groups,
         _arrows(subject, points),
         relation,
+        colour=colour,
     )
 
 

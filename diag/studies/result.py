@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from diag.result import SCHEMA_VERSION, Verdict, finite, measure_tree, numbers
 from diag.shown import Shown
+from diag.studies.histogram import Bar, stacked
 from diag.studies.statistics import Rate
 from probes import Floats, Measure
 
@@ -62,12 +63,14 @@ class EmbeddingPicture:
     transfer: Floats
     """(K, 2)."""
     groups: NDArray[Any]
-    """(K,) the room of each state, in words."""
+    """(K,) the category that each state is coloured by."""
     arrows: Floats | None = None
     """(K, A, 2) where the transition model expects each action to lead from ``transfer``."""
     relation: str | None = None
     succeeded: bool | None = None
     """Filled in by the report from ``results``."""
+    colour: str | None = None
+    """Name of the variable that states are coloured by; None for states of one colour."""
 
 
 @dataclass(frozen=True)
@@ -298,6 +301,12 @@ class StudyReport(Shown, kind="study"):
     def reference(self) -> Group | None:
         """The group that the others are held against; None where nothing was found."""
         return self.groups[0] if self.groups else None
+
+    def histogram(self, group: Group, column: str) -> tuple[Bar, ...]:
+        """Bars of a column of ``transfers`` over the transfers of a group, by outcome."""
+        every = self.transfers
+        own = every[(every["variant"] == group.variant) & (every["plan"] == group.plan)]
+        return stacked(own[column].to_numpy(float), own["outcome"].to_numpy(str))
 
     def to_tree(self) -> dict[str, Any]:
         """The documented JSON."""

@@ -9,6 +9,7 @@ import pandas as pd
 from diag.result import Status, Verdict
 from diag.studies.result import Group, StudyFacts
 from diag.studies.statistics import Rate
+from diag.wording import p_relation, percent_interval
 
 SIGNIFICANT = 0.05
 """The usual level; every p is shown, so that nothing else hangs on it than a sentence's words."""
@@ -51,17 +52,17 @@ def _of_reference(group: Group) -> str:
     )
     if len(done) <= MOST_NAMED:
         named = [f"{of(c.succeeded)} from base {c.base_seed}" for c in done]
-        words = f"{head}: {', '.join(named[:-1])} and {named[-1]} (p {in_words(p)})."
+        words = f"{head}: {', '.join(named[:-1])} and {named[-1]} (p {p_relation(p)})."
         flipped = group.relations_differ.get("flipped", 1.0)
         if p >= SIGNIFICANT > flipped:
             counts = [str(c.relations.get("flipped", 0)) for c in done]
-            how = f"{', '.join(counts[:-1])} and {counts[-1]} of them are flipped (p {in_words(flipped)})"
+            how = f"{', '.join(counts[:-1])} and {counts[-1]} of them are flipped (p {p_relation(flipped)})"
             words = f"{words} How they end does: {how}."
         return words
     ranked = sorted(done, key=lambda c: (c.succeeded.share or 0.0, c.base_seed))
     low, high = ranked[0], ranked[-1]
     span = f"from {of(low.succeeded)} (base {low.base_seed}) to {of(high.succeeded)} (base {high.base_seed})"
-    return f"{head}: {span}, {of(rate)} from all {len(done)} bases (p {in_words(p)})."
+    return f"{head}: {span}, {of(rate)} from all {len(done)} bases (p {p_relation(p)})."
 
 
 def _of_others(groups: Sequence[Group]) -> list[str]:
@@ -97,15 +98,8 @@ def of(rate: Rate) -> str:
 
 
 def percent(rate: Rate) -> str:
-    """``14% [5%, 33%]``; a dash for no trials."""
-    if rate.share is None or rate.low is None or rate.high is None:
-        return "–"
-    return f"{rate.share:.0%} [{rate.low:.0%}, {rate.high:.0%}]"
-
-
-def in_words(p: float) -> str:
-    """``= 0.031`` or ``< 0.001``."""
-    return "< 0.001" if p < 0.0005 else f"= {p:.3f}"
+    """A rate with its interval in percent: ``14% [5%, 33%]``; a dash for no trials."""
+    return percent_interval(rate.share, rate.low, rate.high)
 
 
 def missing_lines(

@@ -24,15 +24,16 @@ from diag.checks import baseline as baselines
 from diag.checks import config as configs
 from diag.checks.result import Gate
 from diag.commands import exit_status as _exit
-from diag.outputs import check_github, check_html, check_junit, check_sarif, check_text
+from diag.outputs import check_github, check_junit, check_sarif, check_text
 from diag.outputs.json import render
-from diag.outputs.text import plain
+from diag.outputs.registry import html
 from diag.sources.exported import MOST_BYTES
 from diag.sources.pairs import tasks_of
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject
 from tests.attacks.attack import Attack, Seeds
 from tests.attacks.seeds import seeds as made_seeds
+from trainers.safe_text import plain
 
 MEMORY = 2**30
 """Bytes of anonymous memory that opening a file may take beyond what the process has; files are some MB."""
@@ -246,7 +247,7 @@ class Judge:
 
     def _gated(self, subject: Subject, name: str) -> Gate:
         gate = diag.check(self._base(subject), subject, supplied=self._supplied(name))
-        said = [written(gate), *([check_html.render(gate)] if self.pages else [])]
+        said = [written(gate), *([html(gate)] if self.pages else [])]
         if any("\x1b" in words or "\0" in words for words in said):
             raise AssertionError("an output with control characters")
         return gate

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
+from typing import Any
 
 import pandas as pd
 
 from diag.commands.demo.measured import Shown, best_first
 from diag.comparisons.result import Outcome
 from diag.landscapes.result import Landscape
-from diag.outputs import html, landscape_html
-from diag.outputs.text import number
+from diag.outputs import landscape_html
+from diag.outputs.sections import embedding_chart, footer
+from diag.outputs.sections import panels as picture_panels
+from diag.outputs.words import number
 from reports import Figure, Page, Section, charts, render
 from trainers.settings import Settings
 
@@ -78,7 +81,7 @@ def page(shipped: Shipped, trained: Sequence[Trained] = (), left_out: Sequence[s
         )
         facts = [("checkpoints", "the three that come with transfer-diag")]
         status = "fail"
-    return render(Page(title, status, verdict, facts, sections, html.footer()))
+    return render(Page(title, status, verdict, facts, sections, footer()))
 
 
 def headline(trained: Trained) -> str:
@@ -135,7 +138,7 @@ def _trained(trained: Trained, mirror: Shown) -> list[Section]:
                 "frozen model, which expects them on the other, bends the picture.",
             ],
             Figure(
-                html.embedding_chart(panels(results), first.dimensions[0]),
+                _chart(results),
                 "Small multiples: the base's embedding and that of each transfer.",
             ),
         ),
@@ -254,7 +257,7 @@ def _shipped(shipped: Shipped, beside: bool) -> list[Section]:
                 "until the loss is small again.",
             ],
             Figure(
-                html.embedding_chart(panels(results), results[0].comparison.dimensions[0]),
+                _chart(results),
                 "Three panels: the base's embedding, and those of a landed and of a mirrored transfer.",
             ),
             table([*results, mirror], shipped.base_loss),
@@ -272,13 +275,19 @@ def _wall(wall: Landscape) -> list[Section]:
     return [replace(lead, words=[*lead.words, *first.words], figure=first.figure, table=first.table), *rest]
 
 
+def _chart(results: Sequence[Shown]) -> Any:
+    """Small multiples of the base's embedding and of each transfer's."""
+    first = results[0].comparison
+    return embedding_chart(panels(results), first.dimensions[0], first.picture.colour)
+
+
 def panels(results: Sequence[Shown]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Points and lines of the base's panel and of each transfer's."""
     points: list[pd.DataFrame] = []
     lines: list[pd.DataFrame] = []
     for one in results:
         name = f"{one.name}: {ENDS.get(one.outcome, str(one.outcome))}"
-        drawn, joined = html.panels(one.comparison.picture, "base", name)
+        drawn, joined = picture_panels(one.comparison.picture, "base", name)
         keep = ["base", name] if not points else [name]
         points.append(drawn[drawn["panel"].isin(keep)])
         lines.append(joined[joined["panel"].isin(keep)])

@@ -1,12 +1,12 @@
-"""What a file that is no checkpoint of diag train is read as, for a terminal."""
+"""A file that is no checkpoint of diag train, for a terminal: its contents, and what they suffice for."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from diag.outputs.layout import wrapped
-from diag.outputs.text import plain
 from diag.wording import plural
+from trainers.safe_text import plain
 
 if TYPE_CHECKING:
     from diag.sources.description import FileDescription
@@ -15,16 +15,16 @@ NAME = 11
 """Cells for the name of a fact."""
 
 
-def render(found: FileDescription, verbose: bool = False) -> str:
-    """What a file holds, and which diagnoses that is enough for."""
-    lines = [*wrapped(title(found), "", "  "), ""]
-    lines += [line for name, words in facts(found) for line in _row(name, words)]
-    if verbose and found.subject.identity is not None:
-        lines += _row("tensors", f"{found.subject.identity[:16]}…")
-    enough = [name for name, lacking in found.lacks.items() if not lacking]
+def render(file: FileDescription, verbose: bool = False) -> str:
+    """The contents of a file, and the diagnoses that they suffice for."""
+    lines = [*wrapped(title(file), "", "  "), ""]
+    lines += [line for name, words in facts(file) for line in _row(name, words)]
+    if verbose and file.subject.identity is not None:
+        lines += _row("tensors", f"{file.subject.identity[:16]}…")
+    enough = [name for name, lacking in file.lacks.items() if not lacking]
     lines += ["", *_row("enough for", ", ".join(enough) or "no diagnosis")]
     wanting: dict[str, list[str]] = {}
-    for name, lacking in found.lacks.items():
+    for name, lacking in file.lacks.items():
         if lacking:
             wanting.setdefault(lacking, []).append(name)
     for lacking, names in wanting.items():
@@ -32,14 +32,14 @@ def render(found: FileDescription, verbose: bool = False) -> str:
     return "\n".join(lines)
 
 
-def title(found: FileDescription) -> str:
+def title(file: FileDescription) -> str:
     """The file's path and what it is, in one line."""
-    return f"{plain(found.subject.path)}: {plain(found.subject.label or facts(found)[0][1])}"
+    return f"{plain(file.subject.path)}: {plain(file.subject.label or facts(file)[0][1])}"
 
 
-def facts(found: FileDescription) -> list[tuple[str, str]]:
-    """What is in a file, as pairs of a name and words."""
-    subject, rows = found.subject, list[tuple[str, str]]()
+def facts(file: FileDescription) -> list[tuple[str, str]]:
+    """The contents of a file, as pairs of a name and words."""
+    subject, rows = file.subject, list[tuple[str, str]]()
     if subject.embeddings is not None:
         shape = subject.embeddings.shape
         size = " × ".join(map(str, shape[1:]))
@@ -48,8 +48,8 @@ def facts(found: FileDescription) -> list[tuple[str, str]]:
         rows.append(("episodes", f"{len(set(subject.episodes.tolist())):,}"))
     if subject.encoder is not None:
         rows.append(("encoder", "observations to embeddings"))
-    if found.components:
-        sizes = ", ".join(f"{name} {count:,}" for name, count in found.components.items())
+    if file.components:
+        sizes = ", ".join(f"{name} {count:,}" for name, count in file.components.items())
         rows.append(("parameters", sizes))
     if subject.objective is not None:
         rows.append(("losses", ", ".join(subject.objective.terms)))

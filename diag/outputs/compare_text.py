@@ -1,0 +1,92 @@
+"""A comparison for a terminal: one sentence first, then the evidence, as wide as the terminal."""
+
+from __future__ import annotations
+
+from diag.comparisons.conclusion import next_command
+from diag.comparisons.result import Comparison
+from diag.outputs.layout import width, wrapped
+from diag.outputs.lines import (
+    BAR,
+    LABEL,
+    WIDTH,
+    bar_room,
+    column_lines,
+    headline,
+    labelled,
+    short,
+    warning_lines,
+)
+from diag.outputs.words import MEASURES, below, grouped, number, span
+from diag.wording import p_value, plural
+from probes import Measure, Step
+
+
+def render(result: Comparison, verbose: bool = False) -> str:
+    """The whole text of a comparison."""
+    lines = [
+        headline(result.verdict),
+        *wrapped(result.conclusion, "  ", "  "),
+        *_command_lines(result),
+        *warning_lines(result.warnings),
+        "",
+    ]
+    lines += [f"  base      {short(result.base.path)}", f"  transfer  {short(result.transfer.path)}"]
+    if verbose and result.transfer.label:
+        lines += wrapped(result.base.label, " " * 12, " " * 12)
+        lines += wrapped(result.transfer.label, " " * 12, " " * 12)
+    lines += wrapped(
+        f"{grouped(result.states, result.grouping)}, {_dimensions(result.dimensions)}; "
+        f"the relation holds in {result.agreement:.0%} of the resamples"
+    )
+    lines += _margin(result)
+    lines += column_lines(result.columns)
+    lines += ["", f"  {'channels' if result.channels else 'transform':9}      R²     95% interval"]
+    lines += [line for step in result.ladder for line in _rung(step)]
+    if verbose:
+        lines += ["", "  with an offset", *(line for step in result.shifted for line in _rung(step))]
+        lines += ["", *wrapped("back, from base to transfer")]
+        lines += [line for step in result.back for line in _rung(step)]
+    lines += ["", *(line for name, m in result.measures.items() for line in _measure(MEASURES[name], m))]
+    if result.success is not None:
+        words = (
+            f"{result.own_states} of {result.states}; "
+            f"{'a success' if result.success else 'no success'} (from {result.success_states})"
+        )
+        lines += labelled("states in place", words)
+    return "\n".join(lines)
+
+
+def _command_lines(result: Comparison) -> list[str]:
+    """The command that leads the transfer back, where its paths fit into lines."""
+    command = next_command(result)
+    lines = [] if command is None else wrapped(command, "  ", "      ")
+    return lines if all(len(line) <= width() for line in lines) else []
+
+
+def _margin(result: Comparison) -> list[str]:
+    """The margin, where it is not the default one."""
+    if result.margin_source.startswith("the default"):
+        return []
+    gap = "" if result.gap is None else f"; without any map, R² is {below(result.gap)}"
+    return wrapped(f"margin {number(result.margin, 3)}, {result.margin_source}{gap}")
+
+
+def _dimensions(d: tuple[int, int]) -> str:
+    return plural(d[0], "dimension") if d[0] == d[1] else f"{d[0]} and {plural(d[1], 'dimension')}"
+
+
+def _rung(step: Step) -> list[str]:
+    r2 = step.r2
+    if r2.value is None:
+        return wrapped(r2.reason or "", f"  {step.transform:11} {'–':>6}   ", " " * 23)
+    bar = "█" * round(min(1.0, max(0.0, r2.value)) * bar_room(WIDTH - BAR))
+    return [f"  {step.transform:11} {number(r2.value):>6}   {span(r2):18} {bar}".rstrip()]
+
+
+def _measure(label: str, measure: Measure) -> list[str]:
+    if measure.value is None:
+        return wrapped(f"– {measure.reason or ''}", f"  {label:{LABEL}} ", " " * (LABEL + 5))
+    words = f"{number(measure.value)} {span(measure)}".rstrip()
+    if measure.p is None:
+        return labelled(label, words)
+    return labelled(label, words, f"p {p_value(measure.p, measure.p_floor)}")

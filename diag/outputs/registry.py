@@ -1,0 +1,92 @@
+"""Every output by kind of result and format: adding one is a file in this folder and a line here.
+
+Renderers are named, not imported, so that a result can be shown by whoever holds it, and nothing heavy is
+loaded before it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diag.shown import Shown
+    from reports import Page
+
+_VERDICT = "words:verdict_of"
+
+RENDERERS: Mapping[str, Mapping[str, str]] = {
+    "calibration": {
+        "brief": "calibrate_text:brief",
+        "text": "calibrate_text:render",
+        "page": "calibrate_html:page",
+    },
+    "check": {
+        "brief": "check_text:brief",
+        "text": "check_text:render",
+        "page": "check_html:page",
+        "junit": "check_junit:render",
+        "sarif": "check_sarif:render",
+        "github": "check_github:annotations",
+    },
+    "comparison": {"brief": _VERDICT, "text": "compare_text:render", "page": "compare_html:page"},
+    "description": {"brief": "show_text:title", "text": "show_text:render", "page": "show_html:page"},
+    "file_description": {
+        "brief": "show_file_text:title",
+        "text": "show_file_text:render",
+        "page": "show_file_html:page",
+    },
+    "forecast": {"brief": _VERDICT, "text": "forecast_text:render", "page": "forecast_html:page"},
+    "landscape": {"brief": _VERDICT, "text": "landscape_text:render", "page": "landscape_html:page"},
+    "probe": {"brief": _VERDICT, "text": "probe_text:render", "page": "probe_html:page"},
+    "repair": {"brief": _VERDICT, "text": "repair_text:render", "page": "repair_html:page"},
+    "study": {"brief": _VERDICT, "text": "study_text:render", "page": "study_html:page"},
+    "study_forecast": {
+        "brief": _VERDICT,
+        "text": "study_forecast_text:render",
+        "page": "study_forecast_html:page",
+    },
+    "subject": {"brief": "subject_text:title", "text": "subject_text:render", "page": "subject_html:page"},
+}
+"""``module:function`` of this package by kind of result (:attr:`diag.shown.Shown.kind`) and by format.
+
+``brief`` is one line, ``text`` is for a terminal (and takes ``verbose``), ``page`` is a
+:class:`reports.Page`; what else a kind can be written as stands beside them.
+"""
+
+EVERY_KIND: Mapping[str, str] = {"html": "registry:html", "json": "json:render", "cell": "registry:cell"}
+"""Formats that any kind of result can be written in."""
+
+
+def renderer(kind: str, form: str) -> Callable[..., Any]:
+    """The function that writes results of a kind in a format; raises KeyError where there is none."""
+    module, name = (RENDERERS[kind].get(form) or EVERY_KIND[form]).split(":")
+    function: Callable[..., Any] = getattr(import_module(f"diag.outputs.{module}"), name)
+    return function
+
+
+def text(result: Shown, verbose: bool = False) -> str:
+    """A result as its command prints it, as wide as the terminal."""
+    words: str = renderer(result.kind, "text")(result, verbose)
+    return words
+
+
+def page(result: Shown) -> Page:
+    """A result as a page, before it is rendered."""
+    drawn: Page = renderer(result.kind, "page")(result)
+    return drawn
+
+
+def html(result: Shown) -> str:
+    """A result as one self-contained HTML page."""
+    from reports import render
+
+    return render(page(result))
+
+
+def cell(result: Shown) -> str:
+    """A result for a notebook's output cell: its page without scripts, in a frame of its own."""
+    from diag.outputs.notebook import framed
+
+    return framed(page(result))

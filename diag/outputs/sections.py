@@ -1,0 +1,120 @@
+"""Parts that several pages share: pictures of two embeddings, the ladder, warnings and the footer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from diag.comparisons.result import Comparison, Picture
+from diag.outputs.words import number, span_or_reason, version
+from reports import Figure, Section, charts
+
+MOST_POINTS = 2000
+"""States drawn in an embedding's picture; more are thinned evenly, and the text says so."""
+
+
+def panels(picture: Picture, base_name: str, transfer_name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Points and lines of the base's and of the transfer's panel, as the chart takes them."""
+    drawn = picture.drawn(MOST_POINTS)
+    points, lines = [], []
+    for name, places, ends in (
+        (base_name, drawn.base, drawn.base_ends),
+        (transfer_name, drawn.transfer, drawn.transfer_ends),
+    ):
+        x, y = places.T
+        points.append(
+            pd.DataFrame({"panel": name, "x": x, "y": y, "group": drawn.colours, "state": drawn.states})
+        )
+        if ends is not None:
+            lines += [
+                pd.DataFrame({"panel": name, "x": x, "y": y, "x2": end[:, 0], "y2": end[:, 1]})
+                for end in ends.swapaxes(0, 1)
+            ]
+    return pd.concat(points, ignore_index=True), (
+        pd.concat(lines, ignore_index=True)
+        if lines
+        else pd.DataFrame(columns=["panel", "x", "y", "x2", "y2"], dtype=float)
+    )
+
+
+def embedding_chart(
+    drawn: tuple[pd.DataFrame, pd.DataFrame], dimensions: int, colour: str | None = None
+) -> Any:
+    """Chart of :func:`panels`; its axes carry the numbers that a verdict names them by.
+
+    ``colour`` is the name of the variable that points are coloured by.
+    """
+    axes = ("axis 0", "axis 1") if dimensions <= 2 else ("component 1", "component 2")
+    return charts.embeddings(*drawn, axes=axes, colour=colour)
+
+
+def comparison_chart(result: Comparison, transfer_name: str = "transfer") -> Any:
+    """Chart of the base's embedding beside the transfer's."""
+    picture = result.picture
+    return embedding_chart(panels(picture, "base", transfer_name), result.dimensions[0], picture.colour)
+
+
+def picture_words(picture: Picture) -> list[str]:
+    """Sentences that say what the picture of the embeddings shows."""
+    n, d = picture.base.shape
+    words = ["Each point is a state, and both panels show the same states."]
+    if picture.base_predictions is not None:
+        words[0] += (
+            " Each line leads from a state to the place where the transition model expects an action to lead."
+        )
+    if d > 2:
+        words.append(
+            f"The base has {d} dimensions; both panels show the first two principal components of its "
+            "embedding."
+        )
+    if n > MOST_POINTS:
+        words.append(f"Only {MOST_POINTS:,} of the {n:,} states are drawn.")
+    return words
+
+
+def ladder_section(result: Comparison) -> Section:
+    """The ladder of transformations as a chart and a table."""
+    known = [s for s in result.ladder if s.r2.value is not None]
+    frame = pd.DataFrame(
+        [{"transform": s.transform, "r2": s.r2.value, "low": s.r2.low, "high": s.r2.high} for s in known]
+    )
+    table = pd.DataFrame(
+        [
+            {
+                "transform": s.transform + suffix,
+                "R²": number(s.r2.value),
+                "95% interval": span_or_reason(s.r2),
+            }
+            for steps, suffix in (
+                (result.ladder, ""),
+                (result.shifted, " + offset"),
+                (result.back, ", base to transfer"),
+            )
+            for s in steps
+        ]
+    )
+    words = [
+        "Each bar shows how much of the base's embedding a family of maps recovers from the transfer's (R²). "
+        "The maps are fitted on one half of the states and scored on the other half.",
+        "The relation is named by the smallest family that does about as well as the best one, either from "
+        "the transfer to the base or back. Both directions count because noise or a bend in one of the "
+        "embeddings favours shrinking maps in one direction only.",
+    ]
+    if result.channels:
+        words.append("The maps act on channels, and in the same way at every place of the grid.")
+    if frame.empty:
+        return Section("The ladder of transformations", words, table=table)
+    figure = Figure(charts.ladder(frame), "Bars of held-out R squared for each rung of the ladder.")
+    return Section("The ladder of transformations", words, figure, table)
+
+
+def warning_words(warnings: Sequence[str]) -> list[str]:
+    """Warnings as paragraphs."""
+    return [f"Warning: {words.rstrip('.')}." for words in warnings]
+
+
+def footer() -> str:
+    """The version that made the page, and the level of its intervals."""
+    return f"transfer-diag {version() or '(not installed)'}. All intervals are 95% intervals."
