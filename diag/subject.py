@@ -254,7 +254,9 @@ class Subject(Shown, kind="subject"):
     base_path: str | None = None
     """Where that base was read from at the time."""
     share: float | None = None
-    """Of its training's updates, the share that is done."""
+    """Fraction of its training that is done."""
+    training: tuple[str, str] | None = None
+    """World and algorithm of its training as a transfer, which a forecast's model has to know."""
     success_states: int | None = None
     """How many states must have their own base state nearest for a transfer to succeed."""
     withheld: tuple[str, str] | None = None
@@ -298,6 +300,8 @@ _SUPPLIERS = {
     "objective": f"a checkpoint of a system with losses, such as one of diag train, or {_LOSSES}",
     "tasks": "--pairs FILE, two environments, or a checkpoint of diag train, which names its tasks",
     "task": "a checkpoint that names its task",
+    "share": "a checkpoint of diag transfer, which says how far its training is",
+    "training": "a checkpoint of diag transfer, which says what it was trained by",
 }
 
 

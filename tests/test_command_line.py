@@ -431,7 +431,7 @@ def test_ctrl_c_says_what_was_kept(
     words: str,
 ) -> None:
     import diag.checks.run
-    import diag.commands.demo
+    import diag.commands.demo.run
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -439,7 +439,7 @@ def test_ctrl_c_says_what_was_kept(
     for name in ("show", "landscape", "repair"):
         monkeypatch.setattr(diag, name, interrupted, raising=False)
     monkeypatch.setattr(diag.checks.run, "check", interrupted)
-    monkeypatch.setattr(diag.commands.demo, "run_demo", interrupted)
+    monkeypatch.setattr(diag.commands.demo.run, "run_demo", interrupted)
     status, out, err = run(capsys, *(a.format(tmp_path / "new") for a in arguments))
     assert (status, out) == (130, "")
     assert err.startswith("diag: stopped; ")

@@ -1,4 +1,4 @@
-"""An accepted state: what was found once and is not to fail again, unless it gets worse."""
+"""An accepted state: findings that are not to fail again, unless they get worse."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import pydantic
 
 from diag.checks import CheckError
 from diag.checks.judging import EXACT, Found, shown
+from diag.checks.kind import Tree
 from diag.checks.result import WORST, Finding, Gate, Outcome
-from diag.checks.settings import GateSettings, Tree
+from diag.checks.settings import GateSettings
 from diag.result import FileRef, finite
 from probes import Measure
 from trainers.safe_text import in_words, whole
@@ -58,7 +59,7 @@ class Accepted:
     content: Content
 
     def entry(self, transfer: str, name: str) -> Entry | None:
-        """What was accepted of a finding on the transfer at a path."""
+        """The accepted state of a finding on the transfer at a path; None where there is none."""
         return self.content.accepted.get(_key(transfer, self.file), {}).get(name)
 
     def warning_for(self, base: FileRef) -> str | None:

@@ -25,22 +25,24 @@ def calibrated(
         raise UsageError(f"found {len(files)} files with --calibrate, expected a base at most")
     known = [f for f in files_in(folder) if not files or not Path(f).samefile(files[0])]
     with percent("calibrating", quiet or outputs.printed) as step:
-        found = calibrate(known, files[0] if files else None, config=config, supplied=supplied, progress=step)
+        result = calibrate(
+            known, files[0] if files else None, config=config, supplied=supplied, progress=step
+        )
 
     def drawn() -> str:
         from diag.outputs.calibration import page
 
-        return page(found)
+        return page(result)
 
     def tree() -> str:
         from diag.outputs.json import render
 
-        return render(found)
+        return render(result)
 
     outputs.write({"--html": drawn, "--json": tree})
     if outputs.printed:
         return
     from diag.outputs.calibration import brief, text
 
-    write_line(brief(found) if quiet else text(found, verbose))
+    write_line(brief(result) if quiet else text(result, verbose))
     told(outputs, quiet)

@@ -15,7 +15,7 @@ from diag.commands.help import Group
 from diag.commands.options import Device, Html, Jobs, Json, Quiet, Set, Verbose
 from diag.commands.output_files import Outputs
 from diag.commands.progress import progress_bar
-from diag.commands.timing import about
+from diag.wording import about
 
 study_app = typer.Typer(
     cls=Group,

@@ -22,7 +22,6 @@ from diag.studies.table import KEY
 from diag.subject import Subject
 from trainers.crar import CRAR
 from trainers.envs import world
-from trainers.settings import Settings
 
 Outcome = Literal["matched", "succeeded"]
 
@@ -85,7 +84,11 @@ def known(folders: Sequence[Path], outcome: Outcome) -> Known:
             continue
         names.append(study.name)
         seen = set(transfers["variant"])
-        kinds |= {kind_of(v.settings): None for v in study.variants if v.name in seen}
+        kinds |= {
+            kind_of(v.settings.world, v.settings.transfer.algorithm): None
+            for v in study.variants
+            if v.name in seen
+        }
         owners = {v.name: study.base_of(v).name for v in study.variants}
         of = transfers["variant"].map(owners) + "/base" + transfers["base_seed"].astype(str)
         group = f"{folder.as_posix()}:" + of
@@ -113,9 +116,9 @@ def known(folders: Sequence[Path], outcome: Outcome) -> Known:
     return found
 
 
-def kind_of(settings: Settings) -> str:
-    """What kind of transfer settings make: the world and the algorithm."""
-    return f"{settings.world}, {settings.transfer.algorithm}"
+def kind_of(world_name: str, algorithm: str) -> str:
+    """The name of a kind of transfer: the world and the algorithm."""
+    return f"{world_name}, {algorithm}"
 
 
 def _check(found: Known, outcome: str) -> None:

@@ -13,7 +13,7 @@ from diag.wording import plural
 from probes import Measure
 
 if TYPE_CHECKING:
-    from diag.checks.calibrate import Calibration, Rate
+    from diag.checks.result import Calibration, Rate
     from reports import Page
 
 HEADER = ("check", "alarms", "95% interval", "unsure", "limit", "95% pass")

@@ -15,8 +15,7 @@ from probes import Measure
 from reports import Figure, Page, Section, charts, render
 
 if TYPE_CHECKING:
-    from diag.checks.calibrate import Calibration
-    from diag.checks.result import Gate
+    from diag.checks.result import Calibration, Gate
     from diag.forecasts.forecast import Forecast
     from diag.forecasts.report import ForecastReport
     from diag.landscapes.result import Landscape

@@ -18,8 +18,7 @@ from probes import Measure, Step
 from trainers.safe_text import plain as plain
 
 if TYPE_CHECKING:
-    from diag.checks.calibrate import Calibration
-    from diag.checks.result import Gate
+    from diag.checks.result import Calibration, Gate
     from diag.forecasts.forecast import Forecast
     from diag.forecasts.report import ForecastReport
     from diag.landscapes.result import Landscape
