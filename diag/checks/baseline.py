@@ -125,14 +125,14 @@ def _entry(finding: Finding) -> Entry:
 
 
 def against(
-    accepted: Accepted | None, transfer: str, found: Found, finding: Finding, settings: GateSettings
+    accepted: Accepted | None, transfer: str, answer: Found, finding: Finding, settings: GateSettings
 ) -> Finding:
     """The finding beside what was accepted: no failure where it is no worse, a word where it is."""
     entry = None if accepted is None else accepted.entry(transfer, finding.name)
     if entry is None or finding.outcome == "skipped":
         return finding
     before = Measure(entry.value, entry.low, entry.high)
-    if _is_worse(found, before):
+    if _is_worse(answer, before):
         if settings.worse_than_baseline == "off":
             return finding
         words = f"{finding.message}; worse than the baseline's {shown(before)}"
@@ -140,23 +140,23 @@ def against(
         if finding.counts:
             worst = min(finding.outcome, worst, key=WORST.index)
         return replace(finding, message=words, outcome=worst)
-    known = WORST.index(entry.outcome) <= WORST.index(finding.outcome) and entry.word == found.word
+    known = WORST.index(entry.outcome) <= WORST.index(finding.outcome) and entry.word == answer.word
     if finding.outcome == "pass" or not known:
         return finding
     words = f"{finding.message}; accepted by the baseline"
     return replace(finding, message=words, outcome="pass", accepted=True, found=finding.outcome)
 
 
-def _is_worse(found: Found, before: Measure) -> bool:
+def _is_worse(answer: Found, before: Measure) -> bool:
     """Whether the whole interval is on the worse side of the one that was accepted, by more than rounding."""
-    now = found.measure
+    now = answer.measure
     if now is None or now.value is None or before.value is None:
         return False
     low, high = (now.value if end is None else end for end in (now.low, now.high))
     low_before, high_before = (before.value if end is None else end for end in (before.low, before.high))
-    end = low_before if found.better == "higher" else high_before
+    end = low_before if answer.better == "higher" else high_before
     slack = ELSEWHERE * abs(end) + EXACT
-    return high < end - slack if found.better == "higher" else low > end + slack
+    return high < end - slack if answer.better == "higher" else low > end + slack
 
 
 def _key(transfer: str, file: str) -> str:

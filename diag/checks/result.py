@@ -34,7 +34,7 @@ class Threshold:
     line: int | None = None
     """Counted from 1."""
     origin: Origin = "default"
-    """Its origin where no file sets it."""
+    """The limit's origin where no file sets it."""
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def of_returns(
 
 
 def _beside(worse: Measure, margin: float, allowed: str) -> tuple[State, str]:
-    """Where the interval of a difference lies to −margin, with words; without where it is across both."""
+    """Judge the interval of a difference beside 0 and −margin, with words; none where it is across both."""
     assert worse.low is not None
     assert worse.high is not None
     if worse.low > 0:
@@ -142,9 +142,9 @@ def _needed(more: int | None, both: bool) -> str:
 
 
 def difference(
-    found: NDArray[np.float64], reference: NDArray[np.float64] | None, mean: float, weight: float = 1.0
+    returns: NDArray[np.float64], reference: NDArray[np.float64] | None, mean: float, weight: float = 1.0
 ) -> Measure:
-    """Mean of ``found`` minus that of ``reference``, or minus the number ``mean``, with its 95% interval.
+    """Mean of ``returns`` minus that of ``reference``, or minus the number ``mean``, with its 95% interval.
 
     Welch's; and of returns that take two values, such as success and failure, Newcombe's (1998, method 10):
     Welch's has no width where all succeed, and passes one of three agents that are worse by the margin. The
@@ -152,26 +152,26 @@ def difference(
     """
     from scipy import stats
 
-    value = float(found.mean()) - mean
-    if (two := _two_values(found, reference)) is not None:
-        down, up = _reach(found, *two)
+    value = float(returns.mean()) - mean
+    if (two := _two_values(returns, reference)) is not None:
+        down, up = _reach(returns, *two)
         down_before, up_before = (0.0, 0.0) if reference is None else _reach(reference, *two)
         low = value - float(np.hypot(down, weight * up_before))
         return Measure(value, low, value + float(np.hypot(up, weight * down_before)))
-    parts = [float(found.var(ddof=1)) / len(found)]
+    parts = [float(returns.var(ddof=1)) / len(returns)]
     if reference is not None:
         parts.append(weight**2 * float(reference.var(ddof=1)) / len(reference))
     error = sum(parts)
     if error == 0:  # nothing but zeros
         return Measure(value, value, value)
-    sizes = [len(r) for r in (found, reference) if r is not None]
+    sizes = [len(r) for r in (returns, reference) if r is not None]
     freedom = error**2 / sum(part**2 / (n - 1) for part, n in zip(parts, sizes, strict=True))
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error**0.5
     return Measure(value, value - half, value + half)
 
 
 def more_episodes(
-    found: NDArray[np.float64], reference: NDArray[np.float64] | None, margin: float, weight: float = 1.0
+    returns: NDArray[np.float64], reference: NDArray[np.float64] | None, margin: float, weight: float = 1.0
 ) -> int | None:
     """Episodes that are missing, of each, for two equals to pass in 80% of cases; None beyond a million.
 
@@ -180,13 +180,13 @@ def more_episodes(
     from scipy import stats
 
     z = float(stats.norm.ppf((1 + LEVEL) / 2) + stats.norm.ppf(POWER))
-    spread = _variance(found, reference)
+    spread = _variance(returns, reference)
     if reference is not None:
-        spread += weight**2 * _variance(reference, found)
+        spread += weight**2 * _variance(reference, returns)
     needed = z**2 * spread / margin**2
     if not isfinite(needed) or needed > MOST_EPISODES:
         return None
-    have = min(len(r) for r in (found, reference) if r is not None)
+    have = min(len(r) for r in (returns, reference) if r is not None)
     # Enough for two equals, and still across: they are no equals, or had bad luck; as many again tell.
     missing = ceil(needed) - have
     return missing if missing > 0 else have

@@ -19,7 +19,7 @@ Format = Literal["text", "json", "github"]
 
 @dataclass(frozen=True)
 class Limits:
-    """What transfers are held to, and which exit status follows."""
+    """Limits that transfers are held to, and the exit status that follows."""
 
     config: Annotated[
         Path | None,
@@ -80,7 +80,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Reports:
-    """What is printed, what is written, and what that may replace."""
+    """Outputs: the one that is printed, those that are written, and whether they may replace files."""
 
     form: Annotated[Format, typer.Option("--format", metavar="text|json|github", help="What to print.")] = (
         "text"

@@ -35,14 +35,14 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
     "source_env": (
         Annotated[
             str | None,
-            typer.Option("--source-env", metavar="ID", help="Or the source task, as an environment…"),
+            typer.Option("--source-env", metavar="ID", help="Or the environment of the source task."),
         ],
         None,
     ),
     "target_env": (
         Annotated[
             str | None,
-            typer.Option("--target-env", metavar="ID", help="…and the target task: stepped side by side."),
+            typer.Option("--target-env", metavar="ID", help="And that of the target task, stepped with it."),
         ],
         None,
     ),

@@ -39,7 +39,7 @@ def landscape(
         ),
     ] = None,
     base: Annotated[
-        Path | None, typer.Option("--base", metavar="FILE", help="Whose embedding R² is taken to.")
+        Path | None, typer.Option("--base", metavar="FILE", help="The base that R² is taken to.")
     ] = None,
     task: Annotated[
         str | None, typer.Option("--task", metavar="TASK", help="source or target (default: both).")

@@ -34,11 +34,11 @@ class Pace:
     began: float
     done: int = 0
     _at: float = 0.0
-    """When the last report came."""
+    """Time of the last report."""
     _largest: int = 0
     _shown: float = 0.0
     _seen: float | None = None
-    """When it was last shown."""
+    """Time at which it was last shown."""
 
     def report(self, count: int, now: float) -> None:
         """Count further work as done."""
