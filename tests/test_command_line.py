@@ -27,6 +27,7 @@ ROOT = Path(__file__).parent.parent
 
 RAISED_BY = {
     "diag/sources": READING,
+    "diag/sources/description.py": ("probe",),  # what a file lacks for each diagnosis, in diag show
     "diag/subject.py": READING,
     "diag/embed.py": READING,
     "diag/comparisons/compare.py": ("compare-embeddings",),
