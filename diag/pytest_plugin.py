@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 MARKER = "transfer"
 ALLOWED = ("base", "transfer", "config", "strict", "baseline", "supplied")
 
-_FOUND = pytest.StashKey["Found"]()
-Found: TypeAlias = "tuple[Gate | None, str]"
-"""What a gate found, if it could be run, and why the test fails; no words where it passes."""
+Judged: TypeAlias = "tuple[Gate | None, str]"
+"""A gate's result, None where it could not be run, and why the test fails; no words where it passes."""
+
+_JUDGED = pytest.StashKey[Judged]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--diag-config``."""
+    """Add the option ``--diag-config``."""
     parser.addoption(
         "--diag-config",
         metavar="FILE",
@@ -39,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker, for ``--strict-markers`` and ``--markers``."""
+    """Declare the marker, for ``--strict-markers`` and ``--markers``."""
     config.addinivalue_line(
         "markers",
         f"{MARKER}(base, transfer, config=None, strict=False, baseline=None, supplied=None): check a "
@@ -56,7 +57,7 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 
 @pytest.fixture
 def transfer_gate(request: pytest.FixtureRequest) -> Gate | None:
-    """What the gate of a test marked ``transfer`` found: a :class:`diag.checks.result.Gate`.
+    """Result of the gate of a test marked ``transfer``: a :class:`diag.checks.result.Gate`.
 
     It has passed where a test reads it: of a gate that does not, the test fails before its first line.
     """
@@ -75,7 +76,7 @@ def check_transfer(request: pytest.FixtureRequest) -> Callable[..., Gate]:
     """
 
     def run(base: Any, *transfers: Any, **options: Any) -> Gate:
-        gate, words = _found(request.config, base, transfers, options)
+        gate, words = _judged(request.config, base, transfers, options)
         if gate is None or words:
             pytest.fail(words, pytrace=False)
         return gate
@@ -83,13 +84,13 @@ def check_transfer(request: pytest.FixtureRequest) -> Callable[..., Gate]:
     return run
 
 
-def _of_item(item: pytest.Item) -> Found:
-    """What the gate of a marked test found, which is run once."""
+def _of_item(item: pytest.Item) -> Judged:
+    """Run the gate of a marked test, once, and return its result."""
     marker = item.get_closest_marker(MARKER)
     assert marker is not None
-    if _FOUND not in item.stash:
-        item.stash[_FOUND] = _found(item.config, *_arguments(marker))
-    return item.stash[_FOUND]
+    if _JUDGED not in item.stash:
+        item.stash[_JUDGED] = _judged(item.config, *_arguments(marker))
+    return item.stash[_JUDGED]
 
 
 def _arguments(marker: pytest.Mark) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
@@ -103,14 +104,13 @@ def _arguments(marker: pytest.Mark) -> tuple[Any, tuple[Any, ...], dict[str, Any
     return base, transfers, {name: value for name, value in named.items() if value is not None}
 
 
-def _found(config: pytest.Config, base: Any, transfers: tuple[Any, ...], options: Mapping[str, Any]) -> Found:
+def _judged(
+    config: pytest.Config, base: Any, transfers: tuple[Any, ...], options: Mapping[str, Any]
+) -> Judged:
     import diag
-    from diag.checks import CheckError
     from diag.checks.config import find
+    from diag.commands.exit_status import is_bad_input
     from diag.outputs.registry import text
-    from diag.subject import SubjectError
-    from trainers.checkpoint import CheckpointError
-    from trainers.settings import SettingsError
 
     chosen = dict(options)
     if "config" not in chosen:
@@ -121,7 +121,9 @@ def _found(config: pytest.Config, base: Any, transfers: tuple[Any, ...], options
         if len(first) != 1:
             return None, f"{base}: found {len(first)} files, expected one base"
         gate = diag.check(first[0], *(file for one in transfers for file in _expanded(config, one)), **chosen)
-    except (CheckError, SubjectError, CheckpointError, SettingsError) as error:
+    except ValueError as error:
+        if not is_bad_input(error):
+            raise
         return None, f"diag: {error}"
     return gate, "" if gate.exit_status == 0 else text(gate)
 

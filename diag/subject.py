@@ -329,6 +329,8 @@ class Subject(Shown, kind="subject"):
     """Path that the base was read from when the transfer was made."""
     share: float | None = None
     """Fraction of training completed."""
+    training: tuple[str, str] | None = None
+    """World and algorithm of its training as a transfer, which a forecast's model has to know."""
     success_states: int | None = None
     """Number of states that must have their own base state nearest for a transfer to succeed."""
     withheld: tuple[str, str] | None = None
@@ -373,6 +375,8 @@ _SUPPLIERS = {
     "tasks": "--pairs FILE, two environments, or a checkpoint of diag train, which names its tasks",
     "task": "a checkpoint that names its task",
     "losses at given embeddings": "a checkpoint of diag train, or another objective with losses_at",
+    "share": "a checkpoint of diag transfer, which says how far its training is",
+    "training": "a checkpoint of diag transfer, which says what it was trained by",
 }
 
 

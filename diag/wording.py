@@ -35,18 +35,37 @@ def listed(words: Sequence[str], none: str = "none") -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in words.
+    """A time in words, in its two largest units.
 
-    >>> duration(42.3), duration(200), duration(5025)
-    ('42 s', '3 min 20 s', '1 h 24 min')
+    >>> duration(42.3), duration(200), duration(5025), duration(600), duration(7200)
+    ('42 s', '3 min 20 s', '1 h 24 min', '10 min', '2 h')
     """
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    hours, minutes = divmod(round(whole / 60), 60)
-    return f"{hours} h {minutes} min"
+        return _units(whole, "min", "s")
+    return _units(round(whole / 60), "h", "min")
+
+
+def _units(count: int, large: str, small: str) -> str:
+    """A count of the small unit, 60 of which make one of the large; a part that is 0 is left out."""
+    many, few = divmod(count, 60)
+    return f"{many} {large} {few} {small}" if few else f"{many} {large}"
+
+
+def about(seconds: float) -> str:
+    """A time that is estimated, with no more digits than an estimate has.
+
+    >>> about(4), about(75), about(620), about(5500), about(200_000)
+    ('about 4 s', 'about 1 min 15 s', 'about 10 min', 'about 1 h 30 min', 'about 56 h')
+    """
+    step = next(step for most, step in ROUNDED if seconds < most)
+    return f"about {duration(step * round(seconds / step))}"
+
+
+ROUNDED = ((90, 1), (600, 5), (3600, 60), (36_000, 300), (float("inf"), 3600))
+"""Estimates below so many seconds are rounded to a multiple of so many."""
 
 
 def percent_interval(value: float | None, low: float | None, high: float | None, digits: int = 0) -> str:

@@ -16,10 +16,11 @@ import pytest
 import diag
 from diag.checks import CheckError
 from diag.checks.config import Config, with_settings
-from diag.checks.judging import Found, State, settled
+from diag.checks.judging import Found, State
 from diag.checks.result import Checked, Finding, Gate
 from diag.checks.run import DRAWN, thinned
 from diag.checks.settings import Checks
+from diag.checks.settling import settled
 from diag.checks.written import text as written
 from diag.subject import Subject, SubjectError
 from probes import Measure
@@ -203,13 +204,11 @@ def test_a_flip_that_is_allowed_is_no_warning() -> None:
 )
 def test_not_matched_and_more_is_not_known(both: Gate, allow: list[str], state: str) -> None:
     """Surely not matched is a failure where nothing else is allowed, and else it may be what is."""
-    from diag.checks.embeddings import of_comparison
-
     result = both.checked[1].comparison
     assert result is not None
     lost = replace(result, verdict=replace(result.verdict, relation=None, axes=(), status="fail"))
     config = with_settings(Config(), {"check.relation.allow": allow})
-    [found, *_] = of_comparison(lost, config.settings.check)
+    [found] = config.settings.check.relation.of(lost)
     assert settled(found, config).outcome == state
 
 
@@ -363,12 +362,10 @@ def test_where_nothing_frozen_reads_the_embedding_it_cannot_fail(change: Any) ->
 
 
 def test_an_unfrozen_transfer_whose_place_cannot_be_told(both: Gate) -> None:
-    from diag.checks.embeddings import of_comparison
-
     result = both.checked[1].comparison
     assert result is not None
     lost = replace(result.verdict, relation=None, axes=(), status="inconclusive")
-    [found, *_] = of_comparison(replace(result, frozen=(), verdict=lost), Checks())
+    [found] = Checks().relation.of(replace(result, frozen=(), verdict=lost))
     assert (found.state, "nothing frozen reads the embedding" in found.message) == ("good", True)
 
 

@@ -17,8 +17,9 @@ import junitparser
 import pytest
 from hypothesis import example, given, settings
 
+from diag.checks.kind import Check
 from diag.checks.result import Checked, Gate
-from diag.checks.settings import Check, Checks
+from diag.checks.settings import Checks
 from diag.outputs import check_junit, check_sarif
 from probes import Measure
 from tests.gates import (

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from diag.checks import CheckError
-from diag.checks.calibrate import CLEAR, Rate, _rate, calibrate, files_in
+from diag.checks.calibrate import CLEAR, _rate, calibrate, files_in
 from diag.checks.config import Config, with_settings
 from diag.checks.judging import Found, judged
 from diag.checks.losses import Losses, ratios
 from diag.checks.probing import fall
-from diag.checks.result import Finding, Threshold
-from diag.checks.returns import difference, more_episodes, of_returns
-from diag.checks.settings import ReturnsCheck
+from diag.checks.result import Finding, Rate, Threshold
+from diag.checks.returns import ReturnsCheck, difference, more_episodes, of_returns
 from probes import Measure
 from tests.gated import played
 

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 
 import diag
 from diag.checks import config as configs
-from diag.checks.judging import Found, judged, settled
+from diag.checks.judging import Found, judged
+from diag.checks.kind import Check
 from diag.checks.result import Checked, Finding, Gate, Level, Origin, Outcome, Threshold
-from diag.checks.settings import Check, Checks
+from diag.checks.settings import Checks
+from diag.checks.settling import settled
 from diag.commands import app as cli
 from diag.outputs import check_github, check_junit, check_sarif, check_text
 from diag.outputs.check_words import bad, not_checked, outcome, place, setting_value, status_words, told

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parent.parent
 
 RAISED_BY = {
     "diag/sources": READING,
+    "diag/sources/description.py": ("probe",),  # what a file lacks for each diagnosis, in diag show
     "diag/subject.py": READING,
     "diag/embed.py": READING,
     "diag/comparisons/compare.py": ("compare-embeddings",),
@@ -431,7 +432,7 @@ def test_ctrl_c_says_what_was_kept(
     words: str,
 ) -> None:
     import diag.checks.run
-    import diag.commands.demo
+    import diag.commands.demo.run
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -439,7 +440,7 @@ def test_ctrl_c_says_what_was_kept(
     for name in ("show", "landscape", "repair"):
         monkeypatch.setattr(diag, name, interrupted, raising=False)
     monkeypatch.setattr(diag.checks.run, "check", interrupted)
-    monkeypatch.setattr(diag.commands.demo, "run_demo", interrupted)
+    monkeypatch.setattr(diag.commands.demo.run, "run_demo", interrupted)
     status, out, err = run(capsys, *(a.format(tmp_path / "new") for a in arguments))
     assert (status, out) == (130, "")
     assert err.startswith("diag: stopped; ")

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from diag.commands import app as cli
-from diag.commands.timing import Outlook, about
+from diag.commands.timing import Outlook
+from diag.wording import about
 from trainers.lock import HeldError, alone
 from trainers.run import Run, RunError
 from trainers.settings import preset

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from diag.commands.progress import Pace, _lines, in_percent, progress_bar
+from diag.commands.progress import _lines, in_percent, progress_bar
+from diag.commands.timing import Pace
 
 
 class Clock:

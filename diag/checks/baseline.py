@@ -1,4 +1,4 @@
-"""An accepted state: what was found once and is not to fail again, unless it gets worse."""
+"""An accepted state: findings that are not to fail again, unless they get worse."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import pydantic
 
 from diag.checks import CheckError
 from diag.checks.judging import EXACT, Found, shown
+from diag.checks.kind import Tree
 from diag.checks.result import WORST, Finding, Gate, Outcome
-from diag.checks.settings import GateSettings, Tree
+from diag.checks.settings import GateSettings
 from diag.result import FileRef, finite
 from probes import Measure
 from trainers.safe_text import in_words, whole
@@ -58,7 +59,7 @@ class Accepted:
     content: Content
 
     def entry(self, transfer: str, name: str) -> Entry | None:
-        """What was accepted of a finding on the transfer at a path."""
+        """The accepted state of a finding on the transfer at a path; None where there is none."""
         return self.content.accepted.get(_key(transfer, self.file), {}).get(name)
 
     def warning_for(self, base: FileRef) -> str | None:
@@ -124,14 +125,14 @@ def _entry(finding: Finding) -> Entry:
 
 
 def against(
-    accepted: Accepted | None, transfer: str, found: Found, finding: Finding, settings: GateSettings
+    accepted: Accepted | None, transfer: str, answer: Found, finding: Finding, settings: GateSettings
 ) -> Finding:
     """The finding beside what was accepted: no failure where it is no worse, a word where it is."""
     entry = None if accepted is None else accepted.entry(transfer, finding.name)
     if entry is None or finding.outcome == "skipped":
         return finding
     before = Measure(entry.value, entry.low, entry.high)
-    if _is_worse(found, before):
+    if _is_worse(answer, before):
         if settings.worse_than_baseline == "off":
             return finding
         words = f"{finding.message}; worse than the baseline's {shown(before)}"
@@ -139,23 +140,23 @@ def against(
         if finding.counts:
             worst = min(finding.outcome, worst, key=WORST.index)
         return replace(finding, message=words, outcome=worst)
-    known = WORST.index(entry.outcome) <= WORST.index(finding.outcome) and entry.word == found.word
+    known = WORST.index(entry.outcome) <= WORST.index(finding.outcome) and entry.word == answer.word
     if finding.outcome == "pass" or not known:
         return finding
     words = f"{finding.message}; accepted by the baseline"
     return replace(finding, message=words, outcome="pass", accepted=True, found=finding.outcome)
 
 
-def _is_worse(found: Found, before: Measure) -> bool:
+def _is_worse(answer: Found, before: Measure) -> bool:
     """Whether the whole interval is on the worse side of the one that was accepted, by more than rounding."""
-    now = found.measure
+    now = answer.measure
     if now is None or now.value is None or before.value is None:
         return False
     low, high = (now.value if end is None else end for end in (now.low, now.high))
     low_before, high_before = (before.value if end is None else end for end in (before.low, before.high))
-    end = low_before if found.better == "higher" else high_before
+    end = low_before if answer.better == "higher" else high_before
     slack = ELSEWHERE * abs(end) + EXACT
-    return high < end - slack if found.better == "higher" else low > end + slack
+    return high < end - slack if answer.better == "higher" else low > end + slack
 
 
 def _key(transfer: str, file: str) -> str:

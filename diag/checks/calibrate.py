@@ -3,105 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 from math import floor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from diag.checks import CheckError
 from diag.checks.config import Config
-from diag.checks.result import Checked, Finding
-from diag.checks.run import Base, checked
-from diag.result import SCHEMA_VERSION, finite, measure_tree
-from diag.shown import Shown
+from diag.checks.pair import Base
+from diag.checks.result import Calibration, Checked, Finding, Rate
+from diag.checks.run import checked
+from diag.result import finite
 from diag.sources import opened
 from diag.sources.supplied import NOTHING, Supplied
-from diag.wording import plural
-from probes import Measure, share
+from probes import share
 
 MOST_PAIRS = 300
-"""More pairs than this are drawn at random: their files recur, and more of them tell little more."""
+"""Pairs at most; of more, so many are drawn at random: files recur, and more pairs tell little more."""
 
 CLEAR = 0.95
 """The share of equal pairs, at least, that the limit worth trying lets pass outright."""
 
 ROUNDING = 1e-9
 """1 − 0.95 is a little more than 0.05, and 20 of it may be a little less than 1."""
-
-
-@dataclass(frozen=True)
-class Rate:
-    """One check over all pairs that are known to be equal."""
-
-    name: str
-    level: str
-    pairs: int
-    """In which the check could look."""
-    alarms: Measure
-    """Share in which it was sure that something is wrong, with an interval over independent pairs."""
-    undecided: float
-    """Share in which the data could not tell."""
-    limit: float | None = None
-    clears: float | None = None
-    """The limit that 95% of the pairs would pass outright; None where it judges no number."""
-
-    def to_tree(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "level": self.level,
-            "pairs": self.pairs,
-            "alarms": measure_tree(self.alarms),
-            "undecided": self.undecided,
-            "limit": self.limit,
-            "clears": self.clears,
-        }
-
-
-@dataclass(frozen=True, repr=False)
-class Calibration(Shown, kind="calibration"):
-    """The gate's alarms among pairs that are known to be equal."""
-
-    files: tuple[str, ...]
-    base: str | None
-    """Against which each file was checked; None where the files were checked against each other."""
-    pairs: int
-    possible: int
-    """Pairs that there are; only ``pairs`` of them were drawn."""
-    independent: int
-    """Of the pairs, so many share no file: what the intervals rest on."""
-    alarms: Measure
-    """Share of the pairs that the gate failed."""
-    undecided: float
-    rates: tuple[Rate, ...]
-    checked: tuple[Checked, ...]
-    diagnosis: str = "calibration"
-
-    def shown_state(self) -> list[str]:
-        alarms = "–" if self.alarms.value is None else f"{self.alarms.value:.1%}"
-        return [f"false alarms {alarms} of {plural(self.pairs, 'pair')}"]
-
-    def shown_files(self) -> list[str]:
-        return [*([] if self.base is None else [self.base]), *self.files]
-
-    def to_tree(self) -> dict[str, Any]:
-        """The documented JSON."""
-        alarmed = [{"base": c.base, "transfer": c.transfer} for c in self.checked if c.outcome == "fail"]
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "diagnosis": self.diagnosis,
-            "files": list(self.files),
-            "base": self.base,
-            "pairs": self.pairs,
-            "possible": self.possible,
-            "independent": self.independent,
-            "alarms": measure_tree(self.alarms),
-            "undecided": self.undecided,
-            "checks": [rate.to_tree() for rate in self.rates],
-            "failed": alarmed,
-        }
 
 
 def calibrate(
@@ -132,7 +58,7 @@ def calibrate(
     for number, (left, right) in enumerate(drawn):
         progress(number, len(drawn))
         if left not in bases:  # pairs come sorted by their first file
-            bases = {left: Base(opened(left, "base", supplied, "source"), chosen.settings)}
+            bases = {left: Base(opened(left, "base", supplied, "source"))}
         one = checked(bases[left], right, chosen, supplied, None)
         if one.error is not None:
             raise CheckError(one.error)

@@ -17,15 +17,13 @@ import pydantic
 from diag.checks import CheckError
 from diag.checks.lines import MOST_PARTS, has_long_keys, key_lines
 from diag.checks.lines import Path as Keys
+from diag.checks.losses import TERMS
 from diag.checks.result import Origin, Threshold
 from diag.checks.settings import Checks, GateSettings, setting_names
 from trainers.safe_text import in_words, whole
 from trainers.settings import assigned, unknown_name
 
 NAME, PROJECT, TABLE = "diag.toml", "pyproject.toml", ("tool", "diag")
-
-TERMS = "check.loss_ratio.terms"
-"""The one table whose keys are the user's."""
 
 MOST_BYTES = 2**18
 """Larger files are no configuration; parsing one could take minutes."""
@@ -54,7 +52,7 @@ class Config:
     """Who set each dotted name that was set on top of the file: the command line, or the call."""
 
     def place(self, name: str) -> str:
-        """Where a setting was set, to begin an error with: ``diag.toml:3``, or ``settings``."""
+        """The place where a setting was set, to begin an error with: ``diag.toml:3``, or ``settings``."""
         parts = name.split(".")
         above = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]  # an inline table has one line
         line = next((self.lines[one] for one in above if one in self.lines), None)
@@ -141,10 +139,10 @@ def _tree(text: str) -> dict[str, Any]:
 
 def _no_toml(name: str, text: str, words: str) -> str:
     """The parser's words with the line in front, as with every other mistake."""
-    found = re.search(r" \(at line (\d+), (column \d+)\)$", words)
-    if found is None:  # at the end of the document
+    place = re.search(r" \(at line (\d+), (column \d+)\)$", words)
+    if place is None:  # at the end of the document
         return f"{name}:{text.rstrip().count(chr(10)) + 1}: found no valid TOML ({_cut(words)})"
-    return f"{name}:{found[1]}: found no valid TOML ({_cut(words[: found.start()])}, {found[2]})"
+    return f"{name}:{place[1]}: found no valid TOML ({_cut(words[: place.start()])}, {place[2]})"
 
 
 def with_overrides(config: Config, assignments: Sequence[str]) -> Config:
@@ -249,7 +247,7 @@ EXPECTED = {
     "int_type": "a whole number",
     "bool_type": "true or false",
 }
-"""What was expected where pydantic says it in the words of Python, by its kind of error."""
+"""Words on what was expected, by kind of pydantic's error, where pydantic says it in those of Python."""
 
 
 def _expected(error: Any) -> str:

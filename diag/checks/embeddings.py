@@ -3,88 +3,196 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from diag.checks import SettingError
 from diag.checks.judging import Found, State, absent, idle, judged
-from diag.checks.settings import Checks
+from diag.checks.kind import Check, Level, Positive, Reading, Share
+from diag.checks.pair import Pair
 from diag.comparisons.result import Comparison
+from diag.subject import Subject
+from diag.wording import plural
 from probes import Measure
 
-NAMES = ("relation", "r2", "l2", "states", "collapse", "cka", "cca")
-"""In the order that they are told."""
+Known = Literal["matched", "flipped", "permuted", "rotated", "rescaled", "affine", "collapsed", "unrelated"]
 
 INFORMATION = "nothing frozen reads the embedding, so that where it lies is no failure"
 NO_EMBEDDINGS = "the files hold no embeddings"
 
 
-def of_comparison(result: Comparison | None, limits: Checks) -> Iterator[Found]:
-    """What every such check says of a comparison; None where there are no embeddings."""
-    if result is None:
-        yield from (absent(name, NO_EMBEDDINGS) for name in NAMES)
-        return
-    yield _relation(result, limits)
-    if result.frozen == ():
-        yield from (idle(name, INFORMATION) for name in NAMES[1:])
-        return
-    of, r2 = "the transfer's embedding to the base's", result.ladder[0].r2
+class EmbeddingCheck(Check):
+    """A check that rests on a comparison of the two embeddings."""
+
+    def lacks(self, subject: Subject, is_base: bool) -> bool:
+        return subject.encoder is None and subject.embeddings is None
+
+    def measured(self, pair: Pair) -> Iterator[Found]:
+        if pair.comparison is None:
+            yield absent(self.name, NO_EMBEDDINGS)
+        else:
+            yield from self.of(pair.comparison)
+
+    def of(self, result: Comparison) -> Iterator[Found]:
+        """Hold a comparison against the limits, where anything frozen reads the embedding."""
+        if result.frozen == ():
+            yield idle(self.name, INFORMATION)
+        else:
+            yield from self.held(result)
+
+    def held(self, result: Comparison) -> Iterator[Found]:
+        """Hold a comparison of an embedding that something frozen reads against the limits."""
+        raise NotImplementedError
+
+
+class RelationCheck(EmbeddingCheck):
+    """Relation of the transfer's embedding to the base's (docs/measures.md)."""
+
+    name: ClassVar[str] = "relation"
+    asks: ClassVar[str] = "how does the embedding lie to the base's?"
+    limited_by: ClassVar[tuple[str, ...]] = ("allow",)
+
+    allow: Annotated[tuple[Known, ...], Field(min_length=1, strict=False)] = Field(
+        ("matched",), description="Relations that pass"
+    )
+
+    def of(self, result: Comparison) -> Iterator[Found]:
+        verdict, free = result.verdict, result.frozen == ()
+        state: State
+        words = verdict.summary.removesuffix(".")
+        if verdict.relation is None and free:
+            state, words = "good", f"{words}; {INFORMATION}"
+        elif verdict.relation is None:
+            # It fails for being anything but matched: no more is known.
+            state = "bad" if verdict.status == "fail" and set(self.allow) == {"matched"} else "unsure"
+        elif verdict.relation in self.allow:
+            # Deformation and states out of place have checks of their own.
+            state = "odd" if verdict.relation == "matched" and verdict.axes else "good"
+        else:
+            state = "good" if free else "bad"
+        yield Found(self.name, state, words, limit="allow", word=verdict.relation or "")
+
+
+class R2Check(EmbeddingCheck):
+    """R² of the identity: how much of the base's variance the transfer's embedding explains as it is."""
+
+    name: ClassVar[str] = "r2"
+    asks: ClassVar[str] = "R² of the transfer's embedding to the base's, as it is"
+    limited_by: ClassVar[tuple[str, ...]] = ("min",)
+
+    min: Annotated[float, Field(le=1)] = Field(
+        0.8, description="At least; successful transfers of the maze have 0.97 or more"
+    )
+
+    def held(self, result: Comparison) -> Iterator[Found]:
+        r2 = result.ladder[0].r2
+        if (widths := other_widths(result)) is not None:
+            r2 = Measure.undefined(widths)
+        words = "R² of the transfer's embedding to the base's"
+        yield judged(self.name, words, r2, "min", least=self.min)
+
+
+class L2Check(EmbeddingCheck):
+    """Mean L2 distance of paired embeddings, as a share of the base's spread."""
+
+    name: ClassVar[str] = "l2"
+    asks: ClassVar[str] = "mean L2 distance over the base's spread"
+    limited_by: ClassVar[tuple[str, ...]] = ("max",)
+
+    max: Positive = Field(0.35, description="At most; successful transfers of the maze have 0.04 to 0.17")
+
+    def held(self, result: Comparison) -> Iterator[Found]:
+        if (widths := other_widths(result)) is not None:
+            yield absent(self.name, widths)
+        else:
+            distance = result.measures["l2_relative"]
+            yield judged(self.name, "the relative L2 distance", distance, "max", most=self.max)
+
+
+class StatesCheck(EmbeddingCheck):
+    """Number of states that lie nearest to their own base state; where every state is listed."""
+
+    name: ClassVar[str] = "states"
+    asks: ClassVar[str] = (
+        "how many states lie nearest to their own base state? (worlds that list their states)"
+    )
+    limited_by: ClassVar[tuple[str, ...]] = ("min",)
+    default: ClassVar[str] = "as many as the world asks for"
+
+    level: Level = "warn"
+    min: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="At least so many (unset: as many as the world asks for)"
+    )
+
+    def held(self, result: Comparison) -> Iterator[Found]:
+        own = result.own_states
+        wanted = self.min if self.min is not None else result.success_states
+        if own is None or wanted is None:
+            yield absent(self.name, "no world says how many states must lie nearest to their own")
+            return
+        if result.rows != result.states:
+            yield absent(self.name, f"{result.states} states stand in {result.rows} rows, not once each")
+            return
+        if wanted > result.states:
+            words = f"found {wanted} states wanted, expected at most the {result.states} that there are"
+            raise SettingError(f"check.{self.name}.min", words)
+        state: State = "good" if own >= wanted else "bad"
+        words = (
+            f"{own} of {result.states} states lie nearest to their own base state, at least {wanted} wanted"
+        )
+        measure = Measure(float(own))
+        yield Found(self.name, state, words, measure=measure, limit="min", instead=result.success_states)
+
+
+class CollapseCheck(EmbeddingCheck):
+    """Whether the embedding keeps the base's variance and its effective rank."""
+
+    name: ClassVar[str] = "collapse"
+    asks: ClassVar[str] = "variance and effective rank over the base's"
+    limited_by: ClassVar[tuple[str, ...]] = ("min_variance", "min_rank")
+
+    min_variance: Share = Field(0.5, description="The transfer's variance over the base's, at least")
+    min_rank: Share = Field(0.7, description="The transfer's effective rank over the base's, at least")
+
+    def held(self, result: Comparison) -> Iterator[Found]:
+        words, kept = "the transfer's variance over the base's", result.measures["variance_ratio"]
+        yield judged(self.name, words, kept, "min_variance", least=self.min_variance, of="variance")
+        words, rank = "the transfer's effective rank over the base's", result.rank_ratio
+        yield judged(self.name, words, rank, "min_rank", least=self.min_rank, of="rank")
+
+
+class CkaCheck(EmbeddingCheck):
+    """Linear CKA without its bias: blind to flips, sees what is lost."""
+
+    name: ClassVar[str] = "cka"
+    asks: ClassVar[str] = "CKA, which is blind to flips"
+    limited_by: ClassVar[tuple[str, ...]] = ("min",)
+
+    level: Level = "warn"
+    min: Reading = Field(0.8, description="At least")
+
+    def held(self, result: Comparison) -> Iterator[Found]:
+        yield judged(self.name, "CKA", result.measures["cka_debiased"], "min", least=self.min)
+
+
+class CcaCheck(EmbeddingCheck):
+    """Mean canonical correlation: blind to every linear map, sees what is lost."""
+
+    name: ClassVar[str] = "cca"
+    asks: ClassVar[str] = "mean canonical correlation, which is blind to every linear map"
+    limited_by: ClassVar[tuple[str, ...]] = ("min",)
+
+    level: Level = "warn"
+    min: Reading = Field(0.8, description="At least")
+
+    def held(self, result: Comparison) -> Iterator[Found]:
+        yield judged(self.name, "CCA", result.measures["cca"], "min", least=self.min)
+
+
+def other_widths(result: Comparison) -> str | None:
+    """Words on two embeddings of different dimensions; None where they have the same."""
     base, transfer = result.dimensions
-    widths = f"the base's embedding has {in_dimensions(base)}, and the transfer's has {transfer}"
-    if base != transfer:
-        r2 = Measure.undefined(widths)
-    yield judged("r2", f"R² of {of}", r2, "min", least=limits.r2.min)
-    if base != transfer:
-        yield absent("l2", widths)
-    else:
-        words = "the relative L2 distance"
-        yield judged("l2", words, result.measures["l2_relative"], "max", most=limits.l2.max)
-    yield _states(result, limits)
-    yield from _collapse(result, limits)
-    yield judged("cka", "CKA", result.measures["cka_debiased"], "min", least=limits.cka.min)
-    yield judged("cca", "CCA", result.measures["cca"], "min", least=limits.cca.min)
-
-
-def in_dimensions(count: int) -> str:
-    """``1 dimension``, ``3 dimensions``."""
-    return f"{count} dimension{'' if count == 1 else 's'}"
-
-
-def _relation(result: Comparison, limits: Checks) -> Found:
-    verdict = result.verdict
-    state: State
-    words = verdict.summary.removesuffix(".")
-    if verdict.relation is None and result.frozen == ():
-        state, words = "good", f"{words}; {INFORMATION}"
-    elif verdict.relation is None:
-        # It fails for being anything but matched: no more is known.
-        state = "bad" if verdict.status == "fail" and set(limits.relation.allow) == {"matched"} else "unsure"
-    elif verdict.relation in limits.relation.allow:
-        # Deformation and states out of place have checks of their own.
-        state = "odd" if verdict.relation == "matched" and verdict.axes else "good"
-    else:
-        state = "good" if result.frozen == () else "bad"
-    return Found("relation", state, words, limit="allow", word=verdict.relation or "")
-
-
-def _states(result: Comparison, limits: Checks) -> Found:
-    own = result.own_states
-    wanted = limits.states.min if limits.states.min is not None else result.success_states
-    if own is None or wanted is None:
-        return absent("states", "no world says how many states must lie nearest to their own")
-    if result.rows != result.states:
-        return absent("states", f"{result.states} states stand in {result.rows} rows, not once each")
-    if wanted > result.states:
-        words = f"found {wanted} states wanted, expected at most the {result.states} that there are"
-        raise SettingError("check.states.min", words)
-    state: State = "good" if own >= wanted else "bad"
-    words = f"{own} of {result.states} states lie nearest to their own base state, at least {wanted} wanted"
-    measure = Measure(float(own))
-    return Found("states", state, words, measure=measure, limit="min", instead=result.success_states)
-
-
-def _collapse(result: Comparison, limits: Checks) -> Iterator[Found]:
-    kept = result.measures["variance_ratio"]
-    least = limits.collapse.min_variance
-    words = "the transfer's variance over the base's"
-    yield judged("collapse", words, kept, "min_variance", least=least, of="variance")
-    words, least = "the transfer's effective rank over the base's", limits.collapse.min_rank
-    yield judged("collapse", words, result.rank_ratio, "min_rank", least=least, of="rank")
+    if base == transfer:
+        return None
+    return f"the base's embedding has {plural(base, 'dimension')}, and the transfer's has {transfer}"

@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
+
+from pydantic import Field
 
 from diag.checks.judging import Found, absent, idle, judged
-from diag.checks.settings import ForecastCheck
-from diag.subject import Subject
+from diag.checks.kind import Check, Level, Share
+from diag.checks.pair import Pair
 from probes import Measure
 
 
-def of_forecast(base: Subject, transfer: Subject, limits: ForecastCheck) -> Iterator[Found]:
-    """The probability that it ends as the shipped model foretells, with its interval."""
-    if transfer.share is None or transfer.made_from is None:
-        yield absent("forecast", "the file does not say how far a training it is from")
-    elif transfer.share >= 1:
-        yield idle("forecast", "the transfer is finished")
-    elif not transfer.frozen:
-        yield idle("forecast", "nothing frozen reads the embedding")
-    elif transfer.made_from != base.identity:
-        yield absent("forecast", "the transfer was made from another base")
-    else:
-        from diag.forecasts import ForecastError
-        from diag.forecasts.forecast import forecast
+class ForecastCheck(Check):
+    """The probability that a transfer ends matched, where it has updates left to do (docs/forecast.md)."""
 
-        try:
-            found = forecast(transfer.path, base=base.path)
-        except ForecastError as error:  # too early for any model
-            yield absent("forecast", str(error))
-            return
-        chance = Measure(found.probability.value, found.probability.low, found.probability.high)
-        words = f"with {transfer.share:.0%} of the updates done, the chance that it ends {found.outcome}"
-        words = "; ".join([*found.warnings, words])
-        yield judged("forecast", words, chance, "min", least=limits.min)
+    name: ClassVar[str] = "forecast"
+    asks: ClassVar[str] = "of a transfer with updates left to do: the probability that it ends matched"
+    limited_by: ClassVar[tuple[str, ...]] = ("min",)
+
+    level: Level = "warn"
+    min: Share = Field(0.5, description="At least")
+
+    def measured(self, pair: Pair) -> Iterator[Found]:
+        """Hold the probability that the transfer ends matched, with its interval, against the limit."""
+        base, transfer = pair.base.subject, pair.transfer
+        if transfer.share is None or transfer.made_from is None:
+            yield absent(self.name, "the file does not say how far a training it is from")
+        elif transfer.share >= 1:
+            yield idle(self.name, "the transfer is finished")
+        elif not transfer.frozen:
+            yield idle(self.name, "nothing frozen reads the embedding")
+        elif transfer.made_from != base.identity:
+            yield absent(self.name, "the transfer was made from another base")
+        else:
+            from diag.forecasts import ForecastError
+            from diag.forecasts.forecast import forecast
+
+            try:
+                expected = forecast(transfer, base=base)
+            except ForecastError as error:  # too early for any model
+                yield absent(self.name, str(error))
+                return
+            chance = expected.probability
+            done = f"with {transfer.share:.0%} of the updates done"
+            words = "; ".join([*expected.warnings, f"{done}, the chance that it ends {expected.outcome}"])
+            measure = Measure(chance.value, chance.low, chance.high)
+            yield judged(self.name, words, measure, "min", least=self.min)

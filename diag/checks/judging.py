@@ -1,4 +1,4 @@
-"""A number with its interval against a limit: three outcomes, and what becomes of each."""
+"""A number with its interval against a limit: on its right side, on its wrong side, or across."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from diag.checks.config import Config
-from diag.checks.result import Finding, Outcome
-from diag.checks.settings import Check
 from probes import Measure
 
 State: TypeAlias = Literal["good", "odd", "bad", "unsure", "absent", "idle"]
@@ -23,7 +20,7 @@ another processor or with its units in another order, makes of a perfect 1 what 
 
 @dataclass(frozen=True)
 class Found:
-    """What a check found, before its level and the baseline have their say."""
+    """The answer of a check, before its level and the baseline have their say."""
 
     check: str
     state: State
@@ -34,9 +31,9 @@ class Found:
     """The setting that decided, below the check's own: ``min``, ``terms.transition``."""
     better: Literal["higher", "lower"] = "higher"
     word: str = ""
-    """What was found where it is no number: the relation."""
+    """The answer where it is no number: the relation."""
     instead: float | int | None = None
-    """What was held to where the limit is unset: the world's own number."""
+    """The limit that holds where the setting is unset: the world's own number."""
 
 
 def judged(
@@ -143,43 +140,3 @@ def digits_beside(limit: float, numbers: Iterable[float]) -> int:
         if [(x > limit, x < limit) for x in read] == sides:
             return digits
     return MOST_DIGITS
-
-
-_AS: dict[Outcome, str] = {"pass": "a pass", "warn": "a warning", "fail": "a failure"}
-
-
-def settled(found: Found, config: Config) -> Finding:
-    """The finding that counts.
-
-    What an error check finds bad fails; a warn check never does more than warn. What the data cannot tell is
-    as the check's ``on_inconclusive`` says; without it, it is inconclusive. A check that the configuration
-    asks for and that has no data is inconclusive too: nobody is to believe that it passed.
-    """
-    own: Check = getattr(config.settings.check, found.check)
-    level: Literal["error", "warn"] = "warn" if own.level == "warn" else "error"
-    bad: Outcome = "fail" if level == "error" else "warn"
-    state, message = found.state, found.message
-    if state == "absent" and found.check in config.given:
-        state, message = "unsure" if level == "error" else "odd", f"asked for, but {message}"
-    outcome: Outcome
-    match state:
-        case "good":
-            outcome = "pass"
-        case "odd":
-            outcome = "warn"
-        case "bad":
-            outcome = bad
-        case "absent" | "idle":
-            outcome = "skipped"
-        case "unsure":
-            outcome = own.on_inconclusive or "inconclusive"
-            outcome = bad if outcome == "fail" else outcome
-            if own.on_inconclusive is not None:
-                taken = _AS[outcome]
-                message += f"; that counts as {taken} (check.{found.check}.on_inconclusive)"
-    threshold = None if found.limit is None else config.threshold(f"check.{found.check}.{found.limit}")
-    if threshold is not None and threshold.value is None and found.instead is not None:
-        threshold = replace(threshold, value=found.instead, origin="world")
-    return Finding(
-        found.check, outcome, message, found.of, level, found.measure, threshold, found.better, found.word
-    )

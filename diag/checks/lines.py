@@ -1,4 +1,4 @@
-"""Where each key of a TOML file stands: the standard library's parser gives values without places."""
+"""The line of each key of a TOML file, which the standard library's parser does not give."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TOKEN = re.compile(
     r"|[\[\]{}\n]",
     re.DOTALL,
 )
-"""What decides whether a line's end is a statement's: strings, comments and brackets.
+"""Tokens that decide whether a line's end is a statement's: strings, comments and brackets.
 
 A string without an end is one too, up to the text's or the line's: so no text takes more than one pass.
 """
 
 MOST_PARTS = 32
-"""Of a dotted key. The parser keeps every beginning of one: 100,000 parts would take it 40 GB."""
+"""Parts of a dotted key at most. The parser keeps every beginning of one: 100,000 would take it 40 GB."""
 
 LONG_KEY = re.compile(rf'(?<![\w-])(?:(?:[\w-]++|")[ \t]*+\.[ \t]*+){{{MOST_PARTS}}}')
 
@@ -49,7 +49,7 @@ def key_lines(text: str) -> dict[Path, int]:
     >>> key_lines("[check.r2]\\nmin = 0.9\\n")
     {('check',): 1, ('check', 'r2'): 1, ('check', 'r2', 'min'): 2}
     """
-    found: dict[Path, int] = {}
+    lines: dict[Path, int] = {}
     table: Path = ()
     for line, statement in _statements(text):
         header = statement.lstrip().startswith("[")
@@ -57,8 +57,8 @@ def key_lines(text: str) -> dict[Path, int]:
         if header:
             table = paths[-1]
         for path in paths:
-            found.setdefault(path if header else (*table, *path), line)
-    return found
+            lines.setdefault(path if header else (*table, *path), line)
+    return lines
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""What the gate returns: findings of checks on pairs, and the exit status that follows."""
+"""Results of the gate: findings of checks on pairs, the exit status that follows, and a calibration."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any, Literal, TypeAlias
 from diag.comparisons.result import Comparison
 from diag.result import SCHEMA_VERSION, FileRef, Status, finite, measure_tree
 from diag.shown import Shown
+from diag.wording import plural
 from probes import Measure
 
 Outcome: TypeAlias = Literal["pass", "warn", "fail", "inconclusive", "skipped"]
 Level: TypeAlias = Literal["error", "warn"]
 Origin: TypeAlias = Literal["default", "world", "command", "call"]
-"""Where a limit that no file sets comes from: the setting's default, the world's own number where the setting
+"""The origin of a limit that no file sets: the setting's default, the world's own number where the setting
 is unset, the command line, or the call in Python."""
 
 WORST: tuple[Outcome, ...] = ("fail", "inconclusive", "warn", "pass", "skipped")
@@ -28,23 +29,23 @@ class Threshold:
     name: str
     """The setting's dotted name, ``check.r2.min``."""
     value: Any
-    """What was held to: of an unset setting, what stands for it."""
+    """The limit itself; the one that stands for it where the setting is unset."""
     file: str | None = None
-    """As it may be opened from the working directory."""
+    """Path from the working directory."""
     line: int | None = None
     """Counted from 1."""
     origin: Origin = "default"
-    """Where it comes from where no file sets it."""
+    """The limit's origin where no file sets it."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check said of one pair, or of one part of it."""
+    """The answer of one check about one pair, or about one part of it."""
 
     check: str
     """The check's name, ``r2``."""
     outcome: Outcome
-    """What counts: after the level, ``on_inconclusive`` and the baseline had their say."""
+    """The outcome that counts: after the level, ``on_inconclusive`` and the baseline had their say."""
     message: str
     """One sentence with the number, its interval and the limit."""
     of: str = ""
@@ -54,13 +55,13 @@ class Finding:
     """The number that was judged, where there is one."""
     threshold: Threshold | None = None
     better: Literal["higher", "lower"] = "higher"
-    """Which way the measure gets better."""
+    """The direction in which the measure gets better."""
     word: str = ""
-    """What was found where it is no number: the relation."""
+    """The answer where it is no number: the relation."""
     accepted: bool = False
     """Whether it would fail or warn, but the baseline holds it and it is no worse."""
     found: Outcome | None = None
-    """Where it is accepted: what it would be without the baseline."""
+    """The outcome without the baseline, where it is accepted."""
 
     @property
     def counts(self) -> bool:
@@ -112,17 +113,17 @@ class Checked:
     refs: tuple[FileRef, FileRef] | None = None
     """Base and transfer as they were read; None with an error."""
     comparison: Comparison | None = field(default=None, repr=False)
-    """What the embeddings' checks rest on, for the page."""
+    """The comparison that the embeddings' checks rest on, for the page."""
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
 
     @property
     def outcome(self) -> Outcome:
         """The worst of the findings; ``skipped`` where no check was run."""
-        found = {f.outcome for f in self.findings if f.counts}
-        if not found and any(f.outcome != "skipped" for f in self.findings):
+        counted = {f.outcome for f in self.findings if f.counts}
+        if not counted and any(f.outcome != "skipped" for f in self.findings):
             return "inconclusive"
-        return next((o for o in WORST if o in found), "skipped")
+        return next((o for o in WORST if o in counted), "skipped")
 
     def to_tree(self) -> dict[str, Any]:
         refs = self.refs
@@ -244,4 +245,76 @@ class Gate(Shown, kind="check"):
             "settings": dict(self.settings),
             "checked": [c.to_tree() for c in self.checked],
             "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One check over all pairs that are known to be equal."""
+
+    name: str
+    level: str
+    pairs: int
+    """Number of pairs in which the check could look."""
+    alarms: Measure
+    """Share in which it was sure that something is wrong, with an interval over independent pairs."""
+    undecided: float
+    """Share in which the data could not tell."""
+    limit: float | None = None
+    clears: float | None = None
+    """The limit that 95% of the pairs would pass outright; None where it judges no number."""
+
+    def to_tree(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "level": self.level,
+            "pairs": self.pairs,
+            "alarms": measure_tree(self.alarms),
+            "undecided": self.undecided,
+            "limit": self.limit,
+            "clears": self.clears,
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class Calibration(Shown, kind="calibration"):
+    """The gate's alarms among pairs that are known to be equal."""
+
+    files: tuple[str, ...]
+    base: str | None
+    """Against which each file was checked; None where the files were checked against each other."""
+    pairs: int
+    possible: int
+    """Pairs that there are; only ``pairs`` of them were drawn."""
+    independent: int
+    """Number of pairs that share no file, on which the intervals rest."""
+    alarms: Measure
+    """Share of the pairs that the gate failed."""
+    undecided: float
+    rates: tuple[Rate, ...]
+    checked: tuple[Checked, ...]
+    diagnosis: str = "calibration"
+
+    def shown_state(self) -> list[str]:
+        alarms = "–" if self.alarms.value is None else f"{self.alarms.value:.1%}"
+        return [f"false alarms {alarms} of {plural(self.pairs, 'pair')}"]
+
+    def shown_files(self) -> list[str]:
+        return [*([] if self.base is None else [self.base]), *self.files]
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        alarmed = [{"base": c.base, "transfer": c.transfer} for c in self.checked if c.outcome == "fail"]
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "diagnosis": self.diagnosis,
+            "files": list(self.files),
+            "base": self.base,
+            "pairs": self.pairs,
+            "possible": self.possible,
+            "independent": self.independent,
+            "alarms": measure_tree(self.alarms),
+            "undecided": self.undecided,
+            "checks": [rate.to_tree() for rate in self.rates],
+            "failed": alarmed,
         }

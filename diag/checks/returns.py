@@ -4,40 +4,87 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import ceil, isfinite
+from typing import Annotated, ClassVar
 
 import numpy as np
+import pydantic
 from numpy.typing import NDArray
+from pydantic import Field
 
 from diag.checks.judging import Found, State, absent, shown
-from diag.checks.settings import ReturnsCheck
+from diag.checks.kind import Check, Positive
+from diag.checks.pair import Pair
 from diag.repeatable import HeldActor
 from diag.subject import Subject, SubjectError, require
 from probes import Measure, share
 
 LEVEL, POWER = 0.95, 0.8
-"""Of the two-sided interval, and with which so many more episodes would decide."""
+"""Confidence level of the two-sided interval, and power at which further episodes are counted."""
 
 ROUNDING = 1e-9
 """Difference of two returns, as a share of the largest, that is rounding."""
 
 MOST_EPISODES = 10**6
-"""More than this nobody runs."""
+"""Episodes above which no number is named: more than this nobody runs."""
+
+
+class ReturnsCheck(Check):
+    """Non-inferiority of the returns: worse by less than the margin, with an interval."""
+
+    name: ClassVar[str] = "returns"
+    asks: ClassVar[str] = (
+        "is the mean return worse than the base's, or a `reference`, by more than the margin?"
+    )
+    limited_by: ClassVar[tuple[str, ...]] = ("margin",)
+    default: ClassVar[str] = "10%"
+
+    margin: Positive = Field(0.1, description="So much worse is still as good")
+    relative: bool = Field(
+        True,
+        validate_default=True,
+        description="Whether the margin is a share of the reference's mean return",
+    )
+    reference: float | None = Field(
+        None, description="A mean return to hold the transfer against (unset: the base's on its own task)"
+    )
+    episodes: Annotated[int, Field(ge=2, le=10**6)] = Field(
+        100, description="Episodes to run, where the source can run them"
+    )
+
+    @pydantic.field_validator("relative")
+    @classmethod
+    def _a_share(cls, relative: bool, info: pydantic.ValidationInfo) -> bool:
+        if relative and info.data.get("margin", 0.0) >= 1:
+            raise ValueError(f"false for a margin of {info.data['margin']:g}, which as a share is no limit")
+        return relative
+
+    def lacks(self, subject: Subject, is_base: bool) -> bool:
+        needed = not is_base or self.reference is None
+        return needed and subject.actor is None and subject.returns is None
+
+    def measured(self, pair: Pair) -> Iterator[Found]:
+        """Hold the difference of the mean returns against the margin."""
+        own = None
+        if self.reference is None:
+            base = pair.base.subject
+            own = pair.base.once(self.name, lambda: returns_of(base, self.episodes, pair.seed))
+        yield from of_returns(pair.transfer, own, self, pair.seed)
 
 
 def returns_of(subject: Subject, episodes: int, seed: int) -> NDArray[np.float64] | None:
     """(episodes,) returns on its own task: those that the source holds, or of episodes run now; else None."""
     if subject.returns is not None:
-        found = subject.returns
+        returns = subject.returns
     elif subject.actor is not None and subject.task is not None:
         parameters = require(subject, "parameters", subject.parameters)
-        found = HeldActor(subject.actor).returns(parameters, subject.task, episodes, seed)
+        returns = HeldActor(subject.actor).returns(parameters, subject.task, episodes, seed)
     else:
         return None
-    if len(found) < 2 or not np.isfinite(found).all():
-        bad = int((~np.isfinite(found)).sum())
-        words = f"{bad} of {len(found)} returns that are not finite" if bad else f"{len(found)} returns"
+    if len(returns) < 2 or not np.isfinite(returns).all():
+        bad = int((~np.isfinite(returns)).sum())
+        words = f"{bad} of {len(returns)} returns that are not finite" if bad else f"{len(returns)} returns"
         raise SubjectError(subject.path, words, "at least 2 finite returns")
-    return np.asarray(found, np.float64)
+    return np.asarray(returns, np.float64)
 
 
 def of_returns(
@@ -48,9 +95,9 @@ def of_returns(
     ``own`` are the base's returns, which the settings' ``reference`` replaces. Three outcomes from the 95%
     interval of the difference: it lies above −margin (non-inferior), below it (inferior), or across.
     """
-    found = returns_of(transfer, limits.episodes, seed)
-    if found is None or (own is None and limits.reference is None):
-        who = "the transfer" if found is None else "the base"
+    returns = returns_of(transfer, limits.episodes, seed)
+    if returns is None or (own is None and limits.reference is None):
+        who = "the transfer" if returns is None else "the base"
         yield absent("returns", f"{who} has no returns, and no environment to run episodes in")
         return
     reference = None if limits.reference is not None else own
@@ -58,40 +105,46 @@ def of_returns(
     margin = limits.margin * (abs(mean) if limits.relative else 1.0)
     # The share of a negative mean that is estimated too makes the reference count for more than itself.
     weight = 1.0 + limits.margin if limits.relative and mean < 0 else 1.0
-    worse = difference(found, reference, mean, weight)
+    worse = difference(returns, reference, mean, weight)
+    of_mean = f" ({100 * limits.margin:.3g}% of the reference's mean)" if limits.relative else ""
+    state, words = _beside(worse, margin, f"the margin of {margin:.3g}{of_mean}")
+    if not words:
+        more = more_episodes(returns, reference, margin, weight)
+        words = f"across the margin of {margin:.3g}{of_mean}: {_needed(more, reference is not None)}"
+    means = f"the mean return is {returns.mean():.4g}, the reference's {mean:.4g}"
+    message = f"{means}: a difference of {shown(worse)}, {words}"
+    yield Found("returns", state, message, "", worse, "margin")
+
+
+def _beside(worse: Measure, margin: float, allowed: str) -> tuple[State, str]:
+    """Judge the interval of a difference beside 0 and −margin, with words; none where it is across both."""
     assert worse.low is not None
     assert worse.high is not None
-    of_mean = f" ({100 * limits.margin:.3g}% of the reference's mean)" if limits.relative else ""
-    allowed = f"the margin of {margin:.3g}{of_mean}"
-    what = (
-        f"the mean return is {found.mean():.4g}, the reference's {mean:.4g}: a difference of {shown(worse)}"
-    )
-    state: State = "unsure"
     if worse.low > 0:
-        state, words = "good", "better"
-    elif margin == 0:
-        words = "a reference of 0 has no share to be worse by: set check.returns.relative = false"
-    elif worse.low >= -margin:
-        state, words = "good", f"not worse by more than {allowed}"
-    elif worse.high < -margin:
-        state, words = "bad", f"worse by more than {allowed}"
-    elif worse.high < 0:
-        words = f"worse, but the data cannot tell whether by more than {allowed}"
-    else:
-        more = more_episodes(found, reference, margin, weight)
-        of = "" if reference is None else " of each"
-        words = f"across {allowed}: " + (
-            f"needs about {more} more episode{'' if more == 1 else 's'}{of} to tell, if they are as good"
-            if more is not None
-            else "no number of episodes that anybody runs would tell"
-        )
-    yield Found("returns", state, f"{what}, {words}", "", worse, "margin")
+        return "good", "better"
+    if margin == 0:
+        return "unsure", "a reference of 0 has no share to be worse by: set check.returns.relative = false"
+    if worse.low >= -margin:
+        return "good", f"not worse by more than {allowed}"
+    if worse.high < -margin:
+        return "bad", f"worse by more than {allowed}"
+    if worse.high < 0:
+        return "unsure", f"worse, but the data cannot tell whether by more than {allowed}"
+    return "unsure", ""
+
+
+def _needed(more: int | None, both: bool) -> str:
+    """Words on how many more episodes would tell; ``both`` where the reference needs them too."""
+    if more is None:
+        return "no number of episodes that anybody runs would tell"
+    of = " of each" if both else ""
+    return f"needs about {more} more episode{'' if more == 1 else 's'}{of} to tell, if they are as good"
 
 
 def difference(
-    found: NDArray[np.float64], reference: NDArray[np.float64] | None, mean: float, weight: float = 1.0
+    returns: NDArray[np.float64], reference: NDArray[np.float64] | None, mean: float, weight: float = 1.0
 ) -> Measure:
-    """Mean of ``found`` minus that of ``reference``, or minus the number ``mean``, with its 95% interval.
+    """Mean of ``returns`` minus that of ``reference``, or minus the number ``mean``, with its 95% interval.
 
     Welch's; and of returns that take two values, such as success and failure, Newcombe's (1998, method 10):
     Welch's has no width where all succeed, and passes one of three agents that are worse by the margin. The
@@ -99,26 +152,26 @@ def difference(
     """
     from scipy import stats
 
-    value = float(found.mean()) - mean
-    if (two := _two_values(found, reference)) is not None:
-        down, up = _reach(found, *two)
+    value = float(returns.mean()) - mean
+    if (two := _two_values(returns, reference)) is not None:
+        down, up = _reach(returns, *two)
         down_before, up_before = (0.0, 0.0) if reference is None else _reach(reference, *two)
         low = value - float(np.hypot(down, weight * up_before))
         return Measure(value, low, value + float(np.hypot(up, weight * down_before)))
-    parts = [float(found.var(ddof=1)) / len(found)]
+    parts = [float(returns.var(ddof=1)) / len(returns)]
     if reference is not None:
         parts.append(weight**2 * float(reference.var(ddof=1)) / len(reference))
     error = sum(parts)
     if error == 0:  # nothing but zeros
         return Measure(value, value, value)
-    sizes = [len(r) for r in (found, reference) if r is not None]
+    sizes = [len(r) for r in (returns, reference) if r is not None]
     freedom = error**2 / sum(part**2 / (n - 1) for part, n in zip(parts, sizes, strict=True))
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error**0.5
     return Measure(value, value - half, value + half)
 
 
 def more_episodes(
-    found: NDArray[np.float64], reference: NDArray[np.float64] | None, margin: float, weight: float = 1.0
+    returns: NDArray[np.float64], reference: NDArray[np.float64] | None, margin: float, weight: float = 1.0
 ) -> int | None:
     """Episodes that are missing, of each, for two equals to pass in 80% of cases; None beyond a million.
 
@@ -127,13 +180,13 @@ def more_episodes(
     from scipy import stats
 
     z = float(stats.norm.ppf((1 + LEVEL) / 2) + stats.norm.ppf(POWER))
-    spread = _variance(found, reference)
+    spread = _variance(returns, reference)
     if reference is not None:
-        spread += weight**2 * _variance(reference, found)
+        spread += weight**2 * _variance(reference, returns)
     needed = z**2 * spread / margin**2
     if not isfinite(needed) or needed > MOST_EPISODES:
         return None
-    have = min(len(r) for r in (found, reference) if r is not None)
+    have = min(len(r) for r in (returns, reference) if r is not None)
     # Enough for two equals, and still across: they are no equals, or had bad luck; as many again tell.
     missing = ceil(needed) - have
     return missing if missing > 0 else have
@@ -153,7 +206,7 @@ def _two_values(*returns: NDArray[np.float64] | None) -> tuple[float, float] | N
 
 
 def _reach(returns: NDArray[np.float64], low: float, high: float) -> tuple[float, float]:
-    """How far Wilson's interval of the mean of returns that are ``low`` or ``high`` goes down, and up."""
+    """Distances from the mean of returns that are ``low`` or ``high`` to the ends of Wilson's interval."""
     rate = share(float((returns > (low + high) / 2).mean()), len(returns))
     assert rate.value is not None
     assert rate.low is not None
@@ -162,7 +215,10 @@ def _reach(returns: NDArray[np.float64], low: float, high: float) -> tuple[float
 
 
 def _variance(returns: NDArray[np.float64], other: NDArray[np.float64] | None) -> float:
-    """Of one return; of two values, that of both sides' rate with one of each more, which is never 0."""
+    """Variance of a return; a smoothed binomial, which is never 0, where returns take two values.
+
+    The rate is that of both sides, with one more return of each value.
+    """
     two = _two_values(returns, other)
     if two is None:
         return float(returns.var(ddof=1))

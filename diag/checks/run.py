@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 import probes
 from diag.checks import CheckError, SettingError
 from diag.checks.baseline import Accepted, against
 from diag.checks.config import Config
-from diag.checks.embeddings import NAMES as EMBEDDINGS
-from diag.checks.embeddings import of_comparison
-from diag.checks.forecasting import of_forecast
-from diag.checks.judging import Found, settled
-from diag.checks.losses import Losses, losses_of, of_losses
-from diag.checks.probing import of_probes, scores_of
+from diag.checks.embeddings import EmbeddingCheck
+from diag.checks.judging import Found
+from diag.checks.pair import Base, Pair
 from diag.checks.result import Checked, Gate
-from diag.checks.returns import of_returns, returns_of
 from diag.checks.settings import GateSettings, plain
+from diag.checks.settling import settled
 from diag.checks.withheld import withheld
 from diag.comparisons.compare import compare
 from diag.comparisons.pairing import undroppable
@@ -37,27 +32,6 @@ from trainers.safe_text import in_words, one_line
 
 DRAWN = 2**18
 """Numbers of an embedding that are kept for its picture: a gate may hold hundreds of pairs."""
-
-
-class Base:
-    """A base, and what the checks need of it: computed once, when the first transfer asks for it."""
-
-    def __init__(self, subject: Subject, settings: GateSettings) -> None:
-        self.subject, self.settings = subject, settings
-        self.said: list[str] = []
-        """What is to be said of how its scores were taken."""
-
-    @cached_property
-    def losses(self) -> Losses | None:
-        return losses_of(self.subject, self.settings.check.loss_ratio.samples, self.settings.seed)
-
-    @cached_property
-    def scores(self) -> Mapping[str, probes.Measure] | None:
-        return scores_of(self.subject, self.settings.seed, self.said.append)
-
-    @cached_property
-    def returns(self) -> NDArray[np.float64] | None:
-        return returns_of(self.subject, self.settings.check.returns.episodes, self.settings.seed)
 
 
 def check(
@@ -77,7 +51,7 @@ def check(
     """
     chosen = config or Config()
     settings = chosen.settings
-    own = Base(opened(base, "base", supplied, "source"), settings)
+    own = Base(opened(base, "base", supplied, "source"))
     warning = None if baseline is None else baseline.warning_for(FileRef.of(own.subject))
     done = []
     for number, transfer in enumerate(transfers):
@@ -106,17 +80,18 @@ def checked(
     try:
         subject = opened(transfer, "transfer", supplied, "target")
         comparison = _comparison(base.subject, subject, config.settings)
+        pair = Pair(base, subject, comparison, config.settings.seed, said.append)
         findings = tuple(
-            against(baseline, name, found, settled(found, config), config.settings)
-            for found in _found(base, subject, comparison, config.settings, said.append)
+            against(baseline, name, answer, settled(answer, config), config.settings)
+            for answer in _answers(pair, config.settings)
         )
     except SettingError as error:  # of every transfer alike: the mistake is the configuration's
         raise CheckError(f"{config.place(error.name)}: {error.name}: {error}") from None
     except (SubjectError, CheckpointError, probes.ProbeError, OSError) as error:
         words = one_line(error, 3000)
         if isinstance(error, OSError):
-            found = (error.strerror or words).lower()
-            words = f"{in_words(name)}: found {found}; expected a file that can be read"
+            why = (error.strerror or words).lower()
+            words = f"{in_words(name)}: found {why}; expected a file that can be read"
         return Checked(base.subject.path, name, error=words, seconds=time.monotonic() - begun)
     return Checked(
         base.subject.path,
@@ -135,7 +110,7 @@ def _comparison(base: Subject, transfer: Subject, settings: GateSettings) -> Com
     """The comparison of the embeddings, where there are any and a check looks at them."""
     if base is transfer or same_file(base.path, transfer.path):
         raise SubjectError(transfer.path, "the base itself", "two different files")
-    wanted = any(getattr(settings.check, name).level != "off" for name in EMBEDDINGS)
+    wanted = any(isinstance(check, EmbeddingCheck) for check in settings.check.wanted())
     if not wanted or any(s.embeddings is None and s.encoder is None for s in (base, transfer)):
         return None
     with undroppable():
@@ -164,35 +139,9 @@ def thinned(result: Comparison) -> Comparison:
     return replace(result, picture=few)
 
 
-def _found(
-    base: Base,
-    transfer: Subject,
-    comparison: Comparison | None,
-    settings: GateSettings,
-    say: Callable[[str], None],
-) -> Iterator[Found]:
-    """What every check that is not off finds, in the settings' order; ``say`` is told what to warn of."""
-    undecided = dict(withheld(base.subject, transfer, settings.check.returns.reference is None))
-    for found in _measured(base, transfer, comparison, settings, say):
-        yield undecided.get(found.check, found)
-
-
-def _measured(
-    base: Base,
-    transfer: Subject,
-    comparison: Comparison | None,
-    settings: GateSettings,
-    say: Callable[[str], None],
-) -> Iterator[Found]:
-    """What every check that is not off measures; ``say`` is told what to warn of."""
-    limits, own, seed = settings.check, base.subject, settings.seed
-    yield from (f for f in of_comparison(comparison, limits) if getattr(limits, f.check).level != "off")
-    if limits.loss_ratio.level != "off":
-        yield from of_losses(own, transfer, base.losses, limits.loss_ratio, seed, say)
-    if limits.probe.level != "off":
-        yield from of_probes(own, transfer, base.scores, limits.probe, seed, say)
-    if limits.returns.level != "off":
-        own_returns = base.returns if limits.returns.reference is None else None
-        yield from of_returns(transfer, own_returns, limits.returns, seed)
-    if limits.forecast.level != "off":
-        yield from of_forecast(own, transfer, limits.forecast)
+def _answers(pair: Pair, settings: GateSettings) -> Iterator[Found]:
+    """The answers of every check that is not off, in the settings' order."""
+    undecided = dict(withheld(pair.base.subject, pair.transfer, settings.check.wanted()))
+    for one in settings.check.wanted():
+        for answer in one.measured(pair):
+            yield undecided.get(answer.check, answer)

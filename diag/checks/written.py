@@ -10,7 +10,8 @@ from typing import Any
 import pydantic
 
 from diag.checks.config import NAME
-from diag.checks.settings import Check, Checks, GateSettings
+from diag.checks.kind import Check
+from diag.checks.settings import Checks, GateSettings
 
 WIDTH = 100
 
@@ -36,6 +37,21 @@ def text() -> str:
         known = () if name == "relation" else tuple(Check.model_fields)
         lines += _fields(kind, getattr(Checks(), name), quiet=known)
     return "\n".join(lines) + "\n"
+
+
+def table() -> str:
+    """The checks as a table of Markdown, a row each: docs/check.md holds it, and a test compares."""
+    lines = ["| name | asks | limit | default | level |", "|---|---|---|---|---|"]
+    for check in Checks().each():
+        limits = ", ".join(f"`{name}`" for name in check.limited_by)
+        values = [getattr(check, name) for name in check.limited_by]
+        default = check.default or ", ".join(_in_table(value) for value in values if value != {})
+        lines.append(f"| `{check.name}` | {check.asks} | {limits} | {default} | {check.level} |")
+    return "\n".join(lines) + "\n"
+
+
+def _in_table(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else f"`{_toml(value)}`"
 
 
 def _fields(

@@ -1,4 +1,4 @@
-"""What the commands share: progress, words on what was kept, a result in the form that was asked for."""
+"""Answers of commands: a result in the form that was asked for, progress, words on what was kept."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def answer(
 
 
 REPORTS = {"--html": "report", "--json": "json", "--out": "model"}
-"""What the file of an option is called in the text."""
+"""Name of the file of each option in the text."""
 
 
 def told(outputs: Outputs, quiet: bool) -> None:

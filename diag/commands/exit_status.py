@@ -1,4 +1,4 @@
-"""Exceptions into one line of words and an exit status; nothing else in the project does that.
+"""Turns exceptions into one line of words and an exit status; nothing else in the project does that.
 
 0 done, 2 bad usage or input, 3 a fault of the program, 130 after Ctrl-C.
 """
@@ -23,35 +23,22 @@ NOTHING_KEPT = "stopped; nothing was written, and the same command begins anew"
 """After Ctrl-C, where a command keeps nothing on its way."""
 
 TORCH_HAS_NONE = "can't allocate memory"
-"""What torch says in a RuntimeError where numpy raises MemoryError."""
+"""Words of the RuntimeError that torch raises where numpy raises MemoryError."""
 
-# Where the exceptions live that mean bad input. They are looked up after something was raised, and only
-# in modules that are loaded by then, so that no command pays for importing what it does not use.
-_BAD_INPUT = {
-    "diag.commands.output_files": ("UsageError",),
-    "diag.subject": ("SubjectError",),
-    "diag.repairs.asked": ("RepairError",),
-    "diag.checks": ("CheckError",),
-    "diag.landscapes": ("LandscapeError",),
-    "diag.studies": ("StudyError",),
-    "diag.forecasts": ("ForecastError",),
-    "diag.units.symmetry": ("SymmetryError",),
-    "diag.landscapes.point": ("SharpnessError",),
-    "probes": ("ProbeError",),
-    "trainers.checkpoint": ("CheckpointError",),
-    "trainers.settings": ("SettingsError",),
-    "trainers.plan": ("PlanError",),
-    "trainers.run": ("RunError",),
-    "trainers.envs": ("UnknownWorldError",),
-}
+PACKAGES = ("diag", "probes", "reports", "trainers")
+"""Packages whose own kinds of ValueError mean bad input."""
 
 
-def _is_bad_input(error: Exception) -> bool:
+def is_bad_input(error: Exception) -> bool:
+    """Whether an exception says that a file, a setting or an option cannot be used.
+
+    Every package raises its own kinds of ValueError for that, and a bare one of Python, numpy or torch is a
+    fault: so the package in which the kind was defined tells, and a new package has nothing to register. Its
+    own kinds of OSError are told as every OSError is.
+    """
     return any(
-        isinstance(error, getattr(sys.modules[module], name))
-        for module, names in _BAD_INPUT.items()
-        for name in names
-        if module in sys.modules
+        issubclass(kind, ValueError) and kind.__module__.partition(".")[0] in PACKAGES
+        for kind in type(error).__mro__
     )
 
 
@@ -65,13 +52,7 @@ def run(app: typer.Typer, arguments: list[str]) -> int:
             return _fail(NOTHING_KEPT, STOPPED)
         return status if isinstance(status, int) else 0
     except typer.exceptions.TyperException as error:
-        words = str(getattr(error, "format_message", error.__str__)())
-        if meant := getattr(error, "possibilities", None):
-            words = f"{getattr(error, 'message', words)}: did you mean {' or '.join(sorted(meant))}?"
-        if words.startswith("Usage:"):  # a group without a command: its help is the answer
-            write_line(words)
-            return 2
-        return _fail(f"{words.rstrip('.')} (see --help)", 2)
+        return _misused(error)
     except Stopped as stopped:
         return _fail(str(stopped), STOPPED)
     except (KeyboardInterrupt, typer.Abort):
@@ -86,19 +67,35 @@ def run(app: typer.Typer, arguments: list[str]) -> int:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}", 2)
     except Exception as error:
-        words = str(error)
-        if _is_bad_input(error):
-            return _fail(words, 2)
-        if isinstance(error, MemoryError) or TORCH_HAS_NONE in words:
-            return _fail(f"not enough memory for this input {words}".rstrip(), 2)
-        if verbose:
-            import traceback
+        return _failed(error, verbose)
 
-            traceback.print_exc()
-        return _fail(f"internal error: {type(error).__name__}: {words} (see --verbose)", 3)
+
+def _misused(error: typer.exceptions.TyperException) -> int:
+    """Tell what is wrong with a command line, or show the help of a group that was called alone."""
+    words = str(getattr(error, "format_message", error.__str__)())
+    if meant := getattr(error, "possibilities", None):
+        words = f"{getattr(error, 'message', words)}: did you mean {' or '.join(sorted(meant))}?"
+    if words.startswith("Usage:"):  # a group without a command: its help is the answer
+        write_line(words)
+        return 2
+    return _fail(f"{words.rstrip('.')} (see --help)", 2)
+
+
+def _failed(error: Exception, verbose: bool) -> int:
+    """Tell bad input, or input too large for the memory, as such, and any other exception as a fault."""
+    words = str(error)
+    if is_bad_input(error):
+        return _fail(words, 2)
+    if isinstance(error, MemoryError) or TORCH_HAS_NONE in words:
+        return _fail(f"not enough memory for this input {words}".rstrip(), 2)
+    if verbose:
+        import traceback
+
+        traceback.print_exception(error)
+    return _fail(f"internal error: {type(error).__name__}: {words} (see --verbose)", 3)
 
 
 def _fail(words: str, status: int) -> int:
-    """One line that no terminal obeys, whatever names and files are told of in it."""
+    """Write the words as one line, control characters escaped, and return the status."""
     sys.stderr.write(f"diag: {plain(' '.join(words.splitlines()))}\n")
     return status

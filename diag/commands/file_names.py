@@ -10,7 +10,7 @@ from pathlib import Path
 from diag.commands.output_files import UsageError
 
 CHECKPOINTS = "seed*.safetensors"
-"""What diag train and diag transfer write into a folder; ``seed0.step500.safetensors`` is an early step."""
+"""Checkpoints that diag train and diag transfer write; ``seed0.step500.safetensors`` is an early step."""
 
 EARLY = ".step"
 
@@ -25,19 +25,19 @@ def base_and_transfers(names: Sequence[str], say: Callable[[str], None]) -> list
     transfers for the last checkpoints in it. The base itself is left out of the transfers where others are
     there. Raises UsageError for a pattern or a folder that stands for nothing.
     """
-    found: list[str] = []
+    files: list[str] = []
     for place, name in enumerate(names):
         if place and Path(name).is_dir():
-            found += _in_folder(name, say)
+            files += _in_folder(name, say)
         elif Path(name).exists() or not any(c in name for c in "*?["):
-            found.append(name)
+            files.append(name)
         else:
-            found += _matching(name, place == 0)
-    others = [name for name in found[1:] if not _same(name, found[0])]
-    if others and len(others) < len(found) - 1:
-        say(f"{found[0]}: the base itself is among the transfers, and is left out of them")
-        found[1:] = others
-    return [*found[:1], *dict.fromkeys(found[1:])]
+            files += _matching(name, place == 0)
+    others = [name for name in files[1:] if not _same(name, files[0])]
+    if others and len(others) < len(files) - 1:
+        say(f"{files[0]}: the base itself is among the transfers, and is left out of them")
+        files[1:] = others
+    return [*files[:1], *dict.fromkeys(files[1:])]
 
 
 def _in_folder(name: str, say: Callable[[str], None]) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import wraps
-from inspect import Parameter, signature
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from diag.commands.bundles import Command, with_options
 
 if TYPE_CHECKING:
     from diag.sources.supplied import Supplied
@@ -35,14 +35,14 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
     "source_env": (
         Annotated[
             str | None,
-            typer.Option("--source-env", metavar="ID", help="Or the source task, as an environment…"),
+            typer.Option("--source-env", metavar="ID", help="Or the environment of the source task."),
         ],
         None,
     ),
     "target_env": (
         Annotated[
             str | None,
-            typer.Option("--target-env", metavar="ID", help="…and the target task: stepped side by side."),
+            typer.Option("--target-env", metavar="ID", help="And that of the target task, stepped with it."),
         ],
         None,
     ),
@@ -111,39 +111,20 @@ BUNDLE = "supplied"
 """The parameter of a command that the options are handed over in."""
 
 
-def reads_files(command: Callable[..., None]) -> Callable[..., None]:
+def reads_files(command: Command) -> Command:
     """Give a command every option of :data:`OPTIONS` in the place of its one parameter ``supplied``."""
-    parameters = signature(command).parameters
-    # Supplied stays a name: its module loads numpy, which no help is to wait for.
-    hints = get_type_hints(command, localns={"Supplied": object}, include_extras=True)
-    keyword = Parameter.KEYWORD_ONLY
-    shown: list[Parameter] = []
-    for name, parameter in parameters.items():
-        if name == BUNDLE:
-            shown += [
-                Parameter(option, keyword, default=default, annotation=annotation)
-                for option, (annotation, default) in OPTIONS.items()
-            ]
-        else:
-            shown.append(parameter.replace(kind=keyword, annotation=hints[name]))
+    return with_options(command, BUNDLE, OPTIONS, _supplied)
 
-    @wraps(command)
-    def reading(**given: Any) -> None:
-        from diag.sources.supplied import Supplied
 
-        handed = {name: given.pop(name) for name in OPTIONS}
-        handed["columns"] = handed["columns"] or ()
-        command(**given, **{BUNDLE: Supplied(**handed)})
+def _supplied(**given: Any) -> Supplied:
+    from diag.sources.supplied import Supplied
 
-    del reading.__wrapped__  # else its signature would be the command's own
-    reading.__signature__ = signature(command).replace(parameters=shown)  # type: ignore[attr-defined]
-    reading.__annotations__ = {p.name: p.annotation for p in shown}
-    return reading
+    return Supplied(**{**given, "columns": given["columns"] or ()})
 
 
 def files_of(supplied: Supplied) -> list[Path]:
     """The files that were handed over, which no output may be written over."""
-    found = [Path(place) for place in (supplied.pairs, supplied.normalize) if place is not None]
+    files = [Path(place) for place in (supplied.pairs, supplied.normalize) if place is not None]
     if supplied.adapter is not None:  # its module, where that lies below the working directory
-        found.append(Path(*supplied.adapter.partition(":")[0].split(".")).with_suffix(".py"))
-    return found
+        files.append(Path(*supplied.adapter.partition(":")[0].split(".")).with_suffix(".py"))
+    return files

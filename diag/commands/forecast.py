@@ -15,7 +15,7 @@ from diag.commands.output_files import Outputs, UsageError
 
 def forecast(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="Of a transfer on its way; or a base's own.")
+        Path, typer.Argument(metavar="CHECKPOINT", help="A transfer's on its way, or a base's own.")
     ],
     base: Annotated[
         Path | None,
@@ -23,7 +23,7 @@ def forecast(
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option("--model", metavar="FILE", help="Of diag study forecast (default: the shipped one)."),
+        typer.Option("--model", metavar="FILE", help="One of diag study forecast (default: the shipped)."),
     ] = None,
     json: Json = None,
     html: Html = None,

@@ -29,8 +29,8 @@ def _named(argument: Any) -> None:
     record = argument.get_help_record
 
     def shown(context: Any) -> tuple[str, str] | None:
-        found = record(context)
-        return None if found is None else (name, found[1])
+        row = record(context)
+        return None if row is None else (name, row[1])
 
     argument.get_help_record = shown
     argument.get_usage_pieces = lambda context: [name if argument.required else f"[{name}]"]
@@ -72,6 +72,6 @@ def meant_by(word: str, known: list[tuple[str, ...]], below: tuple[str, ...] = (
         names = [path[-1], *path[-1].split("-")]
         return path[-1].startswith(word) or bool(get_close_matches(word, names, 1, ALIKE))
 
-    found = [path for path in known if likely(path)]
-    own = [path for path in found if path[: len(below)] == below]
-    return (own or found)[:3]
+    likeliest = [path for path in known if likely(path)]
+    own = [path for path in likeliest if path[: len(below)] == below]
+    return (own or likeliest)[:3]

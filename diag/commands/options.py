@@ -18,7 +18,7 @@ Html = Annotated[
 ]
 Seeds = Annotated[str, typer.Option("--seeds", metavar="SEEDS", help="Seeds: 0-3, or 0,2,5.")]
 Seed = Annotated[
-    int, typer.Option("--seed", metavar="N", min=0, help="Of the bootstrap and of sampled data.")
+    int, typer.Option("--seed", metavar="N", min=0, help="Seed of the bootstrap and of sampled data.")
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for seed<N>.safetensors.")]
 Set = Annotated[

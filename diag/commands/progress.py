@@ -1,27 +1,20 @@
-"""How far long work is, on standard error: a bar on a terminal, a few lines elsewhere."""
+"""Progress of long work on standard error: a bar on a terminal, a few lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from math import exp
 from time import monotonic
 
-from diag.wording import duration
+from diag.commands.timing import Pace
+from diag.wording import about, duration
 
 QUARTERS = (0.25, 0.5, 0.75)
 """Shares of the work at which a log gets a line."""
 
 QUIET = 5.0
 """Seconds that a log's lines are at least apart, so that short work gets a beginning and an end alone."""
-
-EASE = 1.0
-"""Seconds in which a bar makes up most (1 − 1/e) of what it is behind."""
-
-AHEAD = 0.9
-"""Share of the largest step so far that a bar may run ahead of what was reported."""
 
 
 @contextmanager
@@ -63,62 +56,8 @@ def progress_bar(words: str, total: int, quiet: bool, brief: bool = False) -> It
         yield lambda n: pace.report(n, monotonic())
 
 
-@dataclass
-class Pace:
-    """How much of the work to show as done between two reports, which may be far apart.
-
-    What is shown goes on at the mean speed so far, a step ahead of what was reported at most, catches up
-    with a report within about a second, and never goes back. Times are seconds.
-    """
-
-    total: int
-    began: float
-    done: int = 0
-    _at: float = 0.0
-    """When the last report came."""
-    _largest: int = 0
-    _shown: float = 0.0
-    _seen: float | None = None
-    """When it was last shown."""
-
-    def report(self, count: int, now: float) -> None:
-        """So much more is done."""
-        self.done += count
-        self._at, self._largest = now, max(self._largest, count)
-
-    def shown(self, now: float) -> float:
-        """How much to show as done."""
-        if self.done >= self.total:
-            return float(self.total)
-        speed = self.done / (self._at - self.began) if self.done and self._at > self.began else 0.0
-        ahead = min(speed * (now - self._at), AHEAD * self._largest)
-        target = min(self.done + ahead, float(self.total))
-        passed = 0.0 if self._seen is None else now - self._seen
-        self._seen = now
-        self._shown += max(0.0, target - self._shown) * (1 - exp(-passed / EASE))
-        return self._shown
-
-    def left(self, now: float) -> float | None:
-        """Seconds left at the mean speed so far; None before there is one."""
-        if not self.done or now <= self.began:
-            return None
-        return max(0.0, (self.total - self.done) * (self._at - self.began) / self.done - (now - self._at))
-
-    def rate_in_words(self, now: float) -> str:
-        """``1,250/s`` where things are counted; nothing for percent."""
-        if self.total == 100 or not self.done or now <= self.began:
-            return ""
-        return f"{self.done / (now - self.began):,.0f}/s, "
-
-    def time_in_words(self, now: float) -> str:
-        """Rate, and the time that has passed and is left."""
-        left = self.left(now)
-        tail = "" if left is None else f", about {duration(left)} left"
-        return f"{self.rate_in_words(now)}{duration(now - self.began)}{tail}"
-
-
 def in_percent(advance: Callable[[int], None]) -> Callable[[int, int], None]:
-    """A function of how much of how much is done, for a bar of 100."""
+    """Convert progress told as (done, total) into steps of a bar of 100."""
     seen = 0
 
     def step(done: int, of: int) -> None:
@@ -153,9 +92,9 @@ def _lines(words: str, total: int, clock: Callable[[], float] = monotonic) -> It
         del due[: len(passed)]
         if pace.done < total and now - last >= QUIET:
             last = now
-            left = duration(pace.left(now) or 0.0)
             share = 100 * pace.done // total
-            sys.stderr.write(f"{words}: {share}%, {pace.rate_in_words(now)}about {left} left\n")
+            left = about(pace.left(now) or 0.0)
+            sys.stderr.write(f"{words}: {share}%, {pace.rate_in_words(now)}{left} left\n")
 
     yield advance
     if not begun:

@@ -15,7 +15,7 @@ from diag.commands.help import Group
 from diag.commands.options import Device, Html, Jobs, Json, Quiet, Set, Verbose
 from diag.commands.output_files import Outputs
 from diag.commands.progress import progress_bar
-from diag.commands.timing import about
+from diag.wording import about
 
 study_app = typer.Typer(
     cls=Group,
@@ -41,7 +41,9 @@ def run(
     ] = "local",
     address: Annotated[
         str | None,
-        typer.Option("--address", metavar="HOST:PORT", help="Of the Ray cluster (default: a local one)."),
+        typer.Option(
+            "--address", metavar="HOST:PORT", help="The Ray cluster's address (default: a local one)."
+        ),
     ] = None,
     device: Device = "cpu",
     jobs: Jobs = None,
@@ -70,31 +72,31 @@ def run(
     from diag.studies.run import engine_of, planned, run_study
     from diag.studies.study import read_study
 
-    found = read_study(study, settings or [])
+    chosen = read_study(study, settings or [])
     if dry_run:
         number = jobs or os.cpu_count() or 1
-        found = Kept(out).joined(found)
-        plan = planned(found, Kept(out), number, device)
-        write_line(_words(found, plan.seeds, plan.updates, sum(plan.behind.values())))
+        chosen = Kept(out).joined(chosen)
+        plan = planned(chosen, Kept(out), number, device)
+        write_line(_words(chosen, plan.seeds, plan.updates, sum(plan.behind.values())))
         if plan.pieces and engine == "local":
             write_line(_outlook(plan, number))
         return
     the_engine, number = engine_of(engine, address, jobs)
-    say(quiet, f"{found.name}: {found.about}" if found.about else found.name)
+    say(quiet, f"{chosen.name}: {chosen.about}" if chosen.about else chosen.name)
 
-    kinds = {p.algorithm for v in found.variants for p in (v.settings.train, v.settings.transfer)}
+    kinds = {p.algorithm for v in chosen.variants for p in (v.settings.train, v.settings.transfer)}
     unit = "updates" if len(kinds) == 1 else "of the cheapest updates' worth"
 
     def progress(total: int) -> Any:
         say(quiet, f"{total:,} {unit} to do, {number} at a time")
-        return progress_bar(f"study {found.name}", total, quiet)
+        return progress_bar(f"study {chosen.name}", total, quiet)
 
     def begun(plan: Any) -> None:
         if engine == "local" and not quiet:
             say(quiet, _outlook(plan, number))
 
     if not run_study(
-        found, out, engine=the_engine, jobs=number, device=device, progress=progress, begun=begun
+        chosen, out, engine=the_engine, jobs=number, device=device, progress=progress, begun=begun
     ):
         raise Stopped(f"stopped; all is saved in {out}, and the same command goes on with it")
     _report(out, _page_in(out), quiet, verbose)

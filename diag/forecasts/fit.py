@@ -22,7 +22,6 @@ from diag.studies.study import Study, parameter_shapes
 from diag.studies.table import KEY
 from diag.subject import Subject
 from probes import Floats
-from trainers.settings import Settings
 
 FEWEST_BASES = 6
 """With fewer, nothing is fitted: a forecast is of bases that were not seen."""
@@ -83,7 +82,11 @@ def known(folders: Sequence[Path], outcome: Outcome) -> Known:
             continue
         names.append(study.name)
         seen = set(transfers["variant"])
-        kinds |= {kind_of(v.settings): None for v in study.variants if v.name in seen}
+        kinds |= {
+            kind_of(v.settings.world, v.settings.transfer.algorithm): None
+            for v in study.variants
+            if v.name in seen
+        }
         owners = {v.name: study.base_of(v).name for v in study.variants}
         of = transfers["variant"].map(owners) + "/base" + transfers["base_seed"].astype(str)
         group = f"{folder.as_posix()}:" + of
@@ -111,9 +114,9 @@ def known(folders: Sequence[Path], outcome: Outcome) -> Known:
     return result
 
 
-def kind_of(settings: Settings) -> str:
-    """World and algorithm of the transfers that settings make, in words."""
-    return f"{settings.world}, {settings.transfer.algorithm}"
+def kind_of(world_name: str, algorithm: str) -> str:
+    """The name of a kind of transfer: the world and the algorithm."""
+    return f"{world_name}, {algorithm}"
 
 
 def _check(transfers: Known, outcome: str) -> None:

@@ -16,11 +16,8 @@ from diag.sources.native import open_native
 from diag.sources.opening import Opening
 from diag.sources.safe.bounds import check_ordinary
 from diag.sources.supplied import Place
-from diag.sources.systems import system_of
 from diag.studies.measure import embedding
-from diag.subject import Subject, SubjectError
-from trainers import checkpoint as files
-from trainers.settings import Settings
+from diag.subject import Subject, SubjectError, require
 from trainers.threads import one_thread
 
 LIKELY, UNLIKELY = 0.5, 0.05
@@ -31,44 +28,46 @@ FINISHED = "the transfer is finished: diag compare-embeddings says how it ended"
 
 
 def forecast(
-    checkpoint: Place, *, base: Place | None = None, model: Place | Forecaster | None = None
+    checkpoint: Place | Subject,
+    *,
+    base: Place | Subject | None = None,
+    model: Place | Forecaster | None = None,
 ) -> Forecast:
     """The probability that a transfer ends matched, from a checkpoint on its way; or a base's expected rate.
 
-    ``base`` is the transfer's base (default: where its header says that it was); a base's own checkpoint
-    takes none. ``model`` is a file of ``diag study forecast``, or what ``diag.forecasts`` fitted (default:
-    the shipped one). Raises CheckpointError, SubjectError, ProbeError or ForecastError.
+    Both may be files, or subjects that are open already. ``base`` is the transfer's base (default: where its
+    header says that it was); a base's own checkpoint takes none. ``model`` is a file of ``diag study
+    forecast``, or what ``diag.forecasts`` fitted (default: the shipped one). Raises CheckpointError,
+    SubjectError, ProbeError or ForecastError.
     """
     with one_thread():
         known = model if isinstance(model, Forecaster) else read_model(model)
-        subject, saved = _opened(checkpoint), files.read(checkpoint)
-        plan = system_of(saved).plan_of(saved)
-        if plan is None:
+        subject = _opened(checkpoint)
+        if subject.made_from is None and not subject.frozen:
             if base is not None:
                 raise SubjectError(subject.path, "a base", "a transfer where --base is given")
             return _of_base(subject, known)
         if not subject.frozen:
-            words = f"a transfer with nothing frozen ({plan.name})"
+            words = f"a {subject.label.partition(',')[0]} with nothing frozen"
             raise SubjectError(subject.path, words, "one whose frozen models read the embedding")
         there = _base_of(subject, base)
-        settings = Settings.from_tree(saved.header.settings)
-        share = saved.header.step / settings.transfer.updates
-        probability = known.probability(measures_of(embedding(subject), embedding(there)), share)
+        share = require(subject, "share", subject.share)
+        chance = known.probability(measures_of(embedding(subject), embedding(there)), share)
         going = share < 1
-        stop = known.stops(probability, share) if going else None
+        stop = known.stops(chance, share) if going else None
         return Forecast(
             FileRef.of(subject),
             FileRef.of(there),
-            _verdict(probability, known, share, stop),
+            _verdict(chance, known, share, stop),
             known.outcome,
-            probability,
+            chance,
             share,
             known.nearest(share),
             stop,
             known.limit_at(share) if going else None,
             dict(known.fitted_to),
             known.mean_rate,
-            tuple(_warnings(known, kind_of(settings), share)),
+            tuple(_warnings(known, kind_of(*require(subject, "training", subject.training)), share)),
         )
 
 
@@ -80,8 +79,10 @@ def _warnings(known: Forecaster, kind: str, share: float) -> Iterator[str]:
         yield FINISHED
 
 
-def _opened(place: Place) -> Subject:
+def _opened(place: Place | Subject) -> Subject:
     """The subject of a checkpoint of ours: nothing is known of how other trainings go."""
+    if isinstance(place, Subject):
+        return place
     name = os.fspath(place)
     if Path(name).is_dir():
         raise SubjectError(name, "a folder", "a checkpoint of diag train or diag transfer")
@@ -89,9 +90,9 @@ def _opened(place: Place) -> Subject:
     return open_native(Opening(name))
 
 
-def _base_of(subject: Subject, given: Place | None) -> Subject:
+def _base_of(subject: Subject, given: Place | Subject | None) -> Subject:
     place = given if given is not None else subject.base_path
-    if place is None or (given is None and not Path(place).exists()):
+    if place is None or (given is None and not Path(str(place)).exists()):
         raise SubjectError(subject.path, f"no base at {place}", "--base FILE")
     there = _opened(place)
     if there.identity is None or there.identity != subject.made_from:

@@ -11,7 +11,7 @@ from diag.outputs.sections import footer
 from reports import Page, Section
 
 if TYPE_CHECKING:
-    from diag.checks.calibrate import Calibration
+    from diag.checks.result import Calibration
 
 
 def page(result: Calibration) -> Page:

@@ -10,7 +10,7 @@ from diag.outputs.lines import short
 from diag.wording import percent_interval, plural
 
 if TYPE_CHECKING:
-    from diag.checks.calibrate import Calibration, Rate
+    from diag.checks.result import Calibration, Rate
     from probes import Measure
 
 HEADER = ("check", "alarms", "95% interval", "unsure", "limit", "95% pass")

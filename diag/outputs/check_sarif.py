@@ -105,7 +105,8 @@ def _driver() -> Tree:
 
 def _rule(name: str) -> Tree:
     """A check, in the words of its settings."""
-    from diag.checks.settings import Check, Checks
+    from diag.checks.kind import Check
+    from diag.checks.settings import Checks
 
     settings = getattr(Checks(), name) if name in Checks.model_fields else None
     title = f"The check {name}." if settings is None else " ".join((type(settings).__doc__ or "").split())

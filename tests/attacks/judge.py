@@ -303,7 +303,7 @@ class Judge:
         except NeverEndsError:
             return Judged("violation", f"not done after {PATIENCE} s")
         except Exception as error:  # noqa: BLE001 (whatever it is, it is told)
-            if not _exit._is_bad_input(error):
+            if not _exit.is_bad_input(error):
                 last = traceback.extract_tb(error.__traceback__)[-1]
                 place = f"{Path(last.filename).name}:{last.lineno}"
                 return Judged("violation", f"{type(error).__name__} at {place}: {str(error)[:300]!r}")

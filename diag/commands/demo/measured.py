@@ -1,4 +1,4 @@
-"""What the demo's pages show of a transfer: its comparison with the base, and its losses."""
+"""Comparison and losses of a transfer, as the demo's pages show them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Shown:
 
     @property
     def outcome(self) -> Outcome | None:
-        """Where it ended."""
+        """The place where the transfer ended."""
         return self.comparison.outcome
 
 
@@ -43,9 +43,9 @@ def shown(name: str, base: Subject, transfer: str | os.PathLike[str]) -> Shown:
 
 def mean_losses(subject: Subject) -> tuple[float, float]:
     """Mean total and mean transition loss of a checkpoint on its own task."""
-    found = losses_of(subject, SAMPLES, 0)
-    assert found is not None  # a checkpoint of ours has losses and tasks
-    return float(found.terms[TOTAL].mean()), float(found.terms[TRANSITION].mean())
+    losses = losses_of(subject, SAMPLES, 0)
+    assert losses is not None  # a checkpoint of ours has losses and tasks
+    return float(losses.terms[TOTAL].mean()), float(losses.terms[TRANSITION].mean())
 
 
 def exact_mirror(base: Subject) -> Shown:

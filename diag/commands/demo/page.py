@@ -27,7 +27,7 @@ ENDS: dict[Outcome | None, str] = {
     "elsewhere": "elsewhere",
     None: "cannot be told",
 }
-"""How a transfer ended, as panels and tables say it: those that look alike bear the same words."""
+"""Words of panels and tables on how a transfer ended: those that look alike bear the same words."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Trained:
     """A base and what became of its transfers on this machine."""
 
     base: str
-    """How the base is called in words."""
+    """The base's name in words."""
     base_loss: tuple[float, float]
     transfers: Sequence[Shown]
     settings: tuple[Settings, ...]

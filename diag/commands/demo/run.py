@@ -21,13 +21,13 @@ from diag.commands.demo.measured import Shown, best_first, exact_mirror, mean_lo
 from diag.commands.demo.page import Shipped, Trained, headline, page, table
 from diag.commands.demo.shipped import NAMES, shipped
 from diag.commands.progress import in_percent
-from diag.commands.timing import about
 from diag.landscapes.landscape import landscape
 from diag.outputs.layout import Column, filled
 from diag.outputs.layout import table as layout_table
 from diag.sources import open_subject
 from diag.studies.outlook import seconds_an_update
 from diag.subject import Subject
+from diag.wording import about
 from trainers.checkpoint import read, write_atomically
 from trainers.plan import named_plan
 from trainers.processes import execute

@@ -85,6 +85,7 @@ def subject_of(checkpoint: Checkpoint) -> Subject:
         made_from=None if header.base is None else header.base["identity"],
         base_path=None if header.base is None else header.base["path"],
         share=header.step / (agent.settings.train if plan is None else agent.settings.transfer).updates,
+        training=(agent.settings.world, agent.settings.transfer.algorithm),
         success_states=agent.world.success_states,
         label=f"{role}, {agent.world.name}, {header.task} task, seed {header.seed}, {header.step} updates",
     )

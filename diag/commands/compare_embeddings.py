@@ -1,0 +1,84 @@
+"""The command that compares two embeddings: ``diag compare-embeddings``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from diag.commands.answer import answer, percent
+from diag.commands.file_options import files_of, reads_files
+from diag.commands.options import DropNonfinite, Episodes, Html, Json, Quiet, Rollout, Seed, Verbose
+from diag.commands.output_files import Outputs
+
+if TYPE_CHECKING:
+    from diag.sources.supplied import Supplied
+
+
+@reads_files
+def compare_embeddings(
+    base: Annotated[
+        Path, typer.Argument(metavar="BASE", help="A checkpoint, an array, or a file of docs/sources.md.")
+    ],
+    transfer: Annotated[Path, typer.Argument(metavar="TRANSFER", help="The same of the transfer.")],
+    unfrozen: Annotated[
+        bool, typer.Option("--unfrozen", help="Nothing frozen reads the embedding: no relation is a failure.")
+    ] = False,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            "--margin", metavar="X", min=0.0, max=1.0, help="R² within which two maps are as good (0.05)."
+        ),
+    ] = None,
+    good: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--good", metavar="FILE", help="A transfer known to be good; three or more give the margin."
+        ),
+    ] = None,
+    episodes: Episodes = None,
+    rollout: Rollout = False,
+    drop_nonfinite: DropNonfinite = False,
+    *,
+    supplied: Supplied,
+    seed: Seed = 0,
+    json: Json = None,
+    html: Html = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say how the transfer's embedding lies to the base's: matched, flipped, rotated, …
+
+    Arrays hold a row per state, (n, d) or (n, height, width, channels), the same states in the same
+    order in both files; files larger than memory are read once, in batches. Rows of a rollout are not
+    independent: say which episode each is of, or that they are one. The exit status is 0 whatever was
+    found.
+
+    \b
+    Examples:
+      diag compare-embeddings base.safetensors transfer.safetensors
+      diag compare-embeddings base.npy transfer.npy --json
+      diag compare-embeddings base.npy transfer.npy --episodes episodes.npy
+      diag compare-embeddings b.npy t.npy --good 0.npy --good 1.npy --good 2.npy
+      diag compare-embeddings base.onnx transfer.onnx --pairs pairs.npz
+    """
+    from diag import compare
+
+    inputs = [base, transfer, *(good or []), *([] if episodes is None else [episodes]), *files_of(supplied)]
+    outputs = Outputs.of({"--json": json, "--html": html}, *inputs)
+    with percent("comparing", quiet or outputs.printed) as step:
+        result = compare(
+            base,
+            transfer,
+            unfrozen=unfrozen or None,
+            margin=margin,
+            good=good or [],
+            episodes=episodes,
+            rollout=rollout,
+            drop_nonfinite=drop_nonfinite,
+            supplied=supplied,
+            seed=seed,
+            progress=step,
+        )
+    answer(result, "comparison", outputs, quiet, verbose)

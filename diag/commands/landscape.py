@@ -1,0 +1,144 @@
+"""The command that takes the losses between two checkpoints: ``diag landscape``."""
+
+from __future__ import annotations
+
+from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from diag.commands.answer import answer, note, percent, stoppable
+from diag.commands.file_options import files_of, reads_files
+from diag.commands.options import Device, Html, Jobs, Json, Quiet, Seed, Verbose
+from diag.commands.output_files import Outputs, UsageError
+from diag.commands.timing import Outlook
+
+if TYPE_CHECKING:
+    from diag.sources.supplied import Supplied
+
+
+@reads_files
+def landscape(
+    a: Annotated[Path, typer.Argument(metavar="A", help="The checkpoint at t = 0: the failed one.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The checkpoint at t = 1.")],
+    third: Annotated[
+        Path | None, typer.Option("--third", metavar="C", help="Also the plane through A, B and C.")
+    ] = None,
+    random_plane: Annotated[
+        bool, typer.Option("--random-plane", help="Also a plane of two random directions through A.")
+    ] = False,
+    trail: Annotated[
+        str | None,
+        typer.Option("--trail", metavar="PATTERN", help="Also the plane of checkpoints along a training."),
+    ] = None,
+    move: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--move", metavar="NAME", help="A component that moves, or all (default: what differs)."
+        ),
+    ] = None,
+    base: Annotated[
+        Path | None, typer.Option("--base", metavar="FILE", help="The base that R² is taken to.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="TASK", help="source or target (default: both).")
+    ] = None,
+    points: Annotated[int, typer.Option("--points", metavar="N", min=3, help="Points from A to B.")] = 51,
+    beyond: Annotated[
+        float, typer.Option("--beyond", metavar="X", min=0.0, max=10.0, help="How far to go on past A and B.")
+    ] = 0.2,
+    curve_steps: Annotated[
+        int, typer.Option("--curve-steps", metavar="N", min=0, help="Adam steps for a curve round the wall.")
+    ] = 400,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Straight lines alone: no curve, curvature or gradients.")
+    ] = False,
+    steps: Annotated[
+        int, typer.Option("--steps", metavar="N", min=3, help="Points along each side of a plane.")
+    ] = 25,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="DIR", help="Keep the planes' rows here, and go on with them."),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option("--samples", metavar="N", min=124, help="Transitions per task.")
+    ] = 1240,
+    *,
+    supplied: Supplied,
+    device: Device = "cpu",
+    jobs: Jobs = None,
+    seed: Seed = 0,
+    json: Json = None,
+    html: Html = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Take the losses between two checkpoints: how high is the wall, is it real, and who sits where?
+
+    The wall is measured on the straight line between the weights, after B's hidden units are matched to
+    A's, along a curve that was made to avoid it, and between the two embeddings. Then: which loss terms
+    stand against the move, how the embedding changes on the way, and whether A and B sit in a minimum, at
+    a saddle, on a plateau, or are still descending. Only what differs moves: frozen models stay frozen.
+
+    \b
+    Examples:
+      diag landscape examples/mirrored.safetensors examples/matched.safetensors
+      diag landscape failed.safetensors good.safetensors --html wall.html
+      diag landscape failed.safetensors good.safetensors --move encoder --quick
+      diag landscape a.pt b.pt --adapter mine:with_losses
+      diag landscape a.safetensors b.safetensors --third base.safetensors
+      diag landscape a.safetensors b.safetensors --trail 'a.step*.safetensors'
+      diag landscape a.safetensors b.safetensors --random-plane --save rows
+    """
+    from diag import landscape as take
+
+    inputs = [p for p in (a, b, third, base) if p is not None]
+    inputs += [Path(p) for p in glob(trail or "")]  # noqa: PTH207 (a pattern may be absolute)
+    outputs = Outputs.of({"--json": json, "--html": html}, *inputs, *files_of(supplied))
+    planes = third is not None or random_plane or trail is not None
+    if save is not None and not planes:
+        raise UsageError(
+            f"--save {save}: found no plane to save, expected --third, --random-plane or --trail"
+        )
+    outlook = Outlook(0, lambda left: None if quiet else note(f"landscape: {left} to go on this machine"))
+    with (
+        stoppable(_kept(save, planes)),
+        percent("landscape", quiet or outputs.printed, brief=not planes) as bar,
+    ):
+
+        def step(done: int, of: int) -> None:
+            bar(done, of)
+            outlook.step(done, of)
+
+        result = take(
+            a,
+            b,
+            third=third,
+            random_plane=random_plane,
+            trail=trail or (),
+            move=move,
+            base=base,
+            task=task,
+            points=points,
+            beyond=beyond,
+            curve_steps=curve_steps,
+            quick=quick,
+            steps=steps,
+            save=save,
+            samples=samples,
+            device=device,
+            jobs=jobs,
+            supplied=supplied,
+            seed=seed,
+            progress=step,
+        )
+    answer(result, "landscape", outputs, quiet, verbose)
+
+
+def _kept(save: Path | None, planes: bool) -> str:
+    """Words on what a landscape that is stopped leaves, and how to go on."""
+    if save is not None:
+        return f"{save} holds the planes' rows that are done, and the same command goes on with them"
+    more = "; with --save DIR the planes' rows are kept" if planes else "; --quick takes far less time"
+    return f"nothing was written, and the same command begins anew{more}"

@@ -1,0 +1,98 @@
+"""The command that looks for known variables in an embedding: ``diag probe``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from diag.commands.answer import answer, note, percent
+from diag.commands.file_options import files_of, reads_files
+from diag.commands.options import DropNonfinite, Episodes, Html, Json, Quiet, Rollout, Seed, Verbose
+from diag.commands.output_files import Outputs
+
+if TYPE_CHECKING:
+    from diag.sources.supplied import Supplied
+
+
+@reads_files
+def probe(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint, or a .npy/.npz of embeddings.")
+    ],
+    other: Annotated[
+        Path | None, typer.Argument(metavar="CHECKPOINT2", help="Another, for a second column.")
+    ] = None,
+    variables: Annotated[
+        Path | None,
+        typer.Option("--variables", metavar="FILE", help="A .npz of named arrays, a row a state."),
+    ] = None,
+    categorical: Annotated[
+        list[str] | None,
+        typer.Option("--categorical", metavar="NAME", help="This variable's numbers are categories."),
+    ] = None,
+    episodes: Episodes = None,
+    rollout: Rollout = False,
+    drop_nonfinite: DropNonfinite = False,
+    projection: Annotated[
+        Literal["umap", "pca", "both", "none"],
+        typer.Option("--projection", metavar="umap|pca|both|none", help="What the page draws."),
+    ] = "both",
+    clusters: Annotated[
+        int | None,
+        typer.Option(
+            "--clusters", metavar="K", min=2, help="k of k-means (default: a variable's categories)."
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            metavar="TASK",
+            help="source or target: what the models see, where no file says (default: source, then target).",
+        ),
+    ] = None,
+    *,
+    supplied: Supplied,
+    seed: Seed = 0,
+    json: Json = None,
+    html: Html = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Look for known state variables in one embedding, or in two side by side.
+
+    Their canonical correlation with it, next to random embeddings; cross-validated linear probes, next to
+    shuffled targets; k-means clusters against categories. The page also draws the embedding.
+    A checkpoint's world knows its variables; embeddings need --variables. Strings and booleans are
+    categories. Rows of an episode stay together in every split and shuffle, where you say which they are.
+
+    \b
+    Examples:
+      diag probe examples/base.safetensors examples/mirrored.safetensors
+      diag probe embeddings.npy --variables known.npz --episodes episodes.npy
+      diag probe base.onnx transfer.onnx --pairs pairs.npz --html probe.html
+    """
+    from diag import probe as look
+
+    inputs = [p for p in (checkpoint, other, variables, episodes) if p is not None]
+    outputs = Outputs.of({"--json": json, "--html": html}, *inputs, *files_of(supplied))
+    with percent("probe", quiet or outputs.printed) as step:
+        result = look(
+            checkpoint,
+            other,
+            variables=variables,
+            categorical=categorical or [],
+            episodes=episodes,
+            rollout=rollout,
+            drop_nonfinite=drop_nonfinite,
+            projection="none" if html is None else projection,  # which nothing but the page draws
+            clusters=clusters,
+            task=task,
+            supplied=supplied,
+            seed=seed,
+            progress=step,
+            say=lambda words: None if quiet else note(words),
+        )
+    answer(result, "probe", outputs, quiet, verbose)
