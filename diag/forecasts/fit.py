@@ -20,9 +20,8 @@ from diag.studies.folder import Folder
 from diag.studies.study import Study
 from diag.studies.table import KEY
 from diag.subject import Subject
-from trainers.crar import CRAR
-from trainers.envs import world
 from trainers.settings import Settings
+from trainers.system import system_of
 
 Outcome = Literal["matched", "succeeded"]
 
@@ -136,7 +135,7 @@ def _frozen(study: Study, table: pd.DataFrame) -> pd.DataFrame:
         return table
     pairs = set()
     for variant in study.variants:
-        parameters = CRAR(variant.settings, world(variant.settings.world)).shapes()
+        parameters = system_of(variant.settings).shapes()
         for plan in variant.plans:
             if set(plan.frozen_components(parameters)) - {"encoder"}:
                 pairs.add((variant.name, plan.name))

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainers.crar import CRAR, Batch
-from trainers.envs.world import collect
-from trainers.run import stream_of
+from trainers.envs import collect
 from trainers.stack import component_of
+from trainers.streams import stream_of
 
 RATE = 3e-3
 """Adam's learning rate at the start. With all states paired 3e-4, 1e-3 and 3e-3 did alike on the runs that

@@ -129,10 +129,10 @@ def show(path: str | os.PathLike[str], *, supplied: Supplied = NOTHING) -> Descr
 
 
 def _checkpoint(path: str | os.PathLike[str]) -> Description:
-    from diag.sources.native import agent_of, plan_of
+    from diag.sources.native import plan_of, system_in
 
     checkpoint = read(path)
-    settings = agent_of(checkpoint).settings.model_dump(mode="json")
+    settings = system_in(checkpoint).settings.model_dump(mode="json")
     plan = plan_of(checkpoint)
     frozen = set() if plan is None else set(plan.frozen_components(checkpoint.tensors))
     components = []

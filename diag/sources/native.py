@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 
 from diag.sources.systems.crar import CrarSystem, Origin, TaskBatch
 from diag.subject import Pairs, Sampled, Subject, Task
+from trainers import registry
 from trainers.checkpoint import Checkpoint, CheckpointError, read
 from trainers.crar import CRAR, Batch
-from trainers.envs import FiniteWorld, UnknownWorldError, world
-from trainers.envs.world import EVALUATION_STREAM
-from trainers.plan import PlanError, TransferPlan
-from trainers.run import BASE_PLAN, check_shapes
+from trainers.envs import FiniteWorld, UnknownWorldError
+from trainers.plan import BASE_PLAN, PlanError, TransferPlan
+from trainers.run import check_shapes
 from trainers.settings import Settings, SettingsError
+from trainers.streams import EVALUATION_STREAM, generator
+from trainers.system import System, system_of
+
+TASKS = ("source", "target")
+"""The tasks that a checkpoint may have been trained on."""
 
 
 class FiniteTasks:
@@ -30,13 +35,13 @@ class FiniteTasks:
     def paired_observations(self, n: int | None, seed: int) -> Pairs:
         states = np.arange(self.world.states)
         if n is not None and n < len(states):
-            states = np.sort(np.random.default_rng([EVALUATION_STREAM, seed]).permutation(states)[:n])
+            states = np.sort(generator(EVALUATION_STREAM, seed).permutation(states)[:n])
         chosen = torch.from_numpy(states)
         return Pairs({t: o[chosen] for t, o in self._observations.items()}, states)
 
     def batch(self, task: Task, n: int, seed: int) -> Sampled:
         """States and actions uniform, as the random policy visits them in the long run; grouped by state."""
-        rng = np.random.default_rng([EVALUATION_STREAM, seed])
+        rng = generator(EVALUATION_STREAM, seed)
         states, actions = self.world.transitions.shape
         # Whole rounds through all (state, action) pairs, then a random part of one.
         order = np.concatenate(
@@ -57,20 +62,32 @@ class FiniteTasks:
         return self.world.variables
 
 
-def agent_of(checkpoint: Checkpoint) -> CRAR:
-    """The agent that a checkpoint's header describes, its tensors checked against it."""
+def system_in(checkpoint: Checkpoint) -> System:
+    """The system that a checkpoint's header describes, its tensors checked against it."""
     header = checkpoint.header
-    if header.system != "crar":
-        raise CheckpointError(checkpoint.path, f"system {header.system!r}", "system 'crar'")
+    if header.system not in registry.known():
+        known = " or ".join(map(repr, registry.known()))
+        raise CheckpointError(checkpoint.path, f"system {header.system!r}", f"system {known}")
     try:
-        settings = Settings.from_tree(header.settings)
-        agent = CRAR(settings, world(settings.world))
+        settings = Settings.from_tree({"system": header.system, **header.settings})
+        system = system_of(settings)
     except (SettingsError, UnknownWorldError) as error:
         raise CheckpointError(checkpoint.path, f"settings in its header: {error}", "known settings") from None
-    if header.task not in agent.world.observations:
-        known = " or ".join(agent.world.observations)
-        raise CheckpointError(checkpoint.path, f"task {header.task!r} in its header", known)
-    check_shapes(checkpoint, agent)
+    if header.system != system.name:
+        found = f"system {header.system!r} with settings of {system.name!r} in its header"
+        raise CheckpointError(checkpoint.path, found, "a valid header")
+    if header.task not in TASKS:
+        raise CheckpointError(checkpoint.path, f"task {header.task!r} in its header", " or ".join(TASKS))
+    check_shapes(checkpoint, system)
+    return system
+
+
+def agent_of(checkpoint: Checkpoint) -> CRAR:
+    """The CRAR agent that a checkpoint's header describes, its tensors checked against it."""
+    if checkpoint.header.system != "crar":
+        raise CheckpointError(checkpoint.path, f"system {checkpoint.header.system!r}", "system 'crar'")
+    agent = system_in(checkpoint)
+    assert isinstance(agent, CRAR)
     return agent
 
 
@@ -80,7 +97,7 @@ def plan_of(checkpoint: Checkpoint) -> TransferPlan | None:
         return None
     try:
         plan = TransferPlan.from_tree(checkpoint.header.plan)
-        plan.check(checkpoint.tensors, Settings.from_tree(checkpoint.header.settings).loss.terms)
+        plan.check(checkpoint.tensors, system_of(Settings.from_tree(checkpoint.header.settings)).terms)
     except PlanError as error:
         raise CheckpointError(checkpoint.path, f"a plan in its header: {error}", "a valid plan") from None
     return plan
@@ -93,9 +110,8 @@ def open_native(path: str) -> Subject:
     plan = plan_of(checkpoint)
     header = checkpoint.header
     system = CrarSystem(agent, Origin(plan or BASE_PLAN, header.task, header.seed, header.step))
-    frozen = (
-        () if plan is None else tuple(c for c in plan.frozen_components(checkpoint.tensors) if c != "encoder")
-    )
+    held = () if plan is None else plan.frozen_components(checkpoint.tensors)
+    frozen = tuple(component for component in held if component in agent.readers)
     role = "base" if plan is None else f"transfer ({plan.name})"
     return Subject(
         path=checkpoint.path,

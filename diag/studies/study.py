@@ -29,11 +29,10 @@ from typing import Annotated, Any
 import pydantic
 
 from diag.studies import StudyError
-from trainers.crar import CRAR
-from trainers.envs.world import world
 from trainers.plan import PlanError, TransferPlan, read_plan
 from trainers.run import RunError, check_plan, seeds_from
 from trainers.settings import Settings, SettingsError, preset, setting_names, unknown_name
+from trainers.system import system_of
 
 MAIN = "main"
 """The variant of a study that names none."""
@@ -245,13 +244,13 @@ def _variant(
 
     plans = tuple(_plan(source, home) for source in chosen("plans"))
     names = [plan.name for plan in plans]
-    parameters = CRAR(settings, world(settings.world)).shapes()
+    system = system_of(settings)
     for plan in plans:
         _named("plan", plan.name)
         if names.count(plan.name) > 1:
             raise StudyError(f"variant {name!r}: found two plans {plan.name!r}, expected each once")
         try:  # now, and not when the bases are trained
-            check_plan(plan, parameters, settings)
+            check_plan(plan, system)
         except (PlanError, RunError) as error:
             raise StudyError(f"variant {name!r}: {error}") from None
     bases, transfers = (_seeds(key, chosen(key)) for key in ("bases", "transfers"))

@@ -14,7 +14,7 @@ from diag.outputs import html, landscape_html
 from diag.outputs.text import number
 from diag.result import Outcome
 from reports import Figure, Page, Section, charts, render
-from trainers.settings import Settings
+from trainers.crar import CrarSettings
 
 ENDS: dict[Outcome | None, str] = {
     "landed": "landed",
@@ -35,7 +35,7 @@ class Trained:
     """How the base is called in words."""
     base_loss: tuple[float, float]
     transfers: Sequence[Shown]
-    settings: Settings
+    settings: CrarSettings
 
 
 @dataclass(frozen=True)

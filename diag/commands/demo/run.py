@@ -28,10 +28,10 @@ from diag.outputs.layout import table as layout_table
 from diag.sources import open_subject
 from diag.studies.outlook import seconds_an_update
 from trainers.checkpoint import read, write_atomically
+from trainers.crar import CrarSettings
 from trainers.plan import named_plan
 from trainers.processes import execute
 from trainers.run import Run, prepare
-from trainers.settings import Settings
 from trainers.settings import preset as read_preset
 
 TRANSFER_SEEDS = tuple(range(12))
@@ -51,7 +51,7 @@ class Demo:
     """One run of the demo: where it writes, what it trains, and how it speaks."""
 
     out: Path
-    settings: Settings
+    settings: CrarSettings
     bases: tuple[int, ...]
     """Seeds of bases that are trained from scratch after the shipped one's transfers."""
     minutes: float
@@ -221,6 +221,7 @@ def run_demo(
 ) -> Path:
     """Run the demo into the folder ``out`` and return the page's path; raises what its parts raise."""
     settings = read_preset(preset).with_overrides(assignments)
+    assert isinstance(settings, CrarSettings)
     return Demo(out, settings, tuple(bases), minutes, jobs, overwrite, say, progress).run()
 
 

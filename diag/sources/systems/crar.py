@@ -14,7 +14,7 @@ from diag.units.layers import Dense, chain
 from trainers.crar import CRAR, Batch, Trainer
 from trainers.envs import collect
 from trainers.plan import TransferPlan
-from trainers.run import stream_of
+from trainers.streams import stream_of
 
 CONTINUATIONS = 8
 """How many times training goes on from a checkpoint, each with batches of its own."""
