@@ -37,6 +37,7 @@ class Ring:
     settings_type: ClassVar[type[Settings]] = RingSettings
     presets: ClassVar[Mapping[str, Any]] = {"ring": {}, "ring-walked": {"interacting": True}}
     terms: ClassVar[tuple[str, ...]] = ("transition", "bound", "entropy_random", "entropy_successive")
+    embedding: ClassVar[int] = 2
     readers: ClassVar[tuple[str, ...]] = ("transition",)
     ensembles: ClassVar[tuple[str, ...]] = ()
 

@@ -187,6 +187,11 @@ class CRAR:
         return self.settings.loss.terms
 
     @property
+    def embedding(self) -> int:
+        """Dimensions of the embedding."""
+        return self.settings.model.embedding
+
+    @property
     def readers(self) -> tuple[str, ...]:
         """The models on the embedding."""
         return tuple(component for component in self.nets if component != "encoder")

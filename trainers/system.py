@@ -96,6 +96,10 @@ class System(Protocol):
         """The loss terms, which a plan may switch off for part of the run."""
 
     @property
+    def embedding(self) -> int:
+        """Numbers in one embedding."""
+
+    @property
     def readers(self) -> tuple[str, ...]:
         """The components that read the embedding."""
 

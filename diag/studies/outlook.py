@@ -83,7 +83,7 @@ def seconds_a_measure(piece: Piece) -> float:
     """Seconds of comparing one embedding of a piece's world with another, the longest of its measures."""
     states = len(world(piece.run.settings.world).observations["target"])
     rng = np.random.default_rng(0)
-    base, transfer = rng.normal(size=(2, states, piece.run.settings.model.embedding))
+    base, transfer = rng.normal(size=(2, states, system_of(piece.run.settings).embedding))
     began = 0.0
     for _ in range(2):  # the first loads what it needs
         began = monotonic()
