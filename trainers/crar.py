@@ -36,7 +36,7 @@ from trainers.streams import BATCH_STREAM, WEIGHT_STREAM, generator, stream_of
 from trainers.system import State, StateError
 
 Algorithm = Literal["separate", "shared", "summed"]
-"""How the loss terms are descended: one optimiser step per term at the parameters that the step before
+"""Ways to descend the loss terms: one optimiser step per term at the parameters that the step before
 left (``separate``, the paper's); every term's gradient at one point, then all the steps (``shared``);
 one gradient of the weighted sum (``summed``)."""
 

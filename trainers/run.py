@@ -301,7 +301,7 @@ def _resumed(run: Run, seed: int, bases: Sequence[files.Checkpoint], system: Sys
 
 
 def _as_now(before: Any) -> dict[str, Any]:
-    """What a resume file says of its run, with settings as they would be written now."""
+    """The facts about its run in a resume file, with settings as they would be written now."""
     if not isinstance(before, dict) or not isinstance(before.get("settings"), dict):
         return {}
     return {**before, "settings": {"system": registry.DEFAULT, **before["settings"]}}

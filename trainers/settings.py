@@ -48,7 +48,7 @@ class Phase(Tree):
     """One phase of training: on the source task (``train``) or on the target task (``transfer``)."""
 
     algorithm: str = ""
-    """How updates are made; a system that knows several ways says which."""
+    """Name of the way updates are made, for a system that knows several."""
     updates: Positive = 160_000
     save_every: Positive = 5000
     """Updates between checkpoints: the most that a crash can cost."""

@@ -12,7 +12,7 @@ DATA_STREAM, BATCH_STREAM, WEIGHT_STREAM, EVALUATION_STREAM = range(4)
 """Transitions collected, the batches drawn from them, fresh weights, and data to judge a system by."""
 
 BASE_PHASE, TRANSFER_PHASE = range(2)
-"""The same seed walks another walk, and starts from other weights, in another phase of training."""
+"""Numbers of the phases: in each, a seed has another walk and other fresh weights."""
 
 
 def stream_of(base: bool) -> int:
