@@ -36,7 +36,8 @@ from diag.repairs.training import continued
 from trainers.crar import Trainer
 from trainers.envs import collect
 from trainers.plan import TransferPlan
-from trainers.run import seeds_from, stream_of
+from trainers.run import seeds_from
+from trainers.streams import stream_of
 
 SHARE = 0.05
 """Of the transfer's updates."""

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.crar import CRAR
-from trainers.envs.world import world
 from trainers.plan import PlanError, Rule, TransferPlan, Window, named_plan, plan_names, read_plan
 from trainers.settings import preset, preset_names
+from trainers.stack import component_of
+from trainers.system import system_of
 
 BASE = {
     "encoder/0.weight": torch.arange(12.0).reshape(3, 4),
@@ -26,7 +26,7 @@ FRESH = {name: torch.full_like(tensor, -1.0) for name, tensor in BASE.items()}
 
 def start(*rules: dict[str, object]) -> dict[str, torch.Tensor]:
     plan = TransferPlan.from_tree({"name": "p", "rules": [{"component": "*", "action": "copy"}, *rules]})
-    return plan.initialise(BASE, FRESH, np.random.default_rng(0))
+    return plan.initialise([BASE], FRESH, np.random.default_rng(0))
 
 
 def test_copy_and_freeze_take_the_base_without_sharing_memory() -> None:
@@ -65,9 +65,32 @@ def test_an_ensemble_keeps_a_frozen_copy_beside_a_fresh_component() -> None:
             "rules": [{"component": "*", "action": "copy"}, {"component": "reward", "action": "ensemble"}],
         }
     )
-    found = plan.initialise(BASE, FRESH, np.random.default_rng(0))
+    found = plan.initialise([BASE], FRESH, np.random.default_rng(0))
     assert torch.equal(found["reward.source/0.weight"], BASE["reward/0.weight"])
     assert torch.equal(found["reward/0.weight"], FRESH["reward/0.weight"])
+
+
+def test_a_rule_takes_the_base_that_it_names_and_an_ensemble_takes_all() -> None:
+    other = {name: tensor + 100 for name, tensor in BASE.items()}
+    rules = [
+        {"component": "*", "action": "copy"},
+        {"component": "encoder", "action": "copy", "base": 1},
+        {"component": "encoder", "action": "fraction", "fraction": 0.5, "columns": [0, 2], "base": 1},
+        {"component": "reward", "parameters": "0.*", "action": "ensemble"},
+        {"component": "reward", "parameters": "1.*", "action": "ensemble", "base": 1},
+    ]
+    plan = TransferPlan.from_tree({"name": "p", "rules": rules})
+    start = plan.initialise([BASE, other], FRESH, np.random.default_rng(0))
+    assert torch.equal(start["encoder/0.bias"], other["encoder/0.bias"])
+    assert torch.equal(start["encoder/0.weight"][:, 2:], other["encoder/0.weight"][:, 2:])
+    assert torch.equal(start["encoder/0.weight"][:, :2], -1 + 0.5 * other["encoder/0.weight"][:, :2])
+    assert torch.equal(start["reward.source/0.weight"], BASE["reward/0.weight"])
+    assert torch.equal(start["reward.source1/0.weight"], other["reward/0.weight"])
+    assert torch.equal(start["reward.source1/1.weight"], other["reward/1.weight"])
+    assert "reward.source/1.weight" not in start
+    plan.check(BASE, (), bases=2)
+    with pytest.raises(PlanError, match=r"found a rule for base 1 .*, expected at least 2 bases"):
+        plan.check(BASE, (), bases=1)
 
 
 def test_trainable_and_frozen_components() -> None:
@@ -104,10 +127,9 @@ def test_plans_round_trip(plan: TransferPlan) -> None:
 @pytest.mark.parametrize("recipe", preset_names())
 @pytest.mark.parametrize("name", plan_names())
 def test_shipped_plans_fit_every_shipped_recipe(name: str, recipe: str) -> None:
-    settings = preset(recipe)
-    agent = CRAR(settings, world(settings.world))
-    assert set(agent.nets) >= {"encoder", "transition"}
-    named_plan(name).check(agent.shapes(), settings.loss.terms)
+    system = system_of(preset(recipe))
+    assert set(map(component_of, system.shapes())) >= {"encoder", "transition"}
+    named_plan(name).check(system.shapes(), system.terms)
 
 
 @pytest.mark.parametrize(

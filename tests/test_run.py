@@ -86,7 +86,7 @@ def test_damaged_resume_files_are_refused(tmp_path: Path) -> None:
         ({"step": -5}, rest),
         ({"run": 3}, rest),
         ({"curves": None}, rest),
-        ({"counts": []}, rest),
+        ({"training": []}, rest),
         ({}, {}),
     ):
         files.save_resume(path, weights, state | identity | changed, tensors)

@@ -13,10 +13,11 @@ from tests.conftest import short, train
 from trainers import checkpoint as files
 from trainers.crar import CRAR, Batch, Trainer
 from trainers.envs import collect, world
-from trainers.plan import named_plan
-from trainers.run import BASE_PLAN
+from trainers.nets import TanhNet
+from trainers.plan import BASE_PLAN, named_plan
+from trainers.rmsprop import RMSprop
 from trainers.settings import Settings
-from trainers.stack import Gradients, RMSprop, Stack, TanhNet, gradients
+from trainers.stack import Gradients, Stack, gradients
 
 
 def trainer(settings: Settings, seeds: list[int]) -> Trainer:

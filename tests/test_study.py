@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,7 @@ def test_a_base_that_diverges_takes_its_transfers_with_it_and_nothing_else(tmp_p
     path = out / "main/base/seed0.safetensors"
     saved = files.read(path)
     broken = {n: t * float("nan") for n, t in saved.tensors.items()}
-    header = files.Header(**{**saved.header.to_tree(), "metrics": {**saved.header.metrics, "finite": False}})
+    header = replace(saved.header, metrics={**saved.header.metrics, "finite": False})
     files.save(path, header, broken)
     part = out / "results/main+base+seed0.parquet"
     table = pd.read_parquet(part)

@@ -11,9 +11,9 @@ from tests.conftest import EXAMPLES, short
 from trainers import checkpoint as files
 from trainers.crar import COMPONENT_OF_TERM, CRAR, Trainer
 from trainers.envs import collect, world
-from trainers.plan import TransferPlan, named_plan, plan_names
-from trainers.run import BASE_PLAN
-from trainers.stack import RMSprop, Stack, component_of
+from trainers.plan import BASE_PLAN, TransferPlan, named_plan, plan_names
+from trainers.rmsprop import RMSprop
+from trainers.stack import Stack, component_of
 
 UPDATES = 8
 ALL_TERMS = "transition,reward,discount,bound,entropy_random,entropy_successive"
@@ -47,7 +47,7 @@ def trainer(algorithm: str, plan: TransferPlan, size: int, terms: str | None = N
     members = [agent.fresh(seed) for seed in range(size)]
     if plan is not BASE_PLAN and terms is None:
         base = files.read(EXAMPLES / "base.safetensors").tensors
-        members = [plan.initialise(base, m, np.random.default_rng(i)) for i, m in enumerate(members)]
+        members = [plan.initialise([base], m, np.random.default_rng(i)) for i, m in enumerate(members)]
     data = [collect(the_world, 500, 100, seed) for seed in range(size)]
     return Trainer(agent, settings.transfer, "target", plan, members, data, [(s,) for s in range(size)])
 
@@ -115,7 +115,7 @@ def products_agree() -> bool:
 
 
 def equal(a: Tensor, b: Tensor) -> bool:
-    """To the bit where that is promised (``DIRECT`` in trainers/stack.py), elsewhere to rounding."""
+    """To the bit where that is promised (``DIRECT`` in trainers/nets.py), elsewhere to rounding."""
     return torch.equal(a, b) if products_agree() else torch.allclose(a, b, rtol=1e-3, atol=1e-5)
 
 

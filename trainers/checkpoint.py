@@ -1,9 +1,10 @@
 """The checkpoint format: one safetensors file with a JSON header, written whole or not at all.
 
 Tensors are named ``component/parameter``. The header says what the tensors cannot: the system and
-every setting, the task, the step, the plan, the base it came from, the metrics and the versions. A
-second file, ``<name>.resume``, holds what going on needs; it repeats the weights, so that a crash between
-the two writes costs nothing. No pickle is written, and none is ever read.
+every setting, the task, the step, the plan, the bases it came from, the metrics and the versions. Version
+1 of the format names one ``base`` at most, version 2 a list of ``bases``; a file is of the lowest version
+that can say what it has to. A second file, ``<name>.resume``, holds what going on needs; it repeats the
+weights, so that a crash between the two writes costs nothing. No pickle is written, and none is ever read.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -36,7 +37,7 @@ from trainers.safe_text import (
 )
 from trainers.settings import unknown_name
 
-FORMAT_VERSION = 1
+FORMAT_VERSIONS = (1, 2)
 _KEY = "transfer_diag"
 RESUME_SUFFIX = ".resume"
 
@@ -60,7 +61,7 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """What a checkpoint says of itself."""
+    """The words of a checkpoint: its system and settings, and how it was trained, from what and how far."""
 
     system: str
     settings: Mapping[str, Any]
@@ -69,16 +70,33 @@ class Header:
     seed: int
     plan: Mapping[str, Any] | None = None
     """The TransferPlan's tree; None for a base."""
-    base: Mapping[str, str] | None = None
-    """``path``, ``sha256`` of the file and ``identity`` of the tensors that a transfer started from."""
+    bases: Sequence[Mapping[str, str]] = ()
+    """``path``, ``sha256`` of the file and ``identity`` of the tensors of each base of a transfer."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     """Versions of the libraries, threads and device: what the last bits of the numbers depend on."""
-    format_version: int = FORMAT_VERSION
+
+    @property
+    def base(self) -> Mapping[str, str] | None:
+        """The first of the bases; None for a base, which has none."""
+        return self.bases[0] if self.bases else None
+
+    @property
+    def format_version(self) -> int:
+        """Lowest version of the format that can hold this header."""
+        return 2 if len(self.bases) > 1 else 1
 
     def to_tree(self) -> dict[str, Any]:
         """Plain nested values, ready for JSON."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        tree: dict[str, Any] = {}
+        for name in self.__dataclass_fields__:
+            if name != "bases":
+                tree[name] = getattr(self, name)
+            elif self.format_version == 1:
+                tree["base"] = self.base
+            else:
+                tree["bases"] = list(self.bases)
+        return {**tree, "format_version": self.format_version}
 
 
 @dataclass(frozen=True)
@@ -89,9 +107,9 @@ class Checkpoint:
     header: Header
     tensors: Mapping[str, Tensor]
     sha256: str
-    """Of the file's bytes."""
+    """SHA-256 of the file's bytes."""
     identity: str
-    """Of the tensors: equal in two files that hold the same numbers under the same names."""
+    """SHA-256 of the tensors: equal in two files that hold the same numbers under the same names."""
 
 
 def identity_of(tensors: Mapping[str, Tensor]) -> str:
@@ -205,7 +223,7 @@ def _decode(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Ten
 
 
 def _guess(content: bytes, size: int, error: Exception) -> str:
-    """What bytes that are no safetensors file look like, without ever running them."""
+    """Words for bytes that are no safetensors file, told by how they begin, without ever running them."""
     if content[:1] == b"\x80" and content[1:2] in b"\x02\x03\x04\x05":
         return "a pickle, which is never loaded"
     if content[:4] == b"PK\x03\x04":
@@ -222,10 +240,12 @@ def _header(path: str | os.PathLike[str], text: str) -> Header:
         raise CheckpointError(path, "a header that is not JSON", "a checkpoint of diag train") from None
     if not isinstance(tree, dict):
         raise CheckpointError(path, f"a header that is a {type(tree).__name__}", "a JSON object")
-    version = tree.get("format_version")
-    if version != FORMAT_VERSION:
-        raise CheckpointError(path, f"format version {value(version)}", f"format version {FORMAT_VERSION}")
-    fields = Header.__dataclass_fields__
+    version = tree.pop("format_version", None)
+    if version not in FORMAT_VERSIONS or isinstance(version, bool):
+        expected = " or ".join(map(str, FORMAT_VERSIONS))
+        raise CheckpointError(path, f"format version {value(version)}", f"format version {expected}")
+    fields = [name for name in Header.__dataclass_fields__ if name != "bases"]
+    fields.append("base" if version == 1 else "bases")
     for name in tree:
         if name not in fields:
             raise CheckpointError(path, unknown_name("header field", name, fields), "known header fields")
@@ -237,6 +257,7 @@ def _header(path: str | os.PathLike[str], text: str) -> Header:
         "seed": int,
         "plan": (dict, type(None)),
         "base": (dict, type(None)),
+        "bases": list,
         "metrics": dict,
         "environment": dict,
     }
@@ -249,8 +270,9 @@ def _header(path: str | os.PathLike[str], text: str) -> Header:
             raise CheckpointError(path, f"a header without {name!r}", "a complete header")
         if name in tree and (not isinstance(tree[name], kind) or isinstance(tree[name], bool)):
             raise CheckpointError(path, f"{name} {value(tree[name])} in the header", "a valid header")
-    origin = tree.get("base")
-    if origin is not None and not all(isinstance(origin.get(k), str) for k in ("path", "sha256", "identity")):
+    origin = tree.pop("base", None)
+    tree["bases"] = tuple(tree.get("bases", [] if origin is None else [origin]))
+    if not all(_is_origin(one) for one in tree["bases"]):
         found = "a base without path, sha256 and identity in the header"
         raise CheckpointError(path, found, "a valid header")
     losses = tree.get("metrics", {}).get("losses", {})
@@ -259,6 +281,12 @@ def _header(path: str | os.PathLike[str], text: str) -> Header:
             path, "loss curves that are no lists of numbers in the header", "a valid header"
         )
     return Header(**tree)
+
+
+def _is_origin(base: object) -> bool:
+    return isinstance(base, dict) and all(
+        isinstance(base.get(k), str) for k in ("path", "sha256", "identity")
+    )
 
 
 def _refused(constant: str) -> None:

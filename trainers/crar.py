@@ -1,4 +1,4 @@
-"""CRAR (combined reinforcement via abstract representations): networks, loss terms and one update.
+"""CRAR (combined reinforcement via abstract representations): settings, networks, loss terms and one update.
 
 François-Lavet et al., arXiv 1809.04506, as the first paper transfers it (sections 4.2 and 5.1), on
 worlds whose states can be listed. With x = e(s), x' = e(s') and the frozen-or-not models p̂, r̂, γ̂:
@@ -11,24 +11,111 @@ worlds whose states can be listed. With x = e(s), x' = e(s') and the frozen-or-n
 
 Squared distances are clipped to [1e-6, 10] before the root, whose gradient at 0 would be infinite.
 Each term is descended by its own RMSprop (reward and discount share one), in the order of
-``loss.terms``; see
-:data:`trainers.settings.Algorithm` for the two faster variants.
+``loss.terms``; see :data:`Algorithm` for the two faster variants.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
+import pydantic
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainers.envs.world import BATCH_STREAM, WEIGHT_STREAM, FiniteWorld, Transitions
-from trainers.plan import TransferPlan
-from trainers.settings import Phase, Settings
-from trainers.stack import Gradients, Parameters, Pass, RMSprop, Stack, TanhNet, component_of, gradients
+from trainers.envs.finite import FiniteWorld, Transitions, collect, world
+from trainers.nets import Pass, TanhNet
+from trainers.plan import BASE_PLAN, TransferPlan
+from trainers.rmsprop import RMSprop
+from trainers.settings import MOST_UNITS, Phase, Positive, Rate, Settings, Tree, Units, Widths
+from trainers.stack import Gradients, Parameters, Stack, component_of, gradients
+from trainers.streams import BATCH_STREAM, WEIGHT_STREAM, generator, stream_of
+from trainers.system import State, StateError
+
+Algorithm = Literal["separate", "shared", "summed"]
+"""Ways to descend the loss terms: one optimiser step per term at the parameters that the step before
+left (``separate``, the paper's); every term's gradient at one point, then all the steps (``shared``);
+one gradient of the weighted sum (``summed``)."""
+
+Term = Literal["transition", "reward", "discount", "bound", "entropy_random", "entropy_successive"]
+
+
+class Data(Tree):
+    """The transitions that a run trains on, collected once with a random policy."""
+
+    steps: Annotated[int, pydantic.Field(gt=0, le=10**7, strict=True)] = 5000
+    episode_steps: Positive = 500
+
+
+class Model(Tree):
+    """Hidden widths of the fully connected nets (tanh), and the size of the embedding."""
+
+    embedding: Units = 2
+    encoder: Widths = (200, 100, 50, 10)
+    transition: Widths = (10, 30, 30, 10)
+    reward: Widths = (10, 50, 20)
+    discount: Widths = (10, 50, 20)
+
+
+class Loss(Tree):
+    """The loss terms in the order of their optimiser steps, and their constants."""
+
+    terms: Annotated[tuple[Term, ...], pydantic.Field(min_length=1)] = (
+        "transition",
+        "reward",
+        "discount",
+        "bound",
+        "entropy_random",
+        "entropy_successive",
+    )
+    discount: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.9
+    """Target of the discount model where the episode goes on."""
+    entropy_scale: Rate = 5.0
+    """C_d in exp(−C_d·‖x − x'‖)."""
+    entropy_successive_divisor: Rate = 5.0
+    """The learning rate (or, summed, the weight) of ``entropy_successive`` is divided by this."""
+
+    @pydantic.field_validator("terms")
+    @classmethod
+    def _distinct(cls, terms: tuple[Term, ...]) -> tuple[Term, ...]:
+        if len(set(terms)) != len(terms):
+            raise ValueError("names a term twice")
+        return terms
+
+
+class Optimiser(Tree):
+    """RMSprop, and how many transitions a step sees."""
+
+    rho: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.9
+    epsilon: Rate = 1e-4
+    clip: Rate = 1.0
+    batch: Annotated[int, pydantic.Field(ge=2, le=MOST_UNITS, strict=True)] = 32
+
+
+class CrarPhase(Phase):
+    """One phase of CRAR's training, with a learning rate that falls in steps."""
+
+    algorithm: Algorithm = "separate"
+    learning_rate: Rate = 5e-4
+    decay: Annotated[float, pydantic.Field(gt=0, le=1)] = 1.0
+    """The learning rate is multiplied by this every ``decay_every`` updates."""
+    decay_every: Positive = 5000
+
+
+class CrarSettings(Settings):
+    """Everything that, with a seed, determines a run of CRAR."""
+
+    system: Literal["crar"] = "crar"
+    data: Data = Data()
+    model: Model = Model()
+    loss: Loss = Loss()
+    optimiser: Optimiser = Optimiser()
+    train: CrarPhase = CrarPhase()
+    transfer: CrarPhase = CrarPhase()
+
 
 COMPONENT_OF_TERM: Mapping[str, str | None] = {
     "transition": "transition",
@@ -66,11 +153,21 @@ class Batch:
 
 @dataclass(frozen=True)
 class CRAR:
-    """The networks of one CRAR agent and its losses; holds no parameters."""
+    """The networks and losses of one CRAR agent, a :class:`trainers.system.System`; holds no parameters."""
 
-    settings: Settings
+    name: ClassVar[str] = "crar"
+    settings_type: ClassVar[type[Settings]] = CrarSettings
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    settings: CrarSettings
     world: FiniteWorld
     nets: Mapping[str, TanhNet] = field(init=False)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The agent of these settings in their world; raises :class:`trainers.envs.UnknownWorldError`."""
+        assert isinstance(settings, CrarSettings)
+        return cls(settings, world(settings.world))
 
     def __post_init__(self) -> None:
         model, d = self.settings.model, self.settings.model.embedding
@@ -84,6 +181,26 @@ class CRAR:
             nets["discount"] = TanhNet((head, *model.discount, 1))
         object.__setattr__(self, "nets", nets)
 
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The loss terms in the order of their optimiser steps."""
+        return self.settings.loss.terms
+
+    @property
+    def embedding(self) -> int:
+        """Dimensions of the embedding."""
+        return self.settings.model.embedding
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """The models on the embedding."""
+        return tuple(component for component in self.nets if component != "encoder")
+
+    @property
+    def ensembles(self) -> tuple[str, ...]:
+        """None: no net has inputs for a frozen copy's outputs."""
+        return ()
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Every parameter's name and shape."""
         return {
@@ -94,7 +211,7 @@ class CRAR:
 
     def fresh(self, *seed: int) -> dict[str, Tensor]:
         """A fresh initialisation from a seed."""
-        rng = np.random.default_rng([WEIGHT_STREAM, *seed])
+        rng = generator(WEIGHT_STREAM, *seed)
         return {
             f"{component}/{name}": value
             for component, net in self.nets.items()
@@ -113,19 +230,19 @@ class CRAR:
         return self.nets[component](parameters, component, _beside(x, actions))
 
     def hidden(self, parameters: Parameters, observations: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """What each layer of each net gives, {component/layer: (S, n, size)}, the last layers left out.
+        """Outputs of each net's hidden layers, {component/layer: (S, n, size)}.
 
         The encoder's n are the observations (K, *shape), the other nets' the batch's samples.
         """
         encoder = self.nets["encoder"].outputs(parameters, "encoder", observations.flatten(1))
-        found = {f"encoder/{i}": x for i, x in enumerate(encoder[:-1])}
+        hidden = {f"encoder/{i}": x for i, x in enumerate(encoder[:-1])}
         actions = torch.nn.functional.one_hot(batch.action, self.world.actions)
         heads = _beside(encoder[-1][:, batch.state], actions)
         for component, net in self.nets.items():
             if component != "encoder":
                 layers = net.outputs(parameters, component, heads)[:-1]
-                found |= {f"{component}/{i}": x for i, x in enumerate(layers)}
-        return found
+                hidden |= {f"{component}/{i}": x for i, x in enumerate(layers)}
+        return hidden
 
     def losses_at(
         self, parameters: Parameters, embeddings: Tensor, batch: Batch, terms: Iterable[str]
@@ -173,6 +290,30 @@ class CRAR:
             return 1.0 / self.settings.loss.entropy_successive_divisor
         return 1.0
 
+    def training(
+        self,
+        plan: TransferPlan | None,
+        members: Sequence[Mapping[str, Tensor]],
+        seeds: Sequence[int],
+        device: str = "cpu",
+    ) -> Trainer:
+        """A stack of bases on the source task without a plan, else of transfers on the target task."""
+        data, stream = self.settings.data, stream_of(base=plan is None)
+        return Trainer(
+            self,
+            self.settings.train if plan is None else self.settings.transfer,
+            "source" if plan is None else "target",
+            plan or BASE_PLAN,
+            members,
+            [collect(self.world, data.steps, data.episode_steps, seed, stream) for seed in seeds],
+            [(seed, stream) for seed in seeds],
+            device,
+        )
+
+    def evaluate(self, parameters: Mapping[str, Tensor], task: str, seed: int) -> dict[str, float]:
+        """Nothing: without a value model the agent does not act."""
+        return {}
+
 
 class Trainer:
     """One phase of training for a stack of seeds; call :meth:`update` and read :attr:`stack`."""
@@ -180,7 +321,7 @@ class Trainer:
     def __init__(
         self,
         agent: CRAR,
-        phase: Phase,
+        phase: CrarPhase,
         task: str,
         plan: TransferPlan,
         members: Sequence[Parameters],
@@ -226,11 +367,11 @@ class Trainer:
                     self._descend(term, gradient, rate)
             case "shared":
                 embeddings, losses = self._losses(batch, terms)
-                found = {
+                slopes = {
                     term: self._gradients(losses[term].sum(), embeddings, self._reached(term), term)
                     for term in terms
                 }
-                for term, gradient in found.items():
+                for term, gradient in slopes.items():
                     self._descend(term, gradient, rate)
             case "summed":
                 embeddings, losses = self._losses(batch, terms)
@@ -335,6 +476,47 @@ class Trainer:
         self.sums, self.counts = {}, {}
         return means
 
+    def evaluate(self) -> dict[str, NDArray[np.float32]]:
+        """Nothing: without a value model the agents do not act."""
+        return {}
+
+    def member(self, index: int) -> dict[str, Tensor]:
+        """Copy of one seed's parameters on the CPU."""
+        return self.stack.member(index)
+
+    def state(self, index: int) -> State:
+        """One seed's running squares and its losses since :meth:`take_losses`; batches come of the step."""
+        tensors = {
+            f"squares/{optimiser}/{component}": values[index].cpu().clone()
+            for optimiser, components in self.squares.items()
+            for component, values in components.items()
+        }
+        tensors |= {f"sums/{term}": values[index].cpu().clone() for term, values in self.sums.items()}
+        return State(self.step, tensors, {"counts": dict(self.counts)})
+
+    def restore(self, states: Sequence[State]) -> None:
+        """Go on from these states; raises :class:`trainers.system.StateError`."""
+        first = states[0]
+        counts, sums = first.values.get("counts"), [n for n in first.tensors if n.startswith("sums/")]
+        if not isinstance(counts, dict) or {f"sums/{term}" for term in counts} != set(sums):
+            raise StateError("no counts of losses", "those of a training of crar")
+        if first.step > 0 and not any(name.startswith("squares/") for name in first.tensors):
+            raise StateError("no optimiser state", "the running squares of a training of crar")
+        for name in first.tensors:
+            kind, _, key = name.partition("/")
+            optimiser, _, component = key.partition("/")
+            rows = [state.tensors.get(name) for state in states]
+            size = self.stack.buffers[component].shape[1:] if component in self.stack.buffers else None
+            wanted = {"squares": size, "sums": torch.Size()}.get(kind)
+            if not all(row is not None and tuple(row.shape) == wanted for row in rows):
+                raise StateError(f"an optimiser state of another shape ({name})", "the shape of the weights")
+            stacked = torch.stack([row for row in rows if row is not None]).to(self.device)
+            if kind == "squares":
+                self.squares.setdefault(optimiser, {})[component] = stacked
+            else:
+                self.sums[key] = stacked
+        self.step, self.counts = first.step, dict(counts)
+
 
 def _beside(x: Tensor, actions: Tensor) -> Tensor:
     """Embeddings (S, n, d) and one-hot actions (n, A) side by side, for the models on the embedding."""
@@ -342,7 +524,7 @@ def _beside(x: Tensor, actions: Tensor) -> Tensor:
 
 
 def _indices(seed: Sequence[int], block: int, size: int, n: int) -> Tensor:
-    rng = np.random.default_rng([BATCH_STREAM, *seed, block])
+    rng = generator(BATCH_STREAM, *seed, block)
     return torch.from_numpy(rng.integers(n, size=(BLOCK, size)))
 
 

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 NAME = ".lock"
-"""What ends the name of a lock's file."""
+"""Suffix of a lock's file."""
 
 _HELD = (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK)
 
@@ -80,6 +80,6 @@ def _is_there(file: Path, descriptor: int) -> bool:
 
 
 def _holder(descriptor: int) -> str:
-    """What a lock's file says of its holder: nothing where it has just been taken."""
+    """The words in a lock's file about its holder: none where it has just been taken."""
     line = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
     return line if line.isprintable() else ""

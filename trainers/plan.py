@@ -12,7 +12,8 @@ inside it (an output layer, action-input columns), and an action:
 ``ensemble``    keep a frozen copy of the base component as an extra input (second paper, meta-model)
 ==============  ============================================================================
 
-The last rule that matches a parameter decides. A loss term may be switched off for part of the run.
+The last rule that matches a parameter decides. A loss term may be switched off for part of the run. A
+transfer may have several bases: a rule names one by its number, and an ensemble keeps a copy of each.
 
 >>> plan = named_plan("freeze-dynamics")
 >>> plan.action_of("encoder/0.weight").action, plan.action_of("transition/0.weight").action
@@ -22,7 +23,7 @@ The last rule that matches a parameter decides. A loss term may be switched off 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
@@ -39,7 +40,10 @@ from trainers.stack import component_of
 
 Action = Literal["copy", "freeze", "reset", "permute", "fraction", "ensemble"]
 MOST_RULES = 1000
-"""Each is held against each parameter's name; the longest plan that ships has a handful."""
+"""Most rules of a plan: each is held against each parameter's name, and plans that ship have a handful."""
+
+MOST_BASES = 100
+"""Most bases that a transfer may have: the second paper has four."""
 
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 
@@ -49,7 +53,7 @@ class PlanError(ValueError):
 
 
 class Rule(pydantic.BaseModel):
-    """What happens to one component, or to the parameters of it that match ``parameters``."""
+    """One row of a plan: the action on a component, or on those of its parameters that match a pattern."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
@@ -62,6 +66,8 @@ class Rule(pydantic.BaseModel):
     """Only these input columns [from, to) of two-dimensional tensors; ``reset`` and ``fraction`` only."""
     fraction: Annotated[float, pydantic.Field(allow_inf_nan=False)] | None = None
     """λ, for ``fraction`` alone."""
+    base: Annotated[int, pydantic.Field(ge=0, lt=MOST_BASES, strict=True)] | None = None
+    """Number of the base that is taken, from 0; None takes the first, or for ``ensemble`` all of them."""
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -109,8 +115,11 @@ class TransferPlan(pydantic.BaseModel):
                 return rule
         raise PlanError(f"plan {self.name!r} says nothing of {name!r}: add a rule for its component")
 
-    def check(self, names: Iterable[str], terms: Iterable[str]) -> None:
-        """Raise :class:`PlanError` unless every name has a rule and every rule and term has a name."""
+    def check(self, names: Iterable[str], terms: Iterable[str], bases: int | None = None) -> None:
+        """Raise :class:`PlanError` unless every name has a rule and every rule, term and base exists.
+
+        ``bases`` is how many there are, None where that is not known yet.
+        """
         names, terms = list(names), list(terms)
         for name in names:
             self.action_of(name)
@@ -121,6 +130,10 @@ class TransferPlan(pydantic.BaseModel):
         for term in self.terms:
             if term not in terms:
                 raise PlanError(f"plan {self.name!r}: " + unknown_name("loss term", term, terms))
+        last = max((rule.base for rule in self.rules if rule.base is not None), default=0)
+        if bases is not None and last >= bases:
+            found, expected = f"a rule for base {last} (the first is 0)", f"at least {last + 1} bases"
+            raise PlanError(f"plan {self.name!r}: found {found}, expected {expected} of the run's {bases}")
 
     def trainable(self, names: Iterable[str]) -> set[str]:
         """The parameters that training may change."""
@@ -138,28 +151,32 @@ class TransferPlan(pydantic.BaseModel):
         return tuple(t for t in terms if self.terms.get(t, always).active(update, updates))
 
     def initialise(
-        self, base: Mapping[str, Tensor], fresh: Mapping[str, Tensor], rng: np.random.Generator
+        self, bases: Sequence[Mapping[str, Tensor]], fresh: Mapping[str, Tensor], rng: np.random.Generator
     ) -> dict[str, Tensor]:
-        """The transfer's parameters at its first update; none of them share memory with the base's.
+        """The transfer's parameters at its first update; none of them share memory with a base's.
 
-        ``base`` and ``fresh`` hold the same names and shapes; ``rng`` shuffles. An ``ensemble`` rule
-        adds the frozen copies as ``component.source/parameter`` beside a fresh component.
+        The ``bases`` and ``fresh`` hold the same names and shapes; ``rng`` shuffles. An ``ensemble`` rule
+        adds the frozen copies as ``component.source/parameter`` beside a fresh component, those of further
+        bases as ``component.source1/parameter`` and so on.
         """
         start: dict[str, Tensor] = {}
-        for name, old in base.items():
-            if fresh[name].shape != old.shape:
-                raise PlanError(
-                    f"{name}: the base has shape {tuple(old.shape)}, the new model {tuple(fresh[name].shape)}"
-                )
+        for name in bases[0]:
             rule = self.action_of(name)
-            start[name] = _act(rule, old, fresh[name], rng)
+            olds = [base[name] for base in bases]
+            for old in olds:
+                if fresh[name].shape != old.shape:
+                    shapes = f"{tuple(old.shape)}, the new model {tuple(fresh[name].shape)}"
+                    raise PlanError(f"{name}: the base has shape {shapes}")
+            start[name] = _act(rule, olds[rule.base or 0], fresh[name], rng)
             for partial in self.rules:
-                if partial.columns is not None and partial.matches(name) and old.dim() == 2:
-                    columns = slice(*partial.columns)
+                if partial.columns is not None and partial.matches(name) and fresh[name].dim() == 2:
+                    columns, old = slice(*partial.columns), olds[partial.base or 0]
                     start[name][:, columns] = _act(partial, old, fresh[name], rng)[:, columns]
             if rule.action == "ensemble":
                 component, _, parameter = name.partition("/")
-                start[f"{component}.source/{parameter}"] = old.clone()
+                for number, old in enumerate(olds):
+                    if rule.base in (None, number):
+                        start[f"{component}.source{number or ''}/{parameter}"] = old.clone()
         return start
 
     @classmethod
@@ -175,6 +192,10 @@ class TransferPlan(pydantic.BaseModel):
     def to_tree(self) -> dict[str, Any]:
         """Nested plain values that :meth:`from_tree` reads back."""
         return self.model_dump(mode="json", exclude_defaults=True) | {"name": self.name}
+
+
+BASE_PLAN = TransferPlan.from_tree({"name": "base", "rules": [{"component": "*", "action": "copy"}]})
+"""The plan of training from nothing: every component is trained."""
 
 
 def _act(rule: Rule, old: Tensor, fresh: Tensor, rng: np.random.Generator) -> Tensor:

@@ -79,7 +79,7 @@ class Todo:
     after: Mapping[str, Collection[str]] = field(default_factory=dict)
     """The items that must be done before one is begun."""
     attempts: int = 1
-    """How often in all an item is begun whose worker is lost."""
+    """Times that an item may be begun in all, counting those whose worker was lost."""
 
     def before(self, key: str) -> set[str]:
         """The items that one waits for."""
@@ -167,7 +167,7 @@ def attempt(work: Work, item: Any, tell: Callable[[Any], None], stopped: Stopped
 
 
 def failure(kind: str, value: Any) -> Exception:
-    """What to raise for a ``refused`` or ``broken`` item."""
+    """The exception that stands for a ``refused`` or ``broken`` item."""
     return RunError(value) if kind == "refused" else RuntimeError(value)
 
 

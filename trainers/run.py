@@ -7,7 +7,7 @@ trained in one stack, split over processes, or resumed apart, with the same resu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -21,22 +21,25 @@ from torch import Tensor
 
 from trainers import checkpoint as files
 from trainers import lock as locks
-from trainers.crar import CRAR, Trainer
-from trainers.envs.world import FiniteWorld, collect, world
+from trainers import registry
 from trainers.plan import TransferPlan
 from trainers.settings import Phase, Settings
+from trainers.stack import component_of
+from trainers.streams import shuffling, stream_of
+from trainers.system import State, StateError, System, Training, system_of
 
 MOST_NUMBERS = 100_000
-"""In one range: more is a slip of the keyboard."""
+"""Most numbers in one range: more is a slip of the keyboard."""
 
 LARGEST_NUMBER = 2**53
-
-BASE_PLAN = TransferPlan.from_tree({"name": "base", "rules": [{"component": "*", "action": "copy"}]})
-"""What training from nothing amounts to: every component is trained."""
 
 
 class RunError(ValueError):
     """A run that cannot start: its folder, seeds, base or device are not as they should be."""
+
+
+class ResumeError(files.CheckpointError, RunError):
+    """A resume file that its run cannot go on from."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +50,29 @@ class Run:
     seeds: tuple[int, ...]
     out: str
     plan: TransferPlan | None = None
-    """None trains bases; a plan makes transfers of ``base``."""
+    """None trains bases; a plan makes transfers of ``base`` and of ``more_bases``."""
     base: str | None = None
     device: str = "cpu"
     keep: tuple[int, ...] = ()
     """Updates at which an extra checkpoint ``seed<N>.step<K>.safetensors`` is kept."""
+    more_bases: tuple[str, ...] = ()
+    """The second base and those after it, for a plan that names several."""
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """Every base's path, in the order in which the plan counts them."""
+        return () if self.base is None else (self.base, *self.more_bases)
 
     @property
     def phase(self) -> Phase:
         return self.settings.train if self.plan is None else self.settings.transfer
 
     def path(self, seed: int) -> Path:
-        """Where a seed's checkpoint goes."""
+        """Path of a seed's checkpoint."""
         return Path(self.out) / f"seed{seed}.safetensors"
 
     def early_path(self, seed: int, step: int) -> Path:
-        """Where the checkpoint goes that ``keep`` keeps of a seed on its way."""
+        """Path of the checkpoint that ``keep`` keeps of a seed on its way."""
         return self.path(seed).with_suffix(f".step{step}.safetensors")
 
     @contextmanager
@@ -109,16 +119,17 @@ def _remove_empty(folder: Path) -> None:
 
 @dataclass
 class Member:
-    """One seed on its way: its parameters, its step and what its optimisers remember."""
+    """One seed on its way: its parameters, what its training goes on from, and its curves."""
 
     seed: int
     parameters: dict[str, Tensor]
-    step: int = 0
-    squares: dict[str, Tensor] = field(default_factory=dict)
+    state: State = field(default_factory=lambda: State(0))
     curves: dict[str, Any] = field(default_factory=dict)
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    """Losses added up since the last point of the curves, by term, and how many they are."""
-    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def step(self) -> int:
+        """Updates done."""
+        return self.state.step
 
 
 def seeds_from(text: str) -> tuple[int, ...]:
@@ -132,7 +143,7 @@ def seeds_from(text: str) -> tuple[int, ...]:
 
 def numbers_from(text: str | None, what: str) -> tuple[int, ...]:
     """Whole numbers from text as in :func:`seeds_from`, none from None; ``what`` names them in errors."""
-    found: list[int] = []
+    numbers: list[int] = []
     for part in [] if text is None else text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
@@ -144,10 +155,10 @@ def numbers_from(text: str | None, what: str) -> tuple[int, ...]:
         if high - low >= MOST_NUMBERS or high > LARGEST_NUMBER:
             limits = f"at most {MOST_NUMBERS}, each up to {LARGEST_NUMBER}"
             raise RunError(f"{what} {text!r}: found {part.strip()!r}, expected {limits}")
-        found.extend(range(low, high + 1))
-    if len(set(found)) != len(found):
+        numbers.extend(range(low, high + 1))
+    if len(set(numbers)) != len(numbers):
         raise RunError(f"{what} {text!r}: a number stands in it twice")
-    return tuple(found)
+    return tuple(numbers)
 
 
 def check_device(device: str) -> None:
@@ -172,12 +183,12 @@ def prepare(run: Run, resume: bool, overwrite: bool) -> list[Member]:
     late = [step for step in run.keep if step > run.phase.updates]
     if late:
         raise RunError(f"--keep {late[0]}: expected at most the {run.phase.updates} updates of the run")
-    agent = CRAR(run.settings, world(run.settings.world))
-    base = _base(run, agent)
+    system = system_of(run.settings)
+    bases = _bases(run, system)
     members = []
     for seed in run.seeds:
-        found = _resumed(run, seed, base, agent) if resume and seed in there else None
-        member = found or Member(seed, _initial(run, agent, base, seed))
+        resumed = _resumed(run, seed, bases, system) if resume and seed in there else None
+        member = resumed or Member(seed, _initial(run, system, bases, seed))
         if member.step > run.phase.updates:
             most = f"at most the {run.phase.updates} asked for (ask for more, or --overwrite)"
             raise files.CheckpointError(run.path(seed), f"{member.step} updates", most)
@@ -198,28 +209,32 @@ def _exists(run: Run, seed: int) -> bool:
     return path.exists() or Path(f"{path}{files.RESUME_SUFFIX}").exists()
 
 
-def _base(run: Run, agent: CRAR) -> files.Checkpoint | None:
-    if run.base is None:
-        return None
-    assert run.plan is not None
-    base = files.read(run.base)
-    if base.header.system != "crar":
-        raise files.CheckpointError(run.base, f"a {base.header.system!r} checkpoint", "a 'crar' checkpoint")
-    check_shapes(base, agent)
-    check_plan(run.plan, base.tensors, run.settings)
-    return base
+def _bases(run: Run, system: System) -> list[files.Checkpoint]:
+    """The run's bases, each fit for its system and plan; raises CheckpointError, PlanError or RunError."""
+    if run.plan is None:
+        return []
+    bases = [files.read(path) for path in run.bases]
+    for base in bases:
+        if base.header.system != system.name:
+            found = f"a {base.header.system!r} checkpoint"
+            raise files.CheckpointError(base.path, found, f"a {system.name!r} checkpoint")
+        check_shapes(base, system)
+    check_plan(run.plan, system, len(bases))
+    return bases
 
 
-def check_plan(plan: TransferPlan, parameters: Iterable[str], settings: Settings) -> None:
-    """Raise PlanError or RunError unless the plan can be carried out on these parameters."""
-    plan.check(parameters, settings.loss.terms)
-    if any(rule.action == "ensemble" for rule in plan.rules):
-        raise RunError(f"plan {plan.name!r}: crar's models have no inputs for an ensemble")
+def check_plan(plan: TransferPlan, system: System, bases: int | None = None) -> None:
+    """Raise PlanError or RunError unless the plan can be carried out, from so many bases, in a system."""
+    shapes = system.shapes()
+    plan.check(shapes, system.terms, bases)
+    for name in shapes:
+        if plan.action_of(name).action == "ensemble" and component_of(name) not in system.ensembles:
+            raise RunError(f"plan {plan.name!r}: {system.name}'s models have no inputs for an ensemble")
 
 
-def check_shapes(base: files.Checkpoint, agent: CRAR) -> None:
-    """Raise CheckpointError, naming the first difference, unless the tensors are the agent's."""
-    expected = agent.shapes()
+def check_shapes(base: files.Checkpoint, system: System) -> None:
+    """Raise CheckpointError, naming the first difference, unless the tensors are the system's."""
+    expected = system.shapes()
     for name, shape in expected.items():
         if name not in base.tensors:
             raise files.CheckpointError(base.path, f"no tensor {name}", f"{name} of shape {shape}")
@@ -231,70 +246,69 @@ def check_shapes(base: files.Checkpoint, agent: CRAR) -> None:
             raise files.CheckpointError(base.path, f"{name} of type {found_type}", "float32")
     for name in base.tensors:
         if name not in expected:
-            raise files.CheckpointError(base.path, f"a tensor {name}", "only " + ", ".join(agent.nets))
+            components = dict.fromkeys(map(component_of, expected))
+            raise files.CheckpointError(base.path, f"a tensor {name}", "only " + ", ".join(components))
 
 
-def stream_of(base: bool) -> int:
-    """The random stream of a base, or of a transfer: the same seed walks another walk in another phase."""
-    return 0 if base else 1
+def _initial(run: Run, system: System, bases: Sequence[files.Checkpoint], seed: int) -> dict[str, Tensor]:
+    fresh = system.fresh(seed, stream_of(base=run.plan is None))
+    if run.plan is None:
+        return fresh
+    return run.plan.initialise([base.tensors for base in bases], fresh, shuffling(seed))
 
 
-def _initial(run: Run, agent: CRAR, base: files.Checkpoint | None, seed: int) -> dict[str, Tensor]:
-    if base is None:
-        return agent.fresh(seed, stream_of(base=True))
-    assert run.plan is not None
-    stream = stream_of(base=False)
-    rng = np.random.default_rng([seed, stream])
-    return run.plan.initialise(base.tensors, agent.fresh(seed, stream), rng)
-
-
-def _header(run: Run, member: Member, base: files.Checkpoint | None) -> files.Header:
-    origin = None
-    if base is not None:
-        origin = {"path": base.path, "sha256": base.sha256, "identity": base.identity}
+def _header(run: Run, member: Member, bases: Sequence[files.Checkpoint]) -> files.Header:
     finite = all(bool(torch.isfinite(t).all()) for t in member.parameters.values())
     return files.Header(
-        system="crar",
+        system=run.settings.system,
         settings=run.settings.model_dump(mode="json"),
         task="source" if run.plan is None else "target",
         step=member.step,
         seed=member.seed,
         plan=None if run.plan is None else run.plan.to_tree(),
-        base=origin,
+        bases=tuple({"path": b.path, "sha256": b.sha256, "identity": b.identity} for b in bases),
         metrics={**member.curves, "finite": finite},
         environment=files.running_environment(run.device),
     )
 
 
-def _resumed(run: Run, seed: int, base: files.Checkpoint | None, agent: CRAR) -> Member:
+def _resumed(run: Run, seed: int, bases: Sequence[files.Checkpoint], system: System) -> Member:
+    """The seed as its resume file has it, tried on a training of its own; raises CheckpointError."""
     path = run.path(seed)
     name = f"{path}{files.RESUME_SUFFIX}"
     weights, state, tensors = files.read_resume(path)
-    run_before = state.get("run")
-    for field_name, value in _signature(run, seed, base).items():
-        if not isinstance(run_before, dict) or run_before.get(field_name) != value:
+    run_before = _as_now(state.get("run"))
+    for field_name, value in _signature(run, seed, bases).items():
+        if run_before.get(field_name) != value:
             found, expected = f"a run with other {field_name}", f"the same {field_name} to resume"
             raise files.CheckpointError(name, found, expected)
     if path.exists():
         saved = files.read(path, finite=False)
         if saved.identity != state["identity"] and saved.header.step >= state["step"]:
             raise files.CheckpointError(path, "weights changed since its run wrote them", "the run's own")
-    curves, counts = state.get("curves"), state.get("counts")
-    if {n: tuple(t.shape) for n, t in weights.items()} != agent.shapes():
-        raise files.CheckpointError(name, "weights of another shape", "those of the settings")
-    if not isinstance(curves, dict) or not isinstance(counts, dict):
+    # Files of the first version had the one value of crar's training at the top.
+    curves, values = state.get("curves"), state.get("training", {"counts": state.get("counts")})
+    if not isinstance(curves, dict) or not isinstance(values, dict):
         raise files.CheckpointError(name, "no loss curves", "a resume file of diag train")
-    kept = {
-        kind: {k.removeprefix(f"{kind}/"): v for k, v in tensors.items() if k.startswith(f"{kind}/")}
-        for kind in ("squares", "sums")
-    }
-    if state["step"] > 0 and not kept["squares"]:
-        raise files.CheckpointError(name, "no optimiser state", "a resume file of diag train")
-    return Member(seed, weights, state["step"], kept["squares"], curves, kept["sums"], counts)
+    member = Member(seed, weights, State(state["step"], tensors, values), curves)
+    if {n: tuple(t.shape) for n, t in weights.items()} != system.shapes():
+        raise files.CheckpointError(name, "weights of another shape", "those of the settings")
+    try:
+        system.training(run.plan, [weights], [seed], run.device).restore([member.state])
+    except StateError as error:
+        raise ResumeError(name, error.found, error.expected) from None
+    return member
 
 
-def _signature(run: Run, seed: int, base: files.Checkpoint | None) -> dict[str, Any]:
-    """What must agree for a run to go on as if it had not stopped; the number of updates may grow."""
+def _as_now(before: Any) -> dict[str, Any]:
+    """The facts about its run in a resume file, with settings as they would be written now."""
+    if not isinstance(before, dict) or not isinstance(before.get("settings"), dict):
+        return {}
+    return {**before, "settings": {"system": registry.DEFAULT, **before["settings"]}}
+
+
+def _signature(run: Run, seed: int, bases: Sequence[files.Checkpoint]) -> dict[str, Any]:
+    """The facts that must agree for a run to go on as if it had not stopped; its updates may grow."""
     tree = run.settings.model_dump(mode="json")
     for phase in ("train", "transfer"):
         for free in ("updates", "save_every"):
@@ -302,7 +316,10 @@ def _signature(run: Run, seed: int, base: files.Checkpoint | None) -> dict[str, 
     plan = None if run.plan is None else run.plan.to_tree()
     if run.plan is not None and run.plan.terms:
         tree["updates"] = run.phase.updates  # the windows of loss terms are shares of the updates
-    return {"settings": tree, "seed": seed, "base": base and base.identity, "plan": plan}
+    base: Any = [b.identity for b in bases]
+    if len(bases) < 2:  # as it is written since before there could be several
+        base = bases[0].identity if bases else None
+    return {"settings": tree, "seed": seed, "base": base, "plan": plan}
 
 
 def of_equal_step(members: Sequence[Member]) -> list[list[Member]]:
@@ -326,107 +343,68 @@ def train_members(
     ``save_every`` updates, members are saved when ``save_seconds`` have passed since they last were.
     """
     torch.set_num_threads(1)
-    the_world: FiniteWorld = world(run.settings.world)
-    agent = CRAR(run.settings, the_world)
-    base = _base(run, agent)
-    stream = stream_of(run.plan is None)
-    data = run.settings.data
-    trainer = Trainer(
-        agent,
-        run.phase,
-        "source" if run.plan is None else "target",
-        run.plan or BASE_PLAN,
-        [m.parameters for m in members],
-        [collect(the_world, data.steps, data.episode_steps, m.seed, stream) for m in members],
-        [(m.seed, stream) for m in members],
-        run.device,
-    )
-    _restore(trainer, members)
+    system = system_of(run.settings)
+    bases = _bases(run, system)
+    parameters, seeds = [m.parameters for m in members], [m.seed for m in members]
+    training = system.training(run.plan, parameters, seeds, run.device)
+    if members[0].step > 0:
+        training.restore([member.state for member in members])
     saved = monotonic()
 
     def save() -> None:
         nonlocal saved
         saved = monotonic()
-        if trainer.step == run.phase.updates:
-            _log(trainer, members)
+        if training.step == run.phase.updates:
+            _log(training, system, members)
         for index, member in enumerate(members):
-            _take(trainer, index, member)
-            _save(run, member, base)
+            member.parameters, member.state = training.member(index), training.state(index)
+            _save(run, member, bases)
 
-    phase, told = run.phase, trainer.step
-    while trainer.step < phase.updates and not stopped():
-        trainer.update()
-        if trainer.step % phase.log_every == 0:
-            _log(trainer, members)
-        if trainer.step in run.keep:
+    phase, told = run.phase, training.step
+    while training.step < phase.updates and not stopped():
+        training.update()
+        if training.step % phase.log_every == 0:
+            _log(training, system, members)
+        if training.step in run.keep:
             for index, member in enumerate(members):
-                kept = replace(member, parameters=trainer.stack.member(index), step=trainer.step)
-                path = run.early_path(member.seed, trainer.step)
-                files.save(path, _header(run, kept, base), kept.parameters)
-        if trainer.step % phase.save_every == 0 and trainer.step < phase.updates:
+                kept = replace(member, parameters=training.member(index), state=State(training.step))
+                path = run.early_path(member.seed, training.step)
+                files.save(path, _header(run, kept, bases), kept.parameters)
+        if training.step % phase.save_every == 0 and training.step < phase.updates:
             save()
-        if trainer.step % 20 == 0:
-            progress((trainer.step - told) * len(members))
-            told = trainer.step
+        if training.step % 20 == 0:
+            progress((training.step - told) * len(members))
+            told = training.step
             if monotonic() - saved > save_seconds:
                 save()
     save()
-    progress((trainer.step - told) * len(members))
+    progress((training.step - told) * len(members))
 
 
-def _log(trainer: Trainer, members: Sequence[Member]) -> None:
-    means = trainer.take_losses()
+def _log(training: Training, system: System, members: Sequence[Member]) -> None:
+    """Add a point to the members' curves: losses since the last one, and returns now."""
+    means = training.take_losses()
     if not means:
         return
+    returns = training.evaluate()
     for index, member in enumerate(members):
-        curve = member.curves.setdefault("losses", {})
-        member.curves.setdefault("updates", []).append(trainer.step)
+        member.curves.setdefault("losses", {})
+        member.curves.setdefault("updates", []).append(training.step)
         length = len(member.curves["updates"])
-        for term in trainer.agent.settings.loss.terms:
-            values = curve.setdefault(term, [None] * (length - 1))
-            value = float(means[term][index]) if term in means else None
-            values.append(value if value is not None and np.isfinite(value) else None)
+        for kind, names, points in (("losses", system.terms, means), ("returns", tuple(returns), returns)):
+            for name in names:
+                values = member.curves.setdefault(kind, {}).setdefault(name, [None] * (length - 1))
+                value = float(points[name][index]) if name in points else None
+                values.append(value if value is not None and np.isfinite(value) else None)
 
 
-def _save(run: Run, member: Member, base: files.Checkpoint | None) -> None:
+def _save(run: Run, member: Member, bases: Sequence[files.Checkpoint]) -> None:
     path = run.path(member.seed)
     state = {
         "step": member.step,
         "curves": member.curves,
-        "counts": member.counts,
-        "run": _signature(run, member.seed, base),
+        "training": member.state.values,
+        "run": _signature(run, member.seed, bases),
     }
-    tensors = {f"squares/{k}": v for k, v in member.squares.items()}
-    tensors |= {f"sums/{k}": v for k, v in member.sums.items()}
-    files.save_resume(path, member.parameters, state, tensors)
-    files.save(path, _header(run, member, base), member.parameters)
-
-
-def _take(trainer: Trainer, index: int, member: Member) -> None:
-    """Bring a member up to its row of the trainer."""
-    member.parameters = trainer.stack.member(index)
-    member.step = trainer.step
-    member.squares = {
-        f"{optimiser}/{component}": values[index].cpu().clone()
-        for optimiser, components in trainer.squares.items()
-        for component, values in components.items()
-    }
-    member.sums = {term: values[index].cpu().clone() for term, values in trainer.sums.items()}
-    member.counts = dict(trainer.counts)
-
-
-def _restore(trainer: Trainer, members: Sequence[Member]) -> None:
-    """Give the trainer what its members remember; the opposite of :func:`_take`."""
-    trainer.step = members[0].step
-    trainer.counts = dict(members[0].counts)
-    try:
-        for term in members[0].sums:
-            trainer.sums[term] = torch.stack([m.sums[term] for m in members]).to(trainer.device)
-        for key in members[0].squares:
-            optimiser, _, component = key.partition("/")
-            rows = torch.stack([m.squares[key] for m in members]).to(trainer.device)
-            if rows.shape != trainer.stack.buffers[component].shape:
-                raise RunError(f"seed {members[0].seed}: an optimiser state of another shape; --overwrite")
-            trainer.squares.setdefault(optimiser, {})[component] = rows
-    except (KeyError, RuntimeError) as error:
-        raise RunError(f"seed {members[0].seed}: an optimiser state that does not fit ({error})") from None
+    files.save_resume(path, member.parameters, state, member.state.tensors)
+    files.save(path, _header(run, member, bases), member.parameters)

@@ -1,4 +1,4 @@
-"""What a file may do to whoever looks at it: nothing. Whether it may be read, and its words on one line."""
+"""Names and words from files, made harmless: one line, nothing that steers a terminal, no endless reading."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 MAGIC_BYTES = 64
-"""Of a file, so many tell what it is."""
+"""Bytes at the start of a file that tell its kind."""
 
 MOST_HEADER = 2**24
 """Bytes that the header of a safetensors file may have: 50 kB are usual, some MB with the
 curves of a long training. Reading JSON takes up to twenty times as much memory."""
 
 MOST_TENSORS = 2**16
-"""So many may one file hold; each costs a kilobyte of bookkeeping."""
+"""Most tensors of a file: each costs a kilobyte of bookkeeping."""
 
 _BRIEF = reprlib.Repr()
 _BRIEF.maxlevel, _BRIEF.maxlist, _BRIEF.maxdict, _BRIEF.maxstring, _BRIEF.maxlong = 3, 8, 8, 80, 40

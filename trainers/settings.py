@@ -1,7 +1,7 @@
-"""The settings tree of a training run: names, types, limits and meanings, one place for all of them.
+"""Settings of a training run: names, overrides and presets; which fields there are is the system's affair.
 
 The same names serve on the command line (``--set train.updates=300``), in a recipe's TOML file and in
-a checkpoint's header.
+a checkpoint's header. ``system`` says whose fields they are.
 
 >>> settings = preset("simple-maze")
 >>> settings.with_overrides(["train.updates=300"]).train.updates
@@ -18,21 +18,15 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import pydantic
 
+from trainers import registry
 from trainers.safe_text import value
 
-Algorithm = Literal["separate", "shared", "summed"]
-"""How the loss terms are descended: one optimiser step per term at the parameters that the step before
-left (``separate``, the paper's); every term's gradient at one point, then all the steps (``shared``);
-one gradient of the weighted sum (``summed``)."""
-
-Term = Literal["transition", "reward", "discount", "bound", "entropy_random", "entropy_successive"]
-
 MOST_UPDATES, MOST_UNITS = 10**9, 2**16
-"""More than any machine here could do or hold: beyond them a number is a slip of the keyboard."""
+"""Largest numbers of updates and of units: beyond what any machine does or holds, a slip of the keyboard."""
 
 Positive = Annotated[int, pydantic.Field(gt=0, le=MOST_UPDATES, strict=True)]
 Units = Annotated[int, pydantic.Field(gt=0, le=MOST_UNITS, strict=True)]
@@ -44,112 +38,70 @@ class SettingsError(ValueError):
     """A setting that is unknown or out of range; the message names it and what was expected."""
 
 
-class _Tree(pydantic.BaseModel):
+class Tree(pydantic.BaseModel):
+    """One level of settings: frozen, finite numbers only, and no name that it does not know."""
+
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Data(_Tree):
-    """The transitions that a run trains on, collected once with a random policy."""
-
-    steps: Annotated[int, pydantic.Field(gt=0, le=10**7, strict=True)] = 5000
-    episode_steps: Positive = 500
-
-
-class Model(_Tree):
-    """Hidden widths of the fully connected nets (tanh), and the size of the embedding."""
-
-    embedding: Units = 2
-    encoder: Widths = (200, 100, 50, 10)
-    transition: Widths = (10, 30, 30, 10)
-    reward: Widths = (10, 50, 20)
-    discount: Widths = (10, 50, 20)
-
-
-class Loss(_Tree):
-    """The loss terms in the order of their optimiser steps, and their constants."""
-
-    terms: Annotated[tuple[Term, ...], pydantic.Field(min_length=1)] = (
-        "transition",
-        "reward",
-        "discount",
-        "bound",
-        "entropy_random",
-        "entropy_successive",
-    )
-    discount: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.9
-    """Target of the discount model where the episode goes on."""
-    entropy_scale: Rate = 5.0
-    """C_d in exp(−C_d·‖x − x'‖)."""
-    entropy_successive_divisor: Rate = 5.0
-    """The learning rate (or, summed, the weight) of ``entropy_successive`` is divided by this."""
-
-    @pydantic.field_validator("terms")
-    @classmethod
-    def _distinct(cls, terms: tuple[Term, ...]) -> tuple[Term, ...]:
-        if len(set(terms)) != len(terms):
-            raise ValueError("names a term twice")
-        return terms
-
-
-class Optimiser(_Tree):
-    """RMSprop, and how many transitions a step sees."""
-
-    rho: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.9
-    epsilon: Rate = 1e-4
-    clip: Rate = 1.0
-    batch: Annotated[int, pydantic.Field(ge=2, le=MOST_UNITS, strict=True)] = 32
-
-
-class Phase(_Tree):
+class Phase(Tree):
     """One phase of training: on the source task (``train``) or on the target task (``transfer``)."""
 
-    algorithm: Algorithm = "separate"
+    algorithm: str = ""
+    """Name of the way updates are made, for a system that knows several."""
     updates: Positive = 160_000
-    learning_rate: Rate = 5e-4
-    decay: Annotated[float, pydantic.Field(gt=0, le=1)] = 1.0
-    """The learning rate is multiplied by this every ``decay_every`` updates."""
-    decay_every: Positive = 5000
     save_every: Positive = 5000
-    """Updates between checkpoints: what a crash can cost."""
+    """Updates between checkpoints: the most that a crash can cost."""
     log_every: Positive = 1000
     """Updates averaged into one point of the loss curves."""
 
 
-class Settings(_Tree):
-    """Everything that, with a seed, determines a run."""
+class Settings(Tree):
+    """Everything that, with a seed, determines a run; each system has fields of its own beside these."""
 
     preset: str
+    system: str
     world: str
-    data: Data = Data()
-    model: Model = Model()
-    loss: Loss = Loss()
-    optimiser: Optimiser = Optimiser()
-    train: Phase = Phase()
-    transfer: Phase = Phase()
+    if TYPE_CHECKING:  # each system has both, at a place of its own among its fields
+        train: Phase
+        transfer: Phase
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> Self:
-        """Settings from nested mappings; raises :class:`SettingsError`."""
+        """Settings of the system that nested mappings name; raises :class:`SettingsError`."""
+        kind = settings_type(tree.get("system", registry.DEFAULT))
+        if not issubclass(kind, cls):
+            wanted = cls.model_fields["system"].default
+            raise SettingsError(f"setting 'system': found {value(tree.get('system'))}, expected {wanted!r}")
         try:
-            return cls.model_validate(tree)
+            return kind.model_validate(tree)
         except pydantic.ValidationError as error:
-            raise SettingsError(_in_words(error, setting_names())) from None
+            raise SettingsError(_in_words(error, dotted_names(kind))) from None
 
     def with_overrides(self, assignments: Iterable[str]) -> Self:
         """These settings with ``name=value`` assignments applied; raises :class:`SettingsError`."""
         tree = self.model_dump(mode="json")
+        names = list(dotted_names(type(self)))
         for assignment in assignments:
             name, value = assigned(assignment)
-            if name not in setting_names():
-                raise SettingsError(unknown_name("setting", name, setting_names()))
-            if name == "preset":
-                raise SettingsError("'preset' names where settings come from: use --preset")
+            if name not in names:
+                raise SettingsError(unknown_name("setting", name, names))
+            if name in ("preset", "system"):
+                raise SettingsError(f"{name!r} names where settings come from: use --preset")
             *path, leaf = name.split(".")
             node = tree
             for key in path:
                 node = node[key]
             node[leaf] = [value] if isinstance(node[leaf], list) and not isinstance(value, list) else value
         return self.from_tree(tree)
+
+
+def settings_type(system: object) -> type[Settings]:
+    """The class of a system's settings; raises :class:`SettingsError` for a system that is not known."""
+    if not isinstance(system, str) or system not in registry.known():
+        raise SettingsError(unknown_name("system", value(system).strip("'\""), registry.known()))
+    kind: type[Settings] = registry.load(system).settings_type
+    return kind
 
 
 def assigned(assignment: str) -> tuple[str, Any]:
@@ -166,9 +118,9 @@ def assigned(assignment: str) -> tuple[str, Any]:
         return name.strip(), [part.strip() for part in text.split(",")] if "," in text else text.strip()
 
 
-def setting_names() -> list[str]:
-    """The dotted names of all settings, in the order of the tree."""
-    return list(dotted_names(Settings))
+def setting_names(system: str = registry.DEFAULT) -> list[str]:
+    """The dotted names of all settings of a system, in the order of the tree; raises SettingsError."""
+    return list(dotted_names(settings_type(system)))
 
 
 def dotted_names(model: type[pydantic.BaseModel], prefix: str = "") -> Iterable[str]:
@@ -199,14 +151,31 @@ def _in_words(error: pydantic.ValidationError, known: Iterable[str]) -> str:
 
 
 def preset_names() -> list[str]:
-    """The recipes that ship with the package."""
-    folder = resources.files("trainers.recipes")
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    """Names of the recipes that ship with the package, and of the presets of systems made known since."""
+    return sorted([*_recipes(), *_others()])
 
 
 def preset(name: str) -> Settings:
     """The settings of a named recipe; raises :class:`SettingsError` with the nearest match."""
-    if name not in preset_names():
+    if name in _recipes():
+        text = resources.files("trainers.recipes").joinpath(f"{name}.toml").read_text("utf-8")
+        return Settings.from_tree({"preset": name, **tomllib.loads(text)})
+    others = _others()
+    if name not in others:
         raise SettingsError(unknown_name("preset", name, preset_names()))
-    text = resources.files("trainers.recipes").joinpath(f"{name}.toml").read_text("utf-8")
-    return Settings.from_tree({"preset": name, **tomllib.loads(text)})
+    return Settings.from_tree({"preset": name, **others[name]})
+
+
+def _recipes() -> list[str]:
+    folder = resources.files("trainers.recipes")
+    return [f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")]
+
+
+def _others() -> dict[str, dict[str, Any]]:
+    """Presets of the systems that do not ship with the package, by name."""
+    names = [name for name in registry.known() if name not in registry.shipped()]
+    return {
+        preset: {"system": name, **tree}
+        for name in names
+        for preset, tree in registry.load(name).presets.items()
+    }

@@ -18,10 +18,11 @@ from diag.forecasts.model import Forecaster, Logistic, sigmoid
 from diag.forecasts.result import Outcome
 from diag.sources import open_subject
 from diag.studies.folder import Folder
-from diag.studies.study import Study, parameter_shapes
+from diag.studies.study import Study
 from diag.studies.table import KEY
 from diag.subject import Subject
 from probes import Floats
+from trainers.system import system_of
 
 FEWEST_BASES = 6
 """With fewer, nothing is fitted: a forecast is of bases that were not seen."""
@@ -137,7 +138,7 @@ def _frozen(study: Study, table: pd.DataFrame) -> pd.DataFrame:
         return table
     pairs = set()
     for variant in study.variants:
-        parameters = parameter_shapes(variant.settings)
+        parameters = system_of(variant.settings).shapes()
         for plan in variant.plans:
             if set(plan.frozen_components(parameters)) - {"encoder"}:
                 pairs.add((variant.name, plan.name))

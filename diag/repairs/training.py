@@ -105,13 +105,14 @@ def train_as_before(
     KeyboardInterrupt when stopped.
     """
     from trainers.settings import Settings
+    from trainers.system import system_of
 
     folder.mkdir(parents=True, exist_ok=True)
     origin = folder / "folded.safetensors"
     files.save(origin, header, start)
     assert header.plan is not None
     settings = Settings.from_tree(header.settings).with_overrides([f"transfer.updates={updates}"])
-    plan = continued(TransferPlan.from_tree(header.plan), settings.loss.terms)
+    plan = continued(TransferPlan.from_tree(header.plan), system_of(settings).terms)
     run = Run(settings, (header.seed,), str(folder), plan, str(origin), device)
     members = prepare(run, resume=True, overwrite=False)
     progress(updates - sum(updates - m.step for m in members))

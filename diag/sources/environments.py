@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from diag.sources.foreign_code import working_directory_first
 from diag.sources.safe.bounds import line
 from diag.subject import Pairs, Sampled, SubjectError, Task
-from trainers.envs.world import DATA_STREAM, EVALUATION_STREAM
+from trainers.streams import DATA_STREAM, EVALUATION_STREAM
 
 Environment: TypeAlias = "gymnasium.Env[Any, Any]"
 Act: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]

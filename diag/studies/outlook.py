@@ -11,9 +11,10 @@ import torch
 from diag.comparisons.compare import compare
 from diag.studies.pieces import Piece
 from diag.studies.run import Plan
-from trainers.crar import CRAR, Trainer
-from trainers.envs.world import collect, world
-from trainers.run import BASE_PLAN, Run, stream_of
+from trainers.envs import world
+from trainers.run import Run
+from trainers.streams import stream_of
+from trainers.system import system_of
 from trainers.threads import one_thread
 
 WARM = 3
@@ -63,25 +64,14 @@ def _kind(piece: Piece) -> tuple[str, bool, str, int]:
 @one_thread()
 def seconds_an_update(run: Run, members: int) -> float:
     """Seconds of one update of a stack of so many seeds of a run, from a fresh one that is thrown away."""
-    the_world = world(run.settings.world)
-    agent, stream = CRAR(run.settings, the_world), stream_of(run.plan is None)
-    steps = min(run.settings.data.steps, 500)  # any: an update draws as many samples from few as from many
-    data = collect(the_world, steps, run.settings.data.episode_steps, 0, stream)
-    trainer = Trainer(
-        agent,
-        run.phase,
-        "source" if run.plan is None else "target",
-        run.plan or BASE_PLAN,
-        [agent.fresh(seed, stream) for seed in range(members)],
-        [data] * members,
-        [(seed, stream) for seed in range(members)],
-        run.device,
-    )
+    system, seeds = system_of(run.settings), range(members)
+    fresh = [system.fresh(seed, stream_of(run.plan is None)) for seed in seeds]
+    training = system.training(run.plan, fresh, seeds, run.device)
     for _ in range(WARM):
-        trainer.update()
+        training.update()
     began, updates = monotonic(), 0
     while monotonic() - began < SECONDS:
-        trainer.update()
+        training.update()
         updates += 1
     if run.device != "cpu":
         torch.cuda.synchronize()
@@ -93,7 +83,7 @@ def seconds_a_measure(piece: Piece) -> float:
     """Seconds of comparing one embedding of a piece's world with another, the longest of its measures."""
     states = len(world(piece.run.settings.world).observations["target"])
     rng = np.random.default_rng(0)
-    base, transfer = rng.normal(size=(2, states, piece.run.settings.model.embedding))
+    base, transfer = rng.normal(size=(2, states, system_of(piece.run.settings).embedding))
     began = 0.0
     for _ in range(2):  # the first loads what it needs
         began = monotonic()

@@ -22,8 +22,9 @@ from diag.studies import StudyError
 from diag.studies.study import Study, Variant
 from diag.studies.table import frame, write_part
 from trainers import checkpoint as files
+from trainers.plan import BASE_PLAN
 from trainers.pool import Stopped
-from trainers.run import BASE_PLAN, Run, of_equal_step, prepare, train_members
+from trainers.run import Run, of_equal_step, prepare, train_members
 
 STACK = 22
 """Seeds in a stack on a CPU: from 8 on, more gain a sixth at most (benchmarks/training.py)."""

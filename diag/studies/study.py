@@ -29,11 +29,10 @@ from typing import Annotated, Any
 import pydantic
 
 from diag.studies import StudyError
-from trainers.crar import CRAR
-from trainers.envs.world import world
 from trainers.plan import PlanError, TransferPlan, read_plan
 from trainers.run import RunError, check_plan, seeds_from
 from trainers.settings import Settings, SettingsError, preset, setting_names, unknown_name
+from trainers.system import system_of
 
 MAIN = "main"
 """The variant of a study that names none."""
@@ -245,22 +244,17 @@ def _variant(
 
     plans = tuple(_plan(source, home) for source in chosen("plans"))
     names = [plan.name for plan in plans]
-    parameters = parameter_shapes(settings)
+    system = system_of(settings)
     for plan in plans:
         _named("plan", plan.name)
         if names.count(plan.name) > 1:
             raise StudyError(f"variant {name!r}: found two plans {plan.name!r}, expected each once")
         try:  # now, and not when the bases are trained
-            check_plan(plan, parameters, settings)
+            check_plan(plan, system)
         except (PlanError, RunError) as error:
             raise StudyError(f"variant {name!r}: {error}") from None
     bases, transfers = (_seeds(key, chosen(key)) for key in ("bases", "transfers"))
     return Variant(_named("variant", name), settings, bases, transfers, plans)
-
-
-def parameter_shapes(settings: Settings) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every parameter of the system that settings describe."""
-    return CRAR(settings, world(settings.world)).shapes()
 
 
 def _plan(source: str, home: Path) -> TransferPlan:

@@ -102,8 +102,8 @@ def _checkpoints(folder: Path) -> None:
         "identity": identity_of(base),
     }
     plan = named_plan("freeze-dynamics")
-    tensors = plan.initialise(base, agent.fresh(1, 1), np.random.default_rng(1))
-    header = _header(settings, "target", 20, plan=plan.to_tree(), base=origin)
+    tensors = plan.initialise([base], agent.fresh(1, 1), np.random.default_rng(1))
+    header = _header(settings, "target", 20, plan=plan.to_tree(), bases=(origin,))
     save(folder / "transfer.safetensors", header, tensors)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainers.envs.world import FiniteWorld, Transitions, UnknownWorldError, collect, world, world_names
+from trainers.envs.finite import FiniteWorld, Transitions, UnknownWorldError, collect, world, world_names
 
 __all__ = ["FiniteWorld", "Transitions", "UnknownWorldError", "collect", "register", "world", "world_names"]
 

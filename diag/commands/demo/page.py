@@ -17,7 +17,7 @@ from diag.outputs.sections import embedding_chart, footer
 from diag.outputs.sections import panels as picture_panels
 from diag.outputs.words import number
 from reports import Figure, Page, Section, charts, render
-from trainers.settings import Settings
+from trainers.crar import CrarSettings
 
 ENDS: dict[Outcome | None, str] = {
     "landed": "landed",
@@ -38,7 +38,7 @@ class Trained:
     """The base's name in words."""
     base_loss: tuple[float, float]
     transfers: Sequence[Shown]
-    settings: tuple[Settings, ...]
+    settings: tuple[CrarSettings, ...]
     """How they were trained: one for each learning rate."""
 
 

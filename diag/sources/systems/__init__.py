@@ -11,8 +11,17 @@ from importlib import import_module
 from typing import Any, Protocol, cast
 
 from diag.subject import Subject
+from trainers import registry
 from trainers.checkpoint import Checkpoint, CheckpointError
+from trainers.envs import UnknownWorldError
 from trainers.plan import PlanError, TransferPlan
+from trainers.run import check_shapes
+from trainers.settings import Settings, SettingsError
+from trainers.system import System
+from trainers.system import system_of as system_of_settings
+
+TASKS = ("source", "target")
+"""The tasks that a checkpoint may have been trained on."""
 
 
 class SystemSource(Protocol):
@@ -44,6 +53,29 @@ def system_of(checkpoint: Checkpoint) -> SystemSource:
         known = " or ".join(repr(system) for system in SYSTEMS)
         raise CheckpointError(checkpoint.path, f"system {name!r}", f"system {known}")
     return cast(SystemSource, import_module(f"diag.sources.systems.{SYSTEMS[name]}"))
+
+
+def trained_system(checkpoint: Checkpoint) -> System:
+    """The trainers' system that a checkpoint's header describes, its tensors checked against it.
+
+    Raises CheckpointError for unknown systems, settings, tasks and tensors of another shape.
+    """
+    header = checkpoint.header
+    if header.system not in registry.known():
+        known = " or ".join(map(repr, registry.known()))
+        raise CheckpointError(checkpoint.path, f"system {header.system!r}", f"system {known}")
+    try:
+        settings = Settings.from_tree({"system": header.system, **header.settings})
+        system = system_of_settings(settings)
+    except (SettingsError, UnknownWorldError) as error:
+        raise CheckpointError(checkpoint.path, f"settings in its header: {error}", "known settings") from None
+    if header.system != system.name:
+        words = f"system {header.system!r} with settings of {system.name!r} in its header"
+        raise CheckpointError(checkpoint.path, words, "a valid header")
+    if header.task not in TASKS:
+        raise CheckpointError(checkpoint.path, f"task {header.task!r} in its header", " or ".join(TASKS))
+    check_shapes(checkpoint, system)
+    return system
 
 
 def checked_plan(checkpoint: Checkpoint, terms: Collection[str]) -> TransferPlan | None:

@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diag.sources.systems import checked_plan
+from diag.sources.systems import checked_plan, trained_system
 from diag.subject import Pairs, Parameters, Sampled, Subject, Task
 from diag.units.layers import Dense, chain
 from trainers.checkpoint import Checkpoint, CheckpointError
 from trainers.crar import CRAR, Batch, Trainer
-from trainers.envs import FiniteWorld, UnknownWorldError, collect, world
-from trainers.envs.world import EVALUATION_STREAM
-from trainers.plan import TransferPlan
-from trainers.run import BASE_PLAN, check_shapes, stream_of
-from trainers.settings import Settings, SettingsError
+from trainers.envs import FiniteWorld, collect
+from trainers.plan import BASE_PLAN, TransferPlan
+from trainers.settings import Settings
+from trainers.streams import EVALUATION_STREAM, generator, stream_of
+from trainers.system import system_of
 
 CONTINUATIONS = 8
 """Times that training goes on from a checkpoint, each with batches of its own."""
@@ -34,19 +34,11 @@ loss's change over 1,000 updates, intervals are then some 3% wide to either side
 
 
 def agent_of(checkpoint: Checkpoint) -> CRAR:
-    """The agent that a checkpoint's header describes, its tensors checked against it."""
-    header = checkpoint.header
-    if header.system != "crar":  # for callers that have not asked the registry
-        raise CheckpointError(checkpoint.path, f"system {header.system!r}", "system 'crar'")
-    try:
-        settings = Settings.from_tree(header.settings)
-        agent = CRAR(settings, world(settings.world))
-    except (SettingsError, UnknownWorldError) as error:
-        raise CheckpointError(checkpoint.path, f"settings in its header: {error}", "known settings") from None
-    if header.task not in agent.world.observations:
-        known = " or ".join(agent.world.observations)
-        raise CheckpointError(checkpoint.path, f"task {header.task!r} in its header", known)
-    check_shapes(checkpoint, agent)
+    """The CRAR agent that a checkpoint's header describes, its tensors checked against it."""
+    if checkpoint.header.system != "crar":  # for callers that have not asked the registry
+        raise CheckpointError(checkpoint.path, f"system {checkpoint.header.system!r}", "system 'crar'")
+    agent = trained_system(checkpoint)
+    assert isinstance(agent, CRAR)
     return agent
 
 
@@ -59,7 +51,7 @@ def plan_of(checkpoint: Checkpoint) -> TransferPlan | None:
     """The plan in a checkpoint's header, None for a base; raises CheckpointError for a bad one."""
     if checkpoint.header.plan is None:
         return None
-    return checked_plan(checkpoint, Settings.from_tree(checkpoint.header.settings).loss.terms)
+    return checked_plan(checkpoint, system_of(Settings.from_tree(checkpoint.header.settings)).terms)
 
 
 def subject_of(checkpoint: Checkpoint) -> Subject:
@@ -68,9 +60,8 @@ def subject_of(checkpoint: Checkpoint) -> Subject:
     plan = plan_of(checkpoint)
     header = checkpoint.header
     system = CrarSystem(agent, Origin(plan or BASE_PLAN, header.task, header.seed, header.step))
-    frozen = (
-        () if plan is None else tuple(c for c in plan.frozen_components(checkpoint.tensors) if c != "encoder")
-    )
+    held = () if plan is None else plan.frozen_components(checkpoint.tensors)
+    frozen = tuple(component for component in held if component in agent.readers)
     role = "base" if plan is None else f"transfer ({plan.name})"
     return Subject(
         path=checkpoint.path,
@@ -257,13 +248,13 @@ class FiniteTasks:
     def paired_observations(self, n: int | None, seed: int) -> Pairs:
         states = np.arange(self.world.states)
         if n is not None and n < len(states):
-            states = np.sort(np.random.default_rng([EVALUATION_STREAM, seed]).permutation(states)[:n])
+            states = np.sort(generator(EVALUATION_STREAM, seed).permutation(states)[:n])
         chosen = torch.from_numpy(states)
         return Pairs({t: o[chosen] for t, o in self._observations.items()}, states)
 
     def batch(self, task: Task, n: int, seed: int) -> Sampled:
         """States and actions uniform, as the random policy visits them in the long run; grouped by state."""
-        rng = np.random.default_rng([EVALUATION_STREAM, seed])
+        rng = generator(EVALUATION_STREAM, seed)
         states, actions = self.world.transitions.shape
         # Whole rounds through all (state, action) pairs, then a random part of one.
         order = np.concatenate(

@@ -1,4 +1,4 @@
-"""What a trainer needs to know of a finite world: its tables, and transitions collected from it."""
+"""Finite worlds: tables of all states, what each action leads to, and transitions collected at random."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Streams keep a seed's uses apart: data, batches and weights never share random numbers.
-DATA_STREAM, BATCH_STREAM, WEIGHT_STREAM, EVALUATION_STREAM = range(4)
+from trainers.streams import DATA_STREAM, generator
 
 
 class UnknownWorldError(ValueError):
@@ -72,7 +71,7 @@ class Transitions:
 
 def collect(world: FiniteWorld, steps: int, episode_steps: int, *seed: int) -> Transitions:
     """``steps`` steps of a random policy, back to the start every ``episode_steps`` and at terminals."""
-    rng = np.random.default_rng([DATA_STREAM, *seed])
+    rng = generator(DATA_STREAM, *seed)
     actions = rng.integers(world.actions, size=steps)
     state = np.empty(steps, np.int64)
     episode = np.empty(steps, np.int64)

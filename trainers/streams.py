@@ -1,0 +1,30 @@
+"""Every random stream of training, named once: each use of a seed draws numbers of its own.
+
+A generator is made from a stream's number and whatever else tells one use from another: the run's seed, the
+phase (:func:`stream_of`), a block of batches. The numbers are part of every result: none is ever given anew.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+DATA_STREAM, BATCH_STREAM, WEIGHT_STREAM, EVALUATION_STREAM = range(4)
+"""Transitions collected, the batches drawn from them, fresh weights, and data to judge a system by."""
+
+BASE_PHASE, TRANSFER_PHASE = range(2)
+"""Numbers of the phases: in each, a seed has another walk and other fresh weights."""
+
+
+def stream_of(base: bool) -> int:
+    """Number of the phase in every stream's seed: a base's, or a transfer's."""
+    return BASE_PHASE if base else TRANSFER_PHASE
+
+
+def generator(stream: int, *seed: int) -> np.random.Generator:
+    """Generator of one stream for a seed of one number or several."""
+    return np.random.default_rng([stream, *seed])
+
+
+def shuffling(seed: int) -> np.random.Generator:
+    """Generator that shuffles base tensors for a transfer's seed (``permute`` in a plan)."""
+    return np.random.default_rng([seed, TRANSFER_PHASE])

@@ -1,0 +1,139 @@
+"""A system and its training: the two protocols that let an algorithm in, and systems by name.
+
+A :class:`System` is an algorithm with its settings and no parameters; a :class:`Training` is some seeds of
+one, on their way. Runs, processes, checkpoints and resuming know nothing else of an algorithm. To add one:
+write a class with what :class:`System` asks for, and make it known (:mod:`trainers.registry`). The smallest
+is ``tests/ring.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainers import registry
+from trainers.plan import TransferPlan
+from trainers.settings import Settings, SettingsError
+
+Parameters = Mapping[str, Tensor]
+"""Named parameters of one seed, ``component/parameter``."""
+
+
+class StateError(ValueError):
+    """A state that a training cannot go on from: what was ``found`` and what was ``expected``."""
+
+    def __init__(self, found: str, expected: str) -> None:
+        self.found, self.expected = found, expected
+        super().__init__(f"found {found}; expected {expected}")
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything beside parameters that one seed's training needs to go on as if it had not stopped."""
+
+    step: int
+    """Updates done."""
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    """Optimisers' memories, target networks, replay, sums of losses, … by names of the training's own."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """Plain values that JSON holds: generators' and environments' states, counters."""
+
+
+class Training(Protocol):
+    """Some seeds of one system in training; whether they are stacked, or interact, is its own affair.
+
+    A seed's numbers depend on its own seed alone: not on which others are trained beside it.
+    """
+
+    step: int
+    """Updates done, the same for every seed."""
+
+    def update(self) -> None:
+        """Do one update of every seed."""
+
+    def member(self, index: int) -> dict[str, Tensor]:
+        """Copy of one seed's parameters on the CPU."""
+
+    def state(self, index: int) -> State:
+        """Copy of one seed's state on the CPU."""
+
+    def restore(self, states: Sequence[State]) -> None:
+        """Go on from these states, one a seed, all of one step; raises :class:`StateError`."""
+
+    def take_losses(self) -> Mapping[str, NDArray[np.float32]]:
+        """Mean losses {term: (seeds,)} since the last call; terms that were never active are left out."""
+
+    def evaluate(self) -> Mapping[str, NDArray[np.float32]]:
+        """Mean returns now, {mode: (seeds,)}; empty for a system that does not act."""
+
+
+class System(Protocol):
+    """One algorithm with its settings; holds no parameters.
+
+    ``settings_type`` and ``presets`` belong to the class: the settings' type, and named trees of settings
+    over its defaults (those of the systems that ship lie in ``trainers/recipes``).
+    """
+
+    name: ClassVar[str]
+    settings_type: ClassVar[type[Settings]]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The system with these settings, which are of ``settings_type``; raises ValueError in words."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that it was made with."""
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The loss terms, which a plan may switch off for part of the run."""
+
+    @property
+    def embedding(self) -> int:
+        """Numbers in one embedding."""
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """The components that read the embedding."""
+
+    @property
+    def ensembles(self) -> tuple[str, ...]:
+        """The components that take outputs of frozen source copies as inputs (``ensemble`` in a plan)."""
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter, ``component/parameter``: what a plan's rules may name."""
+
+    def fresh(self, *seed: int) -> dict[str, Tensor]:
+        """A fresh initialisation from a seed and the stream of its phase (:mod:`trainers.streams`)."""
+
+    def training(
+        self,
+        plan: TransferPlan | None,
+        members: Sequence[Parameters],
+        seeds: Sequence[int],
+        device: str = "cpu",
+    ) -> Training:
+        """A training of these seeds from these parameters: of bases without a plan, else of transfers."""
+
+    def evaluate(self, parameters: Parameters, task: str, seed: int) -> Mapping[str, float]:
+        """Mean returns on a task by mode (``greedy``, ``sampled``); empty for a system that does not act."""
+
+
+def system_class(name: str) -> type[System]:
+    """The class of the system of that name; raises :class:`trainers.settings.SettingsError`."""
+    if name not in registry.known():
+        raise SettingsError(f"unknown system {name!r}; known: {', '.join(registry.known())}")
+    found: type[System] = registry.load(name)
+    return found
+
+
+def system_of(settings: Settings) -> System:
+    """The system that settings belong to; raises ValueError, such as for an unknown world."""
+    return system_class(settings.system).of(settings)
