@@ -61,7 +61,7 @@ def main() -> None:
                 made = read(source)
                 # The parent is named as it lies here, not where it was trained.
                 origin = {**(made.header.base or {}), "path": "examples/base.safetensors"}
-                save(HERE / f"{name}.safetensors", replace(made.header, base=origin), made.tensors)
+                save(HERE / f"{name}.safetensors", replace(made.header, bases=(origin,)), made.tensors)
             print(f"from base {seed}: {matched[0].name} and {mirrored[0].name}")
             return
     sys.exit("no base has both")

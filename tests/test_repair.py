@@ -33,7 +33,7 @@ def transfer_of_base(path: Path, plan: str = "freeze-dynamics", **changed: torch
     tensors["encoder/0.weight"] = -tensors["encoder/0.weight"]
     tensors |= {f"encoder/{name.replace('_', '.')}": tensor for name, tensor in changed.items()}
     origin = {"path": base.path, "sha256": base.sha256, "identity": base.identity}
-    header = replace(base.header, task="target", plan=named_plan(plan).to_tree(), base=origin)
+    header = replace(base.header, task="target", plan=named_plan(plan).to_tree(), bases=(origin,))
     files.save(path, header, tensors)
     return path
 
