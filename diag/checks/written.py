@@ -41,7 +41,7 @@ def text() -> str:
 
 def table() -> str:
     """The checks as a table of Markdown, a row each: docs/check.md holds it, and a test compares."""
-    lines = ["| name | asks | limit | default | level |", "|---|---|---|---|---|"]
+    lines = ["| name | question | limit | default | level |", "|---|---|---|---|---|"]
     for check in Checks().each():
         limits = ", ".join(f"`{name}`" for name in check.limited_by)
         values = [getattr(check, name) for name in check.limited_by]
