@@ -59,7 +59,8 @@ def render(result: Comparison, verbose: bool = False) -> str:
 def _command_lines(result: Comparison) -> list[str]:
     """The command that leads the transfer back, where its paths fit into lines."""
     command = next_command(result)
-    lines = [] if command is None else wrapped(command, "  ", "      ")
+    lines = [] if command is None else wrapped(command, "  ", "      ", width() - 2)
+    lines = [*(f"{line} \\" for line in lines[:-1]), *lines[-1:]]  # so that a shell takes it as it stands
     return lines if all(len(line) <= width() for line in lines) else []
 
 
