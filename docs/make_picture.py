@@ -22,7 +22,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     base = open_subject(folder / "shipped" / "base.safetensors")
     transfers = [
-        shown(f"{rate} {seed}", base, folder / "transfers" / rate / f"seed{seed}.safetensors")
+        shown(f"{rate} rate {seed}", base, folder / "transfers" / rate / f"seed{seed}.safetensors")
         for rate in RATES
         for seed in TRANSFER_SEEDS
     ]

@@ -177,7 +177,7 @@ class Demo:
                 f"{len(seeds) - len(done)} of {len(seeds)} {words} were stopped when their time was up, "
                 "with some updates to go; the same command goes on with them."
             )
-        return [shown(f"{rate} {s}" if rate else f"transfer {s}", base, run.path(s)) for s in done]
+        return [shown(f"{rate} rate {s}" if rate else f"transfer {s}", base, run.path(s)) for s in done]
 
     def _fitting(self, run: Run, words: str, end: float) -> tuple[tuple[int, ...], float]:
         """The seeds that can be trained until ``end``, and the seconds that all of them would take."""
