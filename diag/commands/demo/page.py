@@ -57,7 +57,11 @@ def page(shipped: Shipped, trained: Sequence[Trained] = (), left_out: Sequence[s
 
     ``left_out`` says in sentences what was not made, and why.
     """
-    sections = [section for one in trained for section in _trained(one, shipped.mirror)]
+    sections = [
+        section
+        for number, one in enumerate(trained)
+        for section in _trained(one, shipped.mirror, told=number == 0)
+    ]
     sections += _shipped(shipped, bool(trained))
     sections += _wall(shipped.wall)
     if left_out:
@@ -123,14 +127,15 @@ def _counted(transfers: Sequence[Shown], what: str) -> str:
     return f"Of {len(ends)} {what}, {listed}."
 
 
-def _trained(trained: Trained, mirror: Shown) -> list[Section]:
+def _trained(trained: Trained, mirror: Shown, told: bool) -> list[Section]:
+    """The sections about a base's transfers; ``told`` says that the page's verdict counts them already."""
     results = best_first(trained.transfers)
     first = results[0].comparison
     return [
         Section(
             f"The embeddings: {trained.base} and its transfers",
             [
-                headline(trained),
+                *([] if told else [headline(trained)]),
                 "A point is a place in the maze, coloured by its room; a line leads to where the "
                 "transition model expects an action to lead. Every transfer started from the base's "
                 "encoder and was shown the inverted maze, with the base's transition model frozen. One "
