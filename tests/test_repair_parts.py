@@ -13,7 +13,7 @@ import diag
 from diag.repairs import search as searching
 from diag.repairs.anchored import Anchored
 from diag.repairs.asked import RepairError
-from diag.repairs.fits import EQUAL, Fit, _ranked, few_pairs, fits
+from diag.repairs.fits import EQUAL, Fit, Method, _ranked, few_pairs, fits
 from diag.repairs.modules import mended
 from diag.repairs.system import case_of
 from diag.subject import SubjectError
@@ -206,3 +206,16 @@ def test_a_member_does_not_depend_on_the_others() -> None:
         both.update()
     for name, tensor in alone.member(0).items():
         assert torch.allclose(tensor, both.member(0)[name], atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["map", "last-layer", None])
+def test_inputs_that_are_constant_but_for_rounding_explain_nothing(method: Method | None) -> None:
+    """Under some kernels their rounding made maps of NaN, and the best of the fits could not be told."""
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(31, 2))
+    for noise in (0.0, 1e-17, 1e-16):
+        x = 0.7 + noise * rng.normal(size=(31, 2))
+        hidden = -0.3 + noise * rng.normal(size=(31, 10))
+        for fit in fits(x, hidden, y, method=method):
+            assert fit.r2.value is None or np.isfinite(fit.r2.value)
+            assert fit.r2.value is None or fit.r2.value < 0.1

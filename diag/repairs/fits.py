@@ -117,6 +117,9 @@ def _regressing(share: float) -> Fitter:
     def fit(hidden: Floats, y: Floats) -> Map:
         middle, target = hidden.mean(0), y.mean(0)
         centred = hidden - middle
+        if np.abs(centred).max() <= ROUNDING * np.abs(hidden).max():
+            # Inputs that are constant but for rounding explain nothing; the rest of them would divide by 0.
+            return Map(matrix=np.zeros((hidden.shape[1], y.shape[1])), offset=target)
         scatter = centred.T @ centred
         penalty = share * max(np.trace(scatter) / len(scatter), np.finfo(float).tiny)
         matrix = np.linalg.solve(scatter + penalty * np.eye(len(scatter)), centred.T @ (y - target))
@@ -145,7 +148,8 @@ def _ranked(candidates: Sequence[Fit]) -> Iterator[Fit]:
     """The best first, of equals (:data:`EQUAL`) the smaller map, as the candidates come; undefined last."""
     left = list(candidates)
     while left:
-        scores = [-np.inf if fit.r2.value is None else fit.r2.value for fit in left]
+        values = [fit.r2.value for fit in left]
+        scores = [-np.inf if value is None or not np.isfinite(value) else value for value in values]
         yield left.pop(next(i for i, score in enumerate(scores) if score >= max(scores) - EQUAL))
 
 
