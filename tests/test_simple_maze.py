@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from trainers.crar import CRAR
 from trainers.envs import UnknownWorldError, collect, register, world
 from trainers.envs import simple_maze as maze
+from trainers.settings import preset
 
 
 def test_rooms_have_the_papers_sizes() -> None:
@@ -78,6 +80,32 @@ def test_collected_steps_follow_the_table_and_restart_each_episode() -> None:
     assert (data.state[::100] == the_world.start).all()
     inside = np.arange(999) % 100 != 99
     assert (data.next_state[:-1] == data.state[1:])[inside].all()
+
+
+def test_ends_of_episodes_can_be_terminals_that_nothing_follows() -> None:
+    the_world = world("simple-maze")
+    as_is, cut = collect(the_world, 250, 100, 3), collect(the_world, 250, 100, 3, ends_are_terminal=True)
+    ends = [99, 199]  # the third episode goes on
+    assert np.flatnonzero(cut.terminal).tolist() == ends
+    assert (cut.next_state[ends] == the_world.states).all()
+    elsewhere = np.delete(np.arange(250), ends)
+    assert np.array_equal(cut.next_state[elsewhere], as_is.next_state[elsewhere])
+    assert not as_is.terminal.any()
+
+
+def test_what_follows_an_end_is_shown_as_zeros_and_teaches_the_discount() -> None:
+    changes = ["data.ends_are_terminal=true", "data.episode_steps=5", "loss.terms=transition,discount,bound"]
+    agent = CRAR.of(preset("simple-maze").with_overrides(changes))
+    assert agent.pictures("source").shape == (32, 8, 8)
+    assert not agent.pictures("target")[31].any()
+    running = agent.training(None, [agent.fresh(0)], [0])
+    for _ in range(300):
+        running.update()
+    assert running.take_losses()["discount"] > 0.05  # a fifth are ends, which a state alone does not tell
+    without = CRAR.of(preset("simple-maze").with_overrides(changes[1:])).training(None, [agent.fresh(0)], [0])
+    for _ in range(300):
+        without.update()
+    assert without.take_losses()["discount"] < 0.05
 
 
 def test_an_unknown_world_names_its_nearest() -> None:

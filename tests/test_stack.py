@@ -115,6 +115,32 @@ def test_rmsprop_by_hand() -> None:
     assert stack.member(0)["a/w"].tolist() == pytest.approx(expected, rel=1e-6)
 
 
+def test_the_clipped_norm_is_the_step_s_or_each_variable_s_own() -> None:
+    """A weight of norm 5 beside a bias of norm 1, each in a component of its own and in one."""
+    for names in (("a/w", "a/b"), ("a/w", "b/b")):
+        for clip_by, kept in (("step", 1 / math.hypot(5, 1)), ("variable", 1.0)):
+            stack = Stack([{name: torch.zeros(2) for name in names}] * 2)
+            slopes = {c: torch.zeros_like(b) for c, b in stack.buffers.items()}
+            for name, slope in zip(names, ([3.0, 4.0], [0.6, 0.8]), strict=True):
+                slopes[name[0]][1, stack.span(name)] = torch.tensor(slope)
+            # ρ = 0 and a large ε: a step is -lr·g/(|g| + ε), by which g is known.
+            RMSprop(rho=0.0, epsilon=1e3, clip=1.0, clip_by=clip_by).step(stack, slopes, {}, 1e3)
+            w, b = (stack.views[name][1].tolist() for name in names)
+            scale = kept if clip_by == "step" else 1 / 5
+            assert w == pytest.approx([-3 * scale, -4 * scale], rel=2e-3)
+            assert b == pytest.approx([-0.6 * kept, -0.8 * kept], rel=2e-3)
+            assert all((stack.views[name][0] == 0).all() for name in names)
+
+
+@pytest.mark.parametrize("after", [0, 30])
+def test_the_learning_rate_falls_in_steps_from_where_it_is_told(after: int) -> None:
+    running = trainer(short("train.decay=0.5", "train.decay_every=10", f"train.decay_after={after}"), [0])
+    rates = []
+    for running.step in (0, 9, 10, 29, 30, 39, 40, 50):
+        rates.append(running.learning_rate() / 5e-4)
+    assert rates == [1, 1, 0.5, 0.25, 0.125, 0.125, 0.0625, 0.03125] if not after else [1] * 6 + [0.5, 0.25]
+
+
 def test_gradients_match_finite_differences() -> None:
     rng = np.random.default_rng(0)
     net = TanhNet((3, 5, 2))

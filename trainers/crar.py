@@ -29,7 +29,7 @@ from torch import Tensor
 from trainers.envs.finite import FiniteWorld, Transitions, collect, world
 from trainers.nets import Pass, TanhNet
 from trainers.plan import BASE_PLAN, TransferPlan
-from trainers.rmsprop import RMSprop
+from trainers.rmsprop import ClipBy, RMSprop
 from trainers.settings import MOST_UNITS, Phase, Positive, Rate, Settings, Tree, Units, Widths
 from trainers.stack import Gradients, Parameters, Stack, component_of, gradients
 from trainers.streams import BATCH_STREAM, WEIGHT_STREAM, generator, stream_of
@@ -48,6 +48,9 @@ class Data(Tree):
 
     steps: Annotated[int, pydantic.Field(gt=0, le=10**7, strict=True)] = 5000
     episode_steps: Positive = 500
+    ends_are_terminal: bool = False
+    """Whether an episode's last step is stored as terminal, followed by an observation of zeros, as in the
+    authors' files; else it is a step like any other."""
 
 
 class Model(Tree):
@@ -92,6 +95,7 @@ class Optimiser(Tree):
     rho: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.9
     epsilon: Rate = 1e-4
     clip: Rate = 1.0
+    clip_by: ClipBy = "step"
     batch: Annotated[int, pydantic.Field(ge=2, le=MOST_UNITS, strict=True)] = 32
 
 
@@ -103,6 +107,8 @@ class CrarPhase(Phase):
     decay: Annotated[float, pydantic.Field(gt=0, le=1)] = 1.0
     """The learning rate is multiplied by this every ``decay_every`` updates."""
     decay_every: Positive = 5000
+    decay_after: Annotated[int, pydantic.Field(ge=0, le=10**9, strict=True)] = 0
+    """Updates before the learning rate begins to fall."""
 
 
 class CrarSettings(Settings):
@@ -209,6 +215,19 @@ class CRAR:
             for name, shape in net.shapes().items()
         }
 
+    def pictures(self, task: str) -> Tensor:
+        """A task's observations that data index: one a state, and zeros after a stored episode's end."""
+        table = torch.from_numpy(self.world.observations[task])
+        ends = self.settings.data.ends_are_terminal
+        return torch.cat([table, torch.zeros_like(table[:1])]) if ends else table
+
+    def collected(self, *seed: int) -> Transitions:
+        """The random policy's transitions that a run with this seed trains on."""
+        data = self.settings.data
+        return collect(
+            self.world, data.steps, data.episode_steps, *seed, ends_are_terminal=data.ends_are_terminal
+        )
+
     def fresh(self, *seed: int) -> dict[str, Tensor]:
         """A fresh initialisation from a seed."""
         rng = generator(WEIGHT_STREAM, *seed)
@@ -298,14 +317,14 @@ class CRAR:
         device: str = "cpu",
     ) -> Trainer:
         """A stack of bases on the source task without a plan, else of transfers on the target task."""
-        data, stream = self.settings.data, stream_of(base=plan is None)
+        stream = stream_of(base=plan is None)
         return Trainer(
             self,
             self.settings.train if plan is None else self.settings.transfer,
             "source" if plan is None else "target",
             plan or BASE_PLAN,
             members,
-            [collect(self.world, data.steps, data.episode_steps, seed, stream) for seed in seeds],
+            [self.collected(seed, stream) for seed in seeds],
             [(seed, stream) for seed in seeds],
             device,
         )
@@ -334,14 +353,14 @@ class Trainer:
         self._trainable = plan.trainable(self.stack.views)
         self.stack.train_only(self._trainable)
         self._components = list(dict.fromkeys(map(component_of, sorted(self._trainable))))
-        pictures = torch.from_numpy(agent.world.observations[task]).to(device)
+        pictures = agent.pictures(task).to(device)
         self._encoder = Pass(agent.nets["encoder"], "encoder", self.stack, pictures.flatten(1))
         self._rooms: dict[str, Gradients] = {}
         self._data = [_tensors(d, device) for d in data]
         self._seeds = [list(s) for s in batch_seeds]
         self._block: tuple[int, Batch] | None = None
         settings = agent.settings.optimiser
-        self._rmsprop = RMSprop(settings.rho, settings.epsilon, settings.clip)
+        self._rmsprop = RMSprop(settings.rho, settings.epsilon, settings.clip, settings.clip_by)
         self.squares: dict[str, dict[str, Tensor]] = {}
         """RMSprop's running squares: {optimiser: {component: (S, P)}}."""
         self.step = 0
@@ -352,7 +371,8 @@ class Trainer:
     def learning_rate(self) -> float:
         """The rate at the current update."""
         phase = self.phase
-        return phase.learning_rate * float(phase.decay ** (self.step // phase.decay_every))
+        falls = max(0, self.step - phase.decay_after) // phase.decay_every
+        return phase.learning_rate * float(phase.decay**falls)
 
     def update(self) -> None:
         """One update: a batch per seed, and every active term descended once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,17 +15,23 @@ from trainers.stack import Stack
 SMALLEST_SQUARE = torch.finfo(torch.float32).tiny
 
 
+ClipBy = Literal["step", "variable"]
+"""The gradient whose norm is clipped: that of all the parameters of one step together, as Keras did up to
+2.3, or that of each weight and bias for itself, as later versions do."""
+
+
 @dataclass(frozen=True)
 class RMSprop:
     """RMSprop with its ε outside the root and a clipped gradient norm, each stack member for itself.
 
     v ← ρ·v + (1−ρ)·g²;  θ ← θ − lr·g / (√v + ε), with g scaled down to ``clip`` where its norm, over
-    all the parameters of the step, is larger.
+    all the parameters of the step or over each variable (``clip_by``), is larger.
     """
 
     rho: float = 0.9
     epsilon: float = 1e-4
     clip: float = 1.0
+    clip_by: ClipBy = "step"
     _roots: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
     """√v + ε of each component of the one stack that it steps: fresh memory each time would cost more."""
 
@@ -37,11 +44,17 @@ class RMSprop:
     ) -> None:
         """Step the components of ``gradients``, each (S, P); ``squares`` holds v and is updated."""
         with torch.no_grad():
-            norms = [torch.linalg.vector_norm(g, dim=1, keepdim=True) for g in gradients.values()]
-            norm = norms[0] if len(norms) == 1 else torch.cat(norms, 1).norm(dim=1, keepdim=True)
-            scale = self.clip / norm.clamp_min(self.clip)
+            clipped = (
+                [g[:, stack.span(n)] for c, g in gradients.items() for n in stack.names(c)]
+                if self.clip_by == "variable"
+                else list(gradients.values())
+            )
+            norms = [torch.linalg.vector_norm(g, dim=1, keepdim=True) for g in clipped]
+            if self.clip_by == "step" and len(norms) > 1:
+                norms = [torch.cat(norms, 1).norm(dim=1, keepdim=True)] * len(norms)
+            for gradient, norm in zip(clipped, norms, strict=True):
+                gradient.mul_(self.clip / norm.clamp_min(self.clip))
             for component, gradient in gradients.items():
-                gradient.mul_(scale)
                 square = squares.get(component)
                 if square is None:
                     square = squares[component] = torch.zeros_like(gradient)

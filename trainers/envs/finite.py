@@ -69,8 +69,14 @@ class Transitions:
         return len(self.state)
 
 
-def collect(world: FiniteWorld, steps: int, episode_steps: int, *seed: int) -> Transitions:
-    """``steps`` steps of a random policy, back to the start every ``episode_steps`` and at terminals."""
+def collect(
+    world: FiniteWorld, steps: int, episode_steps: int, *seed: int, ends_are_terminal: bool = False
+) -> Transitions:
+    """``steps`` steps of a random policy, back to the start every ``episode_steps`` and at terminals.
+
+    With ``ends_are_terminal`` the last step of an episode that was cut off is stored as terminal too; the
+    next state of every terminal is then ``world.states``, one past the last: no state at all.
+    """
     rng = generator(DATA_STREAM, *seed)
     actions = rng.integers(world.actions, size=steps)
     state = np.empty(steps, np.int64)
@@ -83,14 +89,12 @@ def collect(world: FiniteWorld, steps: int, episode_steps: int, *seed: int) -> T
             here, walked, number = world.start, 0, number + 1
         else:
             here = int(world.transitions[here, action])
-    return Transitions(
-        state,
-        actions,
-        world.rewards[state, actions],
-        world.terminals[state, actions],
-        world.transitions[state, actions],
-        episode,
-    )
+    terminal, next_state = world.terminals[state, actions], world.transitions[state, actions]
+    if ends_are_terminal:
+        cut_off = np.bincount(episode)[episode] == episode_steps
+        terminal = terminal | (cut_off & np.append(np.diff(episode) > 0, True))
+        next_state = np.where(terminal, world.states, next_state)
+    return Transitions(state, actions, world.rewards[state, actions], terminal, next_state, episode)
 
 
 def _simple_maze() -> FiniteWorld:

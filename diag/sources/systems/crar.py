@@ -16,7 +16,7 @@ from diag.subject import Pairs, Parameters, Sampled, Subject, Task
 from diag.units.layers import Dense, chain
 from trainers.checkpoint import Checkpoint, CheckpointError
 from trainers.crar import CRAR, Batch, Trainer
-from trainers.envs import FiniteWorld, collect
+from trainers.envs import FiniteWorld
 from trainers.plan import BASE_PLAN, TransferPlan
 from trainers.settings import Settings
 from trainers.streams import EVALUATION_STREAM, generator, stream_of
@@ -168,9 +168,7 @@ class CrarSystem:
         origin, settings = self.origin, self.agent.settings
         base = origin.task == "source"
         device = next(iter(parameters.values())).device
-        data = collect(
-            self.agent.world, settings.data.steps, settings.data.episode_steps, origin.seed, stream_of(base)
-        )
+        data = self.agent.collected(origin.seed, stream_of(base))
         trainer = Trainer(
             self.agent,
             settings.train if base else settings.transfer,
@@ -206,16 +204,13 @@ class Walks:
     """The random walks that transfers were trained on, one for each member of a stack (OwnTransitions)."""
 
     def __init__(self, system: CrarSystem, task: Task, seeds: Sequence[int], device: str) -> None:
-        agent, data = system.agent, system.agent.settings.data
+        agent = system.agent
         self._system = system
-        self._observations = torch.from_numpy(agent.world.observations[task]).to(device)
-        walks = [
-            collect(agent.world, data.steps, data.episode_steps, seed, stream_of(base=False))
-            for seed in seeds
-        ]
+        self._observations = agent.pictures(task).to(device)
+        walks = [agent.collected(seed, stream_of(base=False)) for seed in seeds]
         columns = ("state", "action", "reward", "terminal", "next_state")
         self._walks = [[torch.from_numpy(getattr(w, c)).to(device) for c in columns] for w in walks]
-        self.count = data.steps
+        self.count = agent.settings.data.steps
 
     def losses(self, parameters: Mapping[str, Tensor], rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         chosen = [[column[i] for column in walk] for walk, i in zip(self._walks, rows, strict=True)]
@@ -223,7 +218,8 @@ class Walks:
         partner = torch.arange(rows.shape[1], device=rows.device).roll(1).expand(rows.shape)
         batch = TaskBatch(self._observations, Batch(state, action, reward, terminal, after, partner))
         embeddings = self._system.agent.embed(parameters, self._observations)
-        return embeddings, self._system.losses_at_many(parameters, embeddings, batch)
+        states = embeddings[:, : self._system.agent.world.states]  # no row for what follows an episode's end
+        return states, self._system.losses_at_many(parameters, embeddings, batch)
 
 
 class TaskBatch:
