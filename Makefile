@@ -5,13 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Where this is set, each of the programs that the tests start would compile the whole package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-kernels test-long lint examples benchmarks clean
 
 demo: $(READY)  ## a first page at once, then transfers trained and diagnosed: demo/index.html
 	$(BIN)/diag demo
 
 test: $(READY) lint  ## lint, types, layers, doctests and tests
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not long"
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
 
 test-kernels: $(READY)  ## the numeric tests again, under every kernel that this processor can be told to use
 	$(BIN)/python -m tests.kernels

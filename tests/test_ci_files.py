@@ -74,6 +74,7 @@ def as_action(folder: Path, **inputs: str) -> tuple[subprocess.CompletedProcess[
     return run, out.read_text(), summary.read_text() if summary.exists() else ""
 
 
+@pytest.mark.long
 def test_the_action_passes_a_good_transfer(checkout: Path) -> None:
     run, outputs, summary = as_action(
         checkout, base="models/base.safetensors", transfers="models/transfers/*.safetensors\n"
@@ -107,6 +108,7 @@ def test_the_action_hands_bad_input_on(checkout: Path) -> None:
     assert run.stderr.count("\n") == 1
 
 
+@pytest.mark.long
 def test_the_pipeline_runs_and_reports(checkout: Path) -> None:
     install, check = PIPELINE["transfers"]["script"]
     assert install.endswith('pip install --quiet "$TRANSFER_DIAG"')

@@ -98,6 +98,7 @@ def test_a_short_demo_trains_resumes_and_shows_everything(
     assert place.stat().st_mtime_ns == before
 
 
+@pytest.mark.long
 def test_what_does_not_fit_into_the_time_is_left_out_and_said(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +116,7 @@ def test_what_does_not_fit_into_the_time_is_left_out_and_said(
     assert "`diag demo --minutes 3`" in made.left_out[0]
 
 
+@pytest.mark.long
 def test_a_training_that_turns_out_slow_is_stopped_kept_and_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

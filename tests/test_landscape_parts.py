@@ -100,12 +100,12 @@ def test_heights_leave_out_what_lies_beyond_the_ends() -> None:
 @pytest.mark.parametrize(
     ("wall", "noise", "n", "fall"),
     [
-        (0.5, 0.0, 40, 0.2),
-        (0.5, 0.1, 200, 0.2),
         (0.5, 0.5, 40, 0.2),
-        (0.1, 0.5, 200, 0.2),
         (0.0, 0.5, 40, 0.2),
-        (0.0, 0.5, 40, 0.0),
+        pytest.param(0.5, 0.0, 40, 0.2, marks=pytest.mark.long),
+        pytest.param(0.5, 0.1, 200, 0.2, marks=pytest.mark.long),
+        pytest.param(0.1, 0.5, 200, 0.2, marks=pytest.mark.long),
+        pytest.param(0.0, 0.5, 40, 0.0, marks=pytest.mark.long),
     ],
 )
 def test_intervals_of_a_height_cover_it(wall: float, noise: float, n: int, fall: float) -> None:

@@ -255,6 +255,7 @@ def test_a_folder_of_another_study_is_refused(finished: Path, tmp_path: Path) ->
     assert [p.name for p in tmp_path.iterdir() if p.name != ".lock"] == ["letter.txt"]
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_was_changed_is_found_and_one_that_is_gone_is_made_again(tmp_path: Path) -> None:
     study = read_study("tiny", [*SHORT, "bases=1", "transfers=2"])
     out = done(study, tmp_path / "out")

@@ -79,6 +79,7 @@ def test_the_chance_of_what_stands_elsewhere_does_not_rise() -> None:
     assert [look.stop for look in watch.looks] == [look.share >= FIRST_STOP for look in watch.looks]
 
 
+@pytest.mark.long
 def test_the_chance_of_what_stands_matched_does_not_fall() -> None:
     watch, stopped = watched(lambda done: BASE + 0.001)
     assert stopped is None
@@ -112,6 +113,7 @@ def test_one_that_escapes_from_rest_is_forecast_afresh() -> None:
     assert watch.looks[-1].probability.value > 0.9
 
 
+@pytest.mark.long
 def test_matched_from_the_beginning_is_not_stopped() -> None:
     for at in (lambda done: BASE, hovering(BASE, 0.05), hovering(BASE, 0.15)):
         watch, stopped = watched(at)
@@ -184,6 +186,7 @@ def test_bounds_keep_an_interval_around_its_value() -> None:
     assert Rest(0.1, "affine", ()).bounded(now, before, "matched") == now
 
 
+@pytest.mark.long
 def test_every_look_shows_its_limit_and_its_words_are_its_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     for at in (hovering(mirrored(BASE), 0.3), hovering(BASE, 0.05), lambda done: mirrored(BASE)):
         watch = diag.watch(BASE, updates=UPDATES, model=MODEL)
