@@ -240,7 +240,7 @@ class ConvNet:
                 x = torch.nn.functional.max_pool2d(x, conv.pool, ceil_mode=True)
             if layer < last:
                 x = torch.tanh(x)
-            layers.append(x.unflatten(1, (stack, conv.filters)).transpose(0, 1))
+            layers.append(x.reshape(n, stack, conv.filters, *x.shape[2:]).transpose(0, 1))
         if self.dense:
             x = layers[-1].reshape(stack, n, -1)
         for layer in range(len(self.convs), last + 1):

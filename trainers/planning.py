@@ -119,5 +119,5 @@ def _in_parts(model: Callable[..., Tensor], most: int, *inputs: Tensor) -> Tenso
     """A model's outputs, of so many inputs at a time."""
     if len(inputs[0]) <= most:
         return model(*inputs)
-    parts = zip(*(tensor.split(most) for tensor in inputs), strict=True)
-    return torch.cat([model(*part) for part in parts])
+    starts = range(0, len(inputs[0]), most)
+    return torch.cat([model(*(tensor[start : start + most] for tensor in inputs)) for start in starts])

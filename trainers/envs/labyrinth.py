@@ -230,24 +230,11 @@ class LabyrinthWorld:
 
     def distances(self, states: States) -> NDArray[np.int64]:
         """Steps (n,) from the agent to the nearest key along paths; −1 where no key is within reach."""
-        every, size = np.arange(len(states)), self.tiles
-        unseen = ~states.walls
-        front = np.zeros_like(unseen)
+        sources = np.zeros_like(states.walls)
         which, number = np.nonzero(states.keys != TAKEN)
-        front.reshape(len(states), -1)[which, states.keys[which, number]] = True
-        steps = np.full(len(states), -1)
-        for distance in range(size * size):
-            unseen &= ~front
-            steps[(steps < 0) & front.reshape(len(states), -1)[every, states.agent]] = distance
-            near = np.zeros_like(front)
-            near[:, 1:] |= front[:, :-1]
-            near[:, :-1] |= front[:, 1:]
-            near[:, :, 1:] |= front[:, :, :-1]
-            near[:, :, :-1] |= front[:, :, 1:]
-            front = near & unseen
-            if not front.any():
-                break
-        return steps
+        sources.reshape(len(states), self.tiles**2)[which, states.keys[which, number]] = True
+        steps = walking_steps(states.walls, sources)
+        return steps.reshape(len(states), self.tiles**2)[np.arange(len(states)), states.agent]
 
 
 def candidates(rng: np.random.Generator, n: int, tiles: int, keys: int, walls: int) -> States:
@@ -269,13 +256,28 @@ def candidates(rng: np.random.Generator, n: int, tiles: int, keys: int, walls: i
 
 def reachable(states: States) -> NDArray[np.bool_]:
     """Whether there is a path from the agent to each key, (n, keys); for states with no key taken."""
-    from scipy.ndimage import label
+    n, tiles, _ = states.walls.shape
+    every = np.arange(n)
+    start = np.zeros_like(states.walls)
+    start.reshape(n, tiles * tiles)[every, states.agent] = True
+    steps = walking_steps(states.walls, start).reshape(n, tiles * tiles)
+    return np.asarray(steps[every[:, None], states.keys] >= 0)
 
-    sides = np.zeros((3, 3, 3), np.int64)  # tiles touch by their sides, and within their labyrinth
-    sides[1] = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
-    regions = label(~states.walls, sides)[0].reshape(len(states), states.walls[:1].size or 1)
-    every = np.arange(len(states))
-    return np.asarray(regions[every[:, None], states.keys] == regions[every, states.agent][:, None])
+
+def walking_steps(walls: NDArray[np.bool_], sources: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Fewest steps (n, tiles, tiles) from any of the source tiles to each tile; −1 where no path leads."""
+    steps = np.full(walls.shape, -1)
+    front, unseen, distance = sources & ~walls, ~walls, 0
+    while front.any():
+        steps[front] = distance
+        unseen &= ~front
+        near = np.zeros_like(front)
+        near[:, 1:] |= front[:, :-1]
+        near[:, :-1] |= front[:, 1:]
+        near[:, :, 1:] |= front[:, :, :-1]
+        near[:, :, :-1] |= front[:, :, 1:]
+        front, distance = near & unseen, distance + 1
+    return steps
 
 
 def joined(parts: Sequence[States]) -> States:

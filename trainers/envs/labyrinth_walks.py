@@ -13,7 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.envs.labyrinth import LABYRINTHS, TAKEN, LabyrinthError, LabyrinthWorld, States, Task, joined
+from trainers.envs.labyrinth import (
+    LABYRINTHS,
+    TAKEN,
+    LabyrinthError,
+    LabyrinthWorld,
+    Number,
+    States,
+    Task,
+    joined,
+)
 from trainers.streams import DATA_STREAM, EVALUATION_STREAM, WORLD_STREAM, generator
 
 __all__ = ["LABYRINTHS", "Labyrinths", "Steps", "Walk", "collect", "scattered"]
@@ -169,8 +178,9 @@ def collect(world: LabyrinthWorld, steps: int, *seed: int, places: int = SIDE_BY
         agent[1, now], keys[1, now] = step.reached.agent, step.reached.keys
     order = np.concatenate(owners).argsort(kind="stable")
 
-    def in_a_row(values: NDArray[np.generic]) -> NDArray[np.generic]:
-        return np.swapaxes(values, 0, 1).reshape(rounds * places, *values.shape[2:])[:steps]
+    def in_a_row(values: NDArray[Number]) -> NDArray[Number]:
+        """Values (rounds, places, …) as one row (steps, …), place after place."""
+        return values.swapaxes(0, 1).reshape(rounds * places, *values.shape[2:])[:steps]
 
     episode = np.cumsum(in_a_row(first)) - 1
     return Walk(
