@@ -126,9 +126,11 @@ def test_sizes_are_the_papers() -> None:
     shapes = [o.shape[2:] for o in head.outputs(stacked(head).views, "net", pictures(2, 7, 8, 8))]
     assert shapes == [(16, 8, 8), (32, 4, 4), (16, 4, 4), (4, 4, 4), (200,), (50,), (20,), (1,)]
     assert conv_transition(8, 4).shapes()["2.weight"] == (64, 32, 3, 3)
-    for tiles, pixels in [(8, 1), (6, 2), (5, 3), (8, 6)]:
+    for tiles, pixels in [(8, 1), (6, 2), (8, 6)]:
         assert conv_encoder(tiles, pixels).out == (3, tiles, tiles)
         assert math.prod(POOLS[pixels]) == pixels
+    with pytest.raises(ValueError, match="found 4, expected one of 1, 2, 6"):
+        conv_encoder(8, 4)
 
 
 def test_fresh_weights_are_glorots_over_windows() -> None:

@@ -222,7 +222,10 @@ class ConvNet:
     def _together(self, named: Parameters, x: Tensor) -> list[Tensor]:
         """Outputs of every layer, members as groups of one convolution."""
         stack = named["0.weight"].shape[0]
-        x = x.repeat(1, stack, 1, 1) if x.dim() == 4 else x.transpose(0, 1).flatten(1, 2)
+        if x.dim() == 5:
+            x = x.transpose(0, 1).flatten(1, 2)
+        elif stack > 1:
+            x = x.repeat(1, stack, 1, 1)
         n, last = len(x), len(self.convs) + len(self.dense) - 1
         layers: list[Tensor] = []
         if x.shape[1] == 1:  # in memory the same either way: say which, or kernels take the slower one
@@ -264,7 +267,7 @@ def beside_planes(x: Tensor, actions: Tensor) -> Tensor:
     return torch.cat([x, planes], 2)
 
 
-POOLS = {1: (1, 1), 2: (2, 1), 3: (1, 3), 6: (2, 3)}
+POOLS = {1: (1, 1), 2: (2, 1), 6: (2, 3)}
 """Pools of the encoder by pixels a tile: together they make a tile a pixel. At 6 they are the paper's; at 2
 the second falls away, at 1 both."""
 
@@ -273,8 +276,10 @@ def conv_encoder(tiles: int, pixels: int, planes: int = 3, widths: Sequence[int]
     """The paper's encoder of pictures of tiles: embeddings (planes, tiles, tiles).
 
     Kernels 2, 2, pool 2, kernel 3, pool 3, tanh; then a linear 1×1 convolution (section 5.2, and its public
-    files). ``pixels`` a tile are those of :data:`POOLS`.
+    files). ``pixels`` a tile are those of :data:`POOLS`; raises ValueError for others.
     """
+    if pixels not in POOLS:
+        raise ValueError(f"pixels a tile: found {pixels}, expected one of {', '.join(map(str, POOLS))}")
     first, second, third = widths
     pools = POOLS[pixels]
     convs = (Conv(first, 2), Conv(second, 2, pools[0]), Conv(third, 3, pools[1]), Conv(planes, 1))

@@ -6,9 +6,9 @@ looking d steps ahead with its own models, x' = p̂(x, a), r̂(x, a) and γ̂(x,
     Q̂⁰(x, a) = Q(x, a)
     Q̂ᵈ(x, a) = r̂(x, a) + γ̂(x, a) · max over a' in A*(x') of Q̂ᵈ⁻¹(x', a')
 
-and acts on Q̂⁰ + Q̂¹ + … + Q̂ᴰ. A*(x') are the few actions that Q likes best in x': the paper's experiments and
-its public code expand every action at the root and the best two at all later nodes. The public code divides
-the sum by D + 1; so do we, which keeps values in units of returns and chooses the same action.
+and acts on Q̂⁰ + Q̂¹ + … + Q̂ᴰ. A*(x') are the few actions that Q likes best in x': the authors' public code,
+and the first paper with it, expand every action at the root and the best two at all later nodes. That code
+divides the sum by D + 1; so do we, which keeps values in units of returns and chooses the same action.
 
 Nodes that the estimates of several depths have in common are expanded once: for four actions, depth 6 and the
 best two, 252 predictions where the recursion makes 480.

@@ -66,8 +66,9 @@ COLOURS = {PATH: (244, 240, 230), WALL: (52, 60, 78), KEY: (226, 158, 20), AGENT
 """Red, green and blue of the pictures for people."""
 
 ROUNDS = 500
-"""Most rounds of redraws of labyrinths with a key out of reach: four for each that is missing in a round."""
+"""Most rounds in which labyrinths with a key out of reach are drawn again."""
 TRIES = 4
+"""Labyrinths that are tried in a round for each that is missing: as many as make one at the paper's size."""
 SOLVABLE = 0.05
 """Least part of trial labyrinths whose keys must be within reach: 8×8 tiles have 27%, 6×6 have 30%. With it,
 500 rounds of 4 all fail once in 10**44 (0.95 ** 2000)."""
