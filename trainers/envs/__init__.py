@@ -8,7 +8,11 @@ __all__ = ["FiniteWorld", "Transitions", "UnknownWorldError", "collect", "regist
 
 
 def register() -> None:
-    """Register the worlds with gymnasium (``transfer_diag/SimpleMaze-v0``); harmless when repeated."""
+    """Register the worlds with gymnasium; harmless when repeated.
+
+    They are ``transfer_diag/SimpleMaze-v0``, ``transfer_diag/Labyrinth-v0`` and
+    ``transfer_diag/LabyrinthSmall-v0``; a labyrinth has a time limit of its own.
+    """
     import gymnasium
 
     if "transfer_diag/SimpleMaze-v0" not in gymnasium.registry:
@@ -17,3 +21,11 @@ def register() -> None:
             entry_point="trainers.envs.simple_maze:SimpleMaze",
             max_episode_steps=500,
         )
+    labyrinths = {"Labyrinth": {}, "LabyrinthSmall": {"tiles": 6, "keys": 2, "pixels": 2, "steps": 30}}
+    for name, sizes in labyrinths.items():
+        if f"transfer_diag/{name}-v0" not in gymnasium.registry:
+            gymnasium.register(
+                f"transfer_diag/{name}-v0",
+                entry_point="trainers.envs.labyrinth:Labyrinth",
+                kwargs=sizes,
+            )
