@@ -37,11 +37,11 @@ RAISED_BY = {
     "diag/landscapes/landscape.py": ("landscape",),
     "diag/repairs": ("repair",),
     "diag/repairs/repair.py": ("repair",),
-    "diag/repairs/last_layer.py": ("repair",),
     "diag/checks": ("check",),
     "diag/checks/check.py": ("check",),
     "diag/studies": ("study run",),
     "diag/studies/events.py": ("study report",),
+    "diag/studies/forecasting.py": ("study forecast",),
     "diag/forecasts": ("study forecast",),
     "diag/forecasts/forecast.py": ("forecast",),
     "trainers": ("train crar", "transfer"),
@@ -437,8 +437,8 @@ def test_ctrl_c_says_what_was_kept(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    for name in ("show", "landscape", "repair"):
-        monkeypatch.setattr(diag, name, interrupted, raising=False)
+    for place in ("sources.description.show", "landscapes.landscape.landscape", "repairs.repair.repair"):
+        monkeypatch.setattr(f"diag.{place}", interrupted)
     monkeypatch.setattr(diag.checks.run, "check", interrupted)
     monkeypatch.setattr(diag.commands.demo.run, "run_demo", interrupted)
     status, out, err = run(capsys, *(a.format(tmp_path / "new") for a in arguments))
