@@ -24,6 +24,11 @@ def test_rooms_stand_on_few_floors(modules: Imports) -> None:
     assert floors(rooms_of(modules)) <= MOST_FLOORS
 
 
+def test_the_public_names_are_for_users_alone(modules: Imports) -> None:
+    """``diag`` itself stands on every engine: whatever imported it would stand on all of them, too."""
+    assert [module for module, imported in modules.items() if "diag" in imported] == []
+
+
 def test_floors_are_those_of_the_longest_chain_and_a_circle_is_one() -> None:
     chain = {"diag": ["diag.b.x"], "diag.b.x": ["diag.b.y"], "diag.b.y": ["diag.c"], "diag.c": []}
     assert floors(chain) == 4
