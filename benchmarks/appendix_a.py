@@ -32,9 +32,9 @@ import probes
 from diag.commands.progress import progress_bar
 from diag.landscapes.verdict import WALL
 from diag.outputs.json import render
-from diag.repairs.last_layer import folded
 from diag.repairs.system import case_of
 from diag.subject import SAMPLES
+from diag.units.last_layer import folded
 from trainers import checkpoint as files
 from trainers.plan import named_plan
 from trainers.processes import execute

@@ -26,13 +26,13 @@ from torch import Tensor
 
 import diag
 import probes
-from diag.repairs import last_layer as mending
 from diag.repairs.anchored import Anchored
 from diag.repairs.asked import known_rows, r2_as_it_is
 from diag.repairs.fits import Fit, few_pairs, fits
 from diag.repairs.search import How, search
 from diag.repairs.system import Case, case_of, relayered
 from diag.repairs.training import continued
+from diag.units import last_layer as mending
 from trainers.crar import Trainer
 from trainers.envs import collect
 from trainers.plan import TransferPlan

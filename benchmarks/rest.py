@@ -14,10 +14,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from diag import open_subject
+from diag.embed import embedding
 from diag.forecasts.rest import AT_REST, moved
 from diag.repairs.asked import r2_as_it_is
 from diag.studies.folder import Folder
-from diag.studies.measure import embedding
 
 
 def main(folder: Path) -> None:

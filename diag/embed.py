@@ -1,12 +1,12 @@
-"""The states of a world as its checkpoints embed them."""
+"""The states of a world as its checkpoints embed them, and the loss where they are embedded otherwise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from diag.repeatable import steady_encoder
-from diag.subject import Pairs, Subject, SubjectError, TaskPair, require
+from diag.subject import LatentObjective, Pairs, Subject, SubjectError, TaskPair, missing, require
 from trainers.threads import one_thread
 
 if TYPE_CHECKING:
@@ -58,3 +58,27 @@ def embedded(subject: Subject, pairs: Pairs, say: Callable[[str], None] = lambda
     for warning in said:
         say(warning)
     return embeddings
+
+
+def embedding(subject: Subject) -> Any:
+    """Embeddings (K, d) float64 of every state as the task that the subject was trained on shows it."""
+    pairs = shared_tasks((subject,)).paired_observations(None, 0)
+    return embedded(subject, pairs).double().numpy()
+
+
+def loss_at(subject: Subject, embeddings: Tensor, batch: Any) -> float:
+    """The total loss of a batch from given embeddings (K, d) of the observations that it indexes.
+
+    Raises SubjectError for an objective that takes no embeddings.
+    """
+    objective = require(subject, "objective", subject.objective)
+    if not isinstance(objective, LatentObjective):
+        raise missing(subject, "losses at given embeddings")
+    parameters = require(subject, "parameters", subject.parameters)
+    losses = objective.losses_at(parameters, embeddings, batch)
+    return float(total({term: values.mean() for term, values in losses.items()}, objective.terms))
+
+
+def total(means: Mapping[str, Any], weights: Mapping[str, float]) -> Any:
+    """The weighted sum of the terms."""
+    return sum(weight * means[term] for term, weight in weights.items())

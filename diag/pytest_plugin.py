@@ -107,7 +107,7 @@ def _arguments(marker: pytest.Mark) -> tuple[Any, tuple[Any, ...], dict[str, Any
 def _judged(
     config: pytest.Config, base: Any, transfers: tuple[Any, ...], options: Mapping[str, Any]
 ) -> Judged:
-    import diag
+    from diag.checks.check import check
     from diag.checks.config import find
     from diag.commands.exit_status import is_bad_input
     from diag.outputs.registry import text
@@ -120,7 +120,7 @@ def _judged(
         first = _expanded(config, base)
         if len(first) != 1:
             return None, f"{base}: found {len(first)} files, expected one base"
-        gate = diag.check(first[0], *(file for one in transfers for file in _expanded(config, one)), **chosen)
+        gate = check(first[0], *(file for one in transfers for file in _expanded(config, one)), **chosen)
     except ValueError as error:
         if not is_bad_input(error):
             raise

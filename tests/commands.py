@@ -1,9 +1,11 @@
-"""Every command of the command line, for tests that hold for all of them."""
+"""The command line for tests: every command of it, and what one says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from diag.commands import app as cli
 from diag.commands.help import command_of
@@ -31,3 +33,10 @@ def options(command: Any) -> set[str]:
     return {o for p in command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("--")} | {
         "--help"
     }
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of a command."""
+    status = cli.run(list(arguments))
+    told = capsys.readouterr()
+    return status, told.out, told.err

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,6 +49,14 @@ def base_embedding(rng: np.random.Generator) -> NDArray[np.float64]:
     return rng.normal(size=(200, 3)) * [1.0, 0.7, 0.4]
 
 
+@pytest.fixture
+def generators_at_a_known_place() -> None:
+    """So that a test of chance is the same each time."""
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    random.seed(5)
+
+
 def short(*assignments: str) -> Settings:
     """The simple maze's settings, made short."""
     return preset("simple-maze").with_overrides(["train.updates=40", "transfer.updates=40", *assignments])
@@ -75,3 +86,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train(folder / "base", short(), (0,))
     train(folder / "transfer", short(), (0,), folder / "base" / "seed0.safetensors")
     return folder
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Any, str]]:
+    """A function from a name to that model of Stable-Baselines3 (:mod:`tests.sb3_models`) and its file."""
+    from tests.sb3_models import MODELS, model_of
+
+    folder, made = tmp_path_factory.mktemp("sb3"), dict[str, tuple[Any, str]]()
+
+    def get(name: str) -> tuple[Any, str]:
+        if name not in made:
+            model = model_of(*MODELS[name])
+            model.save(folder / f"{name}.zip")
+            made[name] = model, str(folder / f"{name}.zip")
+        return made[name]
+
+    return get

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from diag.checks.result import Finding, Gate
+from diag.checks.settings import Checks
 from diag.sources.arrays import from_array
 from diag.subject import Pairs, Parameters, Sampled, Subject, Task
 
@@ -90,3 +91,31 @@ def small(
         t: np.broadcast_to(np.asarray(v, np.float64), len(found)).copy() for t, v in (losses or {}).items()
     }
     return Small(found, each, dict.fromkeys(each, 1.0), known or {})
+
+
+CHECKS = tuple(Checks.model_fields)
+
+EPISODES = np.array([9.0, 10.0, 11.0] * 30)
+
+
+def only(*names: str, **more: Any) -> dict[str, Any]:
+    """Settings in which just these checks look."""
+    off = {f"check.{name}.level": "off" for name in CHECKS if name not in names}
+    return off | {name.replace("__", "."): value for name, value in more.items()}
+
+
+def of(gate: Gate) -> dict[str, str]:
+    """{check: its outcome} of the first transfer."""
+    return {f.name: f.outcome for f in gate.checked[0].findings}
+
+
+EQUALS = played(EPISODES, "base.npz"), played(EPISODES, "t.npz")
+"""Two agents that are as good, of which nothing but returns is known."""
+
+Returns = NDArray[np.float64]
+
+
+def scaled(mean: float, spread: float, n: int) -> Returns:
+    """n returns of exactly this mean and standard deviation."""
+    steps = np.linspace(-1, 1, n)
+    return mean + spread * steps / steps.std(ddof=1)

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 import diag
+from diag.embed import loss_at
 from diag.forecasts.base import base_features
 from diag.repairs.system import Case, case_of
 from diag.sources.systems.crar import CrarSystem
-from diag.studies.measure import loss_at, measured
+from diag.studies.measure import measured
 from diag.studies.reading import _arrows
 from diag.subject import (
     LastLinear,

@@ -15,7 +15,7 @@ from diag.commands import app as cli
 from diag.comparisons import pairing
 from diag.outputs.json import render
 from diag.outputs.registry import html, text
-from diag.sources import arrays
+from diag.sources import array_files
 from diag.subject import SubjectError
 from probes import ProbeError
 from tests.test_nulls import walk
@@ -162,7 +162,7 @@ def test_large_arrays_are_read_once_and_say_the_same(
     base, transfer, y = flip
     held = diag.compare(base, transfer)
     monkeypatch.setattr(pairing, "STREAMED_NUMBERS", 100)
-    monkeypatch.setattr(arrays, "MAPPED_BYTES", 100)
+    monkeypatch.setattr(array_files, "MAPPED_BYTES", 100)
     read = diag.compare(base, transfer)
     assert (read.relation, read.verdict.axes, read.base.sha256) == ("flipped", (1,), held.base.sha256)
     for name in ("l2", "cka", "cka_debiased", "cca", "procrustes"):

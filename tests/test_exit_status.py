@@ -11,7 +11,6 @@ import numpy as np
 import pydantic
 import pytest
 
-import diag
 from diag.commands import app as cli
 from diag.commands.exit_status import PACKAGES, is_bad_input
 from diag.subject import SubjectError
@@ -46,7 +45,7 @@ def test_every_error_of_ours_is_told_on_one_line_with_status_2(
     def refused(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(diag, "show", refused, raising=False)
+    monkeypatch.setattr("diag.sources.description.show", refused)
     assert cli.run(["show", "x.npy"]) == 2
     assert capsys.readouterr().err == "diag: x.npy: found nothing\n"
 
@@ -70,7 +69,7 @@ def test_errors_of_libraries_are_faults_of_the_program(
     def broken(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(diag, "show", broken, raising=False)
+    monkeypatch.setattr("diag.sources.description.show", broken)
     assert cli.run(["show", "x.npy"]) == 3
     assert capsys.readouterr().err.startswith(f"diag: internal error: {type(error).__name__}: ")
 

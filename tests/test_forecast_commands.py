@@ -14,13 +14,14 @@ import torch
 
 import diag
 from diag.commands.app import run
+from diag.embed import embedding
 from diag.forecasts import ForecastError
 from diag.forecasts.features import measures_of
-from diag.forecasts.fit import known
 from diag.forecasts.model import read_model
 from diag.outputs.registry import html
 from diag.studies.folder import Folder
-from diag.studies.measure import embedding, measured
+from diag.studies.forecasting import known
+from diag.studies.measure import measured
 from diag.studies.run import run_study
 from diag.studies.study import read_study
 from diag.subject import SubjectError

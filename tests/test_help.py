@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import commands
+from tests.commands import commands, run
 from tests.conftest import EXAMPLES
-from tests.test_command_line import run
 
 ROOT = Path(__file__).parent.parent
 

@@ -182,7 +182,7 @@ def test_being_stopped_promises_no_more_than_is_kept(
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(diag, "repair", stopped, raising=False)
+    monkeypatch.setattr("diag.repairs.repair.repair", stopped)
     command = ["repair", str(BASE), str(BENT), "-o", str(tmp_path / "out.safetensors"), *options]
     assert cli.run(command) == 130
     assert f"stopped; {words}\n" in capsys.readouterr().err

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 import diag
 from diag.comparisons.result import Comparison
-from diag.sources import arrays as arrays_module
-from diag.sources import formats, safetensors_file, systems, tables
+from diag.sources import array_files, formats, parquet, safetensors_file, systems
 from diag.subject import SubjectError
 from tests import source_files as files
 from trainers.checkpoint import CheckpointError, read
@@ -137,7 +136,7 @@ def test_bfloat16_is_read_as_float32(tmp_path: Path) -> None:
 def test_large_files_are_mapped(
     write: files.Write, pair: tuple[Array, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (arrays_module, safetensors_file):
+    for module in (array_files, safetensors_file):
         monkeypatch.setattr(module, "MAPPED_BYTES", 100)
     paths = [write(tmp_path / name, {"embeddings": v}) for name, v in zip("ab", pair, strict=True)]
     assert isinstance(diag.open_subject(paths[0]).embeddings, np.memmap)
@@ -147,7 +146,7 @@ def test_large_files_are_mapped(
 def test_parquet_is_read_in_batches(
     pair: tuple[Array, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "BATCH_BYTES", 100)
+    monkeypatch.setattr(parquet, "BATCH_BYTES", 100)
     for write in (files.columns, files.lists, files.fixed_lists):
         np.testing.assert_array_equal(
             diag.open_subject(write(tmp_path / "a", {"embeddings": pair[0]})).embeddings, pair[0]

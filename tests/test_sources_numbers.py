@@ -17,8 +17,7 @@ import diag
 from diag.commands import app as cli
 from diag.comparisons import pairing
 from diag.comparisons.result import Comparison
-from diag.sources import arrays as arrays_module
-from diag.sources import opened
+from diag.sources import array_files, opened
 from diag.sources.arrays import read_labels
 from diag.sources.numbers import native, real_numbers, row_labels
 from diag.sources.pairs import FilePairs
@@ -193,7 +192,7 @@ def test_bfloat16_pairs_of_safetensors(tmp_path: Path) -> None:
 def test_large_files_of_any_type_are_mapped(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrays_module, "MAPPED_BYTES", 100)
+    monkeypatch.setattr(array_files, "MAPPED_BYTES", 100)
     monkeypatch.setattr(pairing, "STREAMED_NUMBERS", 100)
     monkeypatch.setattr(pairing, "SUMS", 1)
     known, found = (

@@ -80,9 +80,10 @@ def test_the_mended_copy_is_the_fit_folded_in_and_the_way_there_is_straight(fini
 
     import diag
     import probes
-    from diag.repairs.last_layer import folded
-    from diag.studies.measure import embedding, measured
+    from diag.embed import embedding
+    from diag.studies.measure import measured
     from diag.subject import SAMPLES
+    from diag.units.last_layer import folded
     from trainers.plan import named_plan
 
     base = diag.open_subject(finished / "main/base/seed0.safetensors")

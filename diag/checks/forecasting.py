@@ -36,10 +36,11 @@ class ForecastCheck(Check):
             yield absent(self.name, "the transfer was made from another base")
         else:
             from diag.forecasts import ForecastError
-            from diag.forecasts.forecast import forecast
+            from diag.forecasts.expected import of_transfer
+            from diag.forecasts.model import read_model
 
             try:
-                expected = forecast(transfer, base=base)
+                expected = of_transfer(transfer, base, read_model())
             except ForecastError as error:  # too early for any model
                 yield absent(self.name, str(error))
                 return

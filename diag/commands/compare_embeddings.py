@@ -63,7 +63,7 @@ def compare_embeddings(
       diag compare-embeddings b.npy t.npy --good 0.npy --good 1.npy --good 2.npy
       diag compare-embeddings base.onnx transfer.onnx --pairs pairs.npz
     """
-    from diag import compare
+    from diag.comparisons.compare import compare
 
     inputs = [base, transfer, *(good or []), *([] if episodes is None else [episodes]), *files_of(supplied)]
     outputs = Outputs.of({"--json": json, "--html": html}, *inputs)

@@ -44,7 +44,7 @@ def forecast(
       diag forecast base.safetensors --html forecast.html
       diag forecast transfer.step5000.safetensors --model mine.json
     """
-    from diag import forecast as foretell
+    from diag.forecasts.forecast import forecast as foretell
 
     inputs = [place for place in (checkpoint, base, model) if place is not None]
     outputs = Outputs.of({"--json": json, "--html": html}, *inputs)
@@ -99,7 +99,7 @@ def study_forecast(
       diag study forecast runs/bases --judge-bases 20-39
       diag study forecast runs/bases --judge-on runs/maze
     """
-    from diag.forecasts.report import forecast_report
+    from diag.studies.forecasting import forecast_report
     from trainers.run import seeds_from
 
     outputs = Outputs.of({"--json": json, "--html": html, "--out": out})

@@ -91,7 +91,7 @@ def landscape(
       diag landscape a.safetensors b.safetensors --trail 'a.step*.safetensors'
       diag landscape a.safetensors b.safetensors --random-plane --save rows
     """
-    from diag import landscape as take
+    from diag.landscapes.landscape import landscape as take
 
     inputs = [p for p in (a, b, third, base) if p is not None]
     inputs += [Path(p) for p in glob(trail or "")]  # noqa: PTH207 (a pattern may be absolute)

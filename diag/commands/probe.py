@@ -74,7 +74,7 @@ def probe(
       diag probe embeddings.npy --variables known.npz --episodes episodes.npy
       diag probe base.onnx transfer.onnx --pairs pairs.npz --html probe.html
     """
-    from diag import probe as look
+    from diag.probing.probe import probe as look
 
     inputs = [p for p in (checkpoint, other, variables, episodes) if p is not None]
     outputs = Outputs.of({"--json": json, "--html": html}, *inputs, *files_of(supplied))

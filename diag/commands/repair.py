@@ -82,7 +82,7 @@ def repair(
           --unpaired permutations --train 5%
       diag repair base.npy transfer.npy -o mended.npy --html repair.html
     """
-    from diag import repair as mend
+    from diag.repairs.repair import repair as mend
 
     check_writable(out)
     given = supplied.pairs

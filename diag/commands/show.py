@@ -37,7 +37,7 @@ def show(
       diag show embeddings.npy
       diag show net.pt --adapter mine:encoder --pairs pairs.npz
     """
-    from diag import show as describe
+    from diag.sources.description import show as describe
 
     outputs = Outputs.of({"--json": json, "--html": html}, file, *files_of(supplied))
     description = describe(file, supplied=supplied)

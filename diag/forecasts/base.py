@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import permutations, product
-from pathlib import Path
 
 import numpy as np
 import torch
 
 import probes
+from diag.embed import loss_at
 from diag.forecasts.features import BASE_FEATURES, LOWEST_R2
-from diag.sources import open_subject
-from diag.studies.measure import loss_at
 from diag.subject import SAMPLES, LatentObjective, Subject
 from probes import Floats
 
@@ -29,7 +27,7 @@ LEAST = 1e-9
 """A loss below this is as good as none."""
 
 
-def base_features(source: str | Path | Subject | None) -> Floats:
+def base_features(base: Subject | None) -> Floats:
     """The features (5,) of a base, in the order of ``BASE_FEATURES``; NaN for what cannot be had.
 
     ``start_…``: measures of the embedding that its encoder gives the target task's observations, beside its
@@ -39,11 +37,7 @@ def base_features(source: str | Path | Subject | None) -> Floats:
     nearest to.
     """
     missing = np.full(len(BASE_FEATURES), np.nan)
-    if source is None:
-        return missing
-    try:
-        base = source if isinstance(source, Subject) else open_subject(source)
-    except ValueError:
+    if base is None:
         return missing
     encoder, tasks, parameters = base.encoder, base.tasks, base.parameters
     if encoder is None or tasks is None or parameters is None:

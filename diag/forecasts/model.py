@@ -221,3 +221,8 @@ def read_model(path: str | os.PathLike[str] | None = None) -> Forecaster:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         words = " ".join(str(error).split())
         raise ForecastError(f"{where}: found no model of diag study forecast ({words})") from None
+
+
+def kind_of(world_name: str, algorithm: str) -> str:
+    """The name of a kind of transfer: the world and the algorithm."""
+    return f"{world_name}, {algorithm}"

@@ -1,21 +1,18 @@
-"""A forecast fitted to studies, and judged on bases that each part of it had not seen."""
+"""A forecast fitted to transfers, and judged on bases that each part of it had not seen."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from diag.forecasts.features import VIEWS
-from diag.forecasts.fit import Known, fitted, known
+from diag.forecasts.fit import Known, fitted
 from diag.forecasts.judge import (
     Judge,
     bases_judged,
     chosen_stops,
-    judge_of,
     judged,
     over_bases,
     stopping,
@@ -25,27 +22,6 @@ from diag.forecasts.model import FIRST_STOP, in_words
 from diag.forecasts.result import ForecastReport, Judged, Outcome, Stopping
 from diag.result import Verdict
 from probes import Measure
-from trainers.threads import one_thread
-
-
-def forecast_report(
-    folders: Sequence[Path],
-    outcome: Outcome = "matched",
-    seed: int = 0,
-    judge_seeds: Collection[int] = (),
-    judge_on: Sequence[Path] = (),
-    progress: Callable[[int, int], None] | None = None,
-) -> ForecastReport:
-    """Fit a forecast to studies, and judge it on bases not fitted to; raises StudyError or ForecastError.
-
-    As :func:`report_of` of what the folders know; with ``judge_on`` it is judged on these other studies.
-    """
-    with one_thread(), threadpool_limits(1):
-        transfers = known(folders, outcome)
-        if not judge_on:
-            return report_of(transfers, judge_of(transfers, seed, judge_seeds), outcome, progress)
-        both = known([*folders, *judge_on], outcome)
-        return report_of(transfers, judge_of(both, seed, judge_seeds, judge_on), outcome, progress)
 
 
 def report_of(

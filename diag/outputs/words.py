@@ -8,7 +8,7 @@ from typing import Protocol
 
 from diag.comparisons.result import Comparison
 from diag.result import Columns, FileRef, Grouping, Verdict
-from diag.sources.safe.bounds import listed
+from diag.sources.safe.names import listed
 from diag.wording import plural
 from probes import Measure
 

@@ -22,7 +22,6 @@ from diag.repairs.asked import (
     updates_of,
 )
 from diag.repairs.fits import Few, Fit, few_pairs, fits
-from diag.repairs.last_layer import folded
 from diag.repairs.result import Repair, Stage, StageName, Training
 from diag.repairs.search import Search, search
 from diag.repairs.system import Case, case_of, relayered
@@ -30,6 +29,7 @@ from diag.repairs.training import Known, clear, train_as_before, train_paired, w
 from diag.repairs.verdict import left_alone, verdict_of, writes
 from diag.result import FileRef, Verdict
 from diag.subject import Subject, SubjectError
+from diag.units.last_layer import folded
 from trainers import checkpoint as files
 from trainers.run import check_device
 

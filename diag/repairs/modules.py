@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from diag.repairs.last_layer import folded
+from diag.units.last_layer import folded
 from probes import Map
 
 

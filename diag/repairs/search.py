@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 import probes
 from diag.repairs.anchored import Anchored
-from diag.repairs.last_layer import folded
 from diag.repairs.system import Case
 from diag.result import measure_tree
 from diag.subject import SubjectError
+from diag.units.last_layer import folded
 from probes import Floats, Map, Measure
 
 How = Literal["permutations", "gradient"]

@@ -1,10 +1,9 @@
-"""``.npy`` and ``.npz`` files of embeddings -> a Subject; never unpickles, and maps large files."""
+"""Embeddings as arrays, in memory or out of a file, and what stands beside them -> a Subject."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,8 @@ from numpy.typing import NDArray
 
 from diag.sources.naming import EPISODES, KEY, RETURNS, choice_of, is_bookkeeping
 from diag.sources.numbers import WHOLE_OR_WORDS, described, native, real_numbers, row_labels
-from diag.sources.numpy_file import MAPPED_BYTES, damaged, read_members
-from diag.sources.opening import Opening
-from diag.sources.safe.bounds import listed, shown
-from diag.sources.safe.members import MAGIC, read_header
+from diag.sources.numpy_file import read_members
+from diag.sources.safe.names import listed, shown
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError, Taken
 
@@ -31,7 +28,7 @@ def from_array(embeddings: Any, name: str, supplied: Supplied = NOTHING) -> Subj
     """
     array = real_numbers(embeddings, name, "values", EXPECTED)
     sha256 = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-    return subject_of(array, name, sha256, taken=_unnamed(supplied, name))
+    return subject_of(array, name, sha256, taken=unnamed(supplied, name))
 
 
 def is_table(what: Any) -> bool:
@@ -39,23 +36,7 @@ def is_table(what: Any) -> bool:
     return hasattr(what, "columns") or hasattr(what, "column_names")
 
 
-def open_arrays(opening: Opening) -> Subject:
-    """The embeddings (n, ...) in a numpy file; raises SubjectError for anything else."""
-    path, supplied = opening.path, opening.supplied
-    file = Path(path)
-    try:
-        if file.suffix == ".npy" and file.stat().st_size >= MAPPED_BYTES:
-            return _mapped(opening)
-    except (OSError, ValueError):  # a name with a null byte is the latter
-        pass  # read_members says what is wrong
-    arrays, content = read_members(path, FILE, EXPECTED)
-    sha256 = hashlib.sha256(content).hexdigest()
-    if content.startswith(MAGIC):
-        return subject_of(arrays[KEY], path, sha256, taken=_unnamed(supplied, path))
-    return ready(arrays, path, sha256, supplied)
-
-
-def _unnamed(supplied: Supplied, path: str) -> Taken | None:
+def unnamed(supplied: Supplied, path: str) -> Taken | None:
     """The record of an array without a name: no key of rows; all of it is meant where that was said."""
     if supplied.key is not None:
         raise SubjectError(path, "an array without a name, and so no key", "a .npz or a table for --key")
@@ -82,7 +63,7 @@ def ready(
         expected = f"one array, or one named {KEY!r}; --columns NAME says which"
         raise SubjectError(path, f"arrays {listed(arrays) or '(none)'}", expected)
     array = _side_by_side({n: arrays[n] for n in names}, path) if by_column else arrays[names[0]]
-    _check_embeddings(array, path)
+    check_embeddings(array, path)
     key = {name: native(arrays[name], path, f"key {name!r}", "a key (n,)") for name in choice.key}
     order = {
         name: arrays[name]
@@ -163,20 +144,6 @@ def read_labels(path: str) -> NDArray[Any]:
     return row_labels(arrays[0], path, "labels")
 
 
-def _mapped(opening: Opening) -> Subject:
-    path = opening.path
-    with Path(path).open("rb") as file:
-        begins = file.read(8)
-        file.seek(0)
-        try:
-            read_header(file, Path(path).stat().st_size)
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except Exception as error:
-            raise damaged(path, error, begins, EXPECTED) from None
-    _check_embeddings(array, path)  # before a long file is read through
-    return subject_of(array, path, opening.sha256, taken=_unnamed(opening.supplied, path))
-
-
 def subject_of(
     array: NDArray[Any],
     path: str,
@@ -186,7 +153,7 @@ def subject_of(
     taken: Taken | None = None,
 ) -> Subject:
     """The subject of embeddings (n, ...), and of what stands beside them; raises SubjectError."""
-    _check_embeddings(array, path)
+    check_embeddings(array, path)
     array = real_numbers(array, path, "values", EXPECTED)
     if episodes is not None:
         expected = f"whole numbers or words of shape ({len(array)},)"
@@ -199,7 +166,7 @@ def subject_of(
     )
 
 
-def _check_embeddings(array: NDArray[Any], path: str) -> None:
+def check_embeddings(array: NDArray[Any], path: str) -> None:
     """Raises SubjectError before anything is converted, or a long file read through."""
     if array.dtype.kind not in "fiub":
         words = described(array, "values")

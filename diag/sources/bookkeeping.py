@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import probes
-from diag.sources.safe.bounds import listed
+from diag.sources.safe.names import listed
 from diag.subject import Subject, SubjectError
 
 BLOCK_BYTES = 2**24

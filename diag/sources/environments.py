@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diag.sources.foreign_code import working_directory_first
-from diag.sources.safe.bounds import line
+from diag.sources.safe.names import line
 from diag.subject import Pairs, Sampled, SubjectError, Task
 from trainers.streams import DATA_STREAM, EVALUATION_STREAM
 

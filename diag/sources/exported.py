@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diag.sources.opening import Opening
-from diag.sources.safe.bounds import check_readable, free_memory, line, listed, shown
+from diag.sources.safe.bounds import check_readable, free_memory
+from diag.sources.safe.names import line, listed, shown
 from diag.sources.safe.onnx_calls import check_calls
 from diag.sources.torch_encoder import ModuleEncoder, chosen_name, in_parts
 from diag.subject import Parameters, Subject, SubjectError

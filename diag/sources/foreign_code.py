@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from diag.sources.safe.bounds import line
+from diag.sources.safe.names import line
 from diag.subject import SubjectError
 
 

@@ -67,8 +67,8 @@ CHECKPOINT = Format("native:open_native", (".safetensors",), lambda c: NATIVE in
 """The format of diag train and diag transfer: what a file is taken for that nothing else is known of."""
 
 FORMATS: tuple[Format, ...] = (
-    Format("arrays:open_arrays", (".npy", ".npz"), _is_numpy, quick=True),
-    Format("tables:open_table", (".parquet", ".pq"), lambda c: c.begins.startswith(b"PAR1")),
+    Format("array_files:open_arrays", (".npy", ".npz"), _is_numpy, quick=True),
+    Format("parquet:open_table", (".parquet", ".pq"), lambda c: c.begins.startswith(b"PAR1")),
     CHECKPOINT,
     Format("tensors:open_tensors", (), lambda c: c.header != b""),
     Format("tensors:open_saved", (".pt", ".pth"), _is_saved),

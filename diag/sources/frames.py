@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from diag.sources.arrays import EXPECTED as NUMBERS
 from diag.sources.naming import EPISODES, KEY, OVERRIDE, RETURNS, Choice, choice_of
 from diag.sources.numbers import described, native, real_numbers
-from diag.sources.safe.bounds import listed, shown
+from diag.sources.safe.names import listed, shown
 from diag.sources.supplied import NOTHING, Supplied
 from diag.sources.tables import EXPECTED, Index, labelling, table_subject
 from diag.subject import Subject, SubjectError
@@ -21,8 +21,8 @@ from diag.subject import Subject, SubjectError
 def from_frame(table: Any, name: str, supplied: Supplied = NOTHING) -> Subject:
     """A subject of a pandas, Arrow or Polars table in memory; ``name`` stands for its path.
 
-    Columns and index are read by the rules of a Parquet file (:func:`diag.sources.tables.open_table`). Raises
-    SubjectError for anything but embeddings.
+    Columns and index are read by the rules of a Parquet file (:func:`diag.sources.parquet.open_table`).
+    Raises SubjectError for anything but embeddings.
     """
     index, columns = columns_of(table, name)
     names = list(columns)

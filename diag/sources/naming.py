@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from diag.sources.safe.bounds import listed, shown
+from diag.sources.safe.names import listed, shown
 from diag.sources.supplied import Supplied
 from diag.subject import SubjectError
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.sources.safe.bounds import listed, shown
+from diag.sources.safe.names import listed, shown
 from diag.subject import SubjectError
 
 WHOLE_OR_WORDS = "whole numbers or words of shape (n,), one a row"

@@ -13,9 +13,6 @@ from diag.sources.safe.bounds import content_of
 from diag.sources.safe.members import MAGIC, ZIP_BEGINS, PickledError, read_archive, read_array
 from diag.subject import SubjectError
 
-MAPPED_BYTES = 2**28
-"""Size from which an array in a file is mapped, not read: its pages then come and go as they are needed."""
-
 
 def read_members(
     path: str, file: str, expected: str, whole: str = "numpy file"

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from diag.sources.naming import EPISODES
 from diag.sources.numbers import described, known_values, real_numbers, row_labels
 from diag.sources.numpy_file import read_members
-from diag.sources.safe.bounds import check_ordinary, shown
+from diag.sources.safe.bounds import check_ordinary
+from diag.sources.safe.names import shown
 from diag.sources.safetensors_file import header_of, read_tensors
 from diag.sources.supplied import Supplied
 from diag.subject import Pairs, Sampled, SubjectError, Task, TaskPair

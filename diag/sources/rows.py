@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diag.sources.naming import left_out_words
-from diag.sources.safe.bounds import listed, shown
+from diag.sources.safe.names import listed, shown
 from diag.subject import Subject, SubjectError, Taken
 
 NOTHING = Taken(())

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.sources.numpy_file import MAPPED_BYTES
-from diag.sources.safe.bounds import line, shown
+from diag.sources.safe.bounds import MAPPED_BYTES
+from diag.sources.safe.names import line, shown
 from diag.subject import SubjectError
 from trainers.safe_text import MOST_HEADER, MOST_TENSORS, whole
 

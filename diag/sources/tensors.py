@@ -14,7 +14,8 @@ from diag.sources.arrays import embedding_names, ready
 from diag.sources.naming import KEY, RETURNS
 from diag.sources.numbers import native
 from diag.sources.opening import Opening
-from diag.sources.safe.bounds import content_of, listed, shown
+from diag.sources.safe.bounds import content_of
+from diag.sources.safe.names import listed, shown
 from diag.sources.safetensors_file import loaded_tensors, read_tensors
 from diag.sources.supplied import Supplied
 from diag.sources.weights import load_saved

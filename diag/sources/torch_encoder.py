@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from diag.repeatable import EVALUATION
 from diag.sources.opening import Opening
-from diag.sources.safe.bounds import listed
+from diag.sources.safe.names import listed
 from diag.subject import Parameters, Subject, SubjectError
 from trainers.checkpoint import identity_of
 

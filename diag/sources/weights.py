@@ -13,7 +13,8 @@ from typing import Any
 
 from diag.sources.content import LEGACY
 from diag.sources.foreign_files import again
-from diag.sources.safe.bounds import MOST_MEMBERS, line, listed, shown
+from diag.sources.safe.bounds import MOST_MEMBERS
+from diag.sources.safe.names import line, listed, shown
 from diag.sources.safe.pickled import UnusualError, follow
 from diag.subject import SubjectError
 

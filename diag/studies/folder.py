@@ -13,8 +13,7 @@ from typing import Any
 import pandas as pd
 
 from diag.studies import StudyError
-from diag.studies.pieces import base_path
-from diag.studies.study import Study
+from diag.studies.study import Study, Variant
 from diag.studies.table import CURVE_KEY, KEY, TRAINING, leave_only, read_parts
 from trainers import checkpoint as files
 from trainers import lock as locks
@@ -24,6 +23,11 @@ from trainers.settings import SettingsError
 FORMAT = 1
 
 STUDY, SESSIONS = "study.json", "sessions.json"
+
+
+def base_path(variant: Variant, seed: int) -> str:
+    """A base's checkpoint, relative to the study's folder."""
+    return f"{variant.name}/base/seed{seed}.safetensors"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,18 +9,16 @@ import torch
 
 import probes
 from diag.comparisons.compare import compare
-from diag.embed import embedded, shared_tasks
-from diag.repairs.last_layer import folded
+from diag.embed import embedding, loss_at, total
 from diag.subject import (
     SAMPLES,
     LastLinear,
     LatentObjective,
-    Objective,
     Parameters,
     Subject,
-    missing,
     require,
 )
+from diag.units.last_layer import folded
 from trainers.plan import TransferPlan
 
 POINTS = 21
@@ -101,12 +98,6 @@ def _mended(base: Subject, subject: Subject) -> dict[str, Any]:
     return {"mended_loss": heights[-1], "mended_escape": max(heights) - heights[0]}
 
 
-def embedding(subject: Subject) -> Any:
-    """Embeddings (K, d) float64 of every state as the task that the subject was trained on shows it."""
-    pairs = shared_tasks((subject,)).paired_observations(None, 0)
-    return embedded(subject, pairs).double().numpy()
-
-
 def _parameters(subject: Subject) -> Parameters:
     return require(subject, "parameters", subject.parameters)
 
@@ -115,20 +106,3 @@ def _batch(subject: Subject) -> Any:
     """The transitions of its own task that losses are taken on."""
     tasks, task = require(subject, "tasks", subject.tasks), require(subject, "task", subject.task)
     return tasks.batch(task, SAMPLES, 0).batch
-
-
-def loss_at(subject: Subject, embeddings: torch.Tensor, batch: Any) -> float:
-    """The total loss of a batch from given embeddings (K, d) of the observations that it indexes.
-
-    Raises SubjectError for an objective that takes no embeddings.
-    """
-    objective: Objective = require(subject, "objective", subject.objective)
-    if not isinstance(objective, LatentObjective):
-        raise missing(subject, "losses at given embeddings")
-    losses = objective.losses_at(_parameters(subject), embeddings, batch)
-    return float(total({term: values.mean() for term, values in losses.items()}, objective.terms))
-
-
-def total(means: Mapping[str, Any], weights: Mapping[str, float]) -> Any:
-    """The weighted sum of the terms."""
-    return sum(weight * means[term] for term, weight in weights.items())

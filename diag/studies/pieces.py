@@ -19,7 +19,8 @@ from typing import Any
 import pandas as pd
 
 from diag.studies import StudyError
-from diag.studies.study import Study, Variant
+from diag.studies.folder import base_path
+from diag.studies.study import Study
 from diag.studies.table import frame, write_part
 from trainers import checkpoint as files
 from trainers.plan import BASE_PLAN
@@ -72,11 +73,6 @@ class Piece:
         root = Path(self.root)
         base = None if self.run.base is None else str(root / self.run.base)
         return replace(self.run, out=str(root / self.run.out), base=base)
-
-
-def base_path(variant: Variant, seed: int) -> str:
-    """A base's checkpoint, relative to the study's folder."""
-    return f"{variant.name}/base/seed{seed}.safetensors"
 
 
 Done = Callable[[str, str, str, int, int], bool]

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from diag.comparisons.result import colour_variable
+from diag.embed import embedding
 from diag.sources import open_subject
 from diag.studies.folder import Folder
-from diag.studies.measure import embedding
 from diag.studies.report import EmbeddingPicture, PlannedCell, StudyFacts, StudyReport, report
 from diag.studies.study import Study
 from diag.subject import Predictor, Subject, SubjectError, require

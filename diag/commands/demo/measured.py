@@ -11,8 +11,8 @@ import torch
 from diag.checks.losses import TOTAL, losses_of
 from diag.comparisons.compare import compare
 from diag.comparisons.result import Comparison, Outcome
+from diag.embed import embedding
 from diag.sources import open_subject
-from diag.studies.measure import embedding
 from diag.subject import SAMPLES, LatentObjective, Subject, require
 from trainers.threads import one_thread
 

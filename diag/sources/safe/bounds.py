@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 
 from diag.subject import SubjectError
-from trainers.safe_text import MAGIC_BYTES, no_ordinary_file, one_line, plain, whole
+from trainers.safe_text import MAGIC_BYTES, no_ordinary_file, whole
 
 ALWAYS_BYTES = 2**28
 """Bytes that may come out of any packed file of any size: a constant embedding packs a thousandfold."""
@@ -18,6 +17,9 @@ MOST_TIMES = 100
 
 MOST_MEMBERS = 2**16
 """Most arrays or tensors of one file; each costs some hundred bytes of bookkeeping."""
+
+MAPPED_BYTES = 2**28
+"""Size from which an array in a file is mapped, not read: its pages then come and go as they are needed."""
 
 PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Compressions that numpy uses. Others take memory for whole blocks before a bound can be put to them."""
@@ -119,23 +121,6 @@ def check_readable(path: str, expected: str = "a file that can be read") -> None
         whole(path, 1)
     except (OSError, ValueError) as error:
         raise SubjectError(path, unreadable(error), expected) from None
-
-
-def line(error: BaseException | str) -> str:
-    """An error's message, or words from a file, as one short line with control characters escaped."""
-    return one_line(error, 200) or type(error).__name__
-
-
-def shown(name: object) -> str:
-    """A name out of a file, cut to 80 characters and with control characters escaped."""
-    words = str(name)
-    return plain(words) if len(words) <= 80 else f"{plain(words[:80])}…"
-
-
-def listed(names: Iterable[object]) -> str:
-    """Names out of a file, the first ten of them."""
-    every = [shown(name) for name in names]
-    return ", ".join(every[:10]) + (f" and {len(every) - 10} more" if len(every) > 10 else "")
 
 
 def _size(count: float) -> str:

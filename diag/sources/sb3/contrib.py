@@ -13,7 +13,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from diag.sources.safe.bounds import shown
+from diag.sources.safe.names import shown
 from diag.sources.sb3.nets import Kind, Nets
 from diag.subject import Parameters, SubjectError
 

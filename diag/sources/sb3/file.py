@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from diag.sources.safe.bounds import content_of, line, shown
+from diag.sources.safe.bounds import content_of
 from diag.sources.safe.members import ZIP_BEGINS
+from diag.sources.safe.names import line, shown
 from diag.sources.weights import load_saved
 from diag.subject import SubjectError
 

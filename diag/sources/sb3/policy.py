@@ -21,7 +21,7 @@ from torch.func import functional_call
 from diag.sources.adapter import adapted
 from diag.sources.environments import EnvironmentTasks, actions_of
 from diag.sources.opening import Opening
-from diag.sources.safe.bounds import line, shown
+from diag.sources.safe.names import line, shown
 from diag.sources.sb3 import contrib as sb3_contrib
 from diag.sources.sb3.file import Saved, read_saved
 from diag.sources.sb3.losses import ActorCritic, LatentActorCritic, TemporalDifference

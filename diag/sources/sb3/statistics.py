@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diag.sources.numpy_file import read_members
-from diag.sources.safe.bounds import check_ordinary, content_of, line, listed, shown
+from diag.sources.safe.bounds import check_ordinary, content_of
 from diag.sources.safe.members import ZIP_BEGINS
+from diag.sources.safe.names import line, listed, shown
 from diag.subject import SubjectError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diag.subject import Parameters
+from diag.units.symmetry import Parameters
 from probes import Map
 
 
