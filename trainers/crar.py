@@ -227,22 +227,7 @@ class CRAR:
         return x + self._head("transition", parameters, x, actions)
 
     def _head(self, component: str, parameters: Parameters, x: Tensor, actions: Tensor) -> Tensor:
-        return self.nets[component](parameters, component, _beside(x, actions))
-
-    def hidden(self, parameters: Parameters, observations: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Outputs of each net's hidden layers, {component/layer: (S, n, size)}.
-
-        The encoder's n are the observations (K, *shape), the other nets' the batch's samples.
-        """
-        encoder = self.nets["encoder"].outputs(parameters, "encoder", observations.flatten(1))
-        hidden = {f"encoder/{i}": x for i, x in enumerate(encoder[:-1])}
-        actions = torch.nn.functional.one_hot(batch.action, self.world.actions)
-        heads = _beside(encoder[-1][:, batch.state], actions)
-        for component, net in self.nets.items():
-            if component != "encoder":
-                layers = net.outputs(parameters, component, heads)[:-1]
-                hidden |= {f"{component}/{i}": x for i, x in enumerate(layers)}
-        return hidden
+        return self.nets[component](parameters, component, beside(x, actions))
 
     def losses_at(
         self, parameters: Parameters, embeddings: Tensor, batch: Batch, terms: Iterable[str]
@@ -445,31 +430,6 @@ class Trainer:
             block.partner[offset],
         )
 
-    def walk(self, warm: int, early: range, late: range) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Train on from where the stack stands; each trained parameter's mean (S, *shape) over two windows.
-
-        The windows are of updates after the start, ``early`` before ``late``. The optimisers' running
-        squares are warmed up first, by so many updates that are taken back; the stack is put back at last.
-        """
-        start = {component: buffer.clone() for component, buffer in self.stack.buffers.items()}
-        for _ in range(warm):
-            self.update()
-            self._put_back(start)
-        means = [{n: torch.zeros_like(self.stack.views[n]) for n in self._trainable} for _ in (early, late)]
-        for update in range(late.stop):
-            self.update()
-            for window, mean in zip((early, late), means, strict=True):
-                if update in window:
-                    for name, total in mean.items():
-                        total.add_(self.stack.views[name].detach(), alpha=1 / len(window))
-        self._put_back(start)
-        return means[0], means[1]
-
-    def _put_back(self, start: Mapping[str, Tensor]) -> None:
-        with torch.no_grad():
-            for component, buffer in self.stack.buffers.items():
-                buffer.copy_(start[component])
-
     def take_losses(self) -> dict[str, NDArray[np.float32]]:
         """Mean losses {term: (S,)} since the last call; terms that were never active are left out."""
         means = {t: (s / self.counts[t]).cpu().numpy() for t, s in self.sums.items()}
@@ -518,7 +478,7 @@ class Trainer:
         self.step, self.counts = first.step, dict(counts)
 
 
-def _beside(x: Tensor, actions: Tensor) -> Tensor:
+def beside(x: Tensor, actions: Tensor) -> Tensor:
     """Embeddings (S, n, d) and one-hot actions (n, A) side by side, for the models on the embedding."""
     return torch.cat([x, actions.to(x.dtype).expand(*x.shape[:-1], -1)], -1)
 

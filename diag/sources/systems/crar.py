@@ -15,7 +15,7 @@ from diag.sources.systems import checked_plan, trained_system
 from diag.subject import Pairs, Parameters, Sampled, Subject, Task
 from diag.units.layers import Dense, chain
 from trainers.checkpoint import Checkpoint, CheckpointError
-from trainers.crar import CRAR, Batch, Trainer
+from trainers.crar import CRAR, Batch, Trainer, beside
 from trainers.envs import FiniteWorld, collect
 from trainers.plan import BASE_PLAN, TransferPlan
 from trainers.settings import Settings
@@ -158,8 +158,13 @@ class CrarSystem:
 
     def activations(self, parameters: Parameters, batch: TaskBatch) -> dict[str, Tensor]:
         """Hidden units' activations: the encoder's over the table of observations, others' over the batch."""
-        hidden = self.agent.hidden(_stacked(parameters), batch.observations, batch.samples)
-        return {name: values[0] for name, values in hidden.items()}
+        stacked, world = _stacked(parameters), self.agent.world
+        first, *others = self.agent.nets.items()
+        encoder = first[1].outputs(stacked, first[0], batch.observations.flatten(1))
+        actions = torch.nn.functional.one_hot(batch.samples.action, world.actions)
+        heads = beside(encoder[-1][:, batch.samples.state], actions)
+        layers = {first[0]: encoder} | {c: net.outputs(stacked, c, heads) for c, net in others}
+        return {f"{c}/{i}": x[0] for c, outputs in layers.items() for i, x in enumerate(outputs[:-1])}
 
     def walk(
         self, parameters: Parameters, task: Task, seed: int
@@ -183,7 +188,7 @@ class CrarSystem:
         )
         # At its last updates, not after them: a plan's loss terms end with the training.
         trainer.step = max(0, origin.step - WARM - LATE.stop)
-        early, late = trainer.walk(WARM, EARLY, LATE)
+        early, late = _walked(trainer)
         return early, late, LATE.start - EARLY.start
 
     @property
@@ -200,6 +205,29 @@ class CrarSystem:
 
     def own_transitions(self, task: Task, seeds: Sequence[int], device: str) -> Walks:
         return Walks(self, task, seeds, device)
+
+
+def _walked(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Train on; each trained parameter's mean (S, *shape) over the updates :data:`EARLY` and :data:`LATE`.
+
+    The optimisers' running squares are warmed up first, by :data:`WARM` updates that are taken back.
+    """
+    stack = trainer.stack
+    start = {component: buffer.clone() for component, buffer in stack.buffers.items()}
+    for _ in range(WARM):
+        trainer.update()
+        with torch.no_grad():
+            for component, buffer in stack.buffers.items():
+                buffer.copy_(start[component])
+    trained = {name: view for name, view in stack.views.items() if view.requires_grad}
+    early, late = ({name: torch.zeros_like(view) for name, view in trained.items()} for _ in (EARLY, LATE))
+    for update in range(LATE.stop):
+        trainer.update()
+        for window, means in ((EARLY, early), (LATE, late)):
+            if update in window:
+                for name, mean in means.items():
+                    mean.add_(trained[name].detach(), alpha=1 / len(window))
+    return early, late
 
 
 class Walks:
