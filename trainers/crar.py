@@ -324,7 +324,7 @@ class Trainer:
         self._rooms: dict[str, Gradients] = {}
         self._data = [_tensors(d, device) for d in data]
         self._seeds = [list(s) for s in batch_seeds]
-        self._block: tuple[int, Batch] | None = None
+        self._block: tuple[int, tuple[Tensor, ...]] | None = None
         settings = agent.settings.optimiser
         self._rmsprop = RMSprop(settings.rho, settings.epsilon, settings.clip)
         self.squares: dict[str, dict[str, Tensor]] = {}
@@ -416,19 +416,10 @@ class Trainer:
                 [column[_indices(seed, number, size, len(data[0]))] for column in data]
                 for seed, data in zip(self._seeds, self._data, strict=True)
             ]
-            state, *others = (torch.stack(column, 1) for column in zip(*fields, strict=True))
-            action, reward, terminal, next_state = others
-            partner = torch.arange(size, device=state.device).roll(1).expand(state.shape)
-            self._block = number, Batch(state, action, reward, terminal, next_state, partner)
-        block = self._block[1]
-        return Batch(
-            block.state[offset],
-            block.action[offset],
-            block.reward[offset],
-            block.terminal[offset],
-            block.next_state[offset],
-            block.partner[offset],
-        )
+            columns = [torch.stack(column, 1) for column in zip(*fields, strict=True)]
+            partner = torch.arange(size, device=columns[0].device).roll(1).expand(columns[0].shape)
+            self._block = number, (*columns, partner)
+        return Batch(*(column[offset] for column in self._block[1]))
 
     def take_losses(self) -> dict[str, NDArray[np.float32]]:
         """Mean losses {term: (S,)} since the last call; terms that were never active are left out."""
