@@ -1,16 +1,16 @@
-"""The registry of systems: the name in a checkpoint's header -> the module that makes its Subject.
+"""The registry of systems: the name in a checkpoint's header -> the function that makes its Subject.
 
-A new system is a module in this package with the functions of :class:`SystemSource`, and a line in
-:data:`SYSTEMS`.
+A new system is a module with a function of a :class:`Trained`, and a line in :data:`SUBJECTS`. A package
+makes its own known with an entry point of the group ``transfer_diag.subjects``; a test, or anything else that
+is running, with :func:`register`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from importlib import import_module
-from typing import Any, Protocol, cast
+from collections.abc import Collection
+from dataclasses import dataclass
 
-from diag.subject import Subject
+from diag.subject import Actor, Encoder, Objective, Subject, TaskPair
 from trainers import registry
 from trainers.checkpoint import Checkpoint, CheckpointError
 from trainers.envs import UnknownWorldError
@@ -23,36 +23,81 @@ from trainers.system import system_of as system_of_settings
 TASKS = ("source", "target")
 """The tasks that a checkpoint may have been trained on."""
 
+SUBJECTS = registry.Places(
+    "subjects of system", "transfer_diag.subjects", {"crar": "diag.sources.systems.crar:subject"}
+)
+"""Each system's function of a :class:`Trained` that returns a Subject, loaded when one is opened."""
 
-class SystemSource(Protocol):
-    """A module that reads the checkpoints of one system; its functions raise CheckpointError."""
-
-    def subject_of(self, checkpoint: Checkpoint) -> Subject:
-        """The subject of a checkpoint, with every capability that the system has."""
-        ...
-
-    def settings_of(self, checkpoint: Checkpoint) -> Mapping[str, Any]:
-        """The settings in a checkpoint's header as a tree, complete: what it leaves out has its default."""
-        ...
-
-    def plan_of(self, checkpoint: Checkpoint) -> TransferPlan | None:
-        """The plan in a checkpoint's header, checked against its tensors; None for a base."""
-        ...
+register = SUBJECTS.register
 
 
-SYSTEMS: Mapping[str, str] = {
-    "crar": "crar",
-}
-"""{name in a header: module of this package}; the module is loaded when a checkpoint of it is opened."""
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint of diag train or diag transfer, with all that its header says checked."""
+
+    checkpoint: Checkpoint
+    system: System
+    plan: TransferPlan | None
+    """None for a base."""
+
+    @property
+    def task(self) -> str:
+        """The task that it was trained on."""
+        return self.checkpoint.header.task
+
+    @property
+    def seed(self) -> int:
+        """Seed of the training, and so of the transitions that it saw."""
+        return self.checkpoint.header.seed
+
+    def subject(
+        self,
+        *,
+        encoder: Encoder,
+        tasks: TaskPair,
+        objective: Objective | None = None,
+        actor: Actor | None = None,
+        success_states: int | None = None,
+    ) -> Subject:
+        """The subject with these capabilities, and with what any checkpoint's header says."""
+        checkpoint, header, settings = self.checkpoint, self.checkpoint.header, self.system.settings
+        held = () if self.plan is None else self.plan.frozen_components(checkpoint.tensors)
+        role = "base" if self.plan is None else f"transfer ({self.plan.name})"
+        phase = settings.train if self.plan is None else settings.transfer
+        return Subject(
+            path=checkpoint.path,
+            sha256=checkpoint.sha256,
+            task=header.task,
+            parameters=checkpoint.tensors,
+            encoder=encoder,
+            objective=objective,
+            tasks=tasks,
+            actor=actor,
+            frozen=tuple(component for component in held if component in self.system.readers),
+            identity=checkpoint.identity,
+            made_from=None if header.base is None else header.base["identity"],
+            base_path=None if header.base is None else header.base["path"],
+            share=header.step / phase.updates,
+            training=(settings.world, settings.transfer.algorithm),
+            success_states=success_states,
+            label=f"{role}, {settings.world}, {header.task} task, seed {header.seed}, {header.step} updates",
+        )
 
 
-def system_of(checkpoint: Checkpoint) -> SystemSource:
-    """The module that reads a checkpoint's system; raises CheckpointError for systems without one."""
+def subject_of(checkpoint: Checkpoint) -> Subject:
+    """The subject of a checkpoint; raises CheckpointError, such as for systems that nothing here reads."""
     name = checkpoint.header.system
-    if name not in SYSTEMS:
-        known = " or ".join(repr(system) for system in SYSTEMS)
+    if name not in SUBJECTS.known():
+        known = " or ".join(map(repr, SUBJECTS.known()))
         raise CheckpointError(checkpoint.path, f"system {name!r}", f"system {known}")
-    return cast(SystemSource, import_module(f"diag.sources.systems.{SYSTEMS[name]}"))
+    subject: Subject = SUBJECTS.load(name)(trained(checkpoint))
+    return subject
+
+
+def trained(checkpoint: Checkpoint) -> Trained:
+    """A checkpoint with its header's system and plan; raises CheckpointError for what does not fit."""
+    system = trained_system(checkpoint)
+    return Trained(checkpoint, system, checked_plan(checkpoint, system.terms))
 
 
 def trained_system(checkpoint: Checkpoint) -> System:
