@@ -78,7 +78,7 @@ def test_a_state_that_does_not_fit_is_refused_before_anything_is_trained(tmp_pat
     run = train(tmp_path, settings(), (0,))
     weights, state, _ = files.read_resume(run.path(0))
     files.save_resume(run.path(0), weights, state, {})
-    with pytest.raises(CheckpointError, match=r"seed0.*found no momentum of each parameter"):
+    with pytest.raises(CheckpointError, match=r"seed0.*found no optimiser state"):
         prepare(run, resume=True, overwrite=False)
 
 

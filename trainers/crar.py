@@ -199,16 +199,16 @@ class CRAR:
         """None: no net has inputs for a frozen copy's outputs."""
         return ()
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Every parameter's name and shape."""
+    def shapes(self, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, tuple[int, ...]]:
+        """Every parameter's name and shape, whatever the plan."""
         return {
             f"{component}/{name}": shape
             for component, net in self.nets.items()
             for name, shape in net.shapes().items()
         }
 
-    def fresh(self, *seed: int) -> dict[str, Tensor]:
-        """A fresh initialisation from a seed."""
+    def fresh(self, *seed: int, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, Tensor]:
+        """A fresh initialisation from a seed, whatever the plan."""
         rng = generator(WEIGHT_STREAM, *seed)
         return {
             f"{component}/{name}": value
@@ -314,7 +314,7 @@ class Trainer(Descent):
     ) -> None:
         constants = agent.settings.optimiser
         rmsprop = RMSprop(constants.rho, constants.epsilon, constants.clip)
-        super().__init__(agent.name, plan, members, rmsprop, device)
+        super().__init__(agent, task, plan, members, rmsprop, device)
         self.agent, self.phase = agent, phase
         pictures = torch.from_numpy(agent.world.observations[task]).to(device)
         self._encoder = Pass(agent.nets["encoder"], "encoder", self.stack, pictures.flatten(1))

@@ -17,7 +17,7 @@ from torch import Tensor
 from trainers.plan import TransferPlan
 from trainers.rmsprop import RMSprop
 from trainers.stack import Gradients, Parameters, Stack, component_of, gradients
-from trainers.system import State, StateError
+from trainers.system import State, StateError, System
 
 
 class Descent:
@@ -25,14 +25,20 @@ class Descent:
 
     def __init__(
         self,
-        name: str,
+        system: System,
+        task: str,
         plan: TransferPlan,
         members: Sequence[Parameters],
         rmsprop: RMSprop,
         device: str = "cpu",
+        generators: Sequence[np.random.Generator] = (),
     ) -> None:
-        """Stack ``members``; what the plan freezes does not train. ``name`` is the system's, for errors."""
-        self.name, self.plan, self.rmsprop, self.device, self.step = name, plan, rmsprop, device, 0
+        """Stack ``members`` on a task; what the plan freezes does not train.
+
+        ``generators`` are the seeds' own, one each, of a training that draws as it goes.
+        """
+        self.system, self.task, self.plan, self.rmsprop, self.device = system, task, plan, rmsprop, device
+        self.step, self.generators = 0, list(generators)
         self.stack = Stack(members, device)
         trained = plan.trainable(self.stack.views)
         self.stack.train_only(trained)
@@ -75,8 +81,9 @@ class Descent:
         return means
 
     def evaluate(self) -> Mapping[str, NDArray[np.float32]]:
-        """Mean returns now, {mode: (S,)}: none, unless the algorithm acts and says so."""
-        return {}
+        """Mean returns on the task now, {mode: (S,)}; empty for a system that does not act."""
+        returns = [self.system.evaluate(self.member(i), self.task, 0) for i in range(len(self.stack))]
+        return {mode: np.array([one[mode] for one in returns], np.float32) for mode in returns[0]}
 
     def member(self, index: int) -> dict[str, Tensor]:
         """Copy of one seed's parameters on the CPU."""
@@ -90,21 +97,28 @@ class Descent:
             for component, values in components.items()
         }
         tensors |= {f"sums/{term}": values[index].cpu().clone() for term, values in self.sums.items()}
-        return State(self.step, tensors, {"counts": dict(self.counts), **self.values(index)})
+        return State(self.step, tensors, {"counts": dict(self.counts), **self._values(index)})
 
     def values(self, index: int) -> dict[str, Any]:
-        """What else one seed goes on from, in values that JSON holds: generators, places in a world."""
+        """Further values that one seed goes on from, such as JSON holds: where it stands in its world."""
         return {}
+
+    def go_on(self, index: int, values: Mapping[str, Any]) -> None:
+        """Take up one seed's :meth:`values`; a KeyError, TypeError or ValueError refuses them."""
+
+    def _values(self, index: int) -> dict[str, Any]:
+        own = [("random", g.bit_generator.state) for g in self.generators[index : index + 1]]
+        return {**dict(own), **self.values(index)}
 
     def restore(self, states: Sequence[State]) -> None:
         """Go on from these states; raises :class:`trainers.system.StateError`."""
         first = states[0]
         counts, sums = first.values.get("counts"), [n for n in first.tensors if n.startswith("sums/")]
         if not isinstance(counts, dict) or {f"sums/{term}" for term in counts} != set(sums):
-            raise StateError("no counts of losses", f"those of a training of {self.name}")
+            raise StateError("no counts of losses", f"those of a training of {self.system.name}")
         squares = any(name.startswith("squares/") for name in first.tensors)
         if first.step > 0 and self.components and not squares:
-            raise StateError("no optimiser state", f"the running squares of a training of {self.name}")
+            raise StateError("no optimiser state", f"the running squares of a training of {self.system.name}")
         for name in first.tensors:
             kind, _, key = name.partition("/")
             optimiser, _, component = key.partition("/")
@@ -114,6 +128,16 @@ class Descent:
                 self.squares.setdefault(optimiser, {})[component] = stacked
             else:
                 self.sums[key] = stacked
+        for index, state in enumerate(states):
+            try:
+                if self.generators:
+                    self.generators[index].bit_generator.state = state.values["random"]
+                self.go_on(index, state.values)
+            except (KeyError, TypeError, ValueError):
+                named = ", ".join(self._values(index))
+                raise StateError(
+                    f"no {named} that it can go on from", f"a state of {self.system.name}"
+                ) from None
         self.step, self.counts = first.step, dict(counts)
 
     def _stacked(self, name: str, states: Iterable[State], wanted: Any) -> Tensor:

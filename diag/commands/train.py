@@ -90,13 +90,13 @@ def transfer(
       diag transfer runs/base/seed0.safetensors --plan fine-tune --out runs/fine
       diag transfer base.safetensors --out runs/t1 --set transfer.updates=20000
     """
-    from diag.sources.systems import trained_system
+    from diag.sources.systems import trained
     from trainers.checkpoint import read
     from trainers.plan import read_plan
     from trainers.run import Run, numbers_from, seeds_from
     from trainers.settings import preset as read_preset
 
-    own = trained_system(read(base)).settings
+    own = trained(read(base)).system.settings
     tree = own if preset is None else read_preset(preset)
     tree = tree.with_overrides(settings or [])
     kept = numbers_from(keep, "--keep")

@@ -7,7 +7,6 @@ is running, with :func:`register`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from diag.subject import Actor, Encoder, Objective, Subject, TaskPair
@@ -61,7 +60,8 @@ class Trained:
     ) -> Subject:
         """The subject with these capabilities, and with what any checkpoint's header says."""
         checkpoint, header, settings = self.checkpoint, self.checkpoint.header, self.system.settings
-        held = () if self.plan is None else self.plan.frozen_components(checkpoint.tensors)
+        held = [] if self.plan is None else self.plan.frozen_components(checkpoint.tensors)
+        reading = tuple(c for c in held if c.partition(".source")[0] in self.system.readers)
         role = "base" if self.plan is None else f"transfer ({self.plan.name})"
         phase = settings.train if self.plan is None else settings.transfer
         return Subject(
@@ -73,7 +73,7 @@ class Trained:
             objective=objective,
             tasks=tasks,
             actor=actor,
-            frozen=tuple(component for component in held if component in self.system.readers),
+            frozen=reading,
             identity=checkpoint.identity,
             made_from=None if header.base is None else header.base["identity"],
             base_path=None if header.base is None else header.base["path"],
@@ -96,15 +96,19 @@ def subject_of(checkpoint: Checkpoint) -> Subject:
 
 def trained(checkpoint: Checkpoint) -> Trained:
     """A checkpoint with its header's system and plan; raises CheckpointError for what does not fit."""
-    system = trained_system(checkpoint)
-    return Trained(checkpoint, system, checked_plan(checkpoint, system.terms))
+    system, header = _system_of(checkpoint), checkpoint.header
+    try:
+        plan = None if header.plan is None else TransferPlan.from_tree(header.plan)
+        check_shapes(checkpoint, system, plan, len(header.bases))
+        if plan is not None:
+            plan.check(checkpoint.tensors, system.terms)
+    except PlanError as error:
+        raise CheckpointError(checkpoint.path, f"a plan in its header: {error}", "a valid plan") from None
+    return Trained(checkpoint, system, plan)
 
 
-def trained_system(checkpoint: Checkpoint) -> System:
-    """The trainers' system that a checkpoint's header describes, its tensors checked against it.
-
-    Raises CheckpointError for unknown systems, settings, tasks and tensors of another shape.
-    """
+def _system_of(checkpoint: Checkpoint) -> System:
+    """The trainers' system that a checkpoint's header describes; raises CheckpointError."""
     header = checkpoint.header
     if header.system not in registry.known():
         known = " or ".join(map(repr, registry.known()))
@@ -119,20 +123,4 @@ def trained_system(checkpoint: Checkpoint) -> System:
         raise CheckpointError(checkpoint.path, words, "a valid header")
     if header.task not in TASKS:
         raise CheckpointError(checkpoint.path, f"task {header.task!r} in its header", " or ".join(TASKS))
-    check_shapes(checkpoint, system)
     return system
-
-
-def checked_plan(checkpoint: Checkpoint, terms: Collection[str]) -> TransferPlan | None:
-    """The plan in a checkpoint's header, None for a base; raises CheckpointError for a bad one.
-
-    ``terms`` are the names of the losses that a plan of its system may schedule.
-    """
-    if checkpoint.header.plan is None:
-        return None
-    try:
-        plan = TransferPlan.from_tree(checkpoint.header.plan)
-        plan.check(checkpoint.tensors, terms)
-    except PlanError as error:
-        raise CheckpointError(checkpoint.path, f"a plan in its header: {error}", "a valid plan") from None
-    return plan

@@ -52,8 +52,9 @@ class CrarSystem(StackedSystem):
 
     def __init__(self, agent: CRAR, origin: Trained) -> None:
         loss = agent.settings.loss
-        super().__init__(agent, {t: agent.weight_of(t) for t in loss.terms}, loss.model_dump(mode="json"))
-        self.agent, self.origin = agent, origin
+        weights = {t: agent.weight_of(t) for t in loss.terms}
+        super().__init__(agent, weights, loss.model_dump(mode="json"), origin)
+        self.agent = agent
         shapes = agent.shapes()
         self.units = tuple(
             units
@@ -120,16 +121,8 @@ class CrarSystem(StackedSystem):
         return early, late, LATE.start - EARLY.start
 
     @property
-    def budget(self) -> int:
-        return self.agent.settings.transfer.updates
-
-    @property
     def batch_size(self) -> int:
         return self.agent.settings.optimiser.batch
-
-    @property
-    def data_seed(self) -> int:
-        return self.origin.seed
 
     def own_transitions(self, task: Task, seeds: Sequence[int], device: str) -> Tables:
         """The random walks that transfers with these seeds were trained on."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from diag.sources.systems import Trained
 from diag.subject import Parameters
 
 AT_ONCE = 8
@@ -51,9 +52,12 @@ class StackedSystem:
 
     at_once = AT_ONCE
 
-    def __init__(self, agent: Stackable, terms: Mapping[str, float], constants: Mapping[str, Any]) -> None:
-        """Take a system, its loss terms' weights, and what else makes its losses the function they are."""
-        self.stackable, self.terms, self.constants = agent, terms, constants
+    def __init__(
+        self, agent: Stackable, terms: Mapping[str, float], constants: Mapping[str, Any], origin: Trained
+    ) -> None:
+        """Take a system, its terms' weights, what else its losses depend on, and the file that it is of."""
+        self.stackable, self.terms, self.constants, self.origin = agent, terms, constants, origin
+        self.budget, self.data_seed = origin.system.settings.transfer.updates, origin.seed
 
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
         return self.stackable.embed(stacked(parameters), observations)[0]
