@@ -102,6 +102,11 @@ class CrarPhase(Phase):
     """The learning rate is multiplied by this every ``decay_every`` updates."""
     decay_every: Positive = 5000
 
+    @property
+    def cost(self) -> float:
+        """Cost of an update, in updates of ``summed``."""
+        return {"separate": 4.0, "shared": 3.0, "summed": 1.0}[self.algorithm]
+
 
 class CrarSettings(Settings):
     """Everything that, with a seed, determines a run of CRAR."""

@@ -17,6 +17,10 @@ DEFAULT = "crar"
 """The system of settings that name none: they were written when there was no other."""
 
 
+DEFAULT_PRESETS = {"crar": "simple-maze"}
+"""The preset of each system that ships that is trained where none is named."""
+
+
 class Places:
     """Places of code by name (``module:attribute``): those that ship, installed ones, and registered ones."""
 

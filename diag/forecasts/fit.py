@@ -116,8 +116,8 @@ def known(folders: Sequence[Path], outcome: Outcome) -> Known:
 
 
 def kind_of(world_name: str, algorithm: str) -> str:
-    """The name of a kind of transfer: the world and the algorithm."""
-    return f"{world_name}, {algorithm}"
+    """The name of a kind of transfer: the world, and the algorithm where the system knows several."""
+    return f"{world_name}, {algorithm}" if algorithm else world_name
 
 
 def _check(transfers: Known, outcome: str) -> None:

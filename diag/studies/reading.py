@@ -39,6 +39,7 @@ def _facts(study: Study, folder: Folder) -> StudyFacts:
         f"{phase}.{name}": str(getattr(values, name))
         for phase, values in phases.items()
         for name in ("algorithm", "updates", "learning_rate")
+        if getattr(values, name, "") != ""
     }
     planned = [
         PlannedCell(v.name, plan.name, base, len(v.transfers))
