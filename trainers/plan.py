@@ -164,6 +164,16 @@ class TransferPlan(pydantic.BaseModel):
         if bases is not None and last >= bases:
             found, expected = f"a rule for base {last} (the first is 0)", f"at least {last + 1} bases"
             raise PlanError(f"plan {self.name!r}: found {found}, expected {expected} of the run's {bases}")
+        idle = [number for number in range(bases or 0) if not self._takes(number)]
+        if idle:
+            found, expected = f"{bases} bases", f"a rule that takes base {idle[0]} (the first is 0)"
+            raise PlanError(f"plan {self.name!r}: found {found}, expected {expected}")
+
+    def _takes(self, base: int) -> bool:
+        """Whether a rule may take something of the base of that number; the first is always looked at."""
+        return base == 0 or any(
+            rule.base == base or (rule.base is None and rule.action == "ensemble") for rule in self.rules
+        )
 
     def trainable(self, names: Iterable[str]) -> set[str]:
         """The parameters that training may change."""
