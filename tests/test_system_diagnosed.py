@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -115,17 +116,21 @@ def study(folder: Path) -> Path:
     return folder / "rings.toml"
 
 
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study, done in one go."""
+    folder = tmp_path_factory.mktemp("studied")
+    assert run_study(read_study(str(study(folder))), folder / "whole", engine=here, jobs=1, progress=silent)
+    return folder / "whole"
+
+
 def _over(looks: Iterator[int]) -> bool:
     """Whether it is time to stop: at the thirteenth look."""
     return next(looks) >= 13
 
 
-def test_it_is_studied_stopped_and_gone_on_with(tmp_path: Path) -> None:
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    rings = read_study(str(study(tmp_path)), ["interacting=false", "transfer.updates=30"])
-    assert not any(v.settings.interacting for v in rings.variants)
-    rings = read_study(str(study(tmp_path)))
-    assert run_study(rings, whole, engine=here, jobs=1, progress=silent)
+def test_it_is_studied_stopped_and_gone_on_with(tmp_path: Path, studied: Path) -> None:
+    rings, parts = read_study(str(study(tmp_path))), tmp_path / "parts"
 
     def cut(todo: Todo, jobs: int, told: Told) -> bool:
         """Stop in the middle of every item that has not to wait for another."""
@@ -140,29 +145,34 @@ def test_it_is_studied_stopped_and_gone_on_with(tmp_path: Path) -> None:
         steps = [files.read(path).header.step for path in parts.rglob("seed?.safetensors")]
         assert any(0 < step < 40 for step in steps)
     assert run_study(rings, parts, engine=here, jobs=1, progress=silent)
-    assert weights(parts) == weights(whole)
-    results = Folder(whole).results()
+    assert weights(parts) == weights(studied)
+    results = Folder(studied).results()
     assert len(results) == 2 * 2 + 4 * 2
     assert set(results["states"].dropna()) == {ring.STATES}
 
 
 def test_the_commands_of_a_study(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, studied: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outlook, "SECONDS", 0.01)
-    out = str(tmp_path / "out")
-    assert command(["study", "run", str(study(tmp_path)), "--out", out, "--dry-run"]) == 0
+    rings, out = str(study(tmp_path)), str(tmp_path / "out")
+    assert command(["study", "run", rings, "--out", out, "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert "40 + 40 updates\n" in told
     assert "on this machine" in told
-    assert run_study(read_study(str(study(tmp_path))), Path(out), engine=here, jobs=1, progress=silent)
-    assert command(["study", "report", out]) == 0
-    told = capsys.readouterr().out
-    assert "preset ring, ring-walked" in told
-    assert "beside the paper" not in told  # whose numbers are another world's
+    assert command(["study", "report", str(studied), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["study"]["preset"] == "ring, ring-walked"
+    assert report["study"]["settings"] == {"train.updates": "40", "transfer.updates": "40"}
+    assert report["paper"] == []  # whose numbers are another world's
 
 
 def test_settings_of_a_study_are_those_of_its_systems(tmp_path: Path) -> None:
+    rings = read_study(str(study(tmp_path)), ["interacting=false", "transfer.updates=30"])
+    assert not any(
+        v.settings.interacting for v in rings.variants if isinstance(v.settings, ring.RingSettings)
+    )
+    assert {v.settings.transfer.updates for v in rings.variants} == {30}
     with pytest.raises(StudyError, match=r"unknown setting 'interactin'; did you mean 'interacting'"):
         read_study(str(study(tmp_path)), ["interactin=true"])
     with pytest.raises(StudyError, match=r"unknown setting 'loss\.terms'"):
