@@ -13,13 +13,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diag.sources import systems
 from trainers import registry
+from trainers.descent import Descent
+from trainers.envs import FiniteWorld
 from trainers.plan import BASE_PLAN, TransferPlan
+from trainers.rmsprop import RMSprop
 from trainers.settings import Phase, Settings
 from trainers.streams import DATA_STREAM, WEIGHT_STREAM, generator, stream_of
-from trainers.system import State, StateError
 
-STATES, RATE, INERTIA = 8, 0.05, 0.9
+STATES, BATCH, RATE = 16, 16, 0.01
+PICTURES, AROUND = np.eye(STATES, dtype=np.float32), np.arange(STATES)
+WORLD = FiniteWorld(
+    name="ring",
+    observations={"source": PICTURES, "target": -PICTURES},
+    transitions=np.stack([AROUND - 1, AROUND + 1], 1) % STATES,
+    rewards=np.zeros((STATES, 2), np.float32),
+    terminals=np.zeros((STATES, 2), np.bool_),
+    start=0,
+    variables={"place": AROUND},
+    action_names=("back", "forth"),
+    success_states=STATES,
+)
 
 
 class RingSettings(Settings):
@@ -31,6 +46,12 @@ class RingSettings(Settings):
 
 
 @dataclass(frozen=True)
+class Steps:
+    state: Tensor
+    action: Tensor
+
+
+@dataclass(frozen=True)
 class Ring:
     settings: RingSettings
     name: ClassVar[str] = "ring"
@@ -39,113 +60,93 @@ class Ring:
     terms: ClassVar[tuple[str, ...]] = ("transition", "bound", "entropy_random", "entropy_successive")
     embedding: ClassVar[int] = 2
     readers: ClassVar[tuple[str, ...]] = ("transition",)
-    ensembles: ClassVar[tuple[str, ...]] = ()
+    ensembles: ClassVar[tuple[str, ...]] = ("transition",)
 
     @classmethod
     def of(cls, settings: Settings) -> Ring:
         assert isinstance(settings, RingSettings)
         return cls(settings)
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {"encoder/weight": (STATES, 2), "transition/weight": (3, 2)}
+    def shapes(self, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, tuple[int, ...]]:
+        copies = 0 if plan is None else len(plan.copies(["transition/weight"], bases))
+        encoder = {"encoder/0.weight": (2, STATES), "encoder/0.bias": (2,)}
+        return {**encoder, "transition/weight": (3 + 2 * copies, 2)}
 
-    def fresh(self, *seed: int) -> dict[str, Tensor]:
-        rng = generator(WEIGHT_STREAM, *seed)
-        return {n: torch.from_numpy(rng.normal(size=s).astype(np.float32)) for n, s in self.shapes().items()}
+    def fresh(self, *seed: int, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, Tensor]:
+        rng, shapes = generator(WEIGHT_STREAM, *seed), self.shapes(plan, bases)
+        return {n: torch.from_numpy(rng.normal(size=s).astype(np.float32)) for n, s in shapes.items()}
 
-    def pictures(self, task: str) -> Tensor:
-        return torch.eye(STATES) if task == "source" else -torch.eye(STATES)
+    def embed(self, parameters: Mapping[str, Tensor], observations: Tensor) -> Tensor:
+        return observations @ parameters["encoder/0.weight"].mT + parameters["encoder/0.bias"][:, None]
 
-    def losses(self, parameters: Mapping[str, Tensor], task: str, steps: Tensor) -> dict[str, Tensor]:
-        """Per-sample losses (n,) by term of steps (n, 2): state and action, 0 back and 1 forth."""
-        table = self.pictures(task) @ parameters["encoder/weight"]
-        x, after = table[steps[:, 0]], table[(steps[:, 0] + 2 * steps[:, 1] - 1) % STATES]
-        moved = x + torch.cat([x, steps[:, 1:].float()], 1) @ parameters["transition/weight"]
-        return {
-            "transition": (moved - after).square().mean(1),
-            "bound": (x.square().amax(1) - 1).clamp_min(0),
-            "entropy_random": torch.exp(-(x - x.roll(1, 0)).square().sum(1)),
-            "entropy_successive": torch.exp(-(x - after).square().sum(1)),
+    def losses_at(
+        self, parameters: Mapping[str, Tensor], embeddings: Tensor, steps: Steps, terms: Sequence[str]
+    ) -> dict[str, Tensor]:
+        def rows(states: Tensor) -> Tensor:
+            return embeddings.take_along_dim(states.expand(len(embeddings), -1)[..., None], 1)
+
+        x, after = rows(steps.state), rows((steps.state + 2 * steps.action - 1) % STATES)
+        inputs = torch.cat([x, steps.action.expand(x.shape[:2])[..., None]], 2)
+        copies = [inputs @ tensor for name, tensor in parameters.items() if "transition.source" in name]
+        moved = x + torch.cat([inputs, *copies], 2) @ parameters["transition/weight"]
+        losses = {
+            "transition": (moved - after).square().mean(2),
+            "bound": (x.square().amax(2) - 1).clamp_min(0),
+            "entropy_random": torch.exp(-(x - x.roll(1, 1)).square().sum(2)),
+            "entropy_successive": torch.exp(-(x - after).square().sum(2)),
         }
+        return {term: losses[term] for term in terms}
+
+    def drawn(self, rng: np.random.Generator, place: int, number: int = BATCH) -> tuple[Steps, int]:
+        """Steps of a random walk from a place, or from places drawn; and the place that it ends at."""
+        actions = rng.integers(2, size=number)
+        walk = (place + np.cumsum([0, *(2 * actions - 1)])) % STATES
+        states = walk[:-1] if self.settings.interacting else rng.integers(STATES, size=number)
+        return Steps(torch.from_numpy(states), torch.from_numpy(actions)), int(walk[-1])
 
     def evaluate(self, parameters: Mapping[str, Tensor], task: str, seed: int) -> dict[str, float]:
-        x = self.pictures(task) @ parameters["encoder/weight"]
-        return {"greedy": float((x - x.roll(1, 0)).norm(dim=1).mean())}  # a return, if far apart is good
+        return {"greedy": float(self.lengths(parameters, task).mean())}  # a return, if far apart is good
+
+    def lengths(self, parameters: Mapping[str, Tensor], task: str) -> Tensor:
+        stack = {name: tensor[None] for name, tensor in parameters.items()}
+        x = self.embed(stack, torch.from_numpy(WORLD.observations[task]))[0]
+        return (x - x.roll(1, 0)).norm(dim=1)
 
     def training(
         self, plan: TransferPlan | None, members: Sequence[Any], seeds: Sequence[int], device: str = "cpu"
     ) -> Walkers:
-        return Walkers(self, plan, members, seeds)
+        return Walkers(self, plan, members, seeds, device)
 
 
-class Walkers:
-    """Seeds in turn, each with its momentum, its generator, the place where it stands and its losses."""
+class Walkers(Descent):
+    """Seeds side by side, each with its generator and the place where it stands."""
 
     def __init__(
-        self, ring: Ring, plan: TransferPlan | None, members: Sequence[Any], seeds: Sequence[int]
+        self, ring: Ring, plan: TransferPlan | None, members: Sequence[Any], seeds: Sequence[int], device: str
     ) -> None:
-        self.ring, self.step, self.plan = ring, 0, plan or BASE_PLAN
-        self.task, phase = ("source", "train") if plan is None else ("target", "transfer")
-        self.updates = getattr(ring.settings, phase).updates
-        self.parameters = [{n: t.clone() for n, t in sorted(m.items())} for m in members]
-        self.momenta = [{n: torch.zeros_like(t) for n, t in m.items()} for m in self.parameters]
-        self.generators = [generator(DATA_STREAM, seed, stream_of(plan is None)) for seed in seeds]
-        self.places = [0 for _ in seeds]
-        self.sums: list[dict[str, list[float]]] = [{} for _ in seeds]
+        task, phase = ("source", ring.settings.train) if plan is None else ("target", ring.settings.transfer)
+        generators = [generator(DATA_STREAM, seed, stream_of(plan is None)) for seed in seeds]
+        super().__init__(ring, task, plan or BASE_PLAN, members, RMSprop(), device, generators)
+        self.ring, self.updates, self.places = ring, phase.updates, [WORLD.start for _ in seeds]
+        self.seen = torch.from_numpy(WORLD.observations[task]).to(device)
 
     def update(self) -> None:
-        active = self.plan.active_terms(self.ring.terms, self.step, self.updates)
-        for index, parameters in enumerate(self.parameters):
-            moving = sorted(self.plan.trainable(parameters))
-            leaves = {n: t.clone().requires_grad_(n in moving) for n, t in parameters.items()}
-            losses = self.ring.losses(leaves, self.task, self.steps(index))
-            means = {term: losses[term].mean() for term in active}
-            for term, mean in means.items():
-                self.sums[index].setdefault(term, []).append(mean.item())
-            wanted = [leaves[n] for n in moving]
-            slopes = torch.autograd.grad(sum(means.values()), wanted, materialize_grads=True)
-            for name, slope in zip(moving, slopes, strict=True):
-                self.momenta[index][name].mul_(INERTIA).add_(slope)
-                parameters[name] = parameters[name] - RATE * self.momenta[index][name]
+        drawn = [self.ring.drawn(*one) for one in zip(self.generators, self.places, strict=True)]
+        self.places = [place for _, place in drawn]
+        columns = ([getattr(steps, name) for steps, _ in drawn] for name in ("state", "action"))
+        steps = Steps(*(torch.stack(column).to(self.device) for column in columns))
+        terms = self.plan.active_terms(self.ring.terms, self.step, self.updates)
+        table = self.ring.embed(self.stack.views, self.seen)
+        losses = self.ring.losses_at(self.stack.views, table, steps, terms)
+        self.descend({term: values.mean(1) for term, values in losses.items()}, RATE)
         self.step += 1
 
-    def steps(self, index: int) -> Tensor:
-        rng = self.generators[index]
-        actions = rng.integers(2, size=16)
-        if not self.ring.settings.interacting:
-            return torch.from_numpy(np.stack([rng.integers(STATES, size=16), actions], 1))
-        states = (self.places[index] + np.cumsum([0, *(2 * actions - 1)])) % STATES
-        self.places[index] = int(states[-1])
-        return torch.from_numpy(np.stack([states[:-1], actions], 1))
+    def values(self, index: int) -> dict[str, Any]:
+        return {"place": self.places[index]}
 
-    def member(self, index: int) -> dict[str, Tensor]:
-        return {name: tensor.clone() for name, tensor in self.parameters[index].items()}
-
-    def state(self, index: int) -> State:
-        momenta = {n: t.clone() for n, t in self.momenta[index].items()}
-        random = self.generators[index].bit_generator.state
-        sums = {term: list(seen) for term, seen in self.sums[index].items()}
-        return State(self.step, momenta, {"place": self.places[index], "random": random, "sums": sums})
-
-    def restore(self, states: Sequence[State]) -> None:
-        for index, state in enumerate(states):
-            if {n: t.shape for n, t in state.tensors.items()} != {
-                n: t.shape for n, t in self.parameters[index].items()
-            }:
-                raise StateError("no momentum of each parameter", "a state of a ring")
-            self.step, self.places[index] = state.step, state.values["place"]
-            self.generators[index].bit_generator.state = state.values["random"]
-            self.momenta[index] = {n: t.clone() for n, t in state.tensors.items()}
-            self.sums[index] = {term: list(seen) for term, seen in state.values["sums"].items()}
-
-    def take_losses(self) -> dict[str, Any]:
-        means = {t: np.array([np.mean(seen[t]) for seen in self.sums], np.float32) for t in self.sums[0]}
-        self.sums = [{} for _ in self.sums]
-        return means
-
-    def evaluate(self) -> dict[str, Any]:
-        scores = [self.ring.evaluate(p, self.task, 0) for p in self.parameters]
-        return {mode: np.array([s[mode] for s in scores], np.float32) for mode in scores[0]}
+    def go_on(self, index: int, values: Mapping[str, Any]) -> None:
+        self.places[index] = int(values["place"])
 
 
 registry.register("ring", "tests.ring:Ring")
+systems.register("ring", "tests.ring_subject:subject")

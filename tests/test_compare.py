@@ -15,10 +15,11 @@ import diag
 from diag.outputs.json import render
 from diag.outputs.lines import WIDTH
 from diag.outputs.registry import text
-from diag.sources.systems.crar import agent_of
+from diag.sources.systems import trained as trained_by
 from diag.subject import SubjectError
 from probes import ProbeError
 from trainers import checkpoint as files
+from trainers.crar import CRAR
 
 
 def test_the_examples_are_what_they_are_called(examples: Path) -> None:
@@ -45,7 +46,8 @@ def test_a_loaded_checkpoint_embeds_bit_for_bit(trained: Path, tmp_path: Path) -
     """The same numbers after saving and loading, and alone as in any stack."""
     path = trained / "base" / "seed0.safetensors"
     loaded = files.read(path)
-    agent = agent_of(loaded)
+    agent = trained_by(loaded).system
+    assert isinstance(agent, CRAR)
     seen = torch.from_numpy(agent.world.observations["source"])
     stacked = {n: t.unsqueeze(0) for n, t in loaded.tensors.items()}
     first = embedded(path, seen)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import diag
-from diag.sources.systems import trained_system as system_in
+from diag.sources.systems import trained
 from trainers import checkpoint as files
 from trainers.plan import TransferPlan
 from trainers.processes import execute
@@ -27,7 +27,7 @@ def test_checkpoints_of_version_1_are_read() -> None:
     assert (base.header.format_version, base.header.bases, base.header.step) == (1, (), 40)
     assert [b["identity"] for b in transfer.header.bases] == [base.identity]
     for saved in (base, transfer):
-        system = system_in(saved)
+        system = trained(saved).system
         assert (system.name, system.readers) == ("crar", ("transition",))
         assert system.settings.model_dump(mode="json") == {"system": "crar", **saved.header.settings}
     assert diag.compare(base.path, transfer.path).base.sha256 == base.sha256

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import diag
 from tests import ring
 from tests.conftest import train
 from trainers import checkpoint as files
@@ -17,6 +18,7 @@ from trainers.plan import PlanError, TransferPlan, named_plan, plan_names
 from trainers.processes import execute
 from trainers.run import Run, RunError, prepare, train_members
 from trainers.settings import Settings, SettingsError, preset, preset_names, setting_names
+from trainers.streams import stream_of
 from trainers.system import System, system_of
 
 KINDS = ("ring", "ring-walked")
@@ -78,7 +80,7 @@ def test_a_state_that_does_not_fit_is_refused_before_anything_is_trained(tmp_pat
     run = train(tmp_path, settings(), (0,))
     weights, state, _ = files.read_resume(run.path(0))
     files.save_resume(run.path(0), weights, state, {})
-    with pytest.raises(CheckpointError, match=r"seed0.*found no momentum of each parameter"):
+    with pytest.raises(CheckpointError, match=r"seed0.*found no optimiser state"):
         prepare(run, resume=True, overwrite=False)
 
 
@@ -88,7 +90,7 @@ def test_bases_of_another_system_are_refused(tmp_path: Path, base: Path, trained
 
 
 def test_an_ensemble_needs_inputs_for_it(tmp_path: Path, base: Path) -> None:
-    rules = [{"component": "*", "action": "copy"}, {"component": "transition", "action": "ensemble"}]
+    rules = [{"component": "*", "action": "copy"}, {"component": "encoder", "action": "ensemble"}]
     plan = TransferPlan.from_tree({"name": "p", "rules": rules})
     with pytest.raises(RunError, match="ring's models have no inputs for an ensemble"):
         train(tmp_path, settings(), (0,), base, plan)
@@ -100,7 +102,7 @@ def test_parts_of_several_bases_make_one_transfer(tmp_path: Path, base: Path) ->
     run = Run(settings(), (0,), str(tmp_path), plan, str(base), more_bases=(str(other),))
     assert execute(run, prepare(run, False, False), 1, lambda n: None)
     made, first, second = (files.read(path) for path in (run.path(0), base, other))
-    assert torch.equal(made.tensors["encoder/weight"], second.tensors["encoder/weight"])
+    assert torch.equal(made.tensors["encoder/0.weight"], second.tensors["encoder/0.weight"])
     assert made.header.format_version == 2
     assert [b["sha256"] for b in made.header.bases] == [first.sha256, second.sha256]
     assert prepare(run, resume=True, overwrite=False) == []
@@ -123,3 +125,45 @@ def test_names_of_systems_and_their_settings() -> None:
         preset("ring").with_overrides(["loss.terms=bound"])
     with pytest.raises(ValueError, match=r"already tests\.ring:Ring"):
         registry.register("ring", "elsewhere:Ring")
+
+
+RULES = [{"component": "*", "action": "copy"}, {"component": "transition", "action": "ensemble"}]
+ENSEMBLE = TransferPlan.from_tree({"name": "both", "rules": RULES})
+"""The encoder from the first base, and what both bases' transition models say as inputs of a new one."""
+
+
+@pytest.mark.parametrize("stop", [0, 13])
+def test_an_ensemble_of_two_bases_trains_goes_on_and_is_read(tmp_path: Path, base: Path, stop: int) -> None:
+    other = base.with_name("seed1.safetensors")
+    run = Run(settings(), (0,), str(tmp_path), ENSEMBLE, str(base), more_bases=(str(other),))
+    if stop:
+        asked = iter(range(100))
+        train_members(run, prepare(run, False, False), lambda n: None, lambda: next(asked) >= stop)
+        assert files.read(run.path(0)).header.step == stop
+    assert execute(run, prepare(run, resume=bool(stop), overwrite=False), 1, lambda n: None)
+    made, first, second = (files.read(path).tensors for path in (run.path(0), base, other))
+    assert torch.equal(made["transition.source/weight"], first["transition/weight"])
+    assert torch.equal(made["transition.source1/weight"], second["transition/weight"])
+    assert made["transition/weight"].shape == (7, 2)
+    fresh = system_of(settings()).fresh(0, stream_of(base=False), plan=ENSEMBLE, bases=2)
+    assert not torch.equal(made["transition/weight"], fresh["transition/weight"])
+    subject = diag.open_subject(run.path(0))
+    assert subject.frozen == ("transition.source", "transition.source1")
+    assert diag.compare(base, run.path(0)).states == ring.STATES
+
+
+def test_transfers_in_two_processes_are_those_of_one(tmp_path: Path, base: Path) -> None:
+    one, two = (train(tmp_path / str(n), settings("ring-walked"), (0, 1), base, jobs=n) for n in (1, 2))
+    for seed in (0, 1):
+        assert files.read(one.path(seed)).identity == files.read(two.path(seed)).identity
+
+
+def test_what_a_seed_stands_at_has_to_be_there(tmp_path: Path) -> None:
+    run = train(tmp_path, settings("ring-walked"), (0,))
+    weights, state, tensors = files.read_resume(run.path(0))
+    both = "found no random, place"
+    for gone, words in (("place", both), ("random", both), ("counts", "found no counts")):
+        kept = {name: value for name, value in state["training"].items() if name != gone}
+        files.save_resume(run.path(0), weights, {**state, "training": kept}, tensors)
+        with pytest.raises(CheckpointError, match=words):
+            prepare(run, resume=True, overwrite=False)

@@ -20,20 +20,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import numpy as np
 import pydantic
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trainers.descent import Descent
 from trainers.envs.finite import FiniteWorld, Transitions, collect, world
 from trainers.nets import Pass, TanhNet
 from trainers.plan import BASE_PLAN, TransferPlan
 from trainers.rmsprop import ClipBy, RMSprop
 from trainers.settings import MOST_UNITS, Phase, Positive, Rate, Settings, Tree, Units, Widths
-from trainers.stack import Gradients, Parameters, Stack, component_of, gradients
+from trainers.stack import Parameters, gradients
 from trainers.streams import BATCH_STREAM, WEIGHT_STREAM, generator, stream_of
-from trainers.system import State, StateError
 
 Algorithm = Literal["separate", "shared", "summed"]
 """Ways to descend the loss terms: one optimiser step per term at the parameters that the step before
@@ -109,6 +107,11 @@ class CrarPhase(Phase):
     decay_every: Positive = 5000
     decay_after: Annotated[int, pydantic.Field(ge=0, le=10**9, strict=True)] = 0
     """Updates before the learning rate begins to fall."""
+
+    @property
+    def cost(self) -> float:
+        """Cost of an update, in updates of ``summed``."""
+        return {"separate": 4.0, "shared": 3.0, "summed": 1.0}[self.algorithm]
 
 
 class CrarSettings(Settings):
@@ -207,8 +210,8 @@ class CRAR:
         """None: no net has inputs for a frozen copy's outputs."""
         return ()
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Every parameter's name and shape."""
+    def shapes(self, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, tuple[int, ...]]:
+        """Every parameter's name and shape, whatever the plan."""
         return {
             f"{component}/{name}": shape
             for component, net in self.nets.items()
@@ -228,8 +231,8 @@ class CRAR:
             self.world, data.steps, data.episode_steps, *seed, ends_are_terminal=data.ends_are_terminal
         )
 
-    def fresh(self, *seed: int) -> dict[str, Tensor]:
-        """A fresh initialisation from a seed."""
+    def fresh(self, *seed: int, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, Tensor]:
+        """A fresh initialisation from a seed, whatever the plan."""
         rng = generator(WEIGHT_STREAM, *seed)
         return {
             f"{component}/{name}": value
@@ -246,22 +249,7 @@ class CRAR:
         return x + self._head("transition", parameters, x, actions)
 
     def _head(self, component: str, parameters: Parameters, x: Tensor, actions: Tensor) -> Tensor:
-        return self.nets[component](parameters, component, _beside(x, actions))
-
-    def hidden(self, parameters: Parameters, observations: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Outputs of each net's hidden layers, {component/layer: (S, n, size)}.
-
-        The encoder's n are the observations (K, *shape), the other nets' the batch's samples.
-        """
-        encoder = self.nets["encoder"].outputs(parameters, "encoder", observations.flatten(1))
-        hidden = {f"encoder/{i}": x for i, x in enumerate(encoder[:-1])}
-        actions = torch.nn.functional.one_hot(batch.action, self.world.actions)
-        heads = _beside(encoder[-1][:, batch.state], actions)
-        for component, net in self.nets.items():
-            if component != "encoder":
-                layers = net.outputs(parameters, component, heads)[:-1]
-                hidden |= {f"{component}/{i}": x for i, x in enumerate(layers)}
-        return hidden
+        return self.nets[component](parameters, component, beside(x, actions))
 
     def losses_at(
         self, parameters: Parameters, embeddings: Tensor, batch: Batch, terms: Iterable[str]
@@ -334,7 +322,7 @@ class CRAR:
         return {}
 
 
-class Trainer:
+class Trainer(Descent):
     """One phase of training for a stack of seeds; call :meth:`update` and read :attr:`stack`."""
 
     def __init__(
@@ -348,25 +336,15 @@ class Trainer:
         batch_seeds: Sequence[Sequence[int]],
         device: str = "cpu",
     ) -> None:
-        self.agent, self.phase, self.plan, self.device = agent, phase, plan, device
-        self.stack = Stack(members, device)
-        self._trainable = plan.trainable(self.stack.views)
-        self.stack.train_only(self._trainable)
-        self._components = list(dict.fromkeys(map(component_of, sorted(self._trainable))))
+        constants = agent.settings.optimiser
+        rmsprop = RMSprop(constants.rho, constants.epsilon, constants.clip, constants.clip_by)
+        super().__init__(agent, task, plan, members, rmsprop, device)
+        self.agent, self.phase = agent, phase
         pictures = agent.pictures(task).to(device)
         self._encoder = Pass(agent.nets["encoder"], "encoder", self.stack, pictures.flatten(1))
-        self._rooms: dict[str, Gradients] = {}
         self._data = [_tensors(d, device) for d in data]
         self._seeds = [list(s) for s in batch_seeds]
-        self._block: tuple[int, Batch] | None = None
-        settings = agent.settings.optimiser
-        self._rmsprop = RMSprop(settings.rho, settings.epsilon, settings.clip, settings.clip_by)
-        self.squares: dict[str, dict[str, Tensor]] = {}
-        """RMSprop's running squares: {optimiser: {component: (S, P)}}."""
-        self.step = 0
-        self.sums: dict[str, Tensor] = {}
-        """Batch losses (S,) added up since :meth:`take_losses`, by term, and how many they are."""
-        self.counts: dict[str, int] = {}
+        self._block: tuple[int, tuple[Tensor, ...]] | None = None
 
     def learning_rate(self) -> float:
         """The rate at the current update."""
@@ -395,28 +373,25 @@ class Trainer:
                     self._descend(term, gradient, rate)
             case "summed":
                 embeddings, losses = self._losses(batch, terms)
-                reached = [c for c in self._components if any(c in self._reached(t) for t in terms)]
+                reached = [c for c in self.components if any(c in self._reached(t) for t in terms)]
                 if terms and reached:
                     total = sum((self.agent.weight_of(t) * losses[t].sum() for t in terms), torch.zeros(()))
                     squares = self.squares.setdefault("summed", {})
-                    self._rmsprop.step(self.stack, self._gradients(total, embeddings, reached), squares, rate)
+                    self.rmsprop.step(self.stack, self._gradients(total, embeddings, reached), squares, rate)
         self.step += 1
 
     def _losses(self, batch: Batch, terms: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
         """Embeddings (S, K, d), a leaf of the graph, and the terms' batch means (S,), also remembered."""
-        embeddings = self._encoder.outputs().requires_grad_("encoder" in self._components)
+        embeddings = self._encoder.outputs().requires_grad_("encoder" in self.components)
         per_sample = self.agent.losses_at(self.stack.views, embeddings, batch, terms)
         losses = {term: values.mean(-1) for term, values in per_sample.items()}
-        for term, loss in losses.items():
-            seen = self.sums.get(term)
-            self.sums[term] = loss.detach() if seen is None else seen + loss.detach()
-            self.counts[term] = self.counts.get(term, 0) + 1
+        self.remember(losses)
         return embeddings, losses
 
     def _reached(self, term: str) -> list[str]:
         """The trainable components that a term has a gradient for."""
         own = COMPONENT_OF_TERM[term]
-        return [c for c in self._components if c in ("encoder", own)]
+        return [c for c in self.components if c in ("encoder", own)]
 
     def _gradients(
         self, loss: Tensor, embeddings: Tensor, components: list[str], kept: str = ""
@@ -427,9 +402,7 @@ class Trainer:
         """
         if not components:
             return {}
-        if kept not in self._rooms:
-            self._rooms[kept] = Gradients(self.stack)
-        room = self._rooms[kept]
+        room = self.slopes_of(kept)
         leaves = [embeddings] if "encoder" in components else []
         models = [c for c in components if c != "encoder"]
         for slopes in gradients(loss, self.stack, models, room, leaves, keep=bool(kept)):
@@ -441,7 +414,7 @@ class Trainer:
             rate /= self.agent.settings.loss.entropy_successive_divisor
         if gradient:
             squares = self.squares.setdefault(_OPTIMISER_OF_TERM.get(term, term), {})
-            self._rmsprop.step(self.stack, gradient, squares, rate)
+            self.rmsprop.step(self.stack, gradient, squares, rate)
 
     def _batch(self) -> Batch:
         number, offset = divmod(self.step, BLOCK)
@@ -451,94 +424,13 @@ class Trainer:
                 [column[_indices(seed, number, size, len(data[0]))] for column in data]
                 for seed, data in zip(self._seeds, self._data, strict=True)
             ]
-            state, *others = (torch.stack(column, 1) for column in zip(*fields, strict=True))
-            action, reward, terminal, next_state = others
-            partner = torch.arange(size, device=state.device).roll(1).expand(state.shape)
-            self._block = number, Batch(state, action, reward, terminal, next_state, partner)
-        block = self._block[1]
-        return Batch(
-            block.state[offset],
-            block.action[offset],
-            block.reward[offset],
-            block.terminal[offset],
-            block.next_state[offset],
-            block.partner[offset],
-        )
-
-    def walk(self, warm: int, early: range, late: range) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Train on from where the stack stands; each trained parameter's mean (S, *shape) over two windows.
-
-        The windows are of updates after the start, ``early`` before ``late``. The optimisers' running
-        squares are warmed up first, by so many updates that are taken back; the stack is put back at last.
-        """
-        start = {component: buffer.clone() for component, buffer in self.stack.buffers.items()}
-        for _ in range(warm):
-            self.update()
-            self._put_back(start)
-        means = [{n: torch.zeros_like(self.stack.views[n]) for n in self._trainable} for _ in (early, late)]
-        for update in range(late.stop):
-            self.update()
-            for window, mean in zip((early, late), means, strict=True):
-                if update in window:
-                    for name, total in mean.items():
-                        total.add_(self.stack.views[name].detach(), alpha=1 / len(window))
-        self._put_back(start)
-        return means[0], means[1]
-
-    def _put_back(self, start: Mapping[str, Tensor]) -> None:
-        with torch.no_grad():
-            for component, buffer in self.stack.buffers.items():
-                buffer.copy_(start[component])
-
-    def take_losses(self) -> dict[str, NDArray[np.float32]]:
-        """Mean losses {term: (S,)} since the last call; terms that were never active are left out."""
-        means = {t: (s / self.counts[t]).cpu().numpy() for t, s in self.sums.items()}
-        self.sums, self.counts = {}, {}
-        return means
-
-    def evaluate(self) -> dict[str, NDArray[np.float32]]:
-        """Nothing: without a value model the agents do not act."""
-        return {}
-
-    def member(self, index: int) -> dict[str, Tensor]:
-        """Copy of one seed's parameters on the CPU."""
-        return self.stack.member(index)
-
-    def state(self, index: int) -> State:
-        """One seed's running squares and its losses since :meth:`take_losses`; batches come of the step."""
-        tensors = {
-            f"squares/{optimiser}/{component}": values[index].cpu().clone()
-            for optimiser, components in self.squares.items()
-            for component, values in components.items()
-        }
-        tensors |= {f"sums/{term}": values[index].cpu().clone() for term, values in self.sums.items()}
-        return State(self.step, tensors, {"counts": dict(self.counts)})
-
-    def restore(self, states: Sequence[State]) -> None:
-        """Go on from these states; raises :class:`trainers.system.StateError`."""
-        first = states[0]
-        counts, sums = first.values.get("counts"), [n for n in first.tensors if n.startswith("sums/")]
-        if not isinstance(counts, dict) or {f"sums/{term}" for term in counts} != set(sums):
-            raise StateError("no counts of losses", "those of a training of crar")
-        if first.step > 0 and not any(name.startswith("squares/") for name in first.tensors):
-            raise StateError("no optimiser state", "the running squares of a training of crar")
-        for name in first.tensors:
-            kind, _, key = name.partition("/")
-            optimiser, _, component = key.partition("/")
-            rows = [state.tensors.get(name) for state in states]
-            size = self.stack.buffers[component].shape[1:] if component in self.stack.buffers else None
-            wanted = {"squares": size, "sums": torch.Size()}.get(kind)
-            if not all(row is not None and tuple(row.shape) == wanted for row in rows):
-                raise StateError(f"an optimiser state of another shape ({name})", "the shape of the weights")
-            stacked = torch.stack([row for row in rows if row is not None]).to(self.device)
-            if kind == "squares":
-                self.squares.setdefault(optimiser, {})[component] = stacked
-            else:
-                self.sums[key] = stacked
-        self.step, self.counts = first.step, dict(counts)
+            columns = [torch.stack(column, 1) for column in zip(*fields, strict=True)]
+            partner = torch.arange(size, device=columns[0].device).roll(1).expand(columns[0].shape)
+            self._block = number, (*columns, partner)
+        return Batch(*(column[offset] for column in self._block[1]))
 
 
-def _beside(x: Tensor, actions: Tensor) -> Tensor:
+def beside(x: Tensor, actions: Tensor) -> Tensor:
     """Embeddings (S, n, d) and one-hot actions (n, A) side by side, for the models on the embedding."""
     return torch.cat([x, actions.to(x.dtype).expand(*x.shape[:-1], -1)], -1)
 

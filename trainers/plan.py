@@ -22,6 +22,7 @@ transfer may have several bases: a rule names one by its number, and an ensemble
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -46,6 +47,10 @@ MOST_BASES = 100
 """Most bases that a transfer may have: the second paper has four."""
 
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+
+
+_COPY = re.compile(r"\.source\d*$")
+"""End of the name of a component that is a base's frozen copy."""
 
 
 class PlanError(ValueError):
@@ -110,10 +115,34 @@ class TransferPlan(pydantic.BaseModel):
 
     def action_of(self, name: str) -> Rule:
         """The last rule without columns that matches; raises :class:`PlanError` where none does."""
-        for rule in reversed(self.rules):
-            if rule.matches(name) and rule.columns is None:
-                return rule
-        raise PlanError(f"plan {self.name!r} says nothing of {name!r}: add a rule for its component")
+        rule = self._rule_of(name)
+        if rule is None:
+            raise PlanError(f"plan {self.name!r} says nothing of {name!r}: add a rule for its component")
+        return rule
+
+    def _rule_of(self, name: str) -> Rule | None:
+        return next((r for r in reversed(self.rules) if r.matches(name) and r.columns is None), None)
+
+    def _is_copy(self, name: str) -> bool:
+        """Whether a parameter is a frozen copy that an ensemble keeps."""
+        component, _, parameter = name.partition("/")
+        original = self._rule_of(f"{_COPY.sub('', component)}/{parameter}")
+        return bool(_COPY.search(component)) and original is not None and original.action == "ensemble"
+
+    def copies(self, names: Iterable[str], bases: int) -> dict[str, tuple[str, int]]:
+        """The frozen copies that ensembles add to these parameters: {copy: (name, number of its base)}.
+
+        A copy of ``component/parameter`` is ``component.source/parameter``, those of further bases are
+        ``component.source1/parameter`` and so on.
+        """
+        added = {}
+        for name in names:
+            rule = self._rule_of(name)
+            component, _, parameter = name.partition("/")
+            for number in range(bases):
+                if rule is not None and rule.action == "ensemble" and rule.base in (None, number):
+                    added[f"{component}.source{number or ''}/{parameter}"] = name, number
+        return added
 
     def check(self, names: Iterable[str], terms: Iterable[str], bases: int | None = None) -> None:
         """Raise :class:`PlanError` unless every name has a rule and every rule, term and base exists.
@@ -122,7 +151,8 @@ class TransferPlan(pydantic.BaseModel):
         """
         names, terms = list(names), list(terms)
         for name in names:
-            self.action_of(name)
+            if not self._is_copy(name):
+                self.action_of(name)
         for rule in self.rules:
             if not any(rule.matches(name) for name in names):
                 where = f"{rule.component}/{rule.parameters}"
@@ -134,10 +164,20 @@ class TransferPlan(pydantic.BaseModel):
         if bases is not None and last >= bases:
             found, expected = f"a rule for base {last} (the first is 0)", f"at least {last + 1} bases"
             raise PlanError(f"plan {self.name!r}: found {found}, expected {expected} of the run's {bases}")
+        idle = [number for number in range(bases or 0) if not self._takes(number)]
+        if idle:
+            found, expected = f"{bases} bases", f"a rule that takes base {idle[0]} (the first is 0)"
+            raise PlanError(f"plan {self.name!r}: found {found}, expected {expected}")
+
+    def _takes(self, base: int) -> bool:
+        """Whether a rule may take something of the base of that number; the first is always looked at."""
+        return base == 0 or any(
+            rule.base == base or (rule.base is None and rule.action == "ensemble") for rule in self.rules
+        )
 
     def trainable(self, names: Iterable[str]) -> set[str]:
         """The parameters that training may change."""
-        return {name for name in names if self.action_of(name).action not in ("freeze", "ensemble")}
+        return {n for n in names if not self._is_copy(n) and self.action_of(n).action != "freeze"}
 
     def frozen_components(self, names: Iterable[str]) -> list[str]:
         """The components with a parameter that is never trained, in the order of ``names``."""
@@ -155,29 +195,26 @@ class TransferPlan(pydantic.BaseModel):
     ) -> dict[str, Tensor]:
         """The transfer's parameters at its first update; none of them share memory with a base's.
 
-        The ``bases`` and ``fresh`` hold the same names and shapes; ``rng`` shuffles. An ``ensemble`` rule
-        adds the frozen copies as ``component.source/parameter`` beside a fresh component, those of further
-        bases as ``component.source1/parameter`` and so on.
+        ``fresh`` is of the transfer's shapes; those of an ensemble's component alone may differ from the
+        bases'. Its frozen copies (:meth:`copies`) stand beside it; ``rng`` shuffles.
         """
         start: dict[str, Tensor] = {}
-        for name in bases[0]:
+        for name in [*bases[0], *(n for n in fresh if n not in bases[0])]:
             rule = self.action_of(name)
-            olds = [base[name] for base in bases]
-            for old in olds:
-                if fresh[name].shape != old.shape:
-                    shapes = f"{tuple(old.shape)}, the new model {tuple(fresh[name].shape)}"
-                    raise PlanError(f"{name}: the base has shape {shapes}")
-            start[name] = _act(rule, olds[rule.base or 0], fresh[name], rng)
-            for partial in self.rules:
-                if partial.columns is not None and partial.matches(name) and fresh[name].dim() == 2:
-                    columns, old = slice(*partial.columns), olds[partial.base or 0]
-                    start[name][:, columns] = _act(partial, old, fresh[name], rng)[:, columns]
+            if rule.action == "ensemble" and name not in fresh:
+                continue
+            new = fresh[name]
             if rule.action == "ensemble":
-                component, _, parameter = name.partition("/")
-                for number, old in enumerate(olds):
-                    if rule.base in (None, number):
-                        start[f"{component}.source{number or ''}/{parameter}"] = old.clone()
-        return start
+                start[name] = new.clone()
+                continue
+            olds = [_old(base, name, new) for base in bases]
+            start[name] = _act(rule, olds[rule.base or 0], new, rng)
+            for partial in self.rules:
+                if partial.columns is not None and partial.matches(name) and new.dim() == 2:
+                    columns, old = slice(*partial.columns), olds[partial.base or 0]
+                    start[name][:, columns] = _act(partial, old, new, rng)[:, columns]
+        copies = self.copies(bases[0], len(bases))
+        return start | {copy: bases[number][name].clone() for copy, (name, number) in copies.items()}
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> Self:
@@ -196,6 +233,17 @@ class TransferPlan(pydantic.BaseModel):
 
 BASE_PLAN = TransferPlan.from_tree({"name": "base", "rules": [{"component": "*", "action": "copy"}]})
 """The plan of training from nothing: every component is trained."""
+
+
+def _old(base: Mapping[str, Tensor], name: str, new: Tensor) -> Tensor:
+    """A base's tensor for a parameter of the new model; raises :class:`PlanError` where it has none such."""
+    if name not in base:
+        raise PlanError(f"{name}: the base has no such tensor")
+    if new.shape != base[name].shape:
+        raise PlanError(
+            f"{name}: the base has shape {tuple(base[name].shape)}, the new model {tuple(new.shape)}"
+        )
+    return base[name]
 
 
 def _act(rule: Rule, old: Tensor, fresh: Tensor, rng: np.random.Generator) -> Tensor:

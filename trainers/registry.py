@@ -1,51 +1,62 @@
-"""Systems by name, each imported when it is asked for: ``crar`` is ``trainers.crar:CRAR``.
+"""Systems by name, each imported when it is asked for, and the kind of list that they stand in.
 
-A package makes its own known with an entry point of the group ``transfer_diag.systems``; a test, or anything
-else that is running, with :func:`register`. What a system has to have is :class:`trainers.system.System`.
+A package makes its own system known with an entry point of the group ``transfer_diag.systems``; a test, or
+anything else that is running, with :func:`register`. What a system has to have is
+:class:`trainers.system.System`.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Mapping
+from functools import cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-GROUP = "transfer_diag.systems"
-
 DEFAULT = "crar"
 """The system of settings that name none: they were written when there was no other."""
 
-_SHIPPED = {"crar": "trainers.crar:CRAR"}
-_registered: dict[str, str] = {}
+
+DEFAULT_PRESETS = {"crar": "simple-maze"}
+"""The preset of each system that ships that is trained where none is named."""
 
 
-def register(name: str, place: str) -> None:
-    """Make a system known by a name; ``place`` is ``module:attribute``. Raises ValueError for a name in use.
+class Places:
+    """Places of code by name (``module:attribute``): those that ship, installed ones, and registered ones."""
 
-    Another process has to register it too: do so where the module defines it.
-    """
-    if known().get(name, place) != place:
-        raise ValueError(f"system {name!r}: already {known()[name]}, expected another name")
-    _registered[name] = place
+    def __init__(self, what: str, group: str, shipped: Mapping[str, str]) -> None:
+        self.what, self.group, self.shipped = what, group, dict(shipped)
+        self._registered: dict[str, str] = {}
+
+    def register(self, name: str, place: str) -> None:
+        """Make a place known by a name. Raises ValueError for a name in use.
+
+        Another process has to register it too: do so where the module defines it.
+        """
+        if self.known().get(name, place) != place:
+            raise ValueError(f"{self.what} {name!r}: already {self.known()[name]}, expected another name")
+        self._registered[name] = place
+
+    def known(self) -> dict[str, str]:
+        """Every name and its place."""
+        return {**self._installed, **self._registered, **self.shipped}
+
+    def load(self, name: str) -> Any:
+        """The thing at a name's place, imported now; raises KeyError for a name that is not known."""
+        module, _, attribute = self.known()[name].partition(":")
+        return getattr(import_module(module), attribute)
+
+    @cached_property
+    def _installed(self) -> dict[str, str]:
+        return {entry.name: entry.value for entry in entry_points(group=self.group)}
 
 
-def known() -> dict[str, str]:
-    """Every system's name and place."""
-    return {**_installed(), **_registered, **_SHIPPED}
+SYSTEMS = Places("system", "transfer_diag.systems", {"crar": "trainers.crar:CRAR"})
+"""Every system's class."""
+
+register, known, load = SYSTEMS.register, SYSTEMS.known, SYSTEMS.load
 
 
 def shipped() -> tuple[str, ...]:
     """Names of the systems whose recipes lie in ``trainers/recipes``."""
-    return tuple(_SHIPPED)
-
-
-def load(name: str) -> Any:
-    """The class of a system, imported now; raises KeyError for a name that is not known."""
-    module, _, attribute = known()[name].partition(":")
-    return getattr(import_module(module), attribute)
-
-
-@cache
-def _installed() -> dict[str, str]:
-    return {entry.name: entry.value for entry in entry_points(group=GROUP)}
+    return tuple(SYSTEMS.shipped)

@@ -232,9 +232,24 @@ def check_plan(plan: TransferPlan, system: System, bases: int | None = None) -> 
             raise RunError(f"plan {plan.name!r}: {system.name}'s models have no inputs for an ensemble")
 
 
-def check_shapes(base: files.Checkpoint, system: System) -> None:
-    """Raise CheckpointError, naming the first difference, unless the tensors are the system's."""
-    expected = system.shapes()
+def shapes_of(system: System, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, tuple[int, ...]]:
+    """Shapes of a base's parameters, or of a transfer's under a plan: an ensemble's frozen copies are among
+    them."""
+    own = system.shapes()
+    if plan is None:
+        return own
+    copies = {copy: own[name] for copy, (name, _) in plan.copies(own, bases).items()}
+    return system.shapes(plan, bases) | copies
+
+
+def check_shapes(
+    base: files.Checkpoint, system: System, plan: TransferPlan | None = None, bases: int = 1
+) -> None:
+    """Raise CheckpointError, naming the first difference, unless the tensors are the system's.
+
+    They are a base's without a plan, else those of a transfer of so many ``bases`` under it.
+    """
+    expected = shapes_of(system, plan, bases)
     for name, shape in expected.items():
         if name not in base.tensors:
             raise files.CheckpointError(base.path, f"no tensor {name}", f"{name} of shape {shape}")
@@ -251,9 +266,9 @@ def check_shapes(base: files.Checkpoint, system: System) -> None:
 
 
 def _initial(run: Run, system: System, bases: Sequence[files.Checkpoint], seed: int) -> dict[str, Tensor]:
-    fresh = system.fresh(seed, stream_of(base=run.plan is None))
     if run.plan is None:
-        return fresh
+        return system.fresh(seed, stream_of(base=True))
+    fresh = system.fresh(seed, stream_of(base=False), plan=run.plan, bases=len(bases))
     return run.plan.initialise([base.tensors for base in bases], fresh, shuffling(seed))
 
 
@@ -291,7 +306,7 @@ def _resumed(run: Run, seed: int, bases: Sequence[files.Checkpoint], system: Sys
     if not isinstance(curves, dict) or not isinstance(values, dict):
         raise files.CheckpointError(name, "no loss curves", "a resume file of diag train")
     member = Member(seed, weights, State(state["step"], tensors, values), curves)
-    if {n: tuple(t.shape) for n, t in weights.items()} != system.shapes():
+    if {n: tuple(t.shape) for n, t in weights.items()} != shapes_of(system, run.plan, len(bases)):
         raise files.CheckpointError(name, "weights of another shape", "those of the settings")
     try:
         system.training(run.plan, [weights], [seed], run.device).restore([member.state])

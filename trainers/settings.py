@@ -55,6 +55,11 @@ class Phase(Tree):
     log_every: Positive = 1000
     """Updates averaged into one point of the loss curves."""
 
+    @property
+    def cost(self) -> float:
+        """Cost of an update, in updates of the cheapest way that the system knows."""
+        return 1.0
+
 
 class Settings(Tree):
     """Everything that, with a seed, determines a run; each system has fields of its own beside these."""
@@ -155,11 +160,27 @@ def preset_names() -> list[str]:
     return sorted([*_recipes(), *_others()])
 
 
+def presets_of(system: str) -> list[str]:
+    """Names of a system's presets; raises :class:`SettingsError` for a system that is not known."""
+    if system not in registry.known():
+        raise SettingsError(unknown_name("system", system, registry.known()))
+    if system not in registry.shipped():
+        return list(registry.load(system).presets)
+    return sorted(n for n in _recipes() if _recipe(n).get("system", registry.DEFAULT) == system)
+
+
+def default_preset(system: str = registry.DEFAULT) -> str:
+    """The preset of a system that is trained where none is named; raises :class:`SettingsError`."""
+    named = registry.DEFAULT_PRESETS.get(system) or next(iter(presets_of(system)), None)
+    if named is None:
+        raise SettingsError(f"system {system!r} has no presets; expected one to be trained")
+    return named
+
+
 def preset(name: str) -> Settings:
     """The settings of a named recipe; raises :class:`SettingsError` with the nearest match."""
     if name in _recipes():
-        text = resources.files("trainers.recipes").joinpath(f"{name}.toml").read_text("utf-8")
-        return Settings.from_tree({"preset": name, **tomllib.loads(text)})
+        return Settings.from_tree({"preset": name, **_recipe(name)})
     others = _others()
     if name not in others:
         raise SettingsError(unknown_name("preset", name, preset_names()))
@@ -169,6 +190,11 @@ def preset(name: str) -> Settings:
 def _recipes() -> list[str]:
     folder = resources.files("trainers.recipes")
     return [f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")]
+
+
+def _recipe(name: str) -> dict[str, Any]:
+    text = resources.files("trainers.recipes").joinpath(f"{name}.toml").read_text("utf-8")
+    return tomllib.loads(text)
 
 
 def _others() -> dict[str, dict[str, Any]]:

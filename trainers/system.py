@@ -107,11 +107,16 @@ class System(Protocol):
     def ensembles(self) -> tuple[str, ...]:
         """The components that take outputs of frozen source copies as inputs (``ensemble`` in a plan)."""
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every parameter, ``component/parameter``: what a plan's rules may name."""
+    def shapes(self, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter, ``component/parameter``: what a plan's rules may name.
 
-    def fresh(self, *seed: int) -> dict[str, Tensor]:
-        """A fresh initialisation from a seed and the stream of its phase (:mod:`trainers.streams`)."""
+        A transfer's differ from a base's only where the plan makes an ensemble of some of so many ``bases``:
+        its component has inputs for them. The frozen copies themselves are the plan's affair
+        (:meth:`trainers.plan.TransferPlan.copies`).
+        """
+
+    def fresh(self, *seed: int, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, Tensor]:
+        """A fresh initialisation of these shapes, from a seed and its phase (:mod:`trainers.streams`)."""
 
     def training(
         self,

@@ -82,9 +82,9 @@ def run(
             write_line(_outlook(plan, number))
         return
     the_engine, number = engine_of(engine, address, jobs)
-    say(quiet, f"{chosen.name}: {chosen.about}" if chosen.about else chosen.name)
+    say(quiet, _title(chosen))
 
-    kinds = {p.algorithm for v in chosen.variants for p in (v.settings.train, v.settings.transfer)}
+    kinds = {p.cost for v in chosen.variants for p in (v.settings.train, v.settings.transfer)}
     unit = "updates" if len(kinds) == 1 else "of the cheapest updates' worth"
 
     def progress(total: int) -> Any:
@@ -190,14 +190,16 @@ def _size(variant: Any) -> str:
     return f"{len(variant.bases)} bases × {len(variant.transfers)} transfers × {plans}"
 
 
+def _title(study: Any) -> str:
+    return f"{study.name}: {study.about}" if study.about else str(study.name)
+
+
 def _words(study: Any, seeds: int, updates: int, behind: int) -> str:
-    lines = [f"{study.name}: {study.about}"]
+    lines = [_title(study)]
     for v in study.variants:
         lines.append(f"  {v.name}: {_size(v)}")
-        lines.append(
-            f"    {v.settings.train.updates:,} + {v.settings.transfer.updates:,} updates, "
-            f"{v.settings.transfer.algorithm}"
-        )
+        both = f"{v.settings.train.updates:,} + {v.settings.transfer.updates:,} updates"
+        lines.append("    " + ", ".join(filter(None, (both, v.settings.transfer.algorithm))))
     done = f", {behind:,} of them done" if behind else ""
     lines.append(f"to do: {seeds} trainings, {updates:,} updates{done}")
     return "\n".join(lines)

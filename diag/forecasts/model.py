@@ -224,5 +224,5 @@ def read_model(path: str | os.PathLike[str] | None = None) -> Forecaster:
 
 
 def kind_of(world_name: str, algorithm: str) -> str:
-    """The name of a kind of transfer: the world and the algorithm."""
-    return f"{world_name}, {algorithm}"
+    """The name of a kind of transfer: the world, and the algorithm where the system knows several."""
+    return f"{world_name}, {algorithm}" if algorithm else world_name

@@ -47,10 +47,10 @@ def facts(description: Description) -> list[tuple[str, str]]:
     checkpoint, header = description.checkpoint, description.checkpoint.header
     known = description.settings
     phase = known["train" if header.plan is None else "transfer"]
-    updates = plural(phase["updates"], "update")
+    progress = f"{header.step:,} of {plural(phase['updates'], 'update')}"
     rows = [
         ("world", f"{known['world']}, {header.task} task (preset {plain(known['preset'])})"),
-        ("step", f"{header.step:,} of {updates}, {phase['algorithm']}, seed {header.seed}"),
+        ("step", ", ".join(filter(None, (progress, phase["algorithm"], f"seed {header.seed}")))),
     ]
     if header.base is not None:
         rows.append(("parent", short(plain(header.base["path"]))))

@@ -12,7 +12,7 @@ from diag.shown import Shown
 from diag.sources import open_subject
 from diag.sources.safetensors_file import NATIVE, header_of
 from diag.sources.supplied import NOTHING, Supplied
-from diag.sources.systems import system_of
+from diag.sources.systems import trained
 from diag.subject import Subject
 from trainers.checkpoint import Checkpoint, read
 from trainers.stack import component_of
@@ -131,8 +131,8 @@ def show(path: str | os.PathLike[str], *, supplied: Supplied = NOTHING) -> Descr
 
 def _checkpoint(path: str | os.PathLike[str]) -> Description:
     checkpoint = read(path)
-    system = system_of(checkpoint)
-    settings, plan = system.settings_of(checkpoint), system.plan_of(checkpoint)
+    known = trained(checkpoint)
+    plan, settings = known.plan, known.system.settings.model_dump(mode="json")
     frozen = set() if plan is None else set(plan.frozen_components(checkpoint.tensors))
     components = []
     for name in dict.fromkeys(map(component_of, sorted(checkpoint.tensors))):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from diag.sources.opening import Opening
 from diag.sources.pairs import SeenBy
 from diag.sources.safe.bounds import check_holdable
-from diag.sources.systems import system_of
+from diag.sources.systems import subject_of
 from diag.subject import Subject
 from trainers.checkpoint import read
 
@@ -20,7 +20,7 @@ def open_native(opening: Opening) -> Subject:
     """
     check_holdable(opening.path)
     checkpoint = read(opening.path)
-    subject = system_of(checkpoint).subject_of(checkpoint)
+    subject = subject_of(checkpoint)
     if opening.tasks is None or subject.tasks is None:
         return subject
     # How many of its world's states make a success says nothing of other observations.

@@ -19,8 +19,11 @@ ALIKE = 0.05
 def beside(
     groups: Sequence[Group], facts: StudyFacts, last: pd.DataFrame, bases: pd.DataFrame
 ) -> tuple[Beside, ...]:
-    """The paper's numbers of the simple maze, and of the labyrinths where only a ratio compares."""
-    if not groups or not groups[0].succeeded.n:
+    """The paper's numbers of its own world, and of its others where only a ratio compares.
+
+    Nothing for a study of another world.
+    """
+    if not groups or not groups[0].succeeded.n or facts.world not in (None, paper.WORLD):
         return ()
     group = groups[0]
     mine = last[(last["variant"] == group.variant) & (last["plan"] == group.plan)]

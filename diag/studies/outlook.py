@@ -9,11 +9,13 @@ import numpy as np
 import torch
 
 from diag.comparisons.compare import compare
+from diag.sources.systems import subject_of
+from diag.studies.measure import embedding
 from diag.studies.pieces import Piece
 from diag.studies.run import Plan
-from trainers.envs import world
+from trainers.checkpoint import Checkpoint, Header, identity_of
 from trainers.run import Run
-from trainers.streams import stream_of
+from trainers.streams import shuffling, stream_of
 from trainers.system import system_of
 from trainers.threads import one_thread
 
@@ -65,7 +67,11 @@ def _kind(piece: Piece) -> tuple[str, bool, str, int]:
 def seconds_an_update(run: Run, members: int) -> float:
     """Seconds of one update of a stack of so many seeds of a run, from a fresh one that is thrown away."""
     system, seeds = system_of(run.settings), range(members)
-    fresh = [system.fresh(seed, stream_of(run.plan is None)) for seed in seeds]
+    fresh = [system.fresh(seed, stream_of(base=True)) for seed in seeds]
+    if run.plan is not None:  # as if each were its own base
+        bases = max(1, len(run.bases))
+        new = system.fresh(0, stream_of(base=False), plan=run.plan, bases=bases)
+        fresh = [run.plan.initialise([base] * bases, new, shuffling(0)) for base in fresh]
     training = system.training(run.plan, fresh, seeds, run.device)
     for _ in range(WARM):
         training.update()
@@ -81,9 +87,14 @@ def seconds_an_update(run: Run, members: int) -> float:
 @one_thread()
 def seconds_a_measure(piece: Piece) -> float:
     """Seconds of comparing one embedding of a piece's world with another, the longest of its measures."""
-    states = len(world(piece.run.settings.world).observations["target"])
+    settings = piece.run.settings
+    system = system_of(settings)
+    header = Header(system.name, settings.model_dump(mode="json"), "source", 0, 0)
+    parameters = system.fresh(0, stream_of(base=True))
+    fresh = subject_of(Checkpoint("a fresh model", header, parameters, "", identity_of(parameters)))
+    shape = embedding(fresh).shape
     rng = np.random.default_rng(0)
-    base, transfer = rng.normal(size=(2, states, system_of(piece.run.settings).embedding))
+    base, transfer = rng.normal(size=(2, *shape))
     began = 0.0
     for _ in range(2):  # the first loads what it needs
         began = monotonic()

@@ -30,6 +30,9 @@ class PublishedRate:
     words: str
 
 
+WORLD = "simple-maze"
+"""The world whose numbers these are."""
+
 BASES = (
     PublishedRate(1, 3, 22, "5.1.2", "For base model one, 19 out of 22 transfers failed (90%)"),
     PublishedRate(2, 21, 22, "5.1.2", "for base model two only 1 out of 22 transfers failed (~5%)"),

@@ -33,9 +33,6 @@ STACK = 22
 STACK_ELSEWHERE = 64
 """On an accelerator, where a stack of this many costs little more than one."""
 
-COST = {"separate": 4.0, "shared": 3.0, "summed": 1.0}
-"""Cost of an update by algorithm, in updates of ``summed``: for the time that is left."""
-
 SAVE_SECONDS = 45.0
 """Between saves: what a kill can cost."""
 
@@ -65,8 +62,8 @@ class Piece:
 
     @property
     def cost(self) -> float:
-        """Cost of one update of one seed, in updates of ``summed``."""
-        return COST[self.run.phase.algorithm]
+        """Cost of one update of one seed, in updates of the cheapest kind: for the time that is left."""
+        return self.run.phase.cost
 
     def placed(self) -> Run:
         """The run, with its folder and base where they are."""

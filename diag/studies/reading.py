@@ -33,12 +33,13 @@ def report_of(path: Path) -> StudyReport:
 def _facts(study: Study, folder: Folder) -> StudyFacts:
     sessions = folder.sessions()
     last = sessions[-1].get("environment", {}) if sessions else {}
-    variant = study.variants[0]
+    variant, worlds = study.variants[0], {v.settings.world for v in study.variants}
     phases = {"train": variant.settings.train, "transfer": variant.settings.transfer}
     settings = {
         f"{phase}.{name}": str(getattr(values, name))
         for phase, values in phases.items()
         for name in ("algorithm", "updates", "learning_rate")
+        if getattr(values, name, "") != ""
     }
     planned = [
         PlannedCell(v.name, plan.name, base, len(v.transfers))
@@ -56,6 +57,7 @@ def _facts(study: Study, folder: Folder) -> StudyFacts:
         seconds=sum(session.get("seconds", 0.0) for session in sessions),
         device=str(last.get("device", "unknown")),
         planned=tuple(planned),
+        world=worlds.pop() if len(worlds) == 1 else "several",
     )
 
 

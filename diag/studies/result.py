@@ -42,6 +42,8 @@ class StudyFacts:
     device: str
     planned: tuple[PlannedCell, ...] = ()
     """Every cell that was asked for; without it nothing can be said of what is missing."""
+    world: str | None = None
+    """The world that it was trained in; ``several`` where it is not one, None where it is not known."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,10 +28,11 @@ from typing import Annotated, Any
 
 import pydantic
 
+from diag.sources.systems import SUBJECTS
 from diag.studies import StudyError
 from trainers.plan import PlanError, TransferPlan, read_plan
 from trainers.run import RunError, check_plan, seeds_from
-from trainers.settings import Settings, SettingsError, preset, setting_names, unknown_name
+from trainers.settings import Settings, SettingsError, default_preset, preset, setting_names, unknown_name
 from trainers.system import system_of
 
 MAIN = "main"
@@ -64,7 +65,7 @@ class _VariantFile(_Tree):
 
 class _StudyFile(_Tree):
     about: str = ""
-    preset: str = "simple-maze"
+    preset: str = default_preset()
     bases: Seeds = 2
     transfers: Seeds = 8
     plans: Annotated[list[str], pydantic.Field(min_length=1)] = ["freeze-dynamics"]
@@ -177,9 +178,9 @@ def read_study(source: str, overrides: Sequence[str] = ()) -> Study:
 
 
 def _resolved(name: str, tree: Mapping[str, Any], overrides: Sequence[str], home: Path) -> Study:
-    own, settings = _parted(overrides)
     try:
         file = _StudyFile.model_validate(tree)
+        own, settings = _parted(overrides, _setting_names(file))
         file = _StudyFile.model_validate({**file.model_dump(), **own})
     except pydantic.ValidationError as error:
         raise StudyError(_in_words(error)) from None
@@ -189,16 +190,23 @@ def _resolved(name: str, tree: Mapping[str, Any], overrides: Sequence[str], home
     return Study(_named("study", name), file.about, tuple(sorted(set(file.keep))), variants)
 
 
-def _parted(overrides: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
-    """Overrides of the study itself, and those of settings."""
+def _setting_names(file: _StudyFile) -> list[str]:
+    """The names of settings of every system that a study trains."""
+    columns = file.variants.values() or [_VariantFile()]
+    systems = dict.fromkeys(preset(column.preset or file.preset).system for column in columns)
+    return list(dict.fromkeys(name for system in systems for name in setting_names(system)))
+
+
+def _parted(overrides: Iterable[str], known: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Overrides of the study itself, and those of settings, whose names are ``known``."""
     own: dict[str, Any] = {}
     settings = []
     for assignment in overrides:
         name, equals, text = (part.strip() for part in assignment.partition("="))
         if name in _OWN and equals:
             own[name] = _own_value(name, text)
-        elif equals and name not in setting_names():
-            raise StudyError(unknown_name("setting", name, [*_OWN, *setting_names()]))
+        elif equals and name not in known:
+            raise StudyError(unknown_name("setting", name, [*_OWN, *known]))
         else:
             settings.append(assignment)
     return own, settings
@@ -245,12 +253,18 @@ def _variant(
     plans = tuple(_plan(source, home) for source in chosen("plans"))
     names = [plan.name for plan in plans]
     system = system_of(settings)
+    if system.name not in SUBJECTS.known():
+        known = " or ".join(map(repr, SUBJECTS.known()))
+        raise StudyError(
+            f"variant {name!r}: found system {system.name!r}, whose checkpoints nothing here "
+            f"measures; expected {known}"
+        )
     for plan in plans:
         _named("plan", plan.name)
         if names.count(plan.name) > 1:
             raise StudyError(f"variant {name!r}: found two plans {plan.name!r}, expected each once")
         try:  # now, and not when the bases are trained
-            check_plan(plan, system)
+            check_plan(plan, system, bases=1)
         except (PlanError, RunError) as error:
             raise StudyError(f"variant {name!r}: {error}") from None
     bases, transfers = (_seeds(key, chosen(key)) for key in ("bases", "transfers"))

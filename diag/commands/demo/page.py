@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from diag.commands.demo.measured import Shown, best_first
+from diag.commands.demo.shipped import PICTURE
 from diag.comparisons.result import Outcome
 from diag.landscapes.result import Landscape
 from diag.outputs import landscape_html
@@ -17,7 +18,7 @@ from diag.outputs.sections import embedding_chart, footer
 from diag.outputs.sections import panels as picture_panels
 from diag.outputs.words import number
 from reports import Figure, Page, Section, charts, render
-from trainers.crar import CrarSettings
+from trainers.settings import Settings
 
 ENDS: dict[Outcome | None, str] = {
     "landed": "landed",
@@ -38,7 +39,7 @@ class Trained:
     """The base's name in words."""
     base_loss: tuple[float, float]
     transfers: Sequence[Shown]
-    settings: tuple[CrarSettings, ...]
+    settings: tuple[Settings, ...]
     """How they were trained: one for each learning rate."""
 
 
@@ -69,12 +70,12 @@ def page(shipped: Shipped, trained: Sequence[Trained] = (), left_out: Sequence[s
     if trained:
         first = trained[0]
         title, verdict = f"One base, {len(first.transfers)} transfers", headline(first)
-        phases = [settings.transfer for settings in first.settings]
-        rates = " or ".join(f"{p.learning_rate:g} × {p.decay:g} every {p.decay_every:,}" for p in phases)
+        phase = first.settings[0].transfer
+        rates = " or ".join(map(_rate, first.settings))
         facts = [
             ("base", first.transfers[0].comparison.base.path),
             ("transfers", f"{len(first.transfers)}, trained on this machine"),
-            ("training", f"{phases[0].updates:,} updates each, {phases[0].algorithm}, rate {rates}"),
+            ("training", f"{phase.updates:,} updates each, {phase.algorithm}, rate {rates}"),
         ]
         status = "fail" if any(t.comparison.verdict.status == "fail" for t in first.transfers) else "pass"
     else:
@@ -86,6 +87,12 @@ def page(shipped: Shipped, trained: Sequence[Trained] = (), left_out: Sequence[s
         facts = [("checkpoints", "the three that come with transfer-diag")]
         status = "fail"
     return render(Page(title, status, verdict, facts, sections, footer()))
+
+
+def _rate(settings: Settings) -> str:
+    """How the learning rate of transfers begins and falls."""
+    phase = settings.model_dump(mode="json")["transfer"]
+    return f"{phase['learning_rate']:g} × {phase['decay']:g} every {phase['decay_every']:,}"
 
 
 def headline(trained: Trained) -> str:
@@ -136,11 +143,7 @@ def _trained(trained: Trained, mirror: Shown, told: bool) -> list[Section]:
             f"The embeddings: {trained.base} and its transfers",
             [
                 *([] if told else [headline(trained)]),
-                "A point is a place in the maze, coloured by its room; a line leads to where the "
-                "transition model expects an action to lead. Every transfer started from the base's "
-                "encoder and was shown the inverted maze, with the base's transition model frozen. One "
-                "that landed looks like the base. In a mirrored one the rooms have changed sides; the "
-                "frozen model, which expects them on the other, bends the picture.",
+                PICTURE,
             ],
             Figure(
                 _chart(results),

@@ -29,10 +29,10 @@ from diag.studies.outlook import seconds_an_update
 from diag.subject import Subject
 from diag.wording import about
 from trainers.checkpoint import read, write_atomically
-from trainers.crar import CrarSettings
 from trainers.plan import named_plan
 from trainers.processes import execute
 from trainers.run import Run, prepare
+from trainers.settings import Settings
 from trainers.settings import preset as read_preset
 
 TRANSFER_SEEDS = tuple(range(6))
@@ -63,7 +63,7 @@ class Demo:
     """One run of the demo: where it writes, what it trains, and how it speaks."""
 
     out: Path
-    settings: CrarSettings
+    settings: Settings
     assignments: Sequence[str]
     """The settings that a person changed, which are in ``settings`` already."""
     bases: tuple[int, ...]
@@ -151,7 +151,7 @@ class Demo:
         return [result]
 
     @property
-    def rates(self) -> dict[str, CrarSettings]:
+    def rates(self) -> dict[str, Settings]:
         """The settings of each group of transfers, by the name of its rate; of one group without a name."""
         if any(one.partition("=")[0].strip() == RATE for one in self.assignments):
             return {"": self.settings}
@@ -248,7 +248,6 @@ def run_demo(
 ) -> Path:
     """Run the demo into the folder ``out`` and return the page's path; raises what its parts raise."""
     settings = read_preset(preset).with_overrides(assignments)
-    assert isinstance(settings, CrarSettings)
     return Demo(
         out, settings, tuple(assignments), tuple(bases), minutes, jobs, overwrite, say, progress
     ).run()

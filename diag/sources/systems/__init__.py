@@ -1,16 +1,15 @@
-"""The registry of systems: the name in a checkpoint's header -> the module that makes its Subject.
+"""The registry of systems: the name in a checkpoint's header -> the function that makes its Subject.
 
-A new system is a module in this package with the functions of :class:`SystemSource`, and a line in
-:data:`SYSTEMS`.
+A new system is a module with a function of a :class:`Trained`, and a line in :data:`SUBJECTS`. A package
+makes its own known with an entry point of the group ``transfer_diag.subjects``; a test, or anything else that
+is running, with :func:`register`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from importlib import import_module
-from typing import Any, Protocol, cast
+from dataclasses import dataclass
 
-from diag.subject import Subject
+from diag.subject import Actor, Encoder, Objective, Subject, TaskPair
 from trainers import registry
 from trainers.checkpoint import Checkpoint, CheckpointError
 from trainers.envs import UnknownWorldError
@@ -23,43 +22,93 @@ from trainers.system import system_of as system_of_settings
 TASKS = ("source", "target")
 """The tasks that a checkpoint may have been trained on."""
 
+SUBJECTS = registry.Places(
+    "subjects of system", "transfer_diag.subjects", {"crar": "diag.sources.systems.crar:subject"}
+)
+"""Each system's function of a :class:`Trained` that returns a Subject, loaded when one is opened."""
 
-class SystemSource(Protocol):
-    """A module that reads the checkpoints of one system; its functions raise CheckpointError."""
-
-    def subject_of(self, checkpoint: Checkpoint) -> Subject:
-        """The subject of a checkpoint, with every capability that the system has."""
-        ...
-
-    def settings_of(self, checkpoint: Checkpoint) -> Mapping[str, Any]:
-        """The settings in a checkpoint's header as a tree, complete: what it leaves out has its default."""
-        ...
-
-    def plan_of(self, checkpoint: Checkpoint) -> TransferPlan | None:
-        """The plan in a checkpoint's header, checked against its tensors; None for a base."""
-        ...
+register = SUBJECTS.register
 
 
-SYSTEMS: Mapping[str, str] = {
-    "crar": "crar",
-}
-"""{name in a header: module of this package}; the module is loaded when a checkpoint of it is opened."""
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint of diag train or diag transfer, with all that its header says checked."""
+
+    checkpoint: Checkpoint
+    system: System
+    plan: TransferPlan | None
+    """None for a base."""
+
+    @property
+    def task(self) -> str:
+        """The task that it was trained on."""
+        return self.checkpoint.header.task
+
+    @property
+    def seed(self) -> int:
+        """Seed of the training, and so of the transitions that it saw."""
+        return self.checkpoint.header.seed
+
+    def subject(
+        self,
+        *,
+        encoder: Encoder,
+        tasks: TaskPair,
+        objective: Objective | None = None,
+        actor: Actor | None = None,
+        success_states: int | None = None,
+    ) -> Subject:
+        """The subject with these capabilities, and with what any checkpoint's header says."""
+        checkpoint, header, settings = self.checkpoint, self.checkpoint.header, self.system.settings
+        held = [] if self.plan is None else self.plan.frozen_components(checkpoint.tensors)
+        reading = tuple(c for c in held if c.partition(".source")[0] in self.system.readers)
+        role = "base" if self.plan is None else f"transfer ({self.plan.name})"
+        phase = settings.train if self.plan is None else settings.transfer
+        return Subject(
+            path=checkpoint.path,
+            sha256=checkpoint.sha256,
+            task=header.task,
+            parameters=checkpoint.tensors,
+            encoder=encoder,
+            objective=objective,
+            tasks=tasks,
+            actor=actor,
+            frozen=reading,
+            identity=checkpoint.identity,
+            made_from=None if header.base is None else header.base["identity"],
+            base_path=None if header.base is None else header.base["path"],
+            share=header.step / phase.updates,
+            training=(settings.world, settings.transfer.algorithm),
+            success_states=success_states,
+            label=f"{role}, {settings.world}, {header.task} task, seed {header.seed}, {header.step} updates",
+        )
 
 
-def system_of(checkpoint: Checkpoint) -> SystemSource:
-    """The module that reads a checkpoint's system; raises CheckpointError for systems without one."""
+def subject_of(checkpoint: Checkpoint) -> Subject:
+    """The subject of a checkpoint; raises CheckpointError, such as for systems that nothing here reads."""
     name = checkpoint.header.system
-    if name not in SYSTEMS:
-        known = " or ".join(repr(system) for system in SYSTEMS)
+    if name not in SUBJECTS.known():
+        known = " or ".join(map(repr, SUBJECTS.known()))
         raise CheckpointError(checkpoint.path, f"system {name!r}", f"system {known}")
-    return cast(SystemSource, import_module(f"diag.sources.systems.{SYSTEMS[name]}"))
+    subject: Subject = SUBJECTS.load(name)(trained(checkpoint))
+    return subject
 
 
-def trained_system(checkpoint: Checkpoint) -> System:
-    """The trainers' system that a checkpoint's header describes, its tensors checked against it.
+def trained(checkpoint: Checkpoint) -> Trained:
+    """A checkpoint with its header's system and plan; raises CheckpointError for what does not fit."""
+    system, header = _system_of(checkpoint), checkpoint.header
+    try:
+        plan = None if header.plan is None else TransferPlan.from_tree(header.plan)
+        check_shapes(checkpoint, system, plan, len(header.bases))
+        if plan is not None:
+            plan.check(checkpoint.tensors, system.terms)
+    except PlanError as error:
+        raise CheckpointError(checkpoint.path, f"a plan in its header: {error}", "a valid plan") from None
+    return Trained(checkpoint, system, plan)
 
-    Raises CheckpointError for unknown systems, settings, tasks and tensors of another shape.
-    """
+
+def _system_of(checkpoint: Checkpoint) -> System:
+    """The trainers' system that a checkpoint's header describes; raises CheckpointError."""
     header = checkpoint.header
     if header.system not in registry.known():
         known = " or ".join(map(repr, registry.known()))
@@ -74,20 +123,4 @@ def trained_system(checkpoint: Checkpoint) -> System:
         raise CheckpointError(checkpoint.path, words, "a valid header")
     if header.task not in TASKS:
         raise CheckpointError(checkpoint.path, f"task {header.task!r} in its header", " or ".join(TASKS))
-    check_shapes(checkpoint, system)
     return system
-
-
-def checked_plan(checkpoint: Checkpoint, terms: Collection[str]) -> TransferPlan | None:
-    """The plan in a checkpoint's header, None for a base; raises CheckpointError for a bad one.
-
-    ``terms`` are the names of the losses that a plan of its system may schedule.
-    """
-    if checkpoint.header.plan is None:
-        return None
-    try:
-        plan = TransferPlan.from_tree(checkpoint.header.plan)
-        plan.check(checkpoint.tensors, terms)
-    except PlanError as error:
-        raise CheckpointError(checkpoint.path, f"a plan in its header: {error}", "a valid plan") from None
-    return plan
