@@ -23,7 +23,7 @@ from trainers import checkpoint as files
 from trainers import lock as locks
 from trainers import registry
 from trainers.plan import TransferPlan
-from trainers.settings import Phase, Settings
+from trainers.settings import Phase, Settings, SettingsError
 from trainers.stack import component_of
 from trainers.streams import shuffling, stream_of
 from trainers.system import State, StateError, System, Training, system_of
@@ -316,18 +316,23 @@ def _resumed(run: Run, seed: int, bases: Sequence[files.Checkpoint], system: Sys
 
 
 def _as_now(before: Any) -> dict[str, Any]:
-    """The facts about its run in a resume file, with settings as they would be written now."""
+    """The facts about its run in a resume file, with settings as they would be written now.
+
+    A setting that came since has its default, under which a run does what it did before there was one.
+    """
     if not isinstance(before, dict) or not isinstance(before.get("settings"), dict):
         return {}
-    return {**before, "settings": {"system": registry.DEFAULT, **before["settings"]}}
+    tree = {"system": registry.DEFAULT, **before["settings"]}
+    windows = {"updates": tree.pop("updates")} if "updates" in tree else {}
+    try:
+        return {**before, "settings": {**_free_of_length(Settings.from_tree(tree)), **windows}}
+    except SettingsError:
+        return {**before, "settings": {**tree, **windows}}
 
 
 def _signature(run: Run, seed: int, bases: Sequence[files.Checkpoint]) -> dict[str, Any]:
     """The facts that must agree for a run to go on as if it had not stopped; its updates may grow."""
-    tree = run.settings.model_dump(mode="json")
-    for phase in ("train", "transfer"):
-        for free in ("updates", "save_every"):
-            tree[phase].pop(free)
+    tree = _free_of_length(run.settings)
     plan = None if run.plan is None else run.plan.to_tree()
     if run.plan is not None and run.plan.terms:
         tree["updates"] = run.phase.updates  # the windows of loss terms are shares of the updates
@@ -335,6 +340,15 @@ def _signature(run: Run, seed: int, bases: Sequence[files.Checkpoint]) -> dict[s
     if len(bases) < 2:  # as it is written since before there could be several
         base = bases[0].identity if bases else None
     return {"settings": tree, "seed": seed, "base": base, "plan": plan}
+
+
+def _free_of_length(settings: Settings) -> dict[str, Any]:
+    """Settings without those that a run may go on with others of."""
+    tree = settings.model_dump(mode="json")
+    for phase in ("train", "transfer"):
+        for free in ("updates", "save_every"):
+            tree[phase].pop(free, None)
+    return tree
 
 
 def of_equal_step(members: Sequence[Member]) -> list[list[Member]]:
