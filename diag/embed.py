@@ -48,8 +48,8 @@ def embedded(subject: Subject, pairs: Pairs, say: Callable[[str], None] = lambda
         raise
     except UNABLE as error:
         words = " ".join(str(error).split()) or type(error).__name__
-        found = f"an encoder that fails on observations of {seen.dtype} {tuple(seen.shape)} ({words})"
-        raise SubjectError(subject.path, found, "observations that it was made for") from error
+        fault = f"an encoder that fails on observations of {seen.dtype} {tuple(seen.shape)} ({words})"
+        raise SubjectError(subject.path, fault, "observations that it was made for") from error
     expected = f"numbers ({len(seen)}, ...), a row for each observation"
     if not hasattr(embeddings, "detach") or embeddings.is_complex():
         raise SubjectError(subject.path, f"a {type(embeddings).__name__} as embedding", expected)

@@ -85,7 +85,7 @@ def cluster_events(
     chance = [_information(_counts(labels, target.codes[t], *counts.shape)) for t in taken]
     return ClusterEvents(
         ami=value,
-        p=(1 + sum(found >= least for found in chance)) / (1 + len(chance)),
+        p=(1 + sum(information >= least for information in chance)) / (1 + len(chance)),
         shuffles=len(chance),
         clusters=k,
         counts=counts[np.argsort(-counts.sum(1), kind="stable")],

@@ -82,8 +82,8 @@ def linear_probe(
 
     >>> import numpy as np
     >>> x = np.random.default_rng(0).normal(size=(100, 3))
-    >>> found = linear_probe(x, x @ [1, 2, 3])
-    >>> round(found.score.value, 6), found.selectivity > 0.9
+    >>> result = linear_probe(x, x @ [1, 2, 3])
+    >>> round(result.score.value, 6), result.selectivity > 0.9
     (1.0, True)
     """
     if shuffles < 0:

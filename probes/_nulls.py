@@ -95,8 +95,8 @@ def independence(
 
     >>> rng = np.random.default_rng(1)
     >>> x, y = rng.normal(size=(2, 300, 256))
-    >>> found = independence(x, y)
-    >>> round(found.value, 2), round(found.mean, 2), found.p > 0.05
+    >>> result = independence(x, y)
+    >>> round(result.value, 2), round(result.mean, 2), result.p > 0.05
     (0.46, 0.46, True)
     """
     if measure not in ("cka", "cca", "procrustes"):
@@ -141,22 +141,22 @@ def independence(
         if n < MIN_MEMORIES * lasts:
             needed = int(np.ceil(MIN_MEMORIES * lasts))
             return undefined(f"{n} steps of a rollout that remembers {lasts:.0f}, {needed} are needed")
-        found = _shifted(pair, np.arange(1, n) if measure == "cka" else _some(n, draws, rng))
+        chance = _shifted(pair, np.arange(1, n) if measure == "cka" else _some(n, draws, rng))
     elif chosen == "episodes":
-        found = _permuted(pair, draws, _episode_orders(shape, draws, rng))
+        chance = _permuted(pair, draws, _episode_orders(shape, draws, rng))
     elif n < FEW:
         orders = rng.permuted(np.tile(np.arange(n), (draws, 1)), axis=1)
-        found = _permuted(pair, draws, orders.__getitem__)
+        chance = _permuted(pair, draws, orders.__getitem__)
     else:
         # Shifts after a random relabelling are a group of permutations as good as any, and by Fourier
         # transforms much cheaper (exact: Hemerik and Goeman 2018, theorem 1); few rows take several.
         turns = int(np.ceil(ENOUGH * draws / (n - 1)))
         each = -(-draws // turns)
         circles = [_shifted(pair.reordered(rng.permutation(n)), _some(n, each, rng)) for _ in range(turns)]
-        found = np.concatenate(circles)[:draws]
+        chance = np.concatenate(circles)[:draws]
     # What equals the value but for rounding counts as equal.
-    p = (1 + int((found >= value * (1 - 1e-10)).sum())) / (1 + len(found))
-    return Independence(value, p, float(found.mean()), float(found.std()), chosen, len(found))
+    p = (1 + int((chance >= value * (1 - 1e-10)).sum())) / (1 + len(chance))
+    return Independence(value, p, float(chance.mean()), float(chance.std()), chosen, len(chance))
 
 
 def _null(null: Null | None, measure: Measured, groups: Labels | None) -> Null:

@@ -48,8 +48,8 @@ def project(x: ArrayLike, method: Method = "pca", *, seed: int = 0) -> Projectio
     reason, for constants and for UMAP of fewer than 5 rows. Raises :class:`ProbeError`.
 
     >>> import numpy as np
-    >>> found = project(np.outer(np.arange(5.0), [3.0, 4.0]))
-    >>> found.explained.round(6).tolist(), found.points[:, 0].round(6).tolist()
+    >>> projection = project(np.outer(np.arange(5.0), [3.0, 4.0]))
+    >>> projection.explained.round(6).tolist(), projection.points[:, 0].round(6).tolist()
     ([1.0, 0.0], [-10.0, -5.0, 0.0, 5.0, 10.0])
     """
     matrix = as_matrix(x)

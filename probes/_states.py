@@ -66,8 +66,8 @@ def numbered_rows(*matrices: Floats) -> Ints:
     leader, unsure = np.arange(len(first)), np.arange(len(first))
     for level in range(2):
         some = different if len(unsure) == len(first) else [matrix[unsure] for matrix in different]
-        found, left = _merged(some, [tolerance[level] for tolerance in tolerances])
-        leader[unsure] = unsure[found]
+        merged, left = _merged(some, [tolerance[level] for tolerance in tolerances])
+        leader[unsure] = unsure[merged]
         unsure = unsure[left]
         if len(unsure) == 0:
             break

@@ -64,8 +64,8 @@ class Stream:
     >>> for _ in range(5):
     ...     y = rng.normal(size=(1000, 4))
     ...     stream.add(y * [1, -1, 1, 1] + 0.1 * rng.normal(size=y.shape), y)
-    >>> found = stream.relation()
-    >>> found.relation, found.axes
+    >>> result = stream.relation()
+    >>> result.relation, result.axes
     ('flipped', (1,))
     """
 

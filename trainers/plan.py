@@ -132,8 +132,8 @@ class TransferPlan(pydantic.BaseModel):
                 raise PlanError(f"plan {self.name!r}: " + unknown_name("loss term", term, terms))
         last = max((rule.base for rule in self.rules if rule.base is not None), default=0)
         if bases is not None and last >= bases:
-            found, expected = f"a rule for base {last} (the first is 0)", f"at least {last + 1} bases"
-            raise PlanError(f"plan {self.name!r}: found {found}, expected {expected} of the run's {bases}")
+            beyond, expected = f"a rule for base {last} (the first is 0)", f"at least {last + 1} bases"
+            raise PlanError(f"plan {self.name!r}: found {beyond}, expected {expected} of the run's {bases}")
 
     def trainable(self, names: Iterable[str]) -> set[str]:
         """The parameters that training may change."""

@@ -41,13 +41,13 @@ def one_line(words: object, most: int = 1000) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def value(found: Any) -> str:
+def value(anything: Any) -> str:
     """A value out of a file as Python writes it, with ``...`` for what is long or deep.
 
     >>> value([1, [[[[2]]]], 10**400])
     '[1, [[[...]]], 100000000000000000...0000000000000000000]'
     """
-    return one_line(_BRIEF.repr(found), 200)
+    return one_line(_BRIEF.repr(anything), 200)
 
 
 def in_words(path: str) -> str:

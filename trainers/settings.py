@@ -146,8 +146,8 @@ def _in_words(error: pydantic.ValidationError, known: Iterable[str]) -> str:
     name = ".".join(part for part in first["loc"] if isinstance(part, str))
     if first["type"] == "extra_forbidden":
         return unknown_name("setting", name, known)
-    found = first.get("input")
-    return f"setting {name!r}: {first['msg']} (found {value(found)})"
+    given = first.get("input")
+    return f"setting {name!r}: {first['msg']} (found {value(given)})"
 
 
 def preset_names() -> list[str]:

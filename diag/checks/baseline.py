@@ -74,10 +74,10 @@ class Accepted:
                 "--write-baseline with --overwrite writes it anew, with its base"
             )
         if known != base.sha256:
-            found = f"a baseline that was accepted against another base (sha256 {known[:SHOWN]}…)"
+            other = f"a baseline that was accepted against another base (sha256 {known[:SHOWN]}…)"
             wanted = f"one of {base.path} (sha256 {base.sha256[:SHOWN]}…)"
             raise CheckError(
-                f"{self.file}: found {found}, expected {wanted}; without --baseline, "
+                f"{self.file}: found {other}, expected {wanted}; without --baseline, "
                 "--write-baseline with --overwrite accepts what is found now"
             )
         return None
@@ -89,8 +89,8 @@ def read(path: str | os.PathLike[str]) -> Accepted:
     try:
         content = whole(name, MOST_BYTES + 1)
     except (OSError, ValueError) as error:
-        found = (getattr(error, "strerror", None) or str(error)).lower()
-        raise CheckError(f"{in_words(name)}: found {found}, expected {EXPECTED}") from None
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise CheckError(f"{in_words(name)}: found {reason}, expected {EXPECTED}") from None
     if len(content) > MOST_BYTES:
         raise CheckError(f"{name}: found more than {MOST_BYTES >> 20} MiB, expected {EXPECTED}")
     try:
@@ -99,8 +99,8 @@ def read(path: str | os.PathLike[str]) -> Accepted:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         words = f"{where}: {first['msg']}" if where else first["msg"]
-        found = f"no baseline ({' '.join(words.split())[:LONGEST]})"
-        raise CheckError(f"{name}: found {found}, expected {EXPECTED}") from None
+        fault = f"no baseline ({' '.join(words.split())[:LONGEST]})"
+        raise CheckError(f"{name}: found {fault}, expected {EXPECTED}") from None
 
 
 def text(gate: Gate, path: str | os.PathLike[str]) -> str:
@@ -120,7 +120,7 @@ def text(gate: Gate, path: str | os.PathLike[str]) -> str:
 def _entry(finding: Finding) -> Entry:
     measure = finding.measure or Measure(None)
     value, low, high = (finite(end) for end in (measure.value, measure.low, measure.high))
-    outcome = finding.found or finding.outcome
+    outcome = finding.before_baseline or finding.outcome
     return Entry(outcome=outcome, word=finding.word, value=value, low=low, high=high)
 
 
@@ -144,7 +144,7 @@ def against(
     if finding.outcome == "pass" or not known:
         return finding
     words = f"{finding.message}; accepted by the baseline"
-    return replace(finding, message=words, outcome="pass", accepted=True, found=finding.outcome)
+    return replace(finding, message=words, outcome="pass", accepted=True, before_baseline=finding.outcome)
 
 
 def _is_worse(answer: Found, before: Measure) -> bool:

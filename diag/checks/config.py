@@ -186,8 +186,8 @@ def _text(name: str) -> str:
     try:
         content = _content(Path(name))
     except (OSError, ValueError) as error:
-        found = (getattr(error, "strerror", None) or str(error)).lower()
-        raise CheckError(f"{in_words(name)}: found {found}, expected {expected}") from None
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise CheckError(f"{in_words(name)}: found {reason}, expected {expected}") from None
     if len(content) > MOST_BYTES:
         raise CheckError(f"{name}: found more than {MOST_BYTES // 1024} KiB, expected {expected}")
     try:

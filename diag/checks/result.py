@@ -60,7 +60,7 @@ class Finding:
     """The answer where it is no number: the relation."""
     accepted: bool = False
     """Whether it would fail or warn, but the baseline holds it and it is no worse."""
-    found: Outcome | None = None
+    before_baseline: Outcome | None = None
     """The outcome without the baseline, where it is accepted."""
 
     @property

@@ -20,8 +20,8 @@ def withheld(base: Subject, transfer: Subject, checks: Iterable[Check]) -> Itera
     for subject in (base, transfer):
         if subject.withheld is None:
             continue
-        found, expected = subject.withheld
-        words = f"{in_words(subject.path)} is {found}; expected {expected}"
+        reason, expected = subject.withheld
+        words = f"{in_words(subject.path)} is {reason}; expected {expected}"
         for check in asked:
             if check.lacks(subject, is_base=subject is base):
                 yield check.name, Found(check.name, "unsure", words)

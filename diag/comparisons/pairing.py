@@ -151,8 +151,8 @@ def _finite_rows(
     finite = [probes.finite_rows(matrix(array)) for array in (a, b)]
     for subject, rows in zip((base, transfer), finite, strict=True):
         if not rows.all() and not drop_nonfinite:
-            found = f"{int((~rows).sum())} of {len(rows)} rows with NaN or infinity"
-            raise SubjectError(subject.path, found, FINITE)
+            not_finite = f"{int((~rows).sum())} of {len(rows)} rows with NaN or infinity"
+            raise SubjectError(subject.path, not_finite, FINITE)
     return finite[0] & finite[1]
 
 

@@ -44,7 +44,7 @@ Rows: TypeAlias = NDArray[np.int64]
 class Judge:
     """Known transfers, with their bases parted into those fitted to and those judged on."""
 
-    found: Known
+    transfers: Known
     seed: int = 0
     held: frozenset[str] = frozenset()
     """The bases to judge on, all others fitted to; empty: each is judged by models of others."""
@@ -88,7 +88,7 @@ def _folds(groups: NDArray[Any], number: int) -> Iterator[tuple[Bools, Bools]]:
 
 def unseen(judge: Judge, view: View, share: float) -> tuple[Floats, At]:
     """Forecasts (n,) at a share, each by a model that was not fitted to its base; and what they are of."""
-    seen = at(judge.found, share, view)
+    seen = at(judge.transfers, share, view)
     forecast = np.full(len(seen.y), np.nan)
     for fit, test in judge.parts(seen.groups):
         forecast[test] = seen[fit].model()(seen.x[test])
@@ -237,7 +237,7 @@ def chosen_stops(transfers: Known) -> dict[float, float]:
 
 def stopping(judge: Judge) -> Stopping:
     """Judge what the stopping rule saves and loses, chosen and applied on different bases."""
-    transfers, given = judge.found, shares_given(judge)
+    transfers, given = judge.transfers, shares_given(judge)
     tested = np.isfinite(given)
     return _weighed(
         given[tested], transfers.ended.to_numpy(bool)[tested], transfers.group_of()[tested], judge.seed
@@ -249,7 +249,7 @@ def shares_given(judge: Judge) -> Floats:
 
     Models and limits alike are of other bases; NaN for runs that are not judged.
     """
-    transfers = judge.found
+    transfers = judge.transfers
     groups = transfers.group_of()
     given = np.full(len(groups), np.nan)
     for fit, test in judge.parts(groups, FOLDS):
@@ -293,7 +293,7 @@ def bases_judged(judge: Judge) -> BasesJudged | None:
     """Forecasts from bases alone, each by a model of others; None where too few have features."""
     from scipy.stats import spearmanr
 
-    x, rates, names = by_base(judge.found)
+    x, rates, names = by_base(judge.transfers)
     if len(names) < FEWEST_BASES:
         return None
     forecasts, means = np.full(len(names), np.nan), np.full(len(names), np.nan)

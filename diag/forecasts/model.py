@@ -70,17 +70,17 @@ class Logistic:
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], size: int) -> Logistic:
         """Read a model of ``size`` features from its tree; raises KeyError, TypeError or ValueError."""
-        arrays = ("centre", "scale", "low", "high", "weights", "draws")
-        found = {name: np.array(tree[name], np.float64) for name in arrays}
+        names = ("centre", "scale", "low", "high", "weights", "draws")
+        arrays = {name: np.array(tree[name], np.float64) for name in names}
         intercept = float(tree["intercept"])
-        shapes = {values.shape for name, values in found.items() if name != "draws"}
-        if shapes != {(size,)} or found["draws"].shape[1:] != (size + 1,) or not len(found["draws"]):
+        shapes = {values.shape for name, values in arrays.items() if name != "draws"}
+        if shapes != {(size,)} or arrays["draws"].shape[1:] != (size + 1,) or not len(arrays["draws"]):
             raise ValueError("arrays of other shapes")
-        if not np.isfinite(np.concatenate([*(v.ravel() for v in found.values()), [intercept]])).all():
+        if not np.isfinite(np.concatenate([*(v.ravel() for v in arrays.values()), [intercept]])).all():
             raise ValueError("numbers that are not finite")
-        if not (found["scale"] > 0).all():
+        if not (arrays["scale"] > 0).all():
             raise ValueError("a scale that is not positive")
-        return cls(**found, intercept=intercept)
+        return cls(**arrays, intercept=intercept)
 
 
 def sigmoid(x: Floats) -> Floats:
@@ -125,10 +125,10 @@ class Forecaster:
         """The probability below which the stopping rule ends a transfer at this share; None: it ends none."""
         return self.stop_below.get(self.nearest(share), 0.0) or None
 
-    def stops(self, found: Probability, share: float) -> bool:
+    def stops(self, probability: Probability, share: float) -> bool:
         """Whether the stopping rule ends a transfer at this share, given its probability."""
         limit = self.limit_at(share)
-        return limit is not None and found.value < limit
+        return limit is not None and probability.value < limit
 
     def rate(self, x: Floats) -> Probability:
         """The expected share of a base's transfers that end well, from its features (k,)."""
@@ -159,7 +159,7 @@ class Forecaster:
         if tree["format"] != FORMAT or any(tree[name] != names for name, names in looks_at.items()):
             raise ValueError("another format, or other features than this version looks at")
         sizes = {name: len(names) for name, names in looks_at.items()}
-        found = cls(
+        forecaster = cls(
             str(tree["outcome"]),
             dict(tree["fitted_to"]),
             {float(s): Logistic.from_tree(m, sizes["features"]) for s, m in tree["by_share"].items()},
@@ -167,11 +167,11 @@ class Forecaster:
             None if tree["bases"] is None else Logistic.from_tree(tree["bases"], sizes["base_features"]),
             float(tree["mean_rate"]),
         )
-        if not found.by_share or not all(0 < share < 1 for share in found.by_share):
+        if not forecaster.by_share or not all(0 < share < 1 for share in forecaster.by_share):
             raise ValueError("no shares of a budget")
-        if not all(0 <= p <= 1 for p in (*found.stop_below.values(), found.mean_rate)):
+        if not all(0 <= p <= 1 for p in (*forecaster.stop_below.values(), forecaster.mean_rate)):
             raise ValueError("a probability beyond 0 and 1")
-        return found
+        return forecaster
 
 
 def _answer(model: Logistic, x: Floats, what: str) -> Probability:
@@ -182,13 +182,13 @@ def _answer(model: Logistic, x: Floats, what: str) -> Probability:
     return Probability(value, min(float(low), value), max(float(high), value))
 
 
-def in_words(found: Probability | Measure) -> str:
+def in_words(estimate: Probability | Measure) -> str:
     """A probability with its interval in percent: ``3% [1%, 8%]``; a dash for no number.
 
     >>> in_words(Probability(0.031, 0.0098, 0.08)), in_words(Measure.undefined("one end only"))
     ('3% [1%, 8%]', '–')
     """
-    return percent_interval(found.value, found.low, found.high)
+    return percent_interval(estimate.value, estimate.low, estimate.high)
 
 
 def percent(p: float) -> str:

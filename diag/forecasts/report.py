@@ -74,7 +74,7 @@ def report_of(
     report(steps - 1, steps)
     of_bases = bases_judged(judge)
     report(steps, steps)
-    judged_on = len(judge.held) or len(judge.found.groups)
+    judged_on = len(judge.held) or len(judge.transfers.groups)
     verdict = _verdict(each, stops, outcome, judged_on)
     return ForecastReport(outcome, forecaster, tuple(each), ahead, stops, of_bases, judged_on, verdict)
 

@@ -350,8 +350,8 @@ def _same_system(
         if name not in two:
             raise SubjectError(other.path, f"no tensor {name}", f"the components of {first.path}")
         if two[name].shape != tensor.shape:
-            found, expected = tuple(two[name].shape), tuple(tensor.shape)
-            raise SubjectError(other.path, f"{name} of shape {found}", f"{expected}, as in {first.path}")
+            shape, expected = tuple(two[name].shape), tuple(tensor.shape)
+            raise SubjectError(other.path, f"{name} of shape {shape}", f"{expected}, as in {first.path}")
     for name in two:
         if name not in one:
             raise SubjectError(other.path, f"a tensor {name}", f"only the components of {first.path}")

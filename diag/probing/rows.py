@@ -161,8 +161,8 @@ def _check_kinds(subjects: Sequence[Subject]) -> None:
     first = subjects[0]
     for subject in subjects[1:]:
         if (subject.embeddings is None) != (first.embeddings is None):
-            found = "embeddings" if first.embeddings is None else "a checkpoint"
-            raise SubjectError(subject.path, found, f"the same kind of file as {first.path}")
+            kind = "embeddings" if first.embeddings is None else "a checkpoint"
+            raise SubjectError(subject.path, kind, f"the same kind of file as {first.path}")
 
 
 @dataclass(frozen=True)
@@ -274,8 +274,8 @@ def _arrays(
         if not name.strip() or not name.isprintable():
             raise SubjectError(place, f"an array named {name!r}", "printable names")
         if values.ndim == 0 or len(values) != n:
-            found = f"{name!r} with {len(values) if values.ndim else 'no'} rows"
-            raise SubjectError(place, found, f"{n} rows, one for each of {path}")
+            array = f"{name!r} with {len(values) if values.ndim else 'no'} rows"
+            raise SubjectError(place, array, f"{n} rows, one for each of {path}")
     for name in categorical:
         if name not in arrays:
             raise SubjectError(place, f"no variable {name!r}", f"one of {', '.join(arrays)}")

@@ -184,9 +184,9 @@ def _maps(case: Case, how: How, seed: int) -> tuple[int, list[Map]]:
     d = x.shape[1]
     if how == "permutations":
         if d > MOST_DIMENSIONS:
-            found = f"{d} dimensions, whose signed permutations are too many"
+            dimensions = f"{d} dimensions, whose signed permutations are too many"
             raise SubjectError(
-                case.path, found, f"at most {MOST_DIMENSIONS}, pairs, or a search by the gradient"
+                case.path, dimensions, f"at most {MOST_DIMENSIONS}, pairs, or a search by the gradient"
             )
         signs = [np.diag(s) for s in product((1.0, -1.0), repeat=d)]
         tried = np.stack([sign[list(order)] for order in permutations(range(d)) for sign in signs])

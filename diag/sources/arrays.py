@@ -126,8 +126,8 @@ def checked_keys(keys: Mapping[str, NDArray[Any]], rows: int, path: str) -> tupl
     """The parts of a key (rows,) each, numbers, words or dates; raises SubjectError for anything else."""
     for name, values in keys.items():
         if values.shape != (rows,) or values.dtype.kind not in "iufbUMm":
-            found = described(values, f"key {name!r}")
-            raise SubjectError(path, found, f"numbers, words or dates ({rows},), one a row")
+            part = described(values, f"key {name!r}")
+            raise SubjectError(path, part, f"numbers, words or dates ({rows},), one a row")
         if values.dtype.kind in "fMm" and (missing := int((values != values).sum())):
             raise SubjectError(path, f"key {name!r} missing in {missing} rows", "one in each row")
     return tuple(keys.values())
@@ -149,8 +149,8 @@ def returns_of(values: NDArray[Any], path: str) -> NDArray[np.float64]:
     if values.ndim != 1 or not len(values):
         raise SubjectError(path, described(values, RETURNS), expected)
     if not np.isfinite(values).all():
-        found = f"{int((~np.isfinite(values)).sum())} of {len(values)} {RETURNS} not finite"
-        raise SubjectError(path, found, expected)
+        not_finite = f"{int((~np.isfinite(values)).sum())} of {len(values)} {RETURNS} not finite"
+        raise SubjectError(path, not_finite, expected)
     return values.astype(np.float64)
 
 

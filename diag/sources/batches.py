@@ -43,8 +43,8 @@ def rows_in(batch: Any, name: str) -> int:
     """n, which all tensors of a batch share; raises SubjectError, about ``name``, where they do not."""
     lengths = [len(t) if t.ndim else 0 for t in tensors_in(batch)]
     if not lengths or min(lengths) != max(lengths) or lengths[0] == 0:
-        found = f"a batch of {lengths} rows" if lengths else f"no tensor in a batch of {type(batch).__name__}"
-        raise SubjectError(name, found, "tensors with the same n samples in each")
+        rows = f"a batch of {lengths} rows" if lengths else f"no tensor in a batch of {type(batch).__name__}"
+        raise SubjectError(name, rows, "tensors with the same n samples in each")
     return lengths[0]
 
 

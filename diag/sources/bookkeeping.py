@@ -57,18 +57,18 @@ def check_bookkeeping(
     """
     if len(a) < probes.MIN_STATES:
         return None
-    found = columns_of(a, b)
-    if found.same:
-        return found
-    counted = [c.any() and not c.all() for c in found.counters]
+    columns = columns_of(a, b)
+    if columns.same:
+        return columns
+    counted = [c.any() and not c.all() for c in columns.counters]
     if all(counted):
-        words = _words(np.flatnonzero(found.counters[1]), names)
+        words = _words(np.flatnonzero(columns.counters[1]), names)
         raise _refused(transfer, f"{words} by the same step from each row to the next, as in {base.path}")
-    suspect = found.equal & found.counts
-    if suspect.any() and not found.all_whole:
+    suspect = columns.equal & columns.counts
+    if suspect.any() and not columns.all_whole:
         words = _words(np.flatnonzero(suspect), names, "holds", "hold")
         raise _refused(transfer, f"{words} the same whole numbers as in {base.path}, where others differ")
-    return found
+    return columns
 
 
 def check_equal_columns(
@@ -76,7 +76,7 @@ def check_equal_columns(
     transfer: Subject,
     a: NDArray[Any],
     b: NDArray[Any],
-    found: Columns | None,
+    columns: Columns | None,
     groups: NDArray[Any] | None,
     margin: float,
     names: Sequence[str] = (),
@@ -85,7 +85,7 @@ def check_equal_columns(
 
     The relation of the other columns alone must be ``matched`` too, within ``margin``. Raises SubjectError.
     """
-    if found is None or found.same or not found.equal.any() or found.equal.all():
+    if columns is None or columns.same or not columns.equal.any() or columns.equal.all():
         return
     rows = np.unique(np.linspace(0, len(a) - 1, JUDGED_ROWS).astype(np.int64))
     x, y = _in_columns(b[rows]), _in_columns(a[rows])
@@ -93,15 +93,15 @@ def check_equal_columns(
     x, y = x[finite], y[finite]
     labels = None if groups is None else groups[rows][finite]
 
-    def relation(columns: NDArray[np.bool_]) -> str | None:
-        judged = probes.relation(x[..., columns], y[..., columns], groups=labels, margin=margin)
+    def relation(kept: NDArray[np.bool_]) -> str | None:
+        judged = probes.relation(x[..., kept], y[..., kept], groups=labels, margin=margin)
         return judged.relation
 
-    if relation(np.ones_like(found.equal)) != "matched":
+    if relation(np.ones_like(columns.equal)) != "matched":
         return
-    others = relation(~found.equal)
+    others = relation(~columns.equal)
     if others != "matched":
-        words = _words(np.flatnonzero(found.equal), names, "equals", "equal")
+        words = _words(np.flatnonzero(columns.equal), names, "equals", "equal")
         alone = f"the others alone are {others}" if others else "of the others alone no relation can be told"
         raise _refused(transfer, f"{words} {base.path}'s to the last bit, and {alone}")
 
@@ -192,8 +192,8 @@ def _words(columns: NDArray[np.int64], names: Sequence[str], one: str = "goes", 
     return f"{kind} {listed(called)}, which {one if len(called) == 1 else several}"
 
 
-def _refused(transfer: Subject, found: str) -> SubjectError:
+def _refused(transfer: Subject, fault: str) -> SubjectError:
     expected = "dimensions of an embedding alone: leave out what only counts or labels rows, or "
     named = transfer.taken is not None and transfer.taken.by_column
     expected += "name the dimensions by --columns NAMES" if named else "say --columns '*' if all are meant"
-    return SubjectError(transfer.path, found, expected)
+    return SubjectError(transfer.path, fault, expected)

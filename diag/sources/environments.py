@@ -143,8 +143,8 @@ def _lockstep(source_env: str, target_env: str, steps: int, seed: int, stream: i
     both: dict[Task, Environment] = {"source": make(source_env), "target": make(target_env)}
     source, target = both.values()
     if source.action_space != target.action_space:
-        found = f"actions {source.action_space} and {target.action_space}"
-        raise SubjectError(f"{source_env} and {target_env}", found, "the same actions in both")
+        spaces = f"actions {source.action_space} and {target.action_space}"
+        raise SubjectError(f"{source_env} and {target_env}", spaces, "the same actions in both")
     before: dict[Task, list[Any]] = {task: [] for task in both}
     after: dict[Task, list[Any]] = {task: [] for task in both}
     now: dict[Task, Any] = {}
@@ -162,9 +162,9 @@ def _lockstep(source_env: str, target_env: str, steps: int, seed: int, stream: i
         action = source.action_space.sample()
         one, other = source.step(action), target.step(action)
         if not np.isclose(float(one[1]), float(other[1])) or one[2:4] != other[2:4]:
-            found = f"that the environments drift apart at step {step}: {_ends(one)} and {_ends(other)}"
+            drift = f"that the environments drift apart at step {step}: {_ends(one)} and {_ends(other)}"
             expected = "the same rewards and ends after the same actions: two views of one world"
-            raise SubjectError(f"{source_env} and {target_env}", found, expected)
+            raise SubjectError(f"{source_env} and {target_env}", drift, expected)
         for task, seen in zip(both, (one[0], other[0]), strict=True):
             before[task].append(now[task])
             after[task].append(seen)
@@ -195,8 +195,8 @@ def _whole(states: list[NDArray[np.float64] | None]) -> NDArray[np.float64] | No
     return np.array(known)
 
 
-def _ends(found: tuple[Any, ...]) -> str:
-    words = [f"reward {float(found[1]):g}"] + ["terminated"] * bool(found[2]) + ["truncated"] * bool(found[3])
+def _ends(step: tuple[Any, ...]) -> str:
+    words = [f"reward {float(step[1]):g}"] + ["terminated"] * bool(step[2]) + ["truncated"] * bool(step[3])
     return ", ".join(words)
 
 

@@ -85,8 +85,8 @@ def open_onnx(opening: Opening) -> Subject:
     except SubjectError:
         raise
     except Exception as error:  # onnxruntime's exceptions have no base of their own
-        found = f"no ONNX program that can be run ({_line(error)})"
-        raise SubjectError(path, found, "an .onnx file") from None
+        fault = f"no ONNX program that can be run ({_line(error)})"
+        raise SubjectError(path, fault, "an .onnx file") from None
     label = f"ONNX program, output {shown(encoder.output)}"
     return Subject(path, opening.sha256, encoder=encoder, label=label)
 
@@ -113,12 +113,12 @@ class OnnxEncoder:
         self._session, self._path, self._operations = session, path, operations
         inputs = session.get_inputs()
         if len(inputs) != 1:
-            found = f"inputs {listed(i.name for i in inputs) or '(none)'}"
-            raise SubjectError(path, found, "one, for observations (n, ...)")
+            names = f"inputs {listed(i.name for i in inputs) or '(none)'}"
+            raise SubjectError(path, names, "one, for observations (n, ...)")
         self._input = inputs[0]
         if self._input.type not in TYPES or not self._input.shape:
-            found = f"an input of {self._input.type} {self._input.shape}"
-            raise SubjectError(path, found, "one of numbers (n, ...)")
+            kind = f"an input of {self._input.type} {self._input.shape}"
+            raise SubjectError(path, kind, "one of numbers (n, ...)")
         self.output = chosen_name([o.name for o in session.get_outputs()], output, path)
 
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
@@ -133,15 +133,15 @@ class OnnxEncoder:
         fixed = rows if isinstance(rows, int) and rows > 0 else None
         if fixed is not None and fixed * observations[:1].nbytes > MOST_BYTES:
             raise SubjectError(self._path, f"a program for {fixed} rows at once", "one for fewer")
-        found = [self._run(part.numpy(), fixed) for part in in_parts(observations, fixed)]
-        return torch.from_numpy(np.concatenate(found))
+        embeddings = [self._run(part.numpy(), fixed) for part in in_parts(observations, fixed)]
+        return torch.from_numpy(np.concatenate(embeddings))
 
     def unsteady(self) -> tuple[str, str] | None:
         """Reason for results that differ from run to run, and what was expected; None where nothing tells."""
         if draws := [name for name in DRAWS if name in self._operations]:
-            found = f"a program that draws random numbers ({', '.join(draws)}), others each time it is run"
+            drawing = f"a program that draws random numbers ({', '.join(draws)}), others each time it is run"
             return (
-                found,
+                drawing,
                 "one without: export what gives the embedding before anything is sampled, or its mean",
             )
         if "Dropout" in self._operations:
@@ -171,8 +171,8 @@ class OnnxEncoder:
         try:
             (values,) = self._session.run([self.output], fed)
         except Exception as error:
-            found = f"a program that fails ({_line(error)})"
-            raise SubjectError(self._path, found, "one that runs") from None
+            fault = f"a program that fails ({_line(error)})"
+            raise SubjectError(self._path, fault, "one that runs") from None
         expected = f"numbers ({len(part)}, ...), a row for each of its input"
         if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
             raise SubjectError(self._path, f"an output {shown(self.output)} of no numbers", expected)
@@ -192,8 +192,8 @@ def open_exported(opening: Opening) -> Subject:
     try:
         function = torch.export.load(path).module()
     except Exception as error:
-        found = f"no program of torch.export that can be loaded ({line(error)})"
-        raise SubjectError(path, found, "a .pt2 file") from None
+        fault = f"no program of torch.export that can be loaded ({line(error)})"
+        raise SubjectError(path, fault, "a .pt2 file") from None
     encoder = ModuleEncoder(function, path, opening.supplied.output, EXPORTED)
     return Subject(path, sha256, encoder=encoder, label="program of torch.export")
 

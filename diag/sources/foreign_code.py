@@ -56,8 +56,8 @@ def called(function: Callable[..., Any], path: str, what: str, *arguments: Any) 
     except (SubjectError, MemoryError):
         raise
     except (Exception, SystemExit) as error:
-        found = f"{type(error).__name__} in {what}{_place(error)}: {line(error)}"
-        raise SubjectError(path, found, "code that runs") from error
+        failure = f"{type(error).__name__} in {what}{_place(error)}: {line(error)}"
+        raise SubjectError(path, failure, "code that runs") from error
 
 
 def _place(error: BaseException) -> str:

@@ -47,5 +47,5 @@ def damaged(
 ) -> SubjectError:
     """The error for a numpy file that cannot be read: pickled objects in it, or no ``whole``."""
     pickled = isinstance(error, PickledError) or begins.startswith(b"\x80")
-    found = "pickled objects, which are never loaded" if pickled else f"no whole {whole}"
-    return SubjectError(path, found, expected)
+    fault = "pickled objects, which are never loaded" if pickled else f"no whole {whole}"
+    return SubjectError(path, fault, expected)

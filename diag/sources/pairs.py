@@ -77,8 +77,8 @@ class FilePairs:
         self._observations = {task: _observations(path, task, arrays.pop(task, None)) for task in TASKS}
         self._path, self._rows = path, len(self._observations["source"])
         if len(self._observations["target"]) != self._rows:
-            found = f"{self._rows} rows of source and {len(self._observations['target'])} of target"
-            raise SubjectError(path, found, "as many, row by row of one state")
+            rows = f"{self._rows} rows of source and {len(self._observations['target'])} of target"
+            raise SubjectError(path, rows, "as many, row by row of one state")
         expected = f"numbers, booleans or words ({self._rows},), one a row"
         for name, values in arrays.items():
             if name == EPISODES:
@@ -126,8 +126,8 @@ class SeenBy:
         given, known = (t.paired_observations(1, 0).observations for t in (pairs, own))
         for task, seen in given.items():
             if task in known and seen.shape[1:] != known[task].shape[1:]:
-                found = f"observations of the {task} task of shape {tuple(seen.shape[1:])}"
-                raise SubjectError(path, found, f"{tuple(known[task].shape[1:])}")
+                observations = f"observations of the {task} task of shape {tuple(seen.shape[1:])}"
+                raise SubjectError(path, observations, f"{tuple(known[task].shape[1:])}")
 
     def paired_observations(self, n: int | None, seed: int) -> Pairs:
         return self._pairs.paired_observations(n, seed)

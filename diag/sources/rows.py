@@ -148,17 +148,17 @@ def row_order(
     for path, own, index in ((base_path, base, left), (transfer_path, transfer, right)):
         if index.has_duplicates:
             twice = index[index.duplicated()][0]
-            found = f"{int(index.duplicated(keep=False).sum())} rows whose {own.key} is not theirs alone"
+            shared = f"{int(index.duplicated(keep=False).sum())} rows whose {own.key} is not theirs alone"
             expected = "another key for each row; several columns together make one: --key episode,step"
-            raise SubjectError(path, f"{found} ({_key(twice)})", expected)
+            raise SubjectError(path, f"{shared} ({_key(twice)})", expected)
     places = np.asarray(right.get_indexer(left), np.int64)
     here = places >= 0
     unknown = len(right) - int(here.sum())
     if (not here.all() or unknown) and not base.common:
         path, lacks = (transfer_path, base_path) if unknown else (base_path, transfer_path)
         first = right[~right.isin(left)][0] if unknown else left[~here][0]
-        found = f"{unknown or int((~here).sum())} rows whose {base.key} {lacks} has not ({_key(first)})"
-        raise SubjectError(path, found, _expected(base, int(here.sum())))
+        unpaired = f"{unknown or int((~here).sum())} rows whose {base.key} {lacks} has not ({_key(first)})"
+        raise SubjectError(path, unpaired, _expected(base, int(here.sum())))
     if not here.any():
         raise SubjectError(transfer_path, f"no row whose {base.key} {base_path} has", "rows in common")
     return np.flatnonzero(here), places[here]
@@ -219,9 +219,9 @@ def check_order(base_path: str, left: Taken, transfer_path: str, right: Taken) -
             equal = np.asarray(a == b) if (a.dtype.kind == "U") == (b.dtype.kind == "U") else np.zeros(len(a))
         if not np.all(equal):
             row = int(np.flatnonzero(~np.asarray(equal, bool))[0])
-            found = f"{shown(name)} {shown(b[row])} in row {row}, where {base_path} has {shown(a[row])}"
+            difference = f"{shown(name)} {shown(b[row])} in row {row}, where {base_path} has {shown(a[row])}"
             expected = f"the same rows in the same order, or --key {shown(name)} to align them"
-            raise SubjectError(transfer_path, found, expected)
+            raise SubjectError(transfer_path, difference, expected)
 
 
 def _counts(keys: tuple[NDArray[Any], ...]) -> bool:

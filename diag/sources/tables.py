@@ -226,8 +226,8 @@ def _numbers(column: pa.Array, name: str, path: str) -> NDArray[Any]:
         else:
             lengths = np.unique(column.value_lengths().to_numpy(zero_copy_only=False))
             if len(lengths) > 1:
-                found = f"lists of {lengths[0]} to {lengths[-1]} in column {shown(name)!r}"
-                raise SubjectError(path, found, "lists of equal length")
+                unequal = f"lists of {lengths[0]} to {lengths[-1]} in column {shown(name)!r}"
+                raise SubjectError(path, unequal, "lists of equal length")
             shape.append(int(lengths[0]) if len(lengths) else 0)
         column = column.flatten()
     # Where a fraction is missing, it is NaN, as everywhere.
@@ -246,8 +246,8 @@ def _labels(file: pq.ParquetFile, name: str, packed: int, path: str) -> NDArray[
         raise SubjectError(path, f"rows without one of the {shown(name)}", "one for each row")
     if not pa.types.is_dictionary(column.type):
         if not _can_label(column.type):
-            found = f"column {shown(name)!r} of {line(str(column.type))}"
-            raise SubjectError(path, found, "numbers, words or dates, to tell rows apart by")
+            kind = f"column {shown(name)!r} of {line(str(column.type))}"
+            raise SubjectError(path, kind, "numbers, words or dates, to tell rows apart by")
         return np.asarray(column.to_numpy(zero_copy_only=False))
     words = column.dictionary
     if not _are_words(words.type):

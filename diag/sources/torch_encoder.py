@@ -64,8 +64,8 @@ class ModuleEncoder:
             ]
             for part in parts:
                 if not isinstance(part, Tensor) or not part.ndim:
-                    found = f"a {type(part).__name__} as embedding"
-                    raise SubjectError(self._path, found, "a tensor (n, ...)")
+                    returned = f"a {type(part).__name__} as embedding"
+                    raise SubjectError(self._path, returned, "a tensor (n, ...)")
             return torch.cat(parts)
 
 

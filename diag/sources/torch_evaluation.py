@@ -132,20 +132,24 @@ class Evaluation(nn.Module):
         stem, layer = units[: units.rfind("l")], units[units.rfind("l") :]
         return any(name.startswith(stem) and name.endswith(f"weight_hh_{layer}") for name in self._names)
 
-    def _checked(self, found: Any, rows: int) -> dict[str, Tensor]:
+    def _checked(self, losses: Any, rows: int) -> dict[str, Tensor]:
         expected = f"losses {{term: ({rows},)}}, one for each sample"
-        if not isinstance(found, Mapping) or not found:
-            what = "nothing" if found is None or isinstance(found, Mapping) else f"a {type(found).__name__}"
+        if not isinstance(losses, Mapping) or not losses:
+            what = (
+                "nothing" if losses is None or isinstance(losses, Mapping) else f"a {type(losses).__name__}"
+            )
             raise SubjectError(self.path, f"{what} from its losses", expected)
-        for term, values in found.items():
+        for term, values in losses.items():
             if not isinstance(values, Tensor):
                 raise SubjectError(self.path, f"{term!r} as a {type(values).__name__}", expected)
             if tuple(values.shape) != (rows,) or values.is_complex():
                 what = f"{term!r} of shape {tuple(values.shape)}, {values.dtype}"
                 raise SubjectError(self.path, what, expected)
-        if self.terms and found.keys() != self.terms.keys():
-            raise SubjectError(self.path, f"losses {', '.join(found)}", f"{', '.join(self.terms)}, as before")
-        return dict(found)
+        if self.terms and losses.keys() != self.terms.keys():
+            raise SubjectError(
+                self.path, f"losses {', '.join(losses)}", f"{', '.join(self.terms)}, as before"
+            )
+        return dict(losses)
 
 
 class _QuickTanh(TorchFunctionMode):

@@ -110,18 +110,18 @@ def from_module(
     chance = _chance(evaluation, losses, parameters, some)
     at = evaluation.at if chance is None else chance.hold(evaluation.at)
     with torch.inference_mode():
-        found = at(parameters, some)
+        values = at(parameters, some)
         nudged = {n: t + NUDGE * (t.abs().mean() + 1) for n, t in free.items()}
         other = at({**parameters, **nudged}, some)
         offsets = evaluation.offsets(parameters, batch)
-    if all(torch.equal(found[term], other[term]) for term in found):
+    if all(torch.equal(values[term], other[term]) for term in values):
         expected = "losses of the module that they are given, whose parameters change"
         raise SubjectError(name, "losses that no parameter changes", expected)
     weights = terms or {}
     for term in weights:
-        if term not in found:
-            raise SubjectError(name, f"a weight of {term!r}", f"one of the losses {', '.join(found)}")
-    evaluation.terms = {term: float(weights.get(term, 1.0)) for term in found}
+        if term not in values:
+            raise SubjectError(name, f"a weight of {term!r}", f"one of the losses {', '.join(values)}")
+    evaluation.terms = {term: float(weights.get(term, 1.0)) for term in values}
     if units is not None:
         try:
             check(units, parameters)

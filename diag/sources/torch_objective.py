@@ -115,10 +115,10 @@ class ModuleObjective:
                 if self._agreed:
                     return self._quickly(parameters, batch)
                 with slow_is_an_error():
-                    found = self._quickly(parameters, batch)
-                if self._agrees(found, parameters, batch):
+                    losses = self._quickly(parameters, batch)
+                if self._agrees(losses, parameters, batch):
                     self._agreed = True
-                    return found
+                    return losses
             except UNABLE:
                 self._agreed = False
             self._ways = self._ways[1:]
@@ -158,10 +158,10 @@ class ModuleObjective:
     def _by_parts(self, points: Sequence[Parameters], batch: Any) -> dict[str, Tensor]:
         parts = parts_of(batch) if self._parted and not self._evaluation.reads_rows(points[0]) else [batch]
         with quick_tanh():
-            found = [[self._evaluation.at(one, part) for part in parts] for one in points]
-        return stacked([{t: torch.cat([part[t] for part in one]) for t in one[0]} for one in found])
+            by_point = [[self._evaluation.at(one, part) for part in parts] for one in points]
+        return stacked([{t: torch.cat([part[t] for part in one]) for t in one[0]} for one in by_point])
 
-    def _agrees(self, found: Mapping[str, Tensor], parameters: Stacked, batch: Any) -> bool:
+    def _agrees(self, losses: Mapping[str, Tensor], parameters: Stacked, batch: Any) -> bool:
         """Whether the first point's losses are the plain way's, to rounding.
 
         Where the batch was parted, for rows across two parts: losses that read other rows show there.
@@ -172,7 +172,7 @@ class ModuleObjective:
         rows = slice(size // 2, size // 2 + size) if parted else slice(None)
         with torch.no_grad():
             plain = self.losses(next(_unstacked(parameters)), some_rows(batch, rows))
-            return all(_near(found[term][0, rows], plain[term]) for term in plain)
+            return all(_near(losses[term][0, rows], plain[term]) for term in plain)
 
 
 class LayeredModule(ModuleObjective):

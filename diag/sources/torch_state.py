@@ -123,17 +123,17 @@ def discrete_in(module: nn.Module, tensors: Mapping[str, Tensor]) -> set[str]:
     Integers and booleans; buffers with infinities, which are masks of attention; masks of pruning; and the
     base that an orthogonal parametrization is wound about.
     """
-    found = {n for n, t in tensors.items() if not (t.is_floating_point() or t.is_complex())}
+    names = {n for n, t in tensors.items() if not (t.is_floating_point() or t.is_complex())}
     buffers = dict(module.named_buffers())
-    found |= {n for n in tensors if n in buffers and bool(as_numbers(tensors[n]).isinf().any())}
+    names |= {n for n in tensors if n in buffers and bool(as_numbers(tensors[n]).isinf().any())}
     for where, part in module.named_modules():
         stem = f"{where}." if where else ""
         for hook in part._forward_pre_hooks.values():
             if isinstance(hook, BasePruningMethod):
-                found.add(f"{stem}{hook._tensor_name}_mask")
+                names.add(f"{stem}{hook._tensor_name}_mask")
         if isinstance(part, parametrizations._Orthogonal):
-            found.add(f"{stem}base")
-    return found & set(tensors)
+            names.add(f"{stem}base")
+    return names & set(tensors)
 
 
 # --- What follows from what moves -------------------------------------------------------------------------
@@ -162,14 +162,14 @@ class Derived(Protocol):
 
 def derived_in(module: nn.Module) -> list[Derived]:
     """Change a module so that derived state can be computed afresh; the parts that have some."""
-    found: list[Derived] = []
+    parts: list[Derived] = []
     for where, part in module.named_modules():
         stem = f"{where}." if where else ""
         for key, hook in list(part._forward_pre_hooks.items()):
             if isinstance(hook, SpectralNorm):
                 fresh = _FreshHook(hook, stem)
                 part._forward_pre_hooks[key] = fresh
-                found.append(fresh)
+                parts.append(fresh)
         if isinstance(part, parametrizations._SpectralNorm) and hasattr(part, "_u"):
             chain = where.rpartition(".")[0]
             originals = [
@@ -177,10 +177,10 @@ def derived_in(module: nn.Module) -> list[Derived]:
                 for n, _ in module.get_submodule(chain).named_parameters(recurse=False)
                 if isinstance(module.get_submodule(chain), ParametrizationList)
             ]
-            found.append(_FreshParametrization(part, where, tuple(originals)))
+            parts.append(_FreshParametrization(part, where, tuple(originals)))
         if isinstance(part, _NormBase) and isinstance(part.running_mean, Tensor) and _is_torchs(part):
-            found.append(Statistics(part, where))
-    return found
+            parts.append(Statistics(part, where))
+    return parts
 
 
 def _is_torchs(part: nn.Module) -> bool:
@@ -250,8 +250,8 @@ class _FreshParametrization(_Sigma):
         if self.measures:
             self.measure(matrix, self._part._u, self._part._v)
         sigma = self.of_matrix(matrix)
-        found: Tensor = self._own(weight) if sigma is None else weight / sigma
-        return found
+        normalised: Tensor = self._own(weight) if sigma is None else weight / sigma
+        return normalised
 
 
 def largest_singular(matrix: Tensor) -> Tensor:
@@ -271,8 +271,8 @@ def largest_singular(matrix: Tensor) -> Tensor:
         apart = gaps > TIED * values[-1]
         stiff = torch.where(apart, 1 / torch.where(apart, gaps, 1.0), 0.0)
         v = v + vectors @ (stiff * (vectors.mH @ (tall.mH @ (tall @ v))))
-    found: Tensor = (tall @ v).norm() / v.norm()
-    return found.to(matrix.real.dtype)
+    largest: Tensor = (tall @ v).norm() / v.norm()
+    return largest.to(matrix.real.dtype)
 
 
 @dataclass
@@ -322,8 +322,8 @@ class Statistics:
         if self._off is None:
             if self.measures and self._measured is None:
                 self._measured = self._averages(x)
-            found: Tensor = self._own(x)
-            return found
+            normalised: Tensor = self._own(x)
+            return normalised
         if self._seen is None:
             mean, spread = self._averages(x)
             self._seen = mean + self._off.mean.to(mean), spread * self._off.spread.to(mean).exp()

@@ -62,11 +62,11 @@ def match_activations(
         SymmetryError: activations lack a layer, differ in shape, or are not finite.
     """
     correlations = {u.name: _correlation(u, activations_a, activations_b) for u in units}
-    found = {u.name: _assign(u, np.zeros((u.size, u.size)), correlations[u.name]) for u in units}
+    matches = {u.name: _assign(u, np.zeros((u.size, u.size)), correlations[u.name]) for u in units}
     if parameters_a is None or parameters_b is None:
-        return found
+        return matches
     a, b = _placed(units, parameters_a, parameters_b)
-    return _descend(units, a, b, found, np.random.default_rng(0), correlations)
+    return _descend(units, a, b, matches, np.random.default_rng(0), correlations)
 
 
 def _correlation(units: Units, of_a: Mapping[str, Tensor], of_b: Mapping[str, Tensor]) -> NDArray[np.float64]:
@@ -76,8 +76,8 @@ def _correlation(units: Units, of_a: Mapping[str, Tensor], of_b: Mapping[str, Te
             raise SymmetryError(units.name, f"no activations of {side}", "(n, size, ...) of every layer")
     a, b = of_a[units.name].detach(), of_b[units.name].detach()
     if a.shape != b.shape or a.ndim < 2 or a.shape[1] != units.size or not a.numel():
-        found = f"activations {tuple(a.shape)} and {tuple(b.shape)}"
-        raise SymmetryError(units.name, found, f"the same shape (n, {units.size}, ...) twice")
+        shapes = f"activations {tuple(a.shape)} and {tuple(b.shape)}"
+        raise SymmetryError(units.name, shapes, f"the same shape (n, {units.size}, ...) twice")
     n = a.numel() / units.size
     mean_a, mean_b = (sum((part.sum(1) for part in _chunks(x)), torch.zeros(())) / n for x in (a, b))
     cross = square_a = square_b = torch.zeros((), dtype=torch.float64)
@@ -140,16 +140,16 @@ def match_weights(
     starts += [random_symmetry(units, seed + k) for k in range(restarts)]
     best, nearest = identity(units), -np.inf
     for k, one in enumerate(starts):
-        found = _descend(units, a, b, one, np.random.default_rng([seed, k]))
-        product = _product(a, apply(units, b, found), a)
+        symmetry = _descend(units, a, b, one, np.random.default_rng([seed, k]))
+        product = _product(a, apply(units, b, symmetry), a)
         if product > nearest + GAIN:
-            best, nearest = found, product
+            best, nearest = symmetry, product
     return best
 
 
 def _placed(units: Sequence[Units], *networks: Parameters) -> list[dict[str, Tensor]]:
     """The parameters in which units stand, in float64, of each network scaled to norm 1."""
-    found = []
+    scaled = []
     for parameters in networks:
         check(units, parameters)
         names = dict.fromkeys(spot.parameter for u in units for spot in u.spots)
@@ -161,8 +161,8 @@ def _placed(units: Sequence[Units], *networks: Parameters) -> list[dict[str, Ten
             if not tensor.isfinite().all():
                 raise SymmetryError(name, "values that are not finite", "finite ones")
         norm = sum(float(tensor.square().sum()) for tensor in placed.values()) ** 0.5
-        found.append({name: tensor / (norm or 1.0) for name, tensor in placed.items()})
-    return found
+        scaled.append({name: tensor / (norm or 1.0) for name, tensor in placed.items()})
+    return scaled
 
 
 def _descend(
@@ -174,14 +174,14 @@ def _descend(
     correlations: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> dict[str, Exchange]:
     """Raise ⟨a, copy of b⟩ layer by layer from ``start``; with correlations their sum plus TIE times it."""
-    found, copy = dict(start), apply(units, b, start)
+    symmetry, copy = dict(start), apply(units, b, start)
     improved = True
     while improved:
         improved = False
         for k in rng.permutation(len(units)):
             u = units[k]
             even, signed = _products(u, a, copy, u.spots)
-            now, correlation = found[u.name], np.zeros((u.size, u.size))
+            now, correlation = symmetry[u.name], np.zeros((u.size, u.size))
             if correlations is not None:
                 correlation = correlations[u.name][:, now.order] * now.signs
                 even, signed = TIE * even, TIE * signed + correlation
@@ -195,9 +195,9 @@ def _descend(
                 taken = step.signs * correlation[np.arange(u.size), step.order]
                 gain = TIE * gain + float(taken.sum() - correlation.trace())
             if gain > GAIN:
-                found |= compose({u.name: now}, {u.name: step})
+                symmetry |= compose({u.name: now}, {u.name: step})
                 copy, improved = trial, True
-    return found
+    return symmetry
 
 
 def _product(a: Parameters, b: Parameters, names: Iterable[str]) -> float:
@@ -232,11 +232,11 @@ def _assign(units: Units, even: NDArray[np.float64], signed: NDArray[np.float64]
 def _in_turn(units: Sequence[Units], a: Parameters, b: Parameters) -> dict[str, Exchange]:
     """Each layer matched by those parameters alone in which all else is matched already."""
     standing = [(spot.parameter, u.name) for u in units for spot in u.spots]
-    found: dict[str, Exchange] = {}
+    matched: dict[str, Exchange] = {}
     for u in units:
-        open_ = [name for name, other in standing if other not in found and other != u.name]
+        open_ = [name for name, other in standing if other not in matched and other != u.name]
         own = [spot.parameter for spot in u.spots]
         spots = [p for p in u.spots if p.parameter not in open_ and own.count(p.parameter) == 1]
-        found[u.name] = _assign(u, *_products(u, a, b, spots))
-        b = apply((u,), b, {u.name: found[u.name]})
-    return found
+        matched[u.name] = _assign(u, *_products(u, a, b, spots))
+        b = apply((u,), b, {u.name: matched[u.name]})
+    return matched

@@ -89,17 +89,17 @@ def _size(calls: Calls, functions: Mapping[Name, Calls], known: dict[Name, int],
 
 
 def _domain(data: mmap.mmap, span: Span, wanted: int) -> bytes:
-    found = _text(data, span, wanted)
-    return b"" if found == b"ai.onnx" else found  # the default, by its long name
+    domain = _text(data, span, wanted)
+    return b"" if domain == b"ai.onnx" else domain  # the default, by its long name
 
 
 def _text(data: mmap.mmap, span: Span, wanted: int) -> bytes:
     """A field of words of a message, the last one where it stands more than once."""
-    found = b""
+    text = b""
     for number, (start, end) in _fields(data, span):
         if number == wanted:
-            found = data[start:end]
-    return found
+            text = data[start:end]
+    return text
 
 
 def _fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, Span]]:
@@ -125,11 +125,11 @@ def _fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, Span]]:
 
 
 def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
-    found = 0
+    number = 0
     for shift in range(0, 70, 7):
         byte = data[at]
         at += 1
-        found |= (byte & 127) << shift
+        number |= (byte & 127) << shift
         if byte < 128:
-            return found, at
+            return number, at
     raise ValueError("a number without end")

@@ -54,13 +54,13 @@ def declared(path: str) -> dict[str, Declared]:
         footer = int.from_bytes(data[-8:-4], "little")
         if data[-4:] != b"PAR1" or footer + 12 > len(data):
             raise ValueError("no footer")
-        found: dict[str, Declared] = {}
+        columns: dict[str, Declared] = {}
         for group in _Reader(data, len(data) - 8 - footer).struct()[4]:
             for column in group[1]:
                 about = column[3]
                 name = about[3][0].decode()
-                found[name] = sum(_pages(data, about), found.get(name, Declared()))
-        return found
+                columns[name] = sum(_pages(data, about), columns.get(name, Declared()))
+        return columns
 
 
 def _pages(data: mmap.mmap, about: Struct) -> Iterator[Declared]:
@@ -96,13 +96,13 @@ class _Reader:
         self.data, self.at = data, at
 
     def struct(self, depth: int = 0) -> Struct:
-        found: dict[int, Any] = {}
+        fields: dict[int, Any] = {}
         field = 0
         while kind := self._byte():
             field = field + (kind >> 4) if kind >> 4 else self._whole()
             # A truth value is in the type itself.
-            found[field] = kind & 15 == 1 if kind & 15 in (1, 2) else self._value(kind & 15, depth + 1)
-        return found
+            fields[field] = kind & 15 == 1 if kind & 15 in (1, 2) else self._value(kind & 15, depth + 1)
+        return fields
 
     def _value(self, kind: int, depth: int) -> Any:
         if depth > MOST_DEPTH:
@@ -134,14 +134,14 @@ class _Reader:
         return self.data[self.at - count : self.at]
 
     def _varint(self) -> int:
-        found = 0
+        number = 0
         for shift in range(0, 70, 7):
             byte = self._byte()
-            found |= (byte & 127) << shift
+            number |= (byte & 127) << shift
             if byte < 128:
-                return found
+                return number
         raise ValueError("a number without end")
 
     def _whole(self) -> int:
-        found = self._varint()
-        return (found >> 1) ^ -(found & 1)
+        zigzag = self._varint()
+        return (zigzag >> 1) ^ -(zigzag & 1)

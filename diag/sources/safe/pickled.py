@@ -92,10 +92,10 @@ def follow(pickled: bytes) -> None:
 
 def _marked(stack: list[Part]) -> tuple[Part, ...]:
     """Take the parts above the last mark, and the mark, from the stack."""
-    found = []
+    parts = []
     while (part := stack.pop())[0] != "mark":
-        found.append(part)
-    return tuple(reversed(found))
+        parts.append(part)
+    return tuple(reversed(parts))
 
 
 def _check(part: Part, *kinds: str) -> None:

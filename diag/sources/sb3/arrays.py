@@ -82,8 +82,8 @@ def _followed(pickled: bytes) -> Any:
                 stack.append(argument)
             case name:
                 raise ValueError(name)
-    (found,) = stack
-    return found
+    (made,) = stack
+    return made
 
 
 def _array(made: Any) -> NDArray[Any]:

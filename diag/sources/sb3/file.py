@@ -47,15 +47,15 @@ class Saved:
 
     def words(self, name: str) -> Mapping[str, Any]:
         """The readable words of an attribute that is no plain value; {} where there are none."""
-        found = self.data.get(name)
-        return found if isinstance(found, dict) else {}
+        attribute = self.data.get(name)
+        return attribute if isinstance(attribute, dict) else {}
 
     def number(self, name: str, default: float) -> float:
         """An attribute that is a number, ``default`` where the model has none of that name."""
-        found = self.data.get(name, default)
-        if isinstance(found, bool) or not isinstance(found, int | float) or not -1e9 < found < 1e9:
-            raise SubjectError(self.path, f"{name} {shown(found)}", "a number")
-        return float(found)
+        number = self.data.get(name, default)
+        if isinstance(number, bool) or not isinstance(number, int | float) or not -1e9 < number < 1e9:
+            raise SubjectError(self.path, f"{name} {shown(number)}", "a number")
+        return float(number)
 
 
 def read_saved(path: str) -> Saved:
@@ -104,7 +104,7 @@ def _checked(loaded: Any, path: str) -> dict[str, Tensor]:
 
     if not isinstance(loaded, Mapping):
         raise SubjectError(path, f"a {type(loaded).__name__} as its policy", EXPECTED)
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, tensor in loaded.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
             raise SubjectError(path, f"a {type(tensor).__name__} among its weights", EXPECTED)
@@ -112,5 +112,5 @@ def _checked(loaded: Any, path: str) -> dict[str, Tensor]:
             continue  # counters of batch normalisation
         if bad := int((~torch.isfinite(tensor)).sum()):
             raise SubjectError(path, f"{bad} non-finite weights (first in {shown(name)})", "finite weights")
-        found[name] = tensor.detach().float().clone()
-    return found
+        tensors[name] = tensor.detach().float().clone()
+    return tensors

@@ -71,15 +71,15 @@ class Observing:
         if self.categories is not None:
             whole = not observations.is_floating_point() and observations.shape[1:].numel() == 1
             if not whole or not bool(((observations >= 0) & (observations < self.categories)).all()):
-                found = f"a policy for observations that are numbers from 0 to {self.categories - 1}"
-                raise SubjectError(self.path, found, "one for what it is shown")
+                wanted = f"a policy for observations that are numbers from 0 to {self.categories - 1}"
+                raise SubjectError(self.path, wanted, "one for what it is shown")
             return functional.one_hot(observations.long().reshape(-1), self.categories).float()
         if observations.shape[1:] != self.shape and observations.ndim == 4:
             observations = observations.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
         if observations.shape[1:] != self.shape:
-            found = f"a policy for observations of shape {self.shape}"
+            wanted = f"a policy for observations of shape {self.shape}"
             raise SubjectError(
-                self.path, found, f"one for {tuple(observations.shape[1:])}, as they are shown"
+                self.path, wanted, f"one for {tuple(observations.shape[1:])}, as they are shown"
             )
         if self.statistics is not None:
             observations = self.statistics.observations(observations)
@@ -200,8 +200,8 @@ def nature(state: Parameters, prefix: str, path: str) -> Extractor:
         return PLAIN
     expected = {f"{layer}.{part}" for layer in (*STRIDES, "linear.0") for part in PARTS}
     if other := sorted(under.keys() ^ expected):
-        found = f"a features extractor with other layers ({', '.join(other[:3])[:80]})"
-        raise SubjectError(path, found, KNOWN_EXTRACTOR)
+        other_layers = f"a features extractor with other layers ({', '.join(other[:3])[:80]})"
+        raise SubjectError(path, other_layers, KNOWN_EXTRACTOR)
     for layer, (size, _) in STRIDES.items():
         if (kernel := under[f"{layer}.weight"].shape)[2:] != (size, size):
             raise SubjectError(

@@ -85,16 +85,16 @@ def statistics_of(
             return _without(trained, saved.path, expected)
     if place is None:
         return _without(trained, saved.path, GIVE)
-    found = read_statistics(str(place), given.trust_pickle)
-    if not shape and not found.plain:
+    statistics = read_statistics(str(place), given.trust_pickle)
+    if not shape and not statistics.plain:
         raise SubjectError(
-            found.path, "statistics of observations", f"those of {saved.path}, which are numbers"
+            statistics.path, "statistics of observations", f"those of {saved.path}, which are numbers"
         )
-    if found.mean.shape not in ((), shape):
+    if statistics.mean.shape not in ((), shape):
         expected = f"that of its observations, {shape}: those of {saved.path}"
-        raise SubjectError(found.path, f"statistics of shape {found.mean.shape}", expected)
-    _check_own(saved, kind, found)
-    return found, None
+        raise SubjectError(statistics.path, f"statistics of shape {statistics.mean.shape}", expected)
+    _check_own(saved, kind, statistics)
+    return statistics, None
 
 
 def _without(trained: Trained, path: str, expected: str) -> tuple[Statistics | None, Why | None]:
@@ -159,7 +159,7 @@ def _may_follow(before: NDArray[Any], now: NDArray[Any], tasks: TaskPair, task: 
     return bool((step | begins).all())
 
 
-def _check_own(saved: Saved, kind: Kind, found: Statistics) -> None:
+def _check_own(saved: Saved, kind: Kind, statistics: Statistics) -> None:
     """Raises SubjectError for statistics that make something else of the last observation than it saw.
 
     Only DQN, SAC and TD3 keep both of one step.
@@ -169,24 +169,24 @@ def _check_own(saved: Saved, kind: Kind, found: Statistics) -> None:
         return
     import torch
 
-    made = found.observations(torch.from_numpy(raw.astype(np.float64))).numpy()
+    made = statistics.observations(torch.from_numpy(raw.astype(np.float64))).numpy()
     apart = float(np.median(np.abs(made - now)))
     if apart > APART:
         expected = (
             f"those of its own training, in {_names(saved.path)[0]} beside it where other files have others"
         )
         words = f"statistics that put the last observation {apart:.2g} from where {saved.path} saw it"
-        raise SubjectError(found.path, words, f"{expected}; for raw observations {IDENTITY}")
+        raise SubjectError(statistics.path, words, f"{expected}; for raw observations {IDENTITY}")
 
 
 def _names(path: str) -> list[str]:
     """The files beside a model's that are its own by their name, those that need no trust first."""
     stem = Path(path).name.removesuffix(".zip")
-    found = [f"{stem}.vecnormalize.npz", f"{stem}.vecnormalize.pkl", f"{stem}/vecnormalize.pkl"]
+    files = [f"{stem}.vecnormalize.npz", f"{stem}.vecnormalize.pkl", f"{stem}/vecnormalize.pkl"]
     # CheckpointCallback: model_1000_steps.zip, model_vecnormalize_1000_steps.pkl.
     if part := re.fullmatch(r"(.*)_(\d+_steps)", stem):
-        found.append(f"{part[1]}_vecnormalize_{part[2]}.pkl")
-    return found
+        files.append(f"{part[1]}_vecnormalize_{part[2]}.pkl")
+    return files
 
 
 ONLY = ("vecnormalize.npz", "vecnormalize.pkl", "vec_normalize.pkl")

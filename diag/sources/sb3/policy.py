@@ -240,8 +240,8 @@ def _custom(saved: Saved, kind: Kind) -> tuple[str, str] | None:
 
 def _class(words: Any) -> str:
     """``<class 'torch.nn.modules.activation.ReLU'>`` -> ``ReLU``, for classes of the two libraries alone."""
-    found = re.fullmatch(r"<class '(?:torch\.nn\.modules|stable_baselines3)\.[\w.]*\.(\w+)'>", str(words))
-    return found[1] if found else str(words)
+    match = re.fullmatch(r"<class '(?:torch\.nn\.modules|stable_baselines3)\.[\w.]*\.(\w+)'>", str(words))
+    return match[1] if match else str(words)
 
 
 def _activation(kwargs: Mapping[str, Any], kind: Kind, loaded: Any) -> Activation:
@@ -270,16 +270,16 @@ def _check_actions(saved: Saved, outputs: int, tasks: EnvironmentTasks) -> None:
     if space in ("Discrete", "Box"):
         wanted = known.n if isinstance(known, Discrete) else math.prod(known.shape or ())
         if type(known).__name__ != space or wanted != outputs:
-            found = f"a policy of {space} actions, {outputs} numbers"
-            raise SubjectError(saved.path, found, f"one of {known}, as {tasks.name} take them")
+            actions = f"a policy of {space} actions, {outputs} numbers"
+            raise SubjectError(saved.path, actions, f"one of {known}, as {tasks.name} take them")
 
 
 def _space(saved: Saved, name: str) -> str:
     """The class of a space, ``Box``."""
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"<class 'gym(?:nasium)?\.spaces\.\w+\.(\w+)'>", str(saved.words(name).get(":type:"))
     )
-    return found[1] if found else "unknown"
+    return match[1] if match else "unknown"
 
 
 def _observing(saved: Saved) -> Observing:
@@ -338,8 +338,8 @@ def _opaque(loaded: Any, kind: Kind) -> Extractor:
     def build(stem: str) -> Net:
         def run(parameters: Parameters, x: Tensor) -> Tensor:
             own = {name: parameters[f"{stem}{name}"] for name in names}
-            found: Tensor = functional_call(module, own, (x,))
-            return found
+            result: Tensor = functional_call(module, own, (x,))
+            return result
 
         return run
 

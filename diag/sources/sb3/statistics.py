@@ -125,8 +125,8 @@ def _unpickled(content: bytes, path: str) -> dict[str, NDArray[Any]]:
 
 def _of_arrays(arrays: Mapping[str, NDArray[Any]], path: str) -> Statistics:
     if missing := [name for name in NEEDED if name not in arrays]:
-        found = f"arrays {listed(arrays) or '(none)'}, without {' and '.join(missing)}"
-        raise SubjectError(path, found, EXPECTED)
+        incomplete = f"arrays {listed(arrays) or '(none)'}, without {' and '.join(missing)}"
+        raise SubjectError(path, incomplete, EXPECTED)
     for name, values in arrays.items():
         if name not in (*NEEDED, *REWARDS):
             continue
