@@ -1,4 +1,4 @@
-"""The states of a world as its checkpoints embed them."""
+"""Embed the paired states of a world by the encoders of its checkpoints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNABLE = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, Asse
 
 
 def shared_tasks(subjects: Sequence[Subject]) -> TaskPair:
-    """The tasks of all of them; raises SubjectError where they are of several worlds."""
+    """The tasks that all subjects share; raises SubjectError where they are of several worlds."""
     tasks = require(subjects[0], "tasks", subjects[0].tasks)
     for subject in subjects[1:]:
         other = require(subject, "tasks", subject.tasks)

@@ -14,7 +14,7 @@ SHUFFLES = 199
 """Shuffled events: the smallest p-value is then 0.005."""
 
 STARTS = 10
-"""Starts of k-means, the best of which counts."""
+"""Random starts of k-means; the best one counts."""
 
 
 ASIDE = 10 * SAME

@@ -31,7 +31,7 @@ VARIANCE_LOST = 1e-2
 """Total variance, as a share of the base's, below which it is lost."""
 
 NEAR = 1.5
-"""Within this factor of :data:`RANK_LOST` the ratio's error is worth the jackknife it costs."""
+"""Factor around :data:`RANK_LOST` within which the rank ratio's error is worth the cost of a jackknife."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Collapse:
     constant_axes: tuple[int, int]
     """Number of axes of the base, and of the transfer, that do not vary."""
     rank_draws: Floats
-    """(resamples,) of the rank ratio."""
+    """(resamples,) resampled rank ratios."""
     variance_draws: Floats
 
     @property

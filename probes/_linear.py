@@ -41,7 +41,7 @@ class LinearProbe:
     chance: float = 0.0
     """Score of a probe that knows nothing: 0, or 1 over the number of categories."""
     shuffled: float | None = None
-    """The mean score on shuffled targets: what the probe finds in anything."""
+    """The mean score on shuffled targets, where there is nothing to read."""
     selectivity: float | None = None
     """``score`` − ``shuffled``."""
     p: float | None = None
@@ -144,7 +144,7 @@ def _interval(unit: str, value: float, parts: Floats, given: Rows, seed: int) ->
 
 
 def _score(unit: str, sums: Floats) -> Floats:
-    """(m,) scores from the sums (m, …) of what :func:`_regress` or :func:`_classify` say of each row."""
+    """(m,) scores from the sums (m, …) over rows of what :func:`_regress` or :func:`_classify` return."""
     if unit == "r2":
         return np.asarray(1 - sums[:, 0] / sums[:, 1])
     half = sums.shape[1] // 2
@@ -212,7 +212,7 @@ def _ridge(x: Floats, y: Floats, new: Floats, state: Ints) -> Floats:
 
 
 def _classify(given: Rows, folds: int, most: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """(n, 2K) whether each row is of a category and right, and of it; at most ``most`` scores of shuffles."""
+    """(n, 2K) hits and members of each of K categories, by row; and at most ``most`` scores of shuffles."""
     codes, count = given.target.codes, len(given.target.categories)
     work = given.x.size * count
     draws = min(most, max(SHUFFLES * SHUFFLE_WORK // work, MIN_SHUFFLES))

@@ -46,7 +46,7 @@ FEW = 50
 """Rows below which a circle has too few shifts, and orders are drawn one by one."""
 
 ENOUGH = 0.95
-"""Share of the draws that will do where one relabelling's shifts come short of them."""
+"""Share of the draws asked for that suffices, so that the shifts of one relabelling may be a few too few."""
 
 CHUNK = 2**23
 """Numbers in a batch of permuted data: 64 MB."""
@@ -178,7 +178,8 @@ class _Pair:
     a: Floats
     b: Floats
     pairs: int | None
-    """The measure is the sum of singular values over this, or where None the sum of squares."""
+    """Divisor of the sum of singular values, which is then the measure; None where it is the sum of
+    squares."""
 
     def score(self, c: Floats) -> Floats:
         """(m, d₁, d₂) cross-products -> (m,) values of the measure."""
@@ -192,12 +193,12 @@ class _Pair:
         return float(np.square(self.a.T @ self.b).sum())
 
     def reordered(self, order: NDArray[np.int64]) -> _Pair:
-        """The pairs of rows, put in another order."""
+        """The same pairs of rows in another order."""
         return _Pair(self.a[order], self.b[order], self.pairs)
 
 
 def _prepared(measure: Measured, x: Floats, y: Floats) -> tuple[_Pair, str]:
-    """The pair of a measure, and why there is none."""
+    """The rows prepared for a measure, and the reason why it is undefined, empty where it is not."""
     m = Moments.of(x, y, norms=False)
     a, b = m.x_frame(x) - m.x / m.n, m.y_frame(y) - m.y / m.n
     if measure == "cca":

@@ -29,7 +29,7 @@ JACKKNIFE_GROUPS = 20
 MIN_JACKKNIFE = 4
 
 JACKKNIFE_WORK = 10**10
-"""Groups times d³ up to which the jackknife of what costs d³ is paid for (d = 793): some ten seconds."""
+"""Groups times d³ up to which a measure that costs d³ is jackknifed (d = 793): some ten seconds."""
 
 NEARLY_ONE = 1 - 1e-12
 """Largest correlation that Fisher's artanh takes: rounding leaves a perfect score this far from 1."""

@@ -26,7 +26,7 @@ PAIRS = 1000
 """Pairs of rows that tell what two rows differ by typically: to some 5%, where factors of ten would do."""
 
 PAIR_NUMBERS = 2**22
-"""Numbers in those pairs at most (32 MB): wider rows need fewer pairs."""
+"""Most numbers in the pairs of rows that :data:`PAIRS` counts (32 MB): wider rows need fewer pairs."""
 
 MOST_SORTS = 16
 """Columns that rows are told apart by, one after the other. Rows of a continuum that is denser than rounding

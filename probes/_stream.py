@@ -75,7 +75,7 @@ class Stream:
         self.nonfinite = 0
         """Rows with NaN or infinity so far."""
         self.rows = 0
-        """Rows so far, those included."""
+        """All rows so far, finite or not."""
         self._blocks: list[Moments | None] = []
         self._distances: Floats = np.zeros(0)
         self._squares: Floats = np.zeros(0)

@@ -26,7 +26,7 @@ class RMSprop:
     epsilon: float = 1e-4
     clip: float = 1.0
     _roots: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """√v + ε of each component of the one stack that it steps: fresh memory each time would cost more."""
+    """Memory for √v + ε of each component, kept from step to step: fresh memory would cost more."""
 
     def step(
         self,

@@ -3,7 +3,7 @@
 from trainers.safe_text import plain
 
 LONGEST = 4000
-"""Characters of an error: ten mistakes of a configuration, each with its line."""
+"""Most characters of an error: room for ten mistakes of a configuration, each with its line."""
 
 
 class CheckError(ValueError):

@@ -1,4 +1,4 @@
-"""An accepted state: findings that are not to fail again, unless they get worse."""
+"""A baseline: accepted findings, which fail again only where they get worse."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from trainers.safe_text import in_words, whole
 MOST_BYTES = 2**24
 EXPECTED = "a baseline of diag check --write-baseline"
 ELSEWHERE = 1e-4
-"""Share of a number by which another processor may make it worse: one in single precision is known to some
-1e-6, and a count of resamples jumps by one. A baseline written on one machine is read on others."""
+"""Relative worsening of a number that is put down to another processor: single precision knows numbers to
+some 1e-6, and a count of resamples jumps by one. A baseline written on one machine is read on others."""
 LONGEST = 200
-"""Characters of its mistake that are told."""
+"""Most characters of a baseline's mistake that an error repeats."""
 
 SHOWN = 12
 """Characters of a hash that an error shows: enough to tell two files apart."""
@@ -63,7 +63,7 @@ class Accepted:
         return self.content.accepted.get(_key(transfer, self.file), {}).get(name)
 
     def warning_for(self, base: FileRef) -> str | None:
-        """A word where the file does not say its base; raises CheckError where it is another than this.
+        """A warning where the file does not name its base; raises CheckError where it names another.
 
         What was accepted beside one base says nothing of a transfer's distance from another.
         """
@@ -127,7 +127,7 @@ def _entry(finding: Finding) -> Entry:
 def against(
     accepted: Accepted | None, transfer: str, answer: Found, finding: Finding, settings: GateSettings
 ) -> Finding:
-    """The finding beside what was accepted: no failure where it is no worse, a word where it is."""
+    """Hold a finding against the baseline: it passes where it is no worse, and says so where it is worse."""
     entry = None if accepted is None else accepted.entry(transfer, finding.name)
     if entry is None or finding.outcome == "skipped":
         return finding

@@ -1,4 +1,4 @@
-"""The forecast check: will a transfer that has updates left to do end matched?"""
+"""The forecast check: whether a transfer that has updates left to do will end matched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A number with its interval against a limit: on its right side, on its wrong side, or across."""
+"""Hold a number with its interval against a limit: on its right side, on its wrong side, or across."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ another processor or with its units in another order, makes of a perfect 1 what 
 
 @dataclass(frozen=True)
 class Found:
-    """The answer of a check, before its level and the baseline have their say."""
+    """The answer of a check, before its level and the baseline are applied."""
 
     check: str
     state: State
@@ -33,7 +33,7 @@ class Found:
     word: str = ""
     """The answer where it is no number: the relation."""
     instead: float | int | None = None
-    """The limit that holds where the setting is unset: the world's own number."""
+    """The world's own limit, which holds where the setting is unset."""
 
 
 def judged(
@@ -95,12 +95,12 @@ def _snapped(value: float, bound: float) -> float:
 
 
 def absent(check: str, why: str) -> Found:
-    """A check that this pair has no data for."""
+    """The answer of a check that this pair has no data for."""
     return Found(check, "absent", why)
 
 
 def idle(check: str, why: str) -> Found:
-    """A check that has nothing to say of such a pair, even where it is asked for."""
+    """The answer of a check that does not apply to such a pair, even where it is asked for."""
     return Found(check, "idle", why)
 
 
@@ -118,7 +118,7 @@ def shown(measure: Measure, digits: int = DIGITS) -> str:
 
 
 def exactly(limit: float) -> str:
-    """A limit as short as it can be told without becoming another.
+    """A limit in the fewest digits that still give exactly that number.
 
     >>> exactly(2.0), exactly(0.35), exactly(0.79999999)
     ('2', '0.35', '0.79999999')

@@ -25,7 +25,7 @@ ROUNDING = 1e-9
 """Difference of two returns, as a share of the largest, that is rounding."""
 
 MOST_EPISODES = 10**6
-"""Episodes above which no number is named: more than this nobody runs."""
+"""Most further episodes that a message asks for: nobody runs more."""
 
 
 class ReturnsCheck(Check):
@@ -90,7 +90,7 @@ def returns_of(subject: Subject, episodes: int, seed: int) -> NDArray[np.float64
 def of_returns(
     transfer: Subject, own: NDArray[np.float64] | None, limits: ReturnsCheck, seed: int
 ) -> Iterator[Found]:
-    """Whether the transfer's mean return is worse than the reference by less than the margin.
+    """Judge whether the transfer's mean return is worse than the reference's by less than the margin.
 
     ``own`` are the base's returns, which the settings' ``reference`` replaces. Three outcomes from the 95%
     interval of the difference: it lies above −margin (non-inferior), below it (inferior), or across.
@@ -173,7 +173,7 @@ def difference(
 def more_episodes(
     returns: NDArray[np.float64], reference: NDArray[np.float64] | None, margin: float, weight: float = 1.0
 ) -> int | None:
-    """Episodes that are missing, of each, for two equals to pass in 80% of cases; None beyond a million.
+    """Further episodes each side needs for two equals to pass in 80% of cases; None beyond a million.
 
     n = (z₀.₉₇₅ + z₀.₈)²·(s₁² + s₂²)/margin², the sample size of a non-inferiority test of two means.
     """
@@ -206,7 +206,7 @@ def _two_values(*returns: NDArray[np.float64] | None) -> tuple[float, float] | N
 
 
 def _reach(returns: NDArray[np.float64], low: float, high: float) -> tuple[float, float]:
-    """Distances from the mean of returns that are ``low`` or ``high`` to the ends of Wilson's interval."""
+    """Distances from the mean to the ends of Wilson's interval, for returns that are ``low`` or ``high``."""
     rate = share(float((returns > (low + high) / 2).mean()), len(returns))
     assert rate.value is not None
     assert rate.low is not None

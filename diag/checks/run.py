@@ -1,4 +1,4 @@
-"""The gate itself: one base, its transfers, every check."""
+"""Run the gate: every check on each transfer of one base."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from trainers.checkpoint import CheckpointError
 from trainers.safe_text import in_words, one_line
 
 DRAWN = 2**18
-"""Numbers of an embedding that are kept for its picture: a gate may hold hundreds of pairs."""
+"""Most numbers of an embedding that are kept for its picture: a gate may hold hundreds of pairs."""
 
 
 def check(
@@ -120,7 +120,7 @@ def _comparison(base: Subject, transfer: Subject, settings: GateSettings) -> Com
 
 
 def thinned(result: Comparison) -> Comparison:
-    """A comparison whose picture has no more rows than :data:`DRAWN` numbers make, evenly from all."""
+    """The comparison with its picture thinned evenly to at most :data:`DRAWN` numbers."""
     picture = result.picture
     rows, most = len(picture.base), max(DRAWN // max(result.dimensions), probes.MIN_STATES)
     if rows <= most:

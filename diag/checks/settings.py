@@ -29,7 +29,7 @@ from trainers.settings import dotted_names
 
 
 class Checks(Tree):
-    """The checks, in the order they are reported: a line adds one."""
+    """The settings of every check, in the order they are reported; a line adds a check."""
 
     relation: RelationCheck = RelationCheck()
     r2: R2Check = R2Check()

@@ -11,7 +11,7 @@ from trainers.safe_text import in_words
 
 
 def withheld(base: Subject, transfer: Subject, checks: Iterable[Check]) -> Iterator[tuple[str, Found]]:
-    """Each of the checks that cannot be made because one of the two withholds what it needs, as undecided.
+    """Answer ``unsure`` for each check that one of the two subjects withholds the data of.
 
     A policy without the statistics that its observations were normalised by would give numbers, and none of
     them its own.

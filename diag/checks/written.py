@@ -1,4 +1,4 @@
-"""The default configuration as a file that explains itself."""
+"""The default configuration as a commented ``diag.toml``."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def conclusion(result: Comparison) -> str:
 
 
 def next_command(result: Comparison) -> str | None:
-    """The command that leads the transfer back, for files that it takes; None where nothing has to be led."""
+    """The ``diag repair`` command for files that it takes; None where nothing has to be mended."""
     suffix = Path(result.transfer.path).suffix
     takes = suffix == ".npy" or (suffix == ".safetensors" and result.success_states is not None)
     if result.outcome not in ("mirrored", "elsewhere") or not takes:

@@ -32,10 +32,11 @@ MOST_UNEQUAL = 2**12
 """Dimensions up to which the two embeddings may differ in number, however few the rows: 128 MB of sums."""
 
 FINITE = "finite numbers, or --drop-nonfinite"
-"""Expected numbers, in errors of callers that can leave rows out; :func:`undroppable` is for the others."""
+"""Words for the expected numbers in errors of callers that can leave rows out (:func:`undroppable`: for the
+others)."""
 
 SUMS = 24
-"""Rows a dimension below which a stream's sums would take more memory than the data themselves."""
+"""Rows per dimension below which a stream's sums would take more memory than the data themselves."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from trainers.threads import one_thread
 View = Literal["embedding", "losses"]
 
 LOWEST_R2 = -3.0
-"""R² below which a feature is cut off: a worse embedding tells no more."""
+"""Least R² of a feature: lower ones are raised to it, since a worse embedding tells no more."""
 
 _LEAST = 1e-9
 

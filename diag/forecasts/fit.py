@@ -1,4 +1,4 @@
-"""Fitting a forecast to studies: what is known of early checkpoints, and how each transfer ended."""
+"""Fit a forecast to studies: features of early checkpoints, and how each transfer ended."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from probes import Floats
 from trainers.system import system_of
 
 FEWEST_BASES = 6
-"""With fewer, nothing is fitted: a forecast is of bases that were not seen."""
+"""Fewest bases to fit a forecast to: it has to hold for bases that were not seen."""
 
 DRAWS = 60
-"""Refits on resampled bases."""
+"""Number of refits on resampled bases."""
 
 PENALTY = 1.0
 """Penalty of the logistic models on half the squared slopes of standardised features: fixed, not chosen."""
 
 MOST_STEPS, CLOSE = 100, 1e-8
-"""Newton's steps at most, and how small the last has to be."""
+"""Most Newton steps, and how small the last one has to be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Known:
     ended: pd.Series[Any]
     """Whether each run ended well, indexed by run."""
     bases: Floats
-    """(b, k) each base's own features, NaN where its checkpoint was not to be had."""
+    """(b, k) each base's own features, NaN where its checkpoint is missing."""
     groups: tuple[str, ...]
     """The names of the b bases."""
     names: tuple[str, ...]
@@ -147,7 +147,7 @@ def _frozen(study: Study, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _opened(path: Path | None) -> Subject | None:
-    """A base, where its checkpoint is to be had: a folder may be copied without."""
+    """The base in a checkpoint; None where it is missing: a folder may be copied without checkpoints."""
     try:
         return None if path is None else open_subject(path)
     except ValueError:
@@ -166,7 +166,7 @@ def _same(bases: Mapping[str, Subject | None]) -> dict[str, str]:
 def fitted(
     transfers: Known, outcome: Outcome, stop_below: Mapping[float, float], seed: int = 0
 ) -> Forecaster:
-    """The forecaster of all that is known."""
+    """A forecaster fitted to all the transfers."""
     rng = np.random.default_rng(seed)
     return Forecaster(
         outcome,
@@ -191,17 +191,17 @@ class At:
     x: Floats
     """(n, k) features."""
     y: NDArray[np.bool_]
-    """(n,) whether each ended well."""
+    """(n,) whether each run ended well."""
     groups: NDArray[Any]
-    """(n,) the base of each."""
+    """(n,) the base of each run."""
     runs: NDArray[Any]
-    """(n,) its name."""
+    """(n,) the name of each run."""
 
     def __getitem__(self, rows: NDArray[np.bool_]) -> At:
         return At(self.x[rows], self.y[rows], self.groups[rows], self.runs[rows])
 
     def model(self) -> Logistic:
-        """The model of them all."""
+        """A logistic model fitted to all these runs."""
         return logistic(self.x, self.y.astype(float), np.ones(len(self.y)))
 
 
@@ -290,7 +290,7 @@ def _of_bases(transfers: Known, rng: np.random.Generator) -> Logistic | None:
 
 
 def by_base(transfers: Known) -> tuple[Floats, Floats, tuple[str, ...]]:
-    """Features (b, k) and success shares (b,) of the bases whose features could be had, and their names."""
+    """Features (b, k), success shares (b,) and names of the bases whose features are known."""
     rate = transfers.ended.groupby(transfers.group_of()).mean()
     stay = np.asarray(np.isfinite(transfers.bases).all(1))
     names = tuple(g for g, s in zip(transfers.groups, stay, strict=True) if s)

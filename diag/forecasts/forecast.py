@@ -1,4 +1,4 @@
-"""diag forecast: how will a transfer end, from its early checkpoint, or from its base alone?"""
+"""diag forecast: predict how a transfer will end, from its early checkpoint or from its base alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from diag.subject import Subject, SubjectError, require
 from trainers.threads import one_thread
 
 LIKELY, UNLIKELY = 0.5, 0.05
-"""Above the first, or below the second, the whole interval has to lie for a verdict of pass, or fail."""
+"""Probabilities for a verdict: the whole interval has to lie above the first to pass, below the second to
+fail."""
 
 LITTLE = "a forecast from a base alone tells little more than the mean of other bases (docs/forecast.md)"
 FINISHED = "the transfer is finished: diag compare-embeddings says how it ended"
@@ -80,7 +81,7 @@ def _warnings(known: Forecaster, kind: str, share: float) -> Iterator[str]:
 
 
 def _opened(place: Place | Subject) -> Subject:
-    """The subject of a checkpoint of ours: nothing is known of how other trainings go."""
+    """The subject of a checkpoint of diag train or transfer, the only training that the model knows."""
     if isinstance(place, Subject):
         return place
     name = os.fspath(place)

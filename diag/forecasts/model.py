@@ -1,4 +1,4 @@
-"""A fitted forecast: a logistic model for each share of the budget, with draws that say how sure it is."""
+"""A fitted forecast: a logistic model for each share of the budget, with refits that give its uncertainty."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from probes import Floats, Measure
 FORMAT = 1
 
 FIRST_STOP = 0.1
-"""Share of the budget before which nothing is stopped: too many that end well look lost."""
+"""Share of the budget before which nothing is stopped: too many transfers that end well still look lost
+there."""
 
 
 @dataclass(frozen=True)
 class Probability:
-    """A probability, and the interval that 95% of the models hold which other bases would have given."""
+    """A probability with its interval: where 95% of models fitted to other bases would put it."""
 
     value: float
     low: float
@@ -38,7 +39,7 @@ class Probability:
 
 @dataclass(frozen=True)
 class Logistic:
-    """p = σ((x − centre) / scale · weights + intercept), features kept within what was seen."""
+    """p = σ((x − centre) / scale · weights + intercept), features clipped to the range of the fit."""
 
     centre: Floats
     scale: Floats
@@ -59,7 +60,8 @@ class Logistic:
         return sigmoid(self.draws[:, :-1] @ self._standard(x).T + self.draws[:, -1:])
 
     def _standard(self, x: Floats) -> Floats:
-        """Clipped to the range of the fit: a line through a logit is no guide beyond it."""
+        """Standardised features, clipped to the range of the fit: a line through a logit is no guide beyond
+        it."""
         return (np.clip(x, self.low, self.high) - self.centre) / self.scale
 
     def to_tree(self) -> dict[str, Any]:
@@ -110,7 +112,7 @@ class Forecaster:
         return sorted(self.by_share)
 
     def nearest(self, share: float) -> float:
-        """The share whose model answers for one: the nearest in ratio. Raises :class:`ForecastError`."""
+        """The share with a model that is nearest in ratio to this one. Raises :class:`ForecastError`."""
         if share < 0.5 * self.shares[0]:
             least = f"{self.shares[0]:.0%}"
             raise ForecastError(f"found {share:.1%} of the budget done, expected about {least} or more")
@@ -122,7 +124,8 @@ class Forecaster:
         return _answer(model, features(pd.DataFrame([row])), "a number that the forecast looks at")
 
     def limit_at(self, share: float) -> float | None:
-        """The probability below which the stopping rule ends a transfer at this share; None: it ends none."""
+        """The probability below which the stopping rule ends a transfer at this share; None if it never
+        does."""
         return self.stop_below.get(self.nearest(share), 0.0) or None
 
     def stops(self, probability: Probability, share: float) -> bool:
@@ -192,7 +195,7 @@ def in_words(estimate: Probability | Measure) -> str:
 
 
 def percent(p: float) -> str:
-    """A probability as a percentage, to two digits below 10%: small limits are to be seen.
+    """A probability as a percentage, with two digits below 10% so that small limits show.
 
     >>> percent(0.412), percent(0.041), percent(0.005472), percent(0.0)
     ('41%', '4.1%', '0.55%', '0%')

@@ -54,7 +54,7 @@ def report_of(
     outcome: Outcome = "matched",
     progress: Callable[[int, int], None] | None = None,
 ) -> ForecastReport:
-    """Fit a forecast to all that is known, and judge the like of it; raises ForecastError.
+    """Fit a forecast to all transfers, and judge forecasts fitted to parts of them; raises ForecastError.
 
     Each of the judge's bases is forecast by models of others, or those that it holds out are, by one model of
     the rest. ``progress(done, of)`` is called as the work goes on.

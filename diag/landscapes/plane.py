@@ -1,4 +1,4 @@
-"""Losses on a plane: row by row, over processes, saved and resumed."""
+"""Compute losses on a plane row by row, over processes, saved and resumed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WORTH_PROCESSES = 2.0
 """Seconds of work below which rows are not spread over processes."""
 
 Row = Mapping[str, Mapping[str, Floats]]
-"""{task: {curve: (alpha,)}}."""
+"""Losses on one row of a plane: {task: {curve: (alpha,)}}."""
 
 
 def losses_on(
@@ -97,7 +97,8 @@ def _do(index: int) -> tuple[int, Row]:
 
 
 def _taken(row: Callable[[int], Row], missing: Sequence[int], jobs: int) -> Iterator[tuple[int, Row]]:
-    """Compute rows, yielding each when done: the first here, the others over processes if that pays."""
+    """Compute rows, and yield each when done: the first in this process, the others over processes if that
+    pays."""
     if not missing:
         return
     began = time.perf_counter()

@@ -114,7 +114,7 @@ class Moves:
     r2: Mapping[str, Floats]
     """Held-out R² to the reference's embedding, by rung: identity, signs, orthogonal, affine."""
     reference: str | None
-    """The checkpoint that R² is taken to; None where there is none."""
+    """The checkpoint whose embedding R² refers to; None where there is none."""
     returns: Returns | None = None
 
     def to_tree(self) -> dict[str, Any]:
@@ -276,7 +276,7 @@ class Landscape(Shown, kind="landscape"):
     moved: tuple[str, ...]
     """The components that move from A to B."""
     pinned: tuple[str, ...]
-    """Components that were held, and how, in words."""
+    """Components that were held fixed, and at which values, in words."""
     seats: tuple[Seat, ...]
     samples: int
     seed: int

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SAME_FUNCTION = 1e-3
-"""Relative difference of B's loss from its symmetric copy's above which the symmetry is none."""
+"""Relative difference between the losses of B and of its symmetric copy above which the units do not describe
+a symmetry of the network."""
 
 Path: TypeAlias = Straight | Bezier
 """A way through parameter space: vectors (k, P) at t (k,)."""
@@ -72,7 +73,8 @@ def paths_between(
 
 
 def _lines_to_copies(system: System, batch: Any) -> tuple[dict[RouteName, Path], list[str]]:
-    """The straight lines from A to B's symmetric copies, and warnings of copies that are none."""
+    """The straight lines from A to B's symmetric copies, and warnings about copies that compute something
+    else."""
     objective, space = system.objective, system.space
     if not isinstance(objective, Layered):
         return {}, []
@@ -136,7 +138,8 @@ def losses_along(
     per_sample: bool,
     step: Callable[[int], None],
 ) -> dict[RouteName, Route]:
-    """Losses along every way on one task's data; the curve, made for the headline task, on that one only.
+    """Losses along every way on one task's data; along the curve only on the headline task, that it was made
+    for.
 
     The straight line is taken at t, the others at ``points`` from 0 to 1.
     """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SEAT_WORK = 700
-"""Points of a slice that take about as long as looking at how one checkpoint sits."""
+"""Number of points of a slice that take as long as the sharpness of one checkpoint."""
 
 
 def seats_of(system: System, data: Data, seed: int, step: Callable[[int], None]) -> list[Seat]:

@@ -39,7 +39,7 @@ class Sharpness:
 
     loss: float
     scale: float
-    """Size that changes of the loss are compared with; ≥ 0."""
+    """Size of the loss that its changes are compared with; ≥ 0."""
     rounding: float
     """Change of the loss below which it is rounding."""
     parameters: int

@@ -33,10 +33,11 @@ from trainers.safe_text import plain
 Kind = Literal["error", "warning", "notice"]
 
 MOST = 10
-"""Annotations of a kind that GitHub shows for a step."""
+"""Most annotations of one kind that GitHub shows for a step."""
 
 SUMMARY_BYTES = 900_000
-"""GitHub refuses a step's summary of more than 1 MiB as a whole; some is left to what else the step says."""
+"""Most bytes of a step's summary: GitHub refuses more than 1 MiB, and the step may write more than this
+gate."""
 
 SUMMARY_FILE = "GITHUB_STEP_SUMMARY"
 

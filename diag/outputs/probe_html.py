@@ -23,16 +23,16 @@ from reports import Figure, Page, Section, charts
 from trainers.safe_text import plain
 
 MOST_POINTS, LEAST_POINTS = 600, 100
-"""Points drawn in each panel of a projection, where there are few panels and where there are many."""
+"""Most points in a projection's panel, and how many even the last of many panels has."""
 
 LONGEST = 18
-"""Characters of a variable's name in a table."""
+"""Most characters of a variable's name in a table."""
 
 PAGE_POINTS = 6_000
-"""Points on the whole page: each takes half a kilobyte, once as a picture and once as a number."""
+"""Most points on the whole page: each takes half a kilobyte, once as a picture and once as a number."""
 
 MOST_PICTURES = 8
-"""Variables that the embedding is drawn in the colours of."""
+"""Most variables whose values colour a picture of the embedding."""
 
 
 def page(result: Probed) -> Page:
@@ -239,7 +239,7 @@ def _colours(name: str, variable: Variable) -> list[tuple[str, NDArray[np.generi
 
 
 def _merged(variable: Variable) -> NDArray[np.str_]:
-    """Category names; where there are more than colours, the rarest are one."""
+    """Category names; where there are more of them than colours, the rarest are merged into one."""
     names = np.array([plain(name) for name in variable.categories])
     room = len(charts.PALETTE)
     if len(names) > room:
