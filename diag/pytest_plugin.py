@@ -1,4 +1,4 @@
-"""The gate inside a project's own test suite.
+"""pytest plugin: run the gate inside a project's own test suite.
 
 Found by pytest where transfer-diag is installed. A marker checks a pair before the test's own lines::
 

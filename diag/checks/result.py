@@ -185,8 +185,7 @@ class Gate(Shown, kind="check"):
 
     @property
     def exit_status(self) -> int:
-        """The command's exit status: :attr:`own_status`, or 0 instead of 1 and 4 where an option asks for
-        it."""
+        """The command's exit status: :attr:`own_status`, or 0 instead of 1 and 4 where an option says so."""
         return 0 if self.is_held else self.own_status
 
     @property

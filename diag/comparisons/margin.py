@@ -1,5 +1,4 @@
-"""The margin δ within which a transfer counts as matched: given, the default, or taken from known-good
-transfers."""
+"""The margin δ within which a transfer counts as matched: given, default, or from known-good transfers."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Judge a forecast on bases that it was not fitted to: how often it is right, how calibrated, what it
-saves."""
+"""Judge a forecast on bases that it was not fitted to: its accuracy, its calibration and what it saves."""
 
 from __future__ import annotations
 

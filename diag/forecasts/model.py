@@ -60,8 +60,7 @@ class Logistic:
         return sigmoid(self.draws[:, :-1] @ self._standard(x).T + self.draws[:, -1:])
 
     def _standard(self, x: Floats) -> Floats:
-        """Standardised features, clipped to the range of the fit: a line through a logit is no guide beyond
-        it."""
+        """Standardised features, clipped to the range of the fit, beyond which its line is no guide."""
         return (np.clip(x, self.low, self.high) - self.centre) / self.scale
 
     def to_tree(self) -> dict[str, Any]:
@@ -124,8 +123,7 @@ class Forecaster:
         return _answer(model, features(pd.DataFrame([row])), "a number that the forecast looks at")
 
     def limit_at(self, share: float) -> float | None:
-        """The probability below which the stopping rule ends a transfer at this share; None if it never
-        does."""
+        """The probability below which the stopping rule ends a transfer at this share; None if none."""
         return self.stop_below.get(self.nearest(share), 0.0) or None
 
     def stops(self, probability: Probability, share: float) -> bool:

@@ -97,8 +97,7 @@ def _do(index: int) -> tuple[int, Row]:
 
 
 def _taken(row: Callable[[int], Row], missing: Sequence[int], jobs: int) -> Iterator[tuple[int, Row]]:
-    """Compute rows, and yield each when done: the first in this process, the others over processes if that
-    pays."""
+    """Compute rows, and yield each when done: the first here, the others over processes if that pays."""
     if not missing:
         return
     began = time.perf_counter()

@@ -73,8 +73,7 @@ def paths_between(
 
 
 def _lines_to_copies(system: System, batch: Any) -> tuple[dict[RouteName, Path], list[str]]:
-    """The straight lines from A to B's symmetric copies, and warnings about copies that compute something
-    else."""
+    """The straight lines from A to B's symmetric copies, and warnings about copies that differ from B."""
     objective, space = system.objective, system.space
     if not isinstance(objective, Layered):
         return {}, []
@@ -138,8 +137,7 @@ def losses_along(
     per_sample: bool,
     step: Callable[[int], None],
 ) -> dict[RouteName, Route]:
-    """Losses along every way on one task's data; along the curve only on the headline task, that it was made
-    for.
+    """Losses along every way on one task's data; along the curve only on the headline task's.
 
     The straight line is taken at t, the others at ``points`` from 0 to 1.
     """

@@ -29,8 +29,7 @@ hundred times what float32 rounds."""
 
 @dataclass(frozen=True)
 class State:
-    """The checkpoints' state, sorted by how it is obtained between them; ``spaces`` and ``own`` have one
-    entry for each."""
+    """The checkpoints' state, sorted by how it is obtained between them; ``spaces`` and ``own``: one each."""
 
     spaces: tuple[Space, ...]
     own: tuple[Parameters, ...]

@@ -210,8 +210,7 @@ def _finite(value: float | None) -> float:
 
 
 def _held_to(finding: Finding) -> float:
-    """The limit of a finding on the scale of its measure; NaN where it is no such number (a margin is
-    not)."""
+    """The limit of a finding on the scale of its measure; NaN where it is none (as a margin)."""
     own = finding.threshold
     if own is None or isinstance(own.value, bool) or not isinstance(own.value, int | float):
         return math.nan

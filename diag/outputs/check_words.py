@@ -92,8 +92,7 @@ ORIGINS: dict[Origin, tuple[str, str]] = {
 
 
 def place(threshold: Threshold) -> str:
-    """The place where a limit was set: ``diag.toml:12``, the default, the world's, the command line or the
-    call."""
+    """The place where a limit was set: ``diag.toml:12``, the default, the command line or the call."""
     if threshold.file is None:
         return ORIGINS[threshold.origin][0]
     return threshold.file if threshold.line is None else f"{threshold.file}:{threshold.line}"

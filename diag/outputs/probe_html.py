@@ -23,7 +23,7 @@ from reports import Figure, Page, Section, charts
 from trainers.safe_text import plain
 
 MOST_POINTS, LEAST_POINTS = 600, 100
-"""Most points in a projection's panel, and how many even the last of many panels has."""
+"""Most points in a projection's panel, where there are few panels and where there are many."""
 
 LONGEST = 18
 """Most characters of a variable's name in a table."""

@@ -117,9 +117,7 @@ class _Sheet:
         self.bottom = 0
 
     def block(self, title: str, pictures: Sequence[EmbeddingPicture]) -> None:
-        """A base's own embedding and its transfers', on the same axes; a few outliers may leave the frame
-        no room, so that the axes reach over all of them.
-        """
+        """Add a base's own embedding and its transfers', on axes that reach over all of them, outliers too."""
         panels = [("base", _points(pictures[0], of_base=True))]
         for p in pictures:
             label = f"{'✓' if p.succeeded else '✗'} {p.seed} {p.relation or ''}".rstrip()

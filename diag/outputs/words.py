@@ -94,7 +94,7 @@ def grouped(count: int, grouping: Grouping) -> str:
 
 
 def below(gap: float) -> str:
-    """How far the R² of no map lies below that of the best map, in words."""
+    """How the identity's R² compares with the best map's, from the gap between them, in words."""
     if gap == 0:
         return "as high as the best map's"
     return f"{number(abs(gap), 3)} {'lower' if gap > 0 else 'higher'} than the best map's"

@@ -1,4 +1,4 @@
-"""repair: lead a transfer that failed back into its base's embedding space, and say whether it got there."""
+"""repair: lead a failed transfer back into its base's embedding space, and say whether it got there."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def open_arrays(opening: Opening) -> Subject:
 
 
 def _unnamed(supplied: Supplied, path: str) -> Taken | None:
-    """The record of an array without a name: no key of rows; all of it is meant where that was said."""
+    """The record of an array without named columns: no key; ``chosen`` where a person asked for all."""
     if supplied.key is not None:
         raise SubjectError(path, "an array without a name, and so no key", "a .npz or a table for --key")
     if supplied.columns not in ((), ("*",)):
@@ -109,7 +109,7 @@ def returns_alone(returns: NDArray[np.float64], path: str, sha256: str) -> Subje
 
 
 def embedding_names(arrays: Mapping[str, Any], key: Collection[str] = ()) -> tuple[str, ...]:
-    """The array that is the embedding, :data:`KEY` or the only one that is nothing else; or all in question.
+    """Names of the array that is the embedding: :data:`KEY`, or the only candidate; else of all candidates.
 
     Nothing else are :data:`EPISODES`, :data:`RETURNS`, the ``key``, and arrays (n,) called like bookkeeping.
     """

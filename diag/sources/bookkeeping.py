@@ -19,16 +19,18 @@ from diag.sources.safe.bounds import listed
 from diag.subject import Subject, SubjectError
 
 BLOCK_BYTES = 2**24
-"""Bytes of each array that are looked at together: memory stays flat however long the files."""
+"""Bytes of each array that are read at a time: memory stays flat however long the files."""
 
 JUDGED_ROWS = 4000
-"""Rows that the relation with and without some columns is taken on: a look costs less than the comparison."""
+"""Most rows on which the relation with and without some columns is taken, so that it costs less than the
+comparison."""
 
 SAME_STEP = 1e-4
 """Relative difference of two steps of a counter, beyond rounding: clocks are not exact."""
 
 FEWEST_VALUES = 3
-"""Distinct whole numbers from which a column counts something: codes of ones and zeros are embeddings too."""
+"""Fewest distinct whole numbers of a column that may count something: codes of zeros and ones are
+embeddings."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,15 @@ class Columns:
     """Findings about the columns of two arrays, numbers (n, d) or channels (n, h, w, d)."""
 
     equal: NDArray[np.bool_]
-    """(d,) equal in both arrays, and not constant; all False where the two have other shapes."""
+    """(d,) whether a column is equal in both arrays and not constant; all False for arrays of different
+    shapes."""
     same: bool
     """Whether the arrays are equal as a whole."""
     counters: tuple[NDArray[np.bool_], NDArray[np.bool_]]
-    """(d,) for each array: goes up, or down, by the same step from each row to the next."""
+    """(d,) for each array: whether a column goes up, or down, by the same step from each row to the next."""
     counts: NDArray[np.bool_]
-    """(d,) of the first array: whole numbers, of at least :data:`FEWEST_VALUES` values."""
+    """(d,) whether the first array's column holds whole numbers, at least :data:`FEWEST_VALUES` different
+    ones."""
     all_whole: bool
     """Whether the first array holds nothing but whole numbers, as codes do."""
 
@@ -52,7 +56,7 @@ def check_bookkeeping(
 ) -> Columns | None:
     """Refuse embeddings (n, ...) that hold a counter, or whole numbers that are equal in both files.
 
-    The columns as they were found, for :func:`check_equal_columns`; None where there are too few rows to
+    Returns findings about the columns for :func:`check_equal_columns`; None where there are too few rows to
     tell. Raises SubjectError.
     """
     if len(a) < probes.MIN_STATES:
@@ -132,7 +136,7 @@ def columns_of(a: NDArray[Any], b: NDArray[Any]) -> Columns:
 
 
 class _Look:
-    """Findings about the columns of one array, as far as it was read."""
+    """Findings about the columns of one array, gathered block by block."""
 
     def __init__(self, first: NDArray[Any], eps: float) -> None:
         """``eps`` is the relative distance of neighbouring numbers of its type."""
@@ -145,7 +149,7 @@ class _Look:
         self._values: list[set[float]] = [set() for _ in range(size)]
 
     def at(self, values: NDArray[np.float64]) -> None:
-        """Go on with the next rows."""
+        """Take in the next rows."""
         flat = values.reshape(-1, values.shape[-1])
         with np.errstate(invalid="ignore"):
             self.varies |= (values != self._first).reshape(flat.shape).any(0)

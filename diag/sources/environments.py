@@ -27,19 +27,20 @@ Act: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 """Observations (k, *shape) -> actions (k, ...)."""
 
 STEPS = 1000
-"""Paired observations, where no number is asked for."""
+"""Number of paired observations, where none is asked for."""
 
 EPISODES = 20
-"""Fewest independent groups: an episode ends after 1/20 of the steps at the latest."""
+"""Fewest episodes that the steps are divided into: each ends after 1/20 of the steps at the latest."""
 
 SEEN_AGAIN = 4
-"""Mean repeats of a row from which the states are few: each stands for itself, not for its episode."""
+"""Mean repeats of a row from which the states count as few: each state is then a group, instead of each
+episode."""
 
 SIDE_BY_SIDE = 16
-"""Episodes that are played at a time, so that one call of the policy serves all of them."""
+"""Number of episodes that are played at a time, so that one call of the policy serves all of them."""
 
 MOST_EPISODE_STEPS = 200_000
-"""An episode that is longer has no end."""
+"""Most steps of an episode: a longer one is taken to have no end."""
 
 KNOWN_ID = "the id of a registered environment: Name-v0, or module:Name-v0"
 
@@ -53,7 +54,7 @@ class Lockstep:
     actions: NDArray[Any]
     rewards: NDArray[np.float32]
     terminated: NDArray[np.bool_]
-    """Whether the world ended; a time limit is no end."""
+    """Whether the world ended the episode; a time limit does not count."""
     episodes: NDArray[np.int64]
     states: NDArray[np.float64] | None
     """(n, k) the hidden state before each step, where both environments show the same."""
@@ -106,7 +107,7 @@ class EnvironmentTasks:
         return {f"state_{axis}": column for axis, column in enumerate(seen.states[rows].T)}
 
     def _distinct(self, n: int, seed: int) -> tuple[Lockstep, NDArray[np.int64], bool]:
-        """Steps, the rows of them that are new in either task, and whether the states are few."""
+        """The steps, the rows that are new in either task, and whether the states count as few."""
         seen = _lockstep(self.ids["source"], self.ids["target"], n, seed, EVALUATION_STREAM)
         first: dict[tuple[bytes, ...], int] = {}
         for row, both in enumerate(zip(*seen.observations.values(), strict=True)):
@@ -188,7 +189,7 @@ def _lockstep(source_env: str, target_env: str, steps: int, seed: int, stream: i
 
 
 def _whole(states: list[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
-    """(n, k) where every step has a state, and all have the same k."""
+    """The states as (n, k) where every step has one, and all have the same k; else None."""
     known = [state for state in states if state is not None]
     if not known or len(known) < len(states) or len({len(state) for state in known}) > 1:
         return None
@@ -205,7 +206,7 @@ def _stacked(rows: list[Any], environment: Environment) -> NDArray[Any]:
 
 
 def _shared_state(source: Environment, target: Environment) -> NDArray[np.float64] | None:
-    """(k,) the hidden state, ``state`` (classic control) or ``s`` (toy text), where both have the same."""
+    """The hidden state (k,), from ``state`` (classic control) or ``s`` (toy text), where both agree on it."""
     for name in ("state", "s"):
         one, other = (getattr(e.unwrapped, name, None) for e in (source, target))
         if one is None or other is None:

@@ -24,11 +24,12 @@ LEAST_RUNTIME = (1, 24)
 """The first onnxruntime that refuses external data outside of the model's folder."""
 
 MOST_BYTES = 2**32
-"""Bytes of memory that all programs of a process may take together: a small file can ask for any amount."""
+"""Most bytes of memory that all programs of a process may take together: a small file can ask for any
+amount."""
 
 LOADED: Mapping[str, Any] = {"enable_fallback": 0, "disabled_optimizers": ["ConstantFolding"]}
-"""Options of a session: without its fallback, which says on standard output that it tries the same again;
-and nothing is computed before the program is run, outside of the memory that it may take."""
+"""Options of a session: no fallback, which only tries the same again and says so on standard output; and no
+constant folding, which computes outside of the bounded memory."""
 
 TOO_MUCH = "Available memory of"
 """First words of onnxruntime's message for a program that asks for more."""
@@ -40,10 +41,11 @@ TYPES: Mapping[str, np.dtype[Any]] = {
     **{f"tensor({name})": np.dtype(name) for name in ("uint8", "uint16", "uint32", "uint64")},
     **{"tensor(float)": np.dtype(np.float32), "tensor(double)": np.dtype(np.float64)},
 }
-"""ONNX's words for the types that numpy has."""
+"""{ONNX's name of a type: numpy's type}."""
 
 MOST_PROGRAM = 2**31
-"""Bytes of an ONNX file: protobuf's own limit. The runtime reads longer ones to their end to say so."""
+"""Most bytes of an ONNX file, protobuf's own limit: the runtime reads a longer one to its end only to say
+so."""
 
 TRUST = (
     "--trust-pickle for a file that you trust: torch.export's loader unpickles, which can run any code; "
@@ -52,7 +54,7 @@ TRUST = (
 
 
 EXPORTED = "a program exported in evaluation mode: model.eval() before the export"
-"""Remedy where dropout, or batch statistics, were exported as in training."""
+"""Expected program, in errors about dropout or batch statistics exported in training mode."""
 
 DRAWS = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
 """ONNX's operations that draw random numbers, from a generator that nobody else can set."""
@@ -109,7 +111,7 @@ class OnnxEncoder:
     def __init__(
         self, session: Any, path: str, output: str | None, operations: frozenset[str] = frozenset()
     ) -> None:
-        """``operations`` are the types of those that the program has."""
+        """``operations`` are the types of the program's operations."""
         self._session, self._path, self._operations = session, path, operations
         inputs = session.get_inputs()
         if len(inputs) != 1:
@@ -122,7 +124,7 @@ class OnnxEncoder:
         self.output = chosen_name([o.name for o in session.get_outputs()], output, path)
 
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
-        """(n, ...) of observations (n, ...) of the input's shape; fractions and images become its type.
+        """Embeddings (n, ...) of observations (n, ...) of the input's shape, which are converted to its type.
 
         Raises SubjectError where they do not fit the input, or the program fails.
         """
@@ -137,7 +139,7 @@ class OnnxEncoder:
         return torch.from_numpy(np.concatenate(embeddings))
 
     def unsteady(self) -> tuple[str, str] | None:
-        """Reason for results that differ from run to run, and what was expected; None where nothing tells."""
+        """Why results differ from run to run, and what was expected; None where the program does not tell."""
         if draws := [name for name in DRAWS if name in self._operations]:
             drawing = f"a program that draws random numbers ({', '.join(draws)}), others each time it is run"
             return (

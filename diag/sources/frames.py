@@ -79,7 +79,7 @@ def _arrow(table: Any, name: str) -> Any:
 
 
 def _embeddings(columns: Mapping[str, Any], choice: Choice, path: str) -> NDArray[Any]:
-    """(n, d) of several columns of numbers, or (n, ...) of one column of lists."""
+    """Embeddings (n, d) from several columns of numbers, or (n, ...) from one column of lists."""
     if len(choice.embedding) == 1 and native(columns[choice.embedding[0]], path, "", "").dtype.kind == "O":
         (name,) = choice.embedding
         try:
@@ -101,7 +101,7 @@ def _embeddings(columns: Mapping[str, Any], choice: Choice, path: str) -> NDArra
 
 
 def _is_nested(row: Any) -> bool:
-    """Whether a list holds lists: numpy then has an array of arrays."""
+    """Whether a row is a list of lists, which numpy holds as an array of arrays."""
     return getattr(row, "dtype", None) == np.dtype(object) and len(row) > 0
 
 

@@ -1,4 +1,4 @@
-"""Numbers, labels and variables from files and from Python -> arrays that numpy, torch and pandas all take.
+"""Convert numbers, labels and variables to arrays of types that numpy, torch and pandas all take.
 
 Every array that enters goes through here, whatever it is to be: embeddings, observations, episodes, returns,
 variables, keys. What comes out has the machine's byte order and a type that float64 holds; what is no number
@@ -28,7 +28,7 @@ KINDS = {
     "M": "dates",
     "m": "durations",
 }
-"""Words for numpy's kinds of types that are no real numbers."""
+"""Words for numpy's kinds of types that are not real numbers."""
 
 
 def real_numbers(values: Any, path: str, what: str, expected: str) -> NDArray[Any]:

@@ -14,13 +14,13 @@ from diag.sources.safe.members import MAGIC, ZIP_BEGINS, PickledError, read_arch
 from diag.subject import SubjectError
 
 MAPPED_BYTES = 2**28
-"""Size from which an array in a file is mapped, not read: its pages then come and go as they are needed."""
+"""Bytes from which an array in a file is memory-mapped instead of read."""
 
 
 def read_members(
     path: str, file: str, expected: str, whole: str = "numpy file"
 ) -> tuple[dict[str, NDArray[Any]], bytes]:
-    """Every array of a numpy file by name, that of an ``.npy`` as :data:`KEY`, and the file's bytes.
+    """Every array of a numpy file by name (an ``.npy``'s only array as :data:`KEY`), and the file's bytes.
 
     Raises SubjectError, with ``file`` as what was expected where nothing can be read, and ``expected``
     where it holds something other than a ``whole``.

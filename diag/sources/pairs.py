@@ -72,7 +72,7 @@ class FilePairs:
     """
 
     def __init__(self, path: str) -> None:
-        """Raises SubjectError for anything else."""
+        """Read the file; raises SubjectError for one without such arrays."""
         arrays = _arrays(path)
         self._observations = {task: _observations(path, task, arrays.pop(task, None)) for task in TASKS}
         self._path, self._rows = path, len(self._observations["source"])
@@ -118,10 +118,10 @@ class FilePairs:
 
 
 class SeenBy:
-    """Pairs that were handed over, for a subject with tasks of its own, and transitions from those."""
+    """The pairs that were handed over, with transitions from the subject's own tasks."""
 
     def __init__(self, pairs: TaskPair, own: TaskPair, path: str) -> None:
-        """Raises SubjectError, about ``path``, where the observations are not of the own tasks' shape."""
+        """Join both; raises SubjectError, about ``path``, where their observations differ in shape."""
         self.name, self._pairs, self._own = pairs.name, pairs, own
         given, known = (t.paired_observations(1, 0).observations for t in (pairs, own))
         for task, seen in given.items():

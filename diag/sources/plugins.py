@@ -1,4 +1,4 @@
-"""Sources that other packages bring: entry points of the group ``diag.sources``, named by a file's suffix."""
+"""Sources of other packages: entry points of the group ``diag.sources``, named by a file's suffix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def suffixes() -> tuple[str, ...]:
 
 
 def check_own(suffix: str, path: str) -> None:
-    """Raises SubjectError where a package claims a suffix of our own: neither may win in silence."""
+    """Raises SubjectError where a package claims a suffix of diag's: neither may win in silence."""
     if claims := _installed().get(suffix):
         claimed = f"a source for {suffix} in {_packages(claims)} beside diag's own"
         raise SubjectError(path, claimed, "a suffix of its own for each")

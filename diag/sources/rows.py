@@ -1,4 +1,4 @@
-"""Two files of ready embeddings -> which rows and columns of one belong to which of the other.
+"""Pair the rows and columns of two files of ready embeddings.
 
 Columns are aligned by their names, rows by a key that was asked for or by the index that both files store.
 Where these say that the files do not pair, they are refused; where they say nothing, order is all there is.
@@ -18,10 +18,10 @@ from diag.sources.safe.bounds import listed, shown
 from diag.subject import Subject, SubjectError, Taken
 
 NOTHING = Taken(())
-"""The record of an array without names."""
+"""The record of an array without named columns."""
 
 CLOSE = 1e-6
-"""Relative difference up to which two times are one: float32 keeps seven digits."""
+"""Relative difference up to which two times count as equal: float32 keeps seven digits."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class Aligned:
 
 
 def in_order(subjects: Sequence[Subject]) -> tuple[list[Subject], NDArray[np.int64] | None, list[str]]:
-    """Subjects of ready embeddings with the rows and columns of the first, which of its rows these are, and
-    warnings.
+    """Subjects aligned to the first one's rows and columns, the numbers of its rows that stay, and warnings.
 
-    Of one subject, or of subjects with encoders, all is as it stands. Raises as :func:`aligned` does.
+    The subjects hold ready embeddings; a single one, and subjects with encoders, stay as they are. Raises as
+    :func:`aligned` does.
     """
     first, rows, warnings = subjects[0], None, taken_words(tuple(subjects))
     if len(subjects) < 2 or any(s.embeddings is None for s in subjects):
@@ -66,7 +66,7 @@ def in_order(subjects: Sequence[Subject]) -> tuple[list[Subject], NDArray[np.int
 
 
 def of_rows(subject: Subject, rows: NDArray[np.int64] | None) -> Subject:
-    """A subject of ready embeddings with some of its rows, in that order; as it is where these are None."""
+    """A subject of ready embeddings cut to these rows, in their order; unchanged where they are None."""
     if rows is None or subject.embeddings is None:
         return subject
     taken, episodes = subject.taken, subject.episodes
@@ -105,7 +105,7 @@ def aligned(base: Subject, transfer: Subject) -> Aligned:
 
 
 def taken_words(subjects: tuple[Subject, ...]) -> list[str]:
-    """Warnings of columns that were left out for their names."""
+    """Warnings about columns that were left out for their names."""
     left_out: dict[tuple[str, ...], None] = {}
     for subject in subjects:
         taken = subject.taken
@@ -225,7 +225,7 @@ def check_order(base_path: str, left: Taken, transfer_path: str, right: Taken) -
 
 
 def _counts(keys: tuple[NDArray[Any], ...]) -> bool:
-    """Whether a key is no more than the rows' numbers from 0."""
+    """Whether a key only numbers the rows from 0."""
     return len(keys) == 1 and keys[0].dtype.kind in "iu" and np.array_equal(keys[0], np.arange(len(keys[0])))
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 BATCH_BYTES = 2**24
-"""Bytes that are unpacked at a time, beside the arrays that they go to."""
+"""Most bytes that are unpacked at a time, beside the arrays that they go to."""
 
 MOST_NUMBER_BYTES = 8
 """Most bytes of a number, whatever its type."""
@@ -37,7 +37,7 @@ EXPECTED = (
 
 
 DAMAGED = (OSError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError)
-"""Exceptions of reading a file that is not what it says, beside pyarrow's own."""
+"""Exceptions from reading a damaged file, beside pyarrow's own."""
 
 
 def open_table(opening: Opening) -> Subject:
@@ -102,11 +102,11 @@ class Index:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names by which a key may ask for it."""
+        """The names by which ``--key`` may name the index."""
         return (*self.columns, *([] if self.range_name is None else [self.range_name]))
 
     def range_of(self, rows: int) -> NDArray[np.int64] | None:
-        """The range (rows,), None where there is none of so many."""
+        """The index's range (rows,); None where it has none of this length."""
         if self.range is None or len(range(*self.range)) != rows:
             return None
         return np.arange(*self.range, dtype=np.int64)
@@ -177,7 +177,7 @@ def _arrays(
 
 
 def _embeddings(file: pq.ParquetFile, columns: list[str], values: int, path: str) -> NDArray[Any]:
-    """One column of lists, or several columns of numbers; ``values`` in all, at most."""
+    """Embeddings from one column of lists or several of numbers, at most ``values`` numbers."""
     rows = file.metadata.num_rows
     if not rows or not values:
         raise SubjectError(path, f"{rows} rows of {len(columns)} columns", EXPECTED)
@@ -237,7 +237,7 @@ def _numbers(column: pa.Array, name: str, path: str) -> NDArray[Any]:
 
 
 def _labels(file: pq.ParquetFile, name: str, packed: int, path: str) -> NDArray[Any]:
-    """(n,) a column that labels rows: whole numbers, words or, of a key, other numbers and dates."""
+    """A column (n,) that labels rows: whole numbers or words; in a key also other numbers and dates."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

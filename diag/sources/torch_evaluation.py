@@ -28,16 +28,17 @@ if TYPE_CHECKING:
     from diag.subject import Follows
 
 Losses: TypeAlias = Callable[[Any, Any], Mapping[str, Tensor]]
-"""The module, to be called as ever, or parts of it, and a batch -> per-sample losses {term: (n,)}."""
+"""A function of the module (to be called as usual, whole or in parts) and a batch -> per-sample losses {term:
+(n,)}."""
 
 
 class Evaluation(nn.Module):
-    """The losses as a module around the copy, so that all they call of it has the given parameters."""
+    """The losses as a module around a copy of the network, every part of which has the given parameters."""
 
     def __init__(
         self, path: str, module: nn.Module, losses: Losses, names: Mapping[str, str], *, wide: bool = False
     ) -> None:
-        """``names`` tells what the module calls each tensor that is given; ``wide`` makes halves float32."""
+        """``names``: the module's name of each given tensor; ``wide`` turns half precision into float32."""
         super().__init__()
         self.path, self.module, self.terms = path, module, dict[str, float]()
         self._losses = (losses,)  # losses that are a module themselves are no part of this one
@@ -62,11 +63,11 @@ class Evaluation(nn.Module):
 
     @property
     def follows(self) -> tuple[Follows, ...]:
-        """The state that is computed afresh where it is not given."""
+        """State that is computed afresh where it is not given."""
         return tuple(follows for _, follows in self._derived)
 
     def reads_rows(self, given: Collection[str]) -> bool:
-        """Whether a sample's loss follows from the whole batch, since averages are not given."""
+        """Whether a sample's loss depends on the whole batch, since running averages are not given."""
         return any(
             isinstance(derived, Statistics) and not all(name in given for name in follows.names)
             for derived, follows in self._derived
@@ -170,13 +171,13 @@ _TANH = (torch.tanh, torch.Tensor.tanh)
 
 
 def quick_tanh() -> Any:
-    """A context in which tanh is taken by way of a sigmoid, where no gradient is asked for."""
+    """Context in which tanh is computed by a sigmoid, if no gradient is needed."""
     return nullcontext() if torch.is_grad_enabled() else _QuickTanh()
 
 
 @contextmanager
 def slow_is_an_error() -> Iterator[None]:
-    """Raise a Warning where torch would go point by point behind the scenes: our own loop is quicker."""
+    """Context that raises a Warning where torch would loop over points by itself: our own loop is quicker."""
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="There is a performance drop")
         yield

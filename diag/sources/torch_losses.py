@@ -31,7 +31,8 @@ WHOLE = "model"
 """The component of parameters that lie in no named part of the module."""
 
 NUDGE = 0.1
-"""Step of every parameter, as a share of its mean size plus 1, to see that the losses depend on any."""
+"""Step of every parameter, as a share of its mean size plus 1, that shows whether the losses depend on
+any."""
 
 
 def from_module(
@@ -204,7 +205,7 @@ def _under(full: str, prefix: str) -> bool:
 
 
 def _is_half(tensor: Tensor) -> bool:
-    """Whether it has numbers of less than four bytes, or pairs of them."""
+    """Whether a tensor has numbers of less than four bytes, or pairs of them."""
     return (tensor.is_floating_point() and tensor.element_size() < 4) or tensor.dtype == torch.complex32
 
 

@@ -1,4 +1,4 @@
-"""A torch module's tensors, sorted: free weights, what follows from them, and what has nothing in between.
+"""Sort a torch module's tensors: free weights, state that follows from them, and discrete state.
 
 Between two checkpoints a weight moves along a straight line. What follows from the weights does not: the two
 vectors that a spectral norm remembers, and the running averages of a batch norm, belong to the weights that
@@ -43,7 +43,7 @@ HOOKS = (SpectralNorm, WeightNorm, BasePruningMethod)
 
 
 def copy_of(model: nn.Module) -> nn.Module:
-    """A deep copy of a module. What torch's own hooks keep of the last call is made anew, and not copied.
+    """A deep copy of a module; what torch's hooks keep from the last call is computed anew instead.
 
     Raises RuntimeError, torch's own, for other tensors that are neither parameters nor constants.
     """
@@ -65,7 +65,7 @@ def _hooked(hook: Any) -> str:
 
 
 def refreshers(model: nn.Module) -> list[Callable[[], Any]]:
-    """Functions that update the attributes which hooks make, for losses that read them without a call."""
+    """Functions that update attributes computed by hooks, for losses that read them without a call."""
     return [
         partial(hook, part, ())
         for part in model.modules()
@@ -92,7 +92,7 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
 
 
 def check_tensors(tensors: Mapping[str, Tensor], name: str) -> None:
-    """Raise SubjectError, about ``name``, for the first tensor that no line can be drawn through."""
+    """Raise SubjectError, about ``name``, for the first tensor through which no line can be drawn."""
     for full, tensor in tensors.items():
         if nn.parameter.is_lazy(tensor):
             raise SubjectError(name, f"{full} without a shape yet", "a module that has been called once")
@@ -104,7 +104,7 @@ def check_tensors(tensors: Mapping[str, Tensor], name: str) -> None:
 
 
 def as_numbers(tensor: Tensor) -> Tensor:
-    """The tensor as real numbers that torch can add: complex ones as pairs, those of a byte in float32."""
+    """The tensor as real numbers that torch can add: complex numbers as pairs, one-byte types as float32."""
     if tensor.is_complex():
         return torch.view_as_real(tensor.resolve_conj())
     return tensor.float() if tensor.is_floating_point() and tensor.element_size() == 1 else tensor
@@ -118,7 +118,7 @@ def as_own(numbers: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def discrete_in(module: nn.Module, tensors: Mapping[str, Tensor]) -> set[str]:
-    """The tensors that have nothing between two values, by the module's names.
+    """Names of the module's tensors that cannot be interpolated.
 
     Integers and booleans; buffers with infinities, which are masks of attention; masks of pruning; and the
     base that an orthogonal parametrization is wound about.
@@ -145,7 +145,7 @@ class Derived(Protocol):
     names: tuple[str, ...]
     """The buffers, by the module's own names."""
     of: tuple[str, ...]
-    """The parameters that they follow from alone; none where they follow from the data too."""
+    """The parameters that determine the buffers; empty where the data matter too."""
     off_names: tuple[str, ...]
     where: str
     measures: bool
@@ -184,12 +184,12 @@ def derived_in(module: nn.Module) -> list[Derived]:
 
 
 def _is_torchs(part: nn.Module) -> bool:
-    """Whether a norm computes what torch's own do, and not something of its author's."""
+    """Whether a norm computes what torch's classes do: its methods are not overridden."""
     return type(part).forward in (_BatchNorm.forward, _InstanceNorm.forward, nn.SyncBatchNorm.forward)
 
 
 class _Sigma:
-    """The norm that a weight is divided by: by two stored vectors, or afresh from the weight."""
+    """The spectral norm that a weight is divided by: from two stored vectors, or computed from the weight."""
 
     off_names: tuple[str, ...] = (SIGMA_OFF,)
 
@@ -205,12 +205,12 @@ class _Sigma:
         return (torch.zeros(()) if self._measured is None else self._measured,)
 
     def measure(self, matrix: Tensor, u: Tensor, v: Tensor) -> None:
-        """Remember the log-ratio of σ by u and v to the matrix's own, where they have the same sign."""
+        """Remember log(uᵀWv / σ(W)) of the stored vectors u and v, if the two have the same sign."""
         ratio = torch.vdot(u, torch.mv(matrix, v)).real.float() / largest_singular(matrix).float()
         self._measured = torch.where(ratio > 0, ratio, 1.0).log()
 
     def of_matrix(self, matrix: Tensor) -> Tensor | None:
-        """The norm afresh; None where the stored vectors are to be read."""
+        """The norm computed from the matrix; None where the stored vectors are to be used."""
         if self._off is None:
             return None
         return largest_singular(matrix) * self._off.exp().to(matrix.real.dtype)
@@ -282,7 +282,7 @@ class _Off:
 
 
 class Statistics:
-    """A norm with running averages that can take the averages of the samples at hand instead.
+    """A norm with running averages that can use the averages of the given samples instead.
 
     Where it runs several times in the losses, the first run's averages serve all, as running ones would.
     Fresh averages are shifted by what the checkpoint's own differed by from those of its samples, so that at

@@ -1,4 +1,4 @@
-"""The bytes of ``torch.save`` -> the tensors that it was given, with nothing else ever called.
+"""Load tensors from the bytes of ``torch.save``; nothing else in them is ever called.
 
 torch's own loader, told ``weights_only``, runs no code, but what it makes may be larger than the file. So the
 file is looked through first: nothing in it may be packed or stand for several parts at once, and of all that
@@ -45,7 +45,7 @@ def load_saved(content: bytes, path: str, trusted: bool = False, expected: str =
 
 
 def _look_through(content: bytes, path: str, expected: str) -> None:
-    """Refuse what would take more memory than the file has bytes, or call for more than tensors."""
+    """Refuse a file that would take more memory than it has bytes, or that calls for more than tensors."""
     if not content.startswith(b"PK"):
         if content.startswith(LEGACY):
             legacy = "a pickle, which is never loaded: a file of torch.save before 1.6"
@@ -73,7 +73,7 @@ def _look_through(content: bytes, path: str, expected: str) -> None:
 
 
 def _check_tensors(loaded: Any, path: str) -> None:
-    """Refuse tensors that are more than the bytes that stand for them, wherever they are."""
+    """Refuse tensors, however deep they are nested, that claim more numbers than the file stores for them."""
     import torch
 
     # Each part once: a pickle can hold one list a thousand times, in lists that it holds a thousand times.

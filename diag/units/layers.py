@@ -26,7 +26,8 @@ class Dense:
 
     name: str
     odd: bool = False
-    """Whether all between it and the next weights is odd: tanh, sine or nothing; no ReLU, ELU or GELU."""
+    """Whether every function between this layer and the next weights is odd: tanh, sine or none; not ReLU,
+    ELU, GELU."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Conv:
 
     name: str
     odd: bool = False
-    """Whether all between it and the next weights is odd; a mean over positions is, a maximum is not."""
+    """Whether every function between this layer and the next weights is odd; a mean over positions is, a
+    maximum is not."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ Layer: TypeAlias = Dense | Conv | Gru | Norm
 
 
 def chain(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> tuple[Units, ...]:
-    """The units of layers that each read the one before; the outputs of the last are none.
+    """The hidden units of layers that each read the one before; the last layer's outputs are no hidden units.
 
     Args:
         layers: From input to output.
@@ -95,7 +97,7 @@ def chain(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> tup
 
 
 def _under(name: str, part: str) -> str:
-    """A parameter of a layer; a component that is one layer is named ``gru/``: ``gru/weight_ih_l0``."""
+    """Full name of a layer's parameter; a component of a single layer ends in ``/``: ``gru/weight_ih_l0``."""
     return f"{name}{part}" if name.endswith("/") else f"{name}.{part}"
 
 
@@ -133,7 +135,7 @@ def _gru_rows(layer: Gru, shapes: Mapping[str, tuple[int, ...]]) -> Units:
 def _seen(
     units: Units, names: tuple[str, ...], axis: int, shapes: Mapping[str, tuple[int, ...]], spread: bool
 ) -> Units:
-    """The units with spots in further parameters, of which the first must be there."""
+    """The units with spots in further parameters; the first of these must exist."""
     _shape(names[0], shapes)
     spots = []
     for name in (name for name in names if name in shapes):
@@ -147,7 +149,7 @@ def _seen(
 
 
 _CONVOLUTIONS: Mapping[type[nn.Module], int] = {nn.Conv1d: 2, nn.Conv2d: 3, nn.Conv3d: 4}
-"""Each with how many axes a sample has: channels and positions."""
+"""{type of convolution: number of axes of a sample, channels and positions}."""
 _MEANS: Mapping[type[nn.Module], int] = {
     **{nn.AvgPool1d: 2, nn.AdaptiveAvgPool1d: 2},
     **{nn.AvgPool2d: 3, nn.AdaptiveAvgPool2d: 3},

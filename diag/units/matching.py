@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from diag.units.symmetry import Parameters
 
 CHUNK = 2**22
-"""Activations that are made float64 at a time: 32 MB."""
+"""Number of activations that are converted to float64 at a time: 32 MB."""
 CONSTANT = 1e-6
 """Below this standard deviation, as a share of its root mean square, a unit is constant: float32 leaves that
 much of rounding, and a correlation with it would be noise."""
 TIE = 1e-4
-"""Weight of the parameters beside correlations: they decide between units that act alike, no more."""
+"""Weight of the parameters beside correlations: they only decide between units that act alike."""
 GAIN = 1e-12
-"""The least gain that is no rounding, where all weights together have norm 1."""
+"""Least gain that is not rounding, for weights of norm 1 in all."""
 
 
 def match_activations(
@@ -47,8 +47,8 @@ def match_activations(
 ) -> dict[str, Exchange]:
     """The symmetry that sends B's units onto those of A that act most alike on the same samples.
 
-    Per layer an assignment on correlations over samples and positions (Li et al., arXiv 1511.07543); where
-    units are odd on their absolute values, and the sign is the correlation's. Constant units correlate with
+    Each layer's units are assigned by their correlations over samples and positions (Li et al., arXiv
+    1511.07543); odd units by absolute correlations, whose sign they take. Constant units correlate with
     nothing. Where both parameters are given, they decide between units that act alike.
 
     Args:
@@ -93,7 +93,7 @@ def _correlation(units: Units, of_a: Mapping[str, Tensor], of_b: Mapping[str, Te
 
 
 def _inverse(centred: Tensor, mean: Tensor) -> Tensor:
-    """One over the root of the centred squares; 0 where they vanish beside those of the mean."""
+    """1 / √(centred squares) of each unit; 0 for a unit that is constant beside its mean."""
     varies = centred > CONSTANT**2 * (centred + mean)
     return torch.where(varies, centred, 1.0).rsqrt() * varies
 
@@ -115,13 +115,13 @@ def match_weights(
     restarts: int = 4,
     seed: int = 0,
 ) -> dict[str, Exchange]:
-    """The symmetry whose copy of B is nearest to A in L2, as far as a search from several starts finds it.
+    """The symmetry whose copy of B is nearest to A in L2, as far as a search from several starts tells.
 
-    Layer by layer the best assignment while the others stay, until no layer gains (weight matching of
+    Layer by layer, the best assignment with the others fixed is taken until none gains (weight matching of
     Ainsworth et al., arXiv 2209.04836, here with the better sign for each pair). It starts from ``start``,
     from the identity, and from matching each layer by those weights alone whose other units are matched
-    already, inputs first and outputs first: a noisy symmetric copy is found so. The optimum for one hidden
-    layer; else a bound from above on the distance, never farther than ``start`` or B itself.
+    already, inputs first and outputs first, which recovers noisy symmetric copies. For one hidden layer the
+    result is optimal; otherwise its distance is an upper bound, never larger than from ``start`` or B itself.
 
     Args:
         units: The layers.
@@ -129,7 +129,7 @@ def match_weights(
         parameters_b: B's parameters.
         start: A symmetry to start from, such as :func:`match_activations`'s.
         restarts: Further starts from random symmetries; for networks of few units some end nearer.
-        seed: Of these, and of the order in which layers are visited.
+        seed: Seed of the restarts, and of the order in which layers are visited.
 
     Raises:
         SymmetryError: the parameters lack a spot, differ in shape or are not finite; ``start`` does not fit.
@@ -223,14 +223,14 @@ def _blocks(units: Units, spot: Spot, tensor: Tensor) -> Tensor:
 
 
 def _assign(units: Units, even: NDArray[np.float64], signed: NDArray[np.float64]) -> Exchange:
-    """The best exchange where taking B's unit j for A's unit i is worth even + sign · signed."""
+    """The exchange of largest total worth, where B's unit j for A's unit i is worth even + sign · signed."""
     order = linear_sum_assignment(even + (abs(signed) if units.odd else signed), maximize=True)[1]
     negative = (signed[np.arange(units.size), order] < 0) & units.odd
     return Exchange(order.astype(np.int64), np.where(negative, -1, 1).astype(np.int64))
 
 
 def _in_turn(units: Sequence[Units], a: Parameters, b: Parameters) -> dict[str, Exchange]:
-    """Each layer matched by those parameters alone in which all else is matched already."""
+    """Match each layer in turn, by the parameters whose other layers are matched already."""
     standing = [(spot.parameter, u.name) for u in units for spot in u.spots]
     matched: dict[str, Exchange] = {}
     for u in units:

@@ -1,4 +1,4 @@
-"""Bounds on files: ordinary ones, no larger than memory, that do not unpack to far more."""
+"""Bounds on files: only ordinary ones, no larger than memory, that do not unpack to far more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from diag.subject import SubjectError
 from trainers.safe_text import MAGIC_BYTES, no_ordinary_file, one_line, plain, whole
 
 ALWAYS_BYTES = 2**28
-"""Bytes that may come out of any packed file of any size: a constant embedding packs a thousandfold."""
+"""Bytes that a packed file of any size may unpack to: a constant embedding packs a thousandfold."""
 
 MOST_TIMES = 100
 """Maximum decompression ratio of larger results: frames of a few flat colours reach it."""
@@ -20,11 +20,11 @@ MOST_MEMBERS = 2**16
 """Most arrays or tensors of one file; each costs some hundred bytes of bookkeeping."""
 
 PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Compressions that numpy uses. Others take memory for whole blocks before a bound can be put to them."""
+"""Compressions that numpy uses; others allocate whole blocks before a bound can be applied."""
 
 
 def free_memory() -> int:
-    """Bytes that can still be had: of the machine, or of the container where its limit is nearer."""
+    """Free memory in bytes: the machine's, or the container's where that is less."""
     try:
         words = Path("/proc/meminfo").read_text("ascii").split()
         free = 1024 * int(words[words.index("MemAvailable:") + 1])
@@ -69,7 +69,7 @@ def check_members(path: str, archive: zipfile.ZipFile, packed: int, expected: st
 
 
 def check_ordinary(path: str, expected: str) -> None:
-    """Raises SubjectError for devices and pipes, which need not end; what is not there is left to others."""
+    """Raises SubjectError for devices and pipes, which need not end; a missing file passes."""
     if special := no_ordinary_file(path):
         raise SubjectError(path, special, expected)
 
@@ -133,7 +133,7 @@ def shown(name: object) -> str:
 
 
 def listed(names: Iterable[object]) -> str:
-    """Names out of a file, the first ten of them."""
+    """Names out of a file in words, the first ten of them."""
     every = [shown(name) for name in names]
     return ", ".join(every[:10]) + (f" and {len(every) - 10} more" if len(every) > 10 else "")
 

@@ -17,16 +17,17 @@ Struct: TypeAlias = "Mapping[int, Any]"
 """A Thrift struct: values by field number."""
 
 MOST_DEPTH = 12
-"""Structs and lists inside each other: the format has six."""
+"""Most levels of nested structs and lists: the format has six."""
 
 SLACK = 100
 """Bytes after a column that readers look into for the end of its last page, which some writers left out."""
 
 PREFIXED = 7
-"""The encoding of words by what each shares with the one before: a million may share a million letters."""
+"""The encoding of words by their common prefix with the word before: a million may share a million
+letters."""
 
 DATA, DATA_V2 = 5, 8
-"""The fields of a page's header where pages of data say what they hold."""
+"""Numbers of the fields of a page's header that describe a page of data."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,11 @@ class Declared:
     """The contents of a column as its pages declare them."""
 
     numbers: int = 0
-    """Values, those in lists each for itself."""
+    """Number of values, each element of a list counted."""
     size: int = 0
     """Bytes of all pages when unpacked."""
     prefixed: bool = False
-    """Whether there are words in an encoding that has no bound."""
+    """Whether words stand in the encoding :data:`PREFIXED`, whose unpacked size has no bound."""
 
     def __add__(self, other: Declared) -> Declared:
         return Declared(self.numbers + other.numbers, self.size + other.size, self.prefixed or other.prefixed)
@@ -90,7 +91,7 @@ def _pages(data: mmap.mmap, about: Struct) -> Iterator[Declared]:
 
 
 class _Reader:
-    """Thrift's compact protocol, from a place in the data."""
+    """Reader of Thrift's compact protocol from a position in the data."""
 
     def __init__(self, data: mmap.mmap, at: int) -> None:
         self.data, self.at = data, at

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 EXPECTED = "a .zip that a Stable-Baselines3 model was saved to"
 
 MOST_DATA = 2**25
-"""Bytes that ``data`` may have: some 10 kB are usual, megabytes where it holds the last images. Reading JSON
-takes up to twenty times as much."""
+"""Most bytes of ``data``: some 10 kB are usual, megabytes where it holds the last images. Reading JSON takes
+up to twenty times as much."""
 
 MOST_MEMBERS = 100
-"""Parts that the archive may have: seven are usual."""
+"""Most parts of the archive: seven are usual."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Saved:
     """Version of the library that wrote it; empty where it does not say."""
 
     def words(self, name: str) -> Mapping[str, Any]:
-        """The readable words of an attribute that is no plain value; {} where there are none."""
+        """The readable description of an attribute that is stored as a pickle; {} where there is none."""
         attribute = self.data.get(name)
         return attribute if isinstance(attribute, dict) else {}
 
@@ -59,7 +59,7 @@ class Saved:
 
 
 def read_saved(path: str) -> Saved:
-    """A model's file; raises SubjectError for anything else."""
+    """Read a model's file; raises SubjectError for anything else."""
     content = content_of(path, EXPECTED, ZIP_BEGINS)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -88,7 +88,7 @@ def read_saved(path: str) -> Saved:
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: str, most: int, packed: bool = True) -> bytes:
-    """A part of the archive of at most so many bytes."""
+    """A part of the archive, at most ``most`` bytes of it."""
     member = archive.getinfo(name)
     known = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) if packed else (zipfile.ZIP_STORED,)
     if member.compress_type not in known or member.flag_bits & 1:

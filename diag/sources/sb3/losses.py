@@ -102,7 +102,7 @@ class LatentActorCritic(ActorCritic):
 
 
 def _normalised(observing: Observing) -> Mapping[str, Any]:
-    """The constants that normalise observations and rewards, {} where nothing does."""
+    """The constants that normalise observations and rewards; {} without normalisation."""
     return {} if observing.statistics is None else observing.statistics.constants
 
 

@@ -50,7 +50,7 @@ POLICIES: Mapping[str, Kind] = {
     "stable_baselines3.sac.policies": "sac",
     "stable_baselines3.td3.policies": "td3",
 }
-"""The modules of the library's own policies, and of those of sb3-contrib that are built like them."""
+"""{module of a policy's class: its kind}, of the library and of sb3-contrib's that are built alike."""
 
 SIGNS: Mapping[str, Kind] = {
     "q_net.q_net.": "dqn",
@@ -58,7 +58,7 @@ SIGNS: Mapping[str, Kind] = {
     "actor.latent_pi.": "sac",
     "actor.mu.": "td3",
 }
-"""First names of the weights of a policy of one's own that is built like one of the library's."""
+"""How the weights' names begin in a custom policy that is built like one of the library's."""
 
 EXTRACTOR_PREFIX: Mapping[Kind, str] = {
     "actor-critic": "features_extractor.",
@@ -78,10 +78,10 @@ WITHOUT_REWARDS = (
 INSTALL = "stable-baselines3 (pip install 'transfer-diag[sb3]') or sb3-contrib"
 
 MOST_CATEGORIES = 10**6
-"""Values of a Discrete observation: each becomes a vector of that length."""
+"""Most values of a Discrete observation: each becomes a vector of that length."""
 
 BOUNDS = {"low": "0", "high": "255"}
-"""Bounds of the numbers of an image."""
+"""Bounds of an image's numbers, as their space is described."""
 
 
 def open_sb3(opening: Opening) -> Subject:
@@ -222,7 +222,7 @@ def _algorithm(saved: Saved, kind: Kind) -> str:
 
 
 def _custom(saved: Saved, kind: Kind) -> tuple[str, str] | None:
-    """The part of the networks that is in the file as a pickle alone, found and expected; None if none."""
+    """Error words (found, expected) for a part of the networks that only a pickle holds, else None."""
     kwargs = saved.words("policy_kwargs")
     if _module(saved) not in POLICIES:
         return "a policy of one's own", KNOWN_EXTRACTOR
@@ -239,7 +239,7 @@ def _custom(saved: Saved, kind: Kind) -> tuple[str, str] | None:
 
 
 def _class(words: Any) -> str:
-    """``<class 'torch.nn.modules.activation.ReLU'>`` -> ``ReLU``, for classes of the two libraries alone."""
+    """Name of a class: ``<class 'torch.nn.modules.activation.ReLU'>`` -> ``ReLU``."""
     match = re.fullmatch(r"<class '(?:torch\.nn\.modules|stable_baselines3)\.[\w.]*\.(\w+)'>", str(words))
     return match[1] if match else str(words)
 
@@ -275,7 +275,7 @@ def _check_actions(saved: Saved, outputs: int, tasks: EnvironmentTasks) -> None:
 
 
 def _space(saved: Saved, name: str) -> str:
-    """The class of a space, ``Box``."""
+    """Name of a space's class, such as ``Box``."""
     match = re.fullmatch(
         r"<class 'gym(?:nasium)?\.spaces\.\w+\.(\w+)'>", str(saved.words(name).get(":type:"))
     )
@@ -283,7 +283,7 @@ def _space(saved: Saved, name: str) -> str:
 
 
 def _observing(saved: Saved) -> Observing:
-    """The preparation of observations, by the readable words of their space."""
+    """The preparation of observations, by the readable description of their space."""
     words, space = saved.words("observation_space"), _space(saved, "observation_space")
     if space == "Discrete":
         count = str(words.get("n"))
@@ -328,7 +328,7 @@ def _unpickled(saved: Saved, kind: Kind) -> Any:
 
 
 def _opaque(loaded: Any, kind: Kind) -> Extractor:
-    """A features extractor of one's own, run as it is with whatever weights are given."""
+    """A custom features extractor, run as it is with the weights that it is given."""
     policy = loaded.policy
     owners = {"actor-critic": "", "dqn": "q_net", "qr-dqn": "quantile_net"}
     owner = getattr(policy, name) if (name := owners.get(kind, "actor")) else policy
