@@ -307,9 +307,9 @@ class Subject(Shown, kind="subject"):
     """The task that the system was trained on."""
     parameters: Parameters | None = None
     encoder: Encoder | None = None
-    """Observations to embeddings; also LastLinear or Predictor where it can."""
+    """Encoder from observations to embeddings; also LastLinear or Predictor where it can."""
     objective: Objective | None = None
-    """Its losses; also LatentObjective, StackedObjective, StackedLatentObjective, Layered, Steps or
+    """Losses of the system; also LatentObjective, StackedObjective, StackedLatentObjective, Layered, Steps or
     Retrainable where it can."""
     tasks: TaskPair | None = None
     embeddings: NDArray[Any] | None = None
@@ -341,7 +341,7 @@ class Subject(Shown, kind="subject"):
     notes: tuple[str, ...] = ()
     """Notes for readers of a result on how the file was read, a clause about the file each."""
     label: str = ""
-    """What the subject is, in a few words."""
+    """A few words that say what the subject is."""
 
     @property
     def offers(self) -> tuple[str, ...]:

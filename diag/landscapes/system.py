@@ -81,7 +81,7 @@ class System:
     uneven: tuple[str, ...]
     """Names of the state that differs and cannot be interpolated."""
     supplied: Supplied = NOTHING
-    """What was handed over beside the files, for files that are opened later."""
+    """Things handed over beside the files, for files that are opened later."""
 
     @cached_property
     def precise(self) -> Objective:

@@ -117,7 +117,7 @@ class _Sheet:
         self.bottom = 0
 
     def block(self, title: str, pictures: Sequence[EmbeddingPicture]) -> None:
-        """Add a base's own embedding and its transfers', on axes that reach over all of them, outliers too."""
+        """Add a base's own embedding and its transfers', on axes that reach over all, outliers too."""
         panels = [("base", _points(pictures[0], of_base=True))]
         for p in pictures:
             label = f"{'✓' if p.succeeded else '✗'} {p.seed} {p.relation or ''}".rstrip()

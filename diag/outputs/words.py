@@ -94,7 +94,7 @@ def grouped(count: int, grouping: Grouping) -> str:
 
 
 def below(gap: float) -> str:
-    """How the identity's R² compares with the best map's, from the gap between them, in words."""
+    """Comparison of the identity's R² with the best map's in words, from the gap between them."""
     if gap == 0:
         return "as high as the best map's"
     return f"{number(abs(gap), 3)} {'lower' if gap > 0 else 'higher'} than the best map's"

@@ -14,7 +14,7 @@ from diag.shown import Shown
 from probes import ClusterEvents, LinearProbe, Measure, Projection, Variable, VariableCCA
 
 Reading = Literal["read", "in part", "not"]
-"""How much of a variable a linear probe reads (``diag.probing.verdict.reading`` decides)."""
+"""Judgement of how much of a variable a linear probe reads (:func:`diag.probing.verdict.reading`)."""
 
 Change = Literal["kept", "stronger", "weaker", "gained", "lost", "neither"]
 """Change of a variable from the first column to the second (``diag.probing.verdict.change_of``)."""
@@ -30,7 +30,7 @@ class Finding:
     cca: VariableCCA
     probe: LinearProbe
     reading: Reading | None
-    """How much of the variable is read; None where the probe is undefined."""
+    """Judgement of how much of the variable is read; None where the probe is undefined."""
     clusters: ClusterEvents | None
     """Clusters against the variable as events; None for numbers, which are no events."""
 

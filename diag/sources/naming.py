@@ -58,7 +58,7 @@ def says_order(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Choice:
-    """What each column of a table, or array of a file, is used as."""
+    """Use of each column of a table, or array of a file: embedding, key, order, or none."""
 
     embedding: tuple[str, ...]
     chosen: bool
@@ -73,7 +73,7 @@ class Choice:
 def choice_of(
     names: Sequence[str], supplied: Supplied, path: str, index: Iterable[str] = (), what: str = "column"
 ) -> Choice:
-    """What each named column or array is used as; raises SubjectError for names asked for that are missing.
+    """Decide the use of each named column or array; raises SubjectError for names asked for that are missing.
 
     ``index`` are columns that hold a table's index, which are taken for nothing else but a key.
     """

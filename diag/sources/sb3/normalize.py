@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from diag.subject import Task, TaskPair
 
 Trained: TypeAlias = Literal["raw", "rewards", "normalised", "unknown"]
-"""What VecNormalize normalised: nothing (``raw``), rewards alone, observations, or unknown."""
+"""Things that VecNormalize normalised: nothing (``raw``), rewards alone, observations, or unknown."""
 
 Why: TypeAlias = tuple[str, str]
 """Words for a file's state, and for what was expected instead."""

@@ -15,7 +15,7 @@ from diag.sources.sb3.nets import Nets, Observing
 from diag.subject import Pairs, Parameters, Sampled, Task
 
 Acting: TypeAlias = Literal["greedy", "clipped", "squashed"]
-"""How outputs become an action: the best discrete one, the mean clipped to the space, or tanh scaled to
+"""Ways from outputs to an action: the best discrete one, the mean clipped to the space, or tanh scaled to
 it."""
 
 

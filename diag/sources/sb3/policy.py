@@ -58,7 +58,7 @@ SIGNS: Mapping[str, Kind] = {
     "actor.latent_pi.": "sac",
     "actor.mu.": "td3",
 }
-"""How the weights' names begin in a custom policy that is built like one of the library's."""
+"""First parts of the weights' names in a custom policy that is built like one of the library's."""
 
 EXTRACTOR_PREFIX: Mapping[Kind, str] = {
     "actor-critic": "features_extractor.",
