@@ -37,7 +37,7 @@ def embedded(subject: Subject, pairs: Pairs, say: Callable[[str], None] = lambda
     encoder = require(subject, "encoder", subject.encoder)
     task = require(subject, "task", subject.task)
     if task not in pairs.observations:
-        expected = f"a subject of {' or '.join(pairs.observations)}, which is all that there are pairs of"
+        expected = f"a subject of {' or '.join(pairs.observations)}: there are no pairs of another task"
         raise SubjectError(subject.path, f"the task {task!r}", expected)
     seen = pairs.observations[task]
     try:

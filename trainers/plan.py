@@ -113,7 +113,7 @@ class TransferPlan(pydantic.BaseModel):
         for rule in reversed(self.rules):
             if rule.matches(name) and rule.columns is None:
                 return rule
-        raise PlanError(f"plan {self.name!r} says nothing of {name!r}: add a rule for its component")
+        raise PlanError(f"plan {self.name!r} has no rule for {name!r}: add one for its component")
 
     def check(self, names: Iterable[str], terms: Iterable[str], bases: int | None = None) -> None:
         """Raise :class:`PlanError` unless every name has a rule and every rule, term and base exists.

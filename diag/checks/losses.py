@@ -36,7 +36,7 @@ class LossCheck(Check):
     limited_by: ClassVar[tuple[str, ...]] = ("max", "terms")
 
     level: Level = "warn"
-    max: Positive = Field(2.0, description="At most so many times the base's, for the total and each term")
+    max: Positive = Field(2.0, description="Largest multiple of the base's loss, for the total and each term")
     terms: Mapping[str, Positive] = Field(
         {}, description="Limits of single terms instead, such as { transition = 5.0 }"
     )

@@ -224,7 +224,7 @@ class Gate(Shown, kind="check"):
             return "No transfer was checked."
         if of == 1:
             if self.checked[0].outcome == "skipped" and not self.errors:
-                return "No check could be run: nothing was found out, which is no pass."
+                return "No check could be run, which is no pass."
             return f"The transfer {next(words[o] for o, count in counts.items() if count)}."
         parts = [f"{count} {words[o]}" for o, count in counts.items() if count]
         return f"Of {of} transfers {', '.join(parts)}."

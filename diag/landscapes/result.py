@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 RouteName = Literal["raw", "aligned", "nearest", "curve", "embedding"]
 
 ROUTES: Mapping[RouteName, str] = {
-    "raw": "nothing is taken out",
+    "raw": "the straight line between the weights",
     "aligned": "B's hidden units are put in the order, and given the signs, of those of A that act alike",
     "nearest": "the line leads to the copy of B that computes the same and whose weights lie nearest to A's",
     "curve": "a Bézier curve fitted to keep its highest point low: an upper bound on the lowest wall",

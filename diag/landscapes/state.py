@@ -148,15 +148,15 @@ def notes_of(fresh: Sequence[Follows], objective: Objective) -> list[str]:
     if spectral:
         words.append(
             f"Spectral norm of {in_short(spectral)}: the largest singular value is computed afresh from the "
-            "weight at every point, times what each checkpoint's own stored vectors give beside it, so that "
-            "both checkpoints have their own."
+            "weight at every point, times the ratio to it of what each checkpoint's own stored vectors give, "
+            "so that both checkpoints have their own."
         )
     averages = [f.where for f in fresh if f.what == "batch statistics"]
     if averages:
         words.append(
             f"Batch statistics of {in_short(averages)}: re-estimated on the given samples at every point, "
-            "and shifted by what each checkpoint's own averages differ by from its samples', so that both "
-            "checkpoints have their own."
+            "and shifted by the difference between each checkpoint's own averages and those of its samples, "
+            "so that both checkpoints have their own."
         )
     if isinstance(objective, Stateful) and objective.half:
         words.append(
@@ -171,7 +171,7 @@ def uneven_in_words(names: Sequence[str]) -> str:
     """A warning about state that jumps halfway between the checkpoints."""
     verb = "differs" if len(names) == 1 else "differ"
     return (
-        f"{in_short(names)} {verb} between the checkpoints and has nothing in between: each point takes the "
+        f"{in_short(names)} {verb} between the checkpoints and cannot be interpolated: each point takes the "
         "nearest checkpoint's, so that the losses jump halfway"
     )
 

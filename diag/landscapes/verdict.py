@@ -36,7 +36,7 @@ def verdict_of(routes: Mapping[RouteName, Route], task: str, weights: Mapping[st
     where = f"on the {task} task"
     wall = is_wall(escape, threshold)
     if escape.low is None:
-        words = f"Cannot tell: the escape height is {escape.value:.3g} {where}, of too few groups."
+        words = f"Cannot tell: the escape height is {escape.value:.3g} {where}, from too few groups."
         return Verdict("inconclusive", words)
     if wall is None:
         words = f"Cannot tell: the escape height is {measured(escape)} {where}; take more --samples."

@@ -91,8 +91,8 @@ def _probes(result: Probed) -> Section:
     words = (
         "The score says how well a linear map of the embedding predicts a variable on rows that the map was "
         "not fitted to: R² of a ridge regression for numbers, balanced accuracy of a logistic regression for "
-        "categories. The grey marks are the scores of the same probe on shuffled targets, which is what it "
-        "finds in anything. The selectivity is the score minus the shuffled score (Hewitt and Liang, arXiv "
+        "categories. The grey marks are the scores of the same probe on shuffled targets, where there is "
+        "nothing to read. The selectivity is the score minus the shuffled score (Hewitt and Liang, arXiv "
         "1909.03368).",
         "A variable counts as read if its whole interval lies above chance and above the shuffled score, if "
         "at most 5% of the shuffles do as well, and if the score goes at least half the way from chance to "

@@ -120,7 +120,9 @@ def search(
     tried, maps = _maps(case, how, seed)
     if updates < (least := len(maps) + FINALISTS):
         few = f"{updates} updates to train on from {len(maps)} maps"
-        raise SubjectError(case.path, few, f"--train {least} or more: one of each, and one of the best two")
+        raise SubjectError(
+            case.path, few, f"--train {least} or more: one for each map, two more for the best"
+        )
     each = max(1, int(updates * FIRST) // len(maps))
     starts = [folded(case.transfer, case.last, m) for m in maps]
     losses = [float(case.losses_of_states(one, "target").mean()) for one in starts]

@@ -141,13 +141,14 @@ class OnnxEncoder:
     def unsteady(self) -> tuple[str, str] | None:
         """Why results differ from run to run, and what was expected; None where the program does not tell."""
         if draws := [name for name in DRAWS if name in self._operations]:
-            drawing = f"a program that draws random numbers ({', '.join(draws)}), others each time it is run"
+            names = ", ".join(draws)
+            drawing = f"a program that draws random numbers ({names}), different ones each time it is run"
             return (
                 drawing,
                 "one without: export what gives the embedding before anything is sampled, or its mean",
             )
         if "Dropout" in self._operations:
-            return "dropout left on: exported in training mode, it drops others each time it is run", EXPORTED
+            return "dropout left on: exported in training mode, it differs each time it is run", EXPORTED
         return None
 
     def _check(self, seen: tuple[int, ...], shape: list[Any], dtype: np.dtype[Any]) -> None:

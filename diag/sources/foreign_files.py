@@ -42,7 +42,7 @@ def incomplete_of(content: Content) -> Told | None:
     path, begins = content.path, content.begins
     try:
         if not begins and os.path.getsize(path) == 0:  # noqa: PTH202 (a name may have a null in it)
-            return "an empty file", "one that was written or copied to its end: do that again"
+            return "an empty file", "a whole file: write or copy it again"
     except (OSError, ValueError):
         return None
     if begins.startswith(b"version https://git-lfs.github.com/spec/"):
@@ -153,8 +153,8 @@ def _unpickled(path: str) -> str:
         + FLAT
         + "; save_file(f(d if isinstance(d, dict) else {{'embeddings': d}}), '{stem}.safetensors')"
     )
-    trusted = "of one that you trust, for it runs what is in it"
-    return f"{trusted}, its arrays, {THEN}: {_python(code, path)}"
+    trusted = "only for a file that you trust, since this runs the code in it"
+    return f"its arrays ({trusted}), {THEN}: {_python(code, path)}"
 
 
 def again(path: str) -> str:

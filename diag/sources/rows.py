@@ -135,7 +135,7 @@ def row_order(
         ):
             if own.keys and not _counts(own.keys):
                 expected = "an index in both files, one that counts from 0, or --key NAME"
-                raise SubjectError(path, f"rows by {own.key}, which {lacking} has not", expected)
+                raise SubjectError(path, f"rows by {own.key}, which {lacking} lacks", expected)
         return None
     same = _equal(base.keys, transfer.keys)
     if same and not asked:
@@ -148,7 +148,7 @@ def row_order(
     for path, own, index in ((base_path, base, left), (transfer_path, transfer, right)):
         if index.has_duplicates:
             twice = index[index.duplicated()][0]
-            shared = f"{int(index.duplicated(keep=False).sum())} rows whose {own.key} is not theirs alone"
+            shared = f"{int(index.duplicated(keep=False).sum())} rows that share {own.key} with another"
             expected = "another key for each row; several columns together make one: --key episode,step"
             raise SubjectError(path, f"{shared} ({_key(twice)})", expected)
     places = np.asarray(right.get_indexer(left), np.int64)
@@ -157,10 +157,12 @@ def row_order(
     if (not here.all() or unknown) and not base.common:
         path, lacks = (transfer_path, base_path) if unknown else (base_path, transfer_path)
         first = right[~right.isin(left)][0] if unknown else left[~here][0]
-        unpaired = f"{unknown or int((~here).sum())} rows whose {base.key} {lacks} has not ({_key(first)})"
+        unpaired = (
+            f"{unknown or int((~here).sum())} rows, told by {base.key}, that {lacks} lacks ({_key(first)})"
+        )
         raise SubjectError(path, unpaired, _expected(base, int(here.sum())))
     if not here.any():
-        raise SubjectError(transfer_path, f"no row whose {base.key} {base_path} has", "rows in common")
+        raise SubjectError(transfer_path, f"no row of {base_path}, told by {base.key}", "rows in common")
     return np.flatnonzero(here), places[here]
 
 

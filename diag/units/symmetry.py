@@ -117,7 +117,7 @@ def apply(units: Sequence[Units], parameters: Parameters, symmetry: Symmetry) ->
     known = {u.name for u in units}
     for name in symmetry:
         if name not in known:
-            raise SymmetryError(name, "an exchange of units that there are not", f"one of {sorted(known)}")
+            raise SymmetryError(name, "an exchange of unknown units", f"one of {sorted(known)}")
     copy = dict(parameters)
     for u in units:
         if u.name not in symmetry:

@@ -72,7 +72,7 @@ class Observing:
             whole = not observations.is_floating_point() and observations.shape[1:].numel() == 1
             if not whole or not bool(((observations >= 0) & (observations < self.categories)).all()):
                 wanted = f"a policy for observations that are numbers from 0 to {self.categories - 1}"
-                raise SubjectError(self.path, wanted, "one for what it is shown")
+                raise SubjectError(self.path, wanted, "one for the observations that it is shown")
             return functional.one_hot(observations.long().reshape(-1), self.categories).float()
         if observations.shape[1:] != self.shape and observations.ndim == 4:
             observations = observations.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)

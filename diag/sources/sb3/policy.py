@@ -70,7 +70,7 @@ EXTRACTOR_PREFIX: Mapping[Kind, str] = {
 }
 
 WITHOUT_REWARDS = (
-    "a value trained on rewards that VecNormalize divided by nobody knows what",
+    "a value trained on rewards that VecNormalize divided by an unknown number",
     "--normalize FILE with norm_reward, return_var and clip_reward in it too (docs/sources.md)",
 )
 """Why there are no losses where the statistics are of observations alone."""
