@@ -93,7 +93,7 @@ def p_value(p: float | None, floor: float | None = None) -> str:
         return "–"
     if p < 0.0005:
         return "< 0.001"
-    # What equals the floor but for rounding is at it.
+    # A p-value that equals the floor but for rounding is at the floor.
     return f"≤ {p:.3f}" if floor is not None and p <= floor * (1 + 1e-9) else f"{p:.3f}"
 
 

@@ -173,7 +173,7 @@ def good_enough(r2: Floats, attainable: Floats, scaled: Bools, margin: float, *,
     """
     best = attainable.max(1, keepdims=True)
     slack = shortfall_allowed(best, scaled, margin)
-    # Where one of the two is constant there is no way to it, and nothing to be said of how good it is.
+    # Where the embedding to be mapped to is constant, R² is undefined, and no map counts as good.
     good = (attainable >= best - slack) & np.isfinite(best) & np.isfinite(r2) & (r2 >= FLOOR)
     good[:, _DISPLACED] &= r2[:, _DISPLACED] > r2[:, _IDENTITY] + margin
     good[:, _AFFINE] &= not hopeless

@@ -110,8 +110,8 @@ def _kmeans(x: Floats, k: int, seed: int) -> Ints:
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
-    # In a lattice a row is as near to one centre as to another, and partitions are as good: which it is would
-    # hang on a last bit. Each state is moved by what is far more than that, and far less than what counts.
+    # In a lattice a row can be as near to one centre as to another, and partitions be equally good, so that a
+    # last bit would decide. So each state is moved, by far more than a last bit and far less than counts.
     state = numbered_rows(x)
     aside = np.random.default_rng(68).normal(size=(int(state.max()) + 1, x.shape[1]))[state]
     # One thread: sums in a fixed order, and no fight over the cores for a small job.

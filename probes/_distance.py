@@ -64,7 +64,7 @@ def cosine(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: in
     """
     transfer, base = _same_shape(x, y)
     ours, theirs = np.linalg.norm(transfer, axis=1), np.linalg.norm(base, axis=1)
-    # What rounding leaves of a zero points anywhere.
+    # A row that is 0 but for rounding points in no direction.
     zero = (ours <= ROUNDING * ours.max()) | (theirs <= ROUNDING * theirs.max())
     if zero.any():
         return Measure.undefined(f"{int(zero.sum())} rows are zero")

@@ -114,7 +114,7 @@ def linear_probe(
         chance=0.0 if unit == "r2" else 1 / len(given.target.categories),
         shuffled=shuffled,
         selectivity=None if shuffled is None else value - shuffled,
-        # What equals the score but for rounding counts as equal.
+        # A shuffled score that equals the score but for rounding counts as equal.
         p=(1 + int((draws >= value - ROUNDING).sum())) / (1 + len(draws)) if len(draws) else None,
         shuffles=len(draws),
         folds=folds,
@@ -135,7 +135,7 @@ def _repeated(given: Rows) -> tuple[Rows, tuple[str, ...]]:
 
 
 def _interval(unit: str, value: float, parts: Floats, given: Rows, seed: int) -> Measure:
-    if unit != "r2" and value in (0.0, 1.0):  # resamples of what is never, or always, right agree
+    if unit != "r2" and value in (0.0, 1.0):  # where all rows are right, or none, resamples do not differ
         return share(value, given.count)
     resampled = make_groups(given.index, seed).resampled(parts)
     with np.errstate(divide="ignore", invalid="ignore"):  # a resample may miss a category: NaN, left out
@@ -249,9 +249,9 @@ def _logistic(x: Floats, labels: Ints, new: Floats) -> Ints:
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit((x - centre) / scale, labels)
         scores = np.asarray(model.decision_function((new - centre) / scale))
-    if scores.ndim == 1:  # of the second of two categories
+    if scores.ndim == 1:  # scores of the second of two categories
         scores = np.stack([np.zeros_like(scores), scores], 1)
-    # Of categories that are as likely within rounding, the first.
+    # Among categories that are equally likely within rounding, the first is taken.
     likely = scores >= scores.max(1, keepdims=True) - SAME
     return np.asarray(model.classes_[likely.argmax(1)], np.int64)
 

@@ -154,7 +154,7 @@ def independence(
         each = -(-draws // turns)
         circles = [_shifted(pair.reordered(rng.permutation(n)), _some(n, each, rng)) for _ in range(turns)]
         chance = np.concatenate(circles)[:draws]
-    # What equals the value but for rounding counts as equal.
+    # A score that equals the value but for rounding counts as equal.
     p = (1 + int((chance >= value * (1 - 1e-10)).sum())) / (1 + len(chance))
     return Independence(value, p, float(chance.mean()), float(chance.std()), chosen, len(chance))
 

@@ -129,7 +129,7 @@ def _umap(x: Floats, seed: int) -> Floats:
     # Its compiler raises the process's number of threads for good, torch's too; the limits put it back.
     with threadpool_limits(1):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ImportWarning)  # of an optional part that is not used here
+            warnings.simplefilter("ignore", ImportWarning)  # an optional part that is not used here
             import umap
         # One job: with a seed it would take no more, and warns of that.
         model = umap.UMAP(n_neighbors=min(NEIGHBOURS, len(x) - 1), random_state=seed % 2**32, n_jobs=1)

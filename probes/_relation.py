@@ -143,7 +143,7 @@ def relation(
         mismatch_by_channel = by_channel.mismatch
     there, back = _both_ways(transfer, base, state, [s.sum(1) for s in spreads], seed)
     of_everything = decide(there, back, lost, margin)
-    # Maps of channels may rule a match out where too few states were there to fit any other.
+    # Maps of channels may rule a match out even where there are too few states to fit any other map.
     return replace(of_everything, mismatch=max(of_everything.mismatch, mismatch_by_channel))
 
 

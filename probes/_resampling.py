@@ -201,7 +201,7 @@ def jackknifed(
     error = np.sqrt((k - 1) / k * np.square(transformed - transformed.mean()).sum())
     half = float(special.stdtrit(k - 1, (1 + LEVEL) / 2)) * error
     ends = np.clip(np.tanh([middle - half, middle + half]), low, 1.0)
-    # What is 1 to rounding is 1, not 1 − 10⁻¹².
+    # An end that is 1 but for rounding is 1, not 1 − 10⁻¹².
     ends[ends >= NEARLY_ONE] = 1.0
     return Measure(value, float(ends[0]), float(ends[1]))
 

@@ -132,7 +132,8 @@ class Stream:
 
     def _begin(self, x: Floats, y: Floats) -> None:
         self._frames = Frame.of(x), Frame.of(y)
-        # Not the frames' units, the largest deviations: beside one outlier all would be one cell.
+        # The frames' units will not do: they are the largest deviations, and one outlier would put all other
+        # rows into one cell.
         self._typical = typical(x) or self._frames[0].unit, typical(y) or self._frames[1].unit
         a, b = x.shape[1], y.shape[1]
         count = BLOCK_BYTES // (8 * (a * a + b * b + a * b))

@@ -203,7 +203,7 @@ def _decode(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Ten
     try:
         content, of = whole(path, MAGIC_BYTES), Path(path).stat().st_size
         if 2 <= int.from_bytes(content[:8], "little") <= min(MOST_HEADER, of - 8):
-            content = whole(path)  # of what cannot be one, however large, no more is read
+            content = whole(path)  # no more is read of a file that cannot be a checkpoint, however large
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise CheckpointError(path, reason, "a checkpoint file") from None

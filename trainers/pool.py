@@ -144,7 +144,7 @@ def run_all(todo: Todo, jobs: int, told: Told, stopped: Stopped = never) -> bool
                     workers.remove(worker)
         finally:
             for worker in workers + idle:
-                worker.pipe.close()  # which they take for a stop
+                worker.pipe.close()  # workers take a closed pipe for a stop
             for worker in workers + idle:
                 worker.process.join()
     if failures:

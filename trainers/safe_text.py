@@ -36,7 +36,7 @@ def plain(words: str) -> str:
 
 def one_line(words: object, most: int = 1000) -> str:
     """Words of any origin as one line of at most so many characters, the rest left out."""
-    # Escaped, a character takes ten at most: what lies beyond is left out before it is looked at.
+    # An escaped character takes at most ten; the rest is cut off before it is escaped.
     text = plain(" ".join(str(words)[: 10 * most].split()))
     return text if len(text) <= most else f"{text[: most - 1]}…"
 

@@ -98,7 +98,7 @@ def _rate(name: str, findings: Sequence[Finding], independent: int) -> Rate:
     limit = threshold.value if threshold is not None and isinstance(threshold.value, float) else None
     clears = None
     if limit is not None and findings[0].check != "returns":
-        # The worst first; none between two of them, since a limit there is passed by fewer.
+        # One of the ends, sorted with the worst first: a limit between two of them is passed by fewer pairs.
         worst = sorted((_end(f) for f in findings), reverse=findings[0].better == "lower")
         clears = finite(worst[floor((1 - CLEAR) * len(worst) + ROUNDING)])
     return Rate(

@@ -198,7 +198,7 @@ def _text(name: str) -> str:
 
 
 def _given(tree: Mapping[str, Any]) -> frozenset[str]:
-    # As --write-config writes them: without what is unset.
+    # As --write-config writes them, without the settings that are unset.
     written = GateSettings().check.model_dump(mode="json", exclude_none=True)
     return frozenset(name for name, table in tree.get("check", {}).items() if table != written[name])
 
@@ -208,7 +208,7 @@ def _validated(tree: Mapping[str, Any], name: str, places: Mapping[Keys, int]) -
         return GateSettings.model_validate(tree)
     except pydantic.ValidationError as error:
         every = error.errors(include_url=False, include_context=False)
-    # One a setting, in the order of the file.
+    # One mistake a setting, in the order of the file.
     mistakes = {tuple(part for part in e["loc"] if isinstance(part, str)): e for e in reversed(every)}
     ordered = sorted((places.get(keys, 0), number, keys) for number, keys in enumerate(mistakes))
     told = [

@@ -64,7 +64,7 @@ class RelationCheck(EmbeddingCheck):
         if verdict.relation is None and free:
             state, words = "good", f"{words}; {INFORMATION}"
         elif verdict.relation is None:
-            # It fails for being anything but matched: no more is known.
+            # It fails because it is surely not matched, although no relation can be named.
             state = "bad" if verdict.status == "fail" and set(self.allow) == {"matched"} else "unsure"
         elif verdict.relation in self.allow:
             # Deformation and states out of place have checks of their own.

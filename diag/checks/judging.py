@@ -56,7 +56,7 @@ def judged(
         return Found(check, "unsure", f"{words} is undefined: {measure.reason}", of, measure, limit, better)
     bound = least if least is not None else most
     assert bound is not None
-    # What is the limit but for rounding is judged, and reads, as the limit.
+    # A value that equals the limit but for rounding is judged, and shown, as the limit.
     read = replace(
         measure,
         value=_snapped(measure.value, bound),
@@ -76,7 +76,7 @@ def judged(
         state = "unsure"
     tail = ", and the data cannot tell" if state == "unsure" else ""
     tail += f" ({measure.reason})" if measure.reason is not None else ""
-    # No digits that would show 0.7996 as the 0.8 that it fails to reach.
+    # Enough digits that 0.7996 is not shown as the 0.8 that it fails to reach.
     number = shown(read, digits_beside(bound, (read.value, low, high)))
     return Found(
         check,

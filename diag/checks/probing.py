@@ -43,7 +43,7 @@ class ProbeCheck(Check):
         shared_tasks((base, transfer))
         known = {
             name: score for name, score in own.items() if score.value is not None
-        }  # else nothing to lose
+        }  # an undefined score cannot fall
         if not known:
             why = next((score.reason for score in own.values() if score.reason is not None), "there is none")
             yield absent(self.name, f"no variable can be probed ({why})")

@@ -103,7 +103,7 @@ def of_returns(
     reference = None if limits.reference is not None else own
     mean = float(reference.mean()) if reference is not None else float(limits.reference or 0.0)
     margin = limits.margin * (abs(mean) if limits.relative else 1.0)
-    # The share of a negative mean that is estimated too makes the reference count for more than itself.
+    # A margin that is a share of an estimated, negative mean adds to the reference's own uncertainty.
     weight = 1.0 + limits.margin if limits.relative and mean < 0 else 1.0
     worse = difference(returns, reference, mean, weight)
     of_mean = f" ({100 * limits.margin:.3g}% of the reference's mean)" if limits.relative else ""
@@ -187,7 +187,8 @@ def more_episodes(
     if not isfinite(needed) or needed > MOST_EPISODES:
         return None
     have = min(len(r) for r in (returns, reference) if r is not None)
-    # Enough for two equals, and still across: they are no equals, or had bad luck; as many again tell.
+    # There are enough for two equals, and still the interval is across: they are not equal, or it was bad
+    # luck. Ask for as many again.
     missing = ceil(needed) - have
     return missing if missing > 0 else have
 

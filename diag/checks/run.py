@@ -74,7 +74,7 @@ def checked(
 ) -> Checked:
     """Every check on one transfer; an error of its file is told, not raised."""
     begun, said = time.monotonic(), list[str]()
-    name = "transfer"  # of an array
+    name = "transfer"  # stands for the path of an array
     if isinstance(transfer, Subject | str | os.PathLike):
         name = transfer.path if isinstance(transfer, Subject) else os.fspath(transfer)
     try:
@@ -85,7 +85,7 @@ def checked(
             against(baseline, name, answer, settled(answer, config), config.settings)
             for answer in _answers(pair, config.settings)
         )
-    except SettingError as error:  # of every transfer alike: the mistake is the configuration's
+    except SettingError as error:  # a mistake of the configuration, not of this transfer
         raise CheckError(f"{config.place(error.name)}: {error.name}: {error}") from None
     except (SubjectError, CheckpointError, probes.ProbeError, OSError) as error:
         words = one_line(error, 3000)

@@ -89,7 +89,7 @@ def landscape(
     system = system.steady(data[system.headline], seed)
     told = _told(system, data[system.headline].batch)
     refs = [FileRef.of(s) for s in system.subjects]
-    # All that can be refused is, before any work is done for it.
+    # Everything that can be refused is refused before any work is done.
     planned = _sheets(system, random_plane, along, refs, steps, seed, data[system.headline].batch)
     if save is not None and not planned:
         raise LandscapeError("found a folder to save rows in, expected a plane to take them of")

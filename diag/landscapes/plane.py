@@ -114,7 +114,7 @@ def _taken(row: Callable[[int], Row], missing: Sequence[int], jobs: int) -> Iter
 def _forked(row: Callable[[int], Row], jobs: int) -> Iterator[Any]:
     """A pool of forked processes that share all that ``row`` refers to: nothing of a model is pickled."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads; these only evaluate
+        warnings.simplefilter("ignore", DeprecationWarning)  # forks beside threads only evaluate here
         pool = multiprocessing.get_context("fork").Pool(jobs, _begin, (row,))
     with pool:
         yield pool
@@ -161,7 +161,7 @@ class Store:
                         row.setdefault(task, {})[curve] = saved[key]
                 rows[int(path.stem.removeprefix("row-"))] = row
             except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
-                continue  # taken again
+                continue  # a damaged row is computed again
         return rows
 
     def write(self, index: int, row: Row) -> None:

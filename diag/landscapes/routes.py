@@ -62,7 +62,7 @@ def paths_between(
         missing["an optimised curve"] = f"{in_short(system.uneven)} cannot move along it"
         step(curve_steps)
     elif curve_steps > 0:
-        # Other samples than those that the curve is judged on.
+        # The curve is trained on other samples than it is judged on.
         fresh = system.data(system.headline, samples, seed + 1)
         if system.is_all_there_is(samples, seed):
             warnings.append("the curve was made on the samples that it is judged on: there are no others")
@@ -92,7 +92,7 @@ def _lines_to_copies(system: System, batch: Any) -> tuple[dict[RouteName, Path],
         vector = space.pack(copy)
         with torch.no_grad():
             others = float(loss(vector))
-        # A loss of nearly nothing is known to the rounding of larger ones.
+        # A loss near 0 is only as exact as the rounding of the larger losses around it.
         if not abs(own - others) <= SAME_FUNCTION * abs(own) + NOTHING * abs(middle):
             warnings.append(
                 f"the {name} copy of B has a loss of {others:.4g}, B itself {own:.4g}: the description "

@@ -335,7 +335,7 @@ def _moving(
 
 def _checked(device: str) -> torch.device:
     try:
-        # What can be computed and read back, which the device "meta" cannot.
+        # A device must compute and give numbers back, which "meta" does not.
         torch.zeros(1, device=device).sum().item()
         return torch.device(device)
     except (RuntimeError, AssertionError, NotImplementedError):

@@ -230,7 +230,7 @@ def _pictures(result: Probed) -> list[Section]:
 
 def _colours(name: str, variable: Variable) -> list[tuple[str, NDArray[np.generic]]]:
     """Names and values to colour points by: a variable's own, or those of each of its columns."""
-    name = plain(name)  # what is no text in an SVG ends the renderer, and the process with it
+    name = plain(name)  # characters that SVG does not allow would end the renderer, and the process with it
     if variable.kind == "categorical":
         return [(name, _merged(variable))]
     if variable.columns.shape[1] == 1:

@@ -119,7 +119,7 @@ def _regressing(share: float) -> Fitter:
         middle, target = hidden.mean(0), y.mean(0)
         centred = hidden - middle
         if np.abs(centred).max() <= ROUNDING * np.abs(hidden).max():
-            # Inputs that are constant but for rounding explain nothing; the rest of them would divide by 0.
+            # Inputs that are constant but for rounding explain nothing, and have no spread to divide by.
             return Map(matrix=np.zeros((hidden.shape[1], y.shape[1])), offset=target)
         scatter = centred.T @ centred
         penalty = share * max(np.trace(scatter) / len(scatter), np.finfo(float).tiny)
@@ -206,7 +206,7 @@ def few_pairs(
             errors[row, column] = np.square(mapped - y[rest]).sum()
             totals[row, column] = np.square(y[rest] - y.mean(0)).sum()
     resampling = probes.make_groups(np.arange(ORDERS), seed)
-    # What the most pairs reach here is what fewer have to reach: all of them leave none to score on.
+    # Fewer pairs are held against the largest size here, below n: with all, none are left to score on.
     curve = 1 - errors.sum(0) / totals.sum(0)
     draws = 1 - resampling.resampled(errors) / resampling.resampled(totals)
     value = _first(curve[None], sizes)[0]

@@ -265,7 +265,7 @@ def _arrays(result: Any) -> dict[str, Any]:
             # NumPy has no bfloat16; and an array that shares the tensor's memory would change with it.
             arrays[str(name)] = value.detach().cpu().clone()
         else:
-            with suppress(ValueError, TypeError):  # rows of other lengths
+            with suppress(ValueError, TypeError):  # rows of different lengths
                 arrays[str(name)] = np.array(value)
     return arrays
 
@@ -318,7 +318,7 @@ def _keepers(seen: Observed | None, others: tuple[Any, ...]) -> list[str]:
         known = dict(getattr(one, "__dict__", {}))
         names = getattr(getattr(one, "__code__", None), "co_freevars", ())
         for name, cell in zip(names, getattr(one, "__closure__", None) or (), strict=False):
-            with suppress(ValueError):  # one that is empty yet
+            with suppress(ValueError):  # a cell that has no value yet
                 known[name] = cell.cell_contents
         if seen is not None:
             keepers += [repr(name) for name, value in known.items() if is_generator(value)]

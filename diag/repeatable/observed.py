@@ -98,7 +98,7 @@ class Observed:
         """Put back what buffers held, where they changed."""
         import torch
 
-        with torch.inference_mode():  # what was made there can be written to only there
+        with torch.inference_mode():  # tensors made in inference mode can be written to only in it
             for one in self.held:
                 if one.is_replaced:
                     one.owner._buffers[one.name] = one.tensor
@@ -124,7 +124,7 @@ class Observed:
 
     def leave(self, module: nn.Module) -> None:
         while self.running and self.running.pop() is not module:
-            pass  # one that an error was raised in
+            pass  # modules that an error ended before they were left
         for one in self.held:
             if one.owner is module:
                 one.left = module._buffers.get(one.name)
@@ -144,7 +144,7 @@ class Observed:
         for full, module in root.named_modules():
             if id(module) in self.names:
                 continue
-            # What wraps a network, ours and DataParallel alike, calls it ``module``.
+            # Wrappers of networks, ours and DataParallel alike, call the network ``module``.
             name = "" if full == "module" else full.removeprefix("module.")
             kind = type(module).__name__
             self.names[id(module)] = f"{name!r} ({kind})" if name else f"the {kind}"

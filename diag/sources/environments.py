@@ -88,7 +88,7 @@ class EnvironmentTasks:
         """
         import torch
 
-        # Other steps than those that pairs are made of.
+        # Draw other steps than those of the pairs.
         seen = _lockstep(self.ids["source"], self.ids["target"], n, seed, DATA_STREAM)
         arrays = {
             "observations": seen.observations[task],
@@ -120,7 +120,7 @@ def make(name: str) -> Environment:
     """An environment by its id; raises SubjectError where there is none that can be used."""
     try:
         with warnings.catch_warnings(), working_directory_first():
-            warnings.simplefilter("ignore")  # of old versions and missing renderers
+            warnings.simplefilter("ignore")  # warnings about old versions and missing renderers
             environment: Environment = gymnasium.make(name, disable_env_checker=True)
     except Exception as error:  # an environment's own code is run, and its module imported
         raise SubjectError(name, f"no environment to make ({line(error)})", KNOWN_ID) from None
@@ -213,7 +213,7 @@ def _shared_state(source: Environment, target: Environment) -> NDArray[np.float6
             continue
         try:
             state, same = (np.asarray(s, np.float64).reshape(-1) for s in (one, other))
-        except (TypeError, ValueError):  # something else of that name
+        except (TypeError, ValueError):  # an attribute of that name that is no state
             continue
         if state.shape == same.shape and np.isfinite(state).all() and np.allclose(state, same):
             return state

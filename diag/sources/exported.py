@@ -101,7 +101,7 @@ def _bound_memory() -> None:
     kind, use = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, ort.OrtMemType.DEFAULT
     exact = {"max_mem": min(MOST_BYTES, free_memory()), "arena_extend_strategy": 1}
     place = ort.OrtMemoryInfo("Cpu", kind, 0, use)
-    with suppress(Exception):  # where the program that uses this one has an allocator of its own
+    with suppress(Exception):  # the calling program may have registered an allocator of its own
         ort.create_and_register_allocator(place, ort.OrtArenaCfg(exact))
 
 
@@ -168,7 +168,7 @@ class OnnxEncoder:
 
     def _run(self, part: NDArray[Any], fixed: int | None) -> NDArray[Any]:
         count = len(part)
-        if fixed is not None and count < fixed:  # the last rows again, and what comes of them left out
+        if fixed is not None and count < fixed:  # repeat the last row; its surplus outputs are cut off below
             part = np.concatenate([part, np.repeat(part[-1:], fixed - count, 0)])
         fed = {self._input.name: np.ascontiguousarray(part, TYPES[self._input.type])}
         try:

@@ -251,7 +251,7 @@ def _table(content: Content) -> Told | None:
     if not begins or not _is_text(begins):
         return None
     lines = begins.decode("utf-8", "replace").splitlines()
-    # The last of what was looked at may go on; a row so long that it is the only one is known by its name.
+    # The last line that was read may be cut short; a table of one such line is recognised by its suffix.
     lines = (lines[:-1] if len(begins) == LOOKED_AT and len(lines) > 1 else lines)[:50]
     counts = {s: {line.count(s) for line in lines if line.strip()} for s in (",", "\t", ";")}
     separators = [s for s, per_line in counts.items() if len(per_line) == 1 and per_line != {0}]
@@ -270,7 +270,7 @@ def _is_text(begins: bytes) -> bool:
     try:
         begins.decode()
     except UnicodeDecodeError as error:
-        if error.start < len(begins) - 3:  # a character that goes on beyond what was looked at is none
+        if error.start < len(begins) - 3:  # a character cut at the end of what was read is no mistake
             return False
     return not re.search(rb"[\x00-\x08\x0e-\x1f]", begins)
 

@@ -58,7 +58,7 @@ def _is_saved(content: Content) -> bool:
     if content.begins.startswith(LEGACY):
         return True
     if content.suffix in (".pt", ".pth") and content.begins.startswith(b"\x80"):
-        return True  # of a pickle whose name says torch, torch's opener has more to say
+        return True  # a pickle that is named as torch's: its opener gives the better error
     others = _is_policy(content) or _is_exported(content) or content.is_script
     return any(name.endswith("/data.pkl") for name in content.members) and not others
 

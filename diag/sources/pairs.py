@@ -40,7 +40,7 @@ def tasks_of(supplied: Supplied) -> TaskPair | None:
         try:
             seen = Path(path).stat()
         except (OSError, ValueError):
-            return FilePairs(path)  # which says what is wrong
+            return FilePairs(path)  # its error says what is wrong
         return _of_file(path, (seen.st_ino, seen.st_size, seen.st_mtime_ns))
     source, target = environments
     if source is None and target is None:

@@ -141,7 +141,7 @@ def row_order(
     if same and not asked:
         return None
     if not asked and all(_counts(own.keys) for own in (base, transfer)):
-        return None  # of other lengths, which whoever asked says better
+        return None  # the caller's error about their lengths says more
     import pandas as pd
 
     left, right = (pd.MultiIndex.from_arrays(list(own.keys)) for own in (base, transfer))

@@ -163,7 +163,7 @@ def _arrays(
     check_unpacked(path, max(whole.size, MOST_NUMBER_BYTES * whole.numbers), packed)
     arrays = {}
     for name in labels:
-        # What only says the order is a check on the rows, and none where it is missing or of another type.
+        # Columns that only say the order serve as a check, unless they are incomplete or of another type.
         if name not in choice.order or name in choice.key or _says_all(file, name):
             arrays[name] = _labels(file, name, packed, path)
     if RETURNS in names:

@@ -56,7 +56,7 @@ class Evaluation(nn.Module):
         once = (*module.named_parameters(), *module.named_buffers())
         self._tied = len(twice) > len(once)
         called = {full: n for n, full in names.items()}
-        # What is pinned keeps the state that it has.
+        # Parts that are pinned keep their own state.
         derived = [d for d in derived_in(module) if all(n in called for n in d.names)]
         self._derived = [(d, follows_of(d, called)) for d in derived]
         self._refresh = refreshers(module)
@@ -99,11 +99,11 @@ class Evaluation(nn.Module):
         """Per-sample losses {term: (n,)} with these parameters in place of the module's."""
         rows = rows_in(batch, self.path)
         if getattr(parametrize, "_cache_enabled", 0):
-            # It would keep the first point's weights for all.
+            # The cache would keep the first point's weights for all points.
             raise SubjectError(
                 self.path, "torch's parametrize.cached() in force", "a landscape that is taken outside of it"
             )
-        if _device(parameters) != self._device:  # what is held follows
+        if _device(parameters) != self._device:  # tensors that are held move along
             self._settle(_device(parameters))
         given = dict(self._own_buffers)
         for name, full in self._names.items():
@@ -111,8 +111,8 @@ class Evaluation(nn.Module):
                 # A vector of parameters has one type.
                 given[full] = as_own(parameters[name], self._types[name])
         for full in self._own_buffers:
-            # A module that writes to its buffers writes to a copy; and nothing descends them, or could:
-            # batch norm has no gradient in its statistics.
+            # The module gets copies of its buffers, since it may write to them. They carry no gradient:
+            # nothing descends them, and batch norm has none in its statistics.
             given[full] = given[full].detach().clone()
         if self._wide:
             batch = each_tensor(batch, _widened)

@@ -109,7 +109,7 @@ class ModuleObjective:
 
     def losses_many(self, parameters: Stacked, batch: Any) -> dict[str, Tensor]:
         """Per-sample losses {term: (k, n)} of k points, by the quickest way that is open."""
-        # Elsewhere than on a CPU convolutions have caches, and kernels, of their own.
+        # Other devices than CPUs have caches and kernels of their own for convolutions.
         while self._ways and not (self._convolves and _device(parameters).type != "cpu"):
             try:
                 if self._agreed:

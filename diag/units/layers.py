@@ -182,7 +182,7 @@ def units_of(module: nn.Sequential, prefix: str = "") -> tuple[Units, ...]:
         raise SymmetryError(prefix or type(module).__name__, "a parameter used twice", "each used once")
     layers: list[Layer] = []
     at = -1  # where the last layer of units stands
-    axes = 0  # of a sample of its outputs: 1 for features, more for maps; 0: no units yet
+    axes = 0  # axes of a sample of that layer's outputs: 1 for features, more for maps; 0: no units yet
     for name, part in _parts(module, prefix):
         kind, odd = type(part), True
         if kind in _CONVOLUTIONS and axes in (0, _CONVOLUTIONS[kind]) and getattr(part, "groups", 0) == 1:

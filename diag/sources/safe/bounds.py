@@ -29,7 +29,7 @@ def free_memory() -> int:
         words = Path("/proc/meminfo").read_text("ascii").split()
         free = 1024 * int(words[words.index("MemAvailable:") + 1])
     except (OSError, ValueError, IndexError):
-        return 2**63  # a system that does not say refuses by itself what it cannot give
+        return 2**63  # the system does not say how much is free: allocation itself will fail
     group = Path("/sys/fs/cgroup")
     try:
         limit = int((group / "memory.max").read_text("ascii"))

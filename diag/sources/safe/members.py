@@ -34,7 +34,7 @@ def read_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.d
         raise ValueError(f"version {version} of the format, for records alone")
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of old headers: what cannot be read is an error all the same
+        warnings.simplefilter("ignore")  # warnings about old headers; unreadable ones raise all the same
         shape, fortran, dtype = read(file)
     if dtype.hasobject:
         raise PickledError("pickled objects")

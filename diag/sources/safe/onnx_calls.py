@@ -90,7 +90,7 @@ def _size(calls: Calls, functions: Mapping[Name, Calls], known: dict[Name, int],
 
 def _domain(data: mmap.mmap, span: Span, wanted: int) -> bytes:
     domain = _text(data, span, wanted)
-    return b"" if domain == b"ai.onnx" else domain  # the default, by its long name
+    return b"" if domain == b"ai.onnx" else domain  # the default domain by its long name
 
 
 def _text(data: mmap.mmap, span: Span, wanted: int) -> bytes:

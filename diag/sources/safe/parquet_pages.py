@@ -66,7 +66,7 @@ def declared(path: str) -> dict[str, Declared]:
 
 def _pages(data: mmap.mmap, about: Struct) -> Iterator[Declared]:
     """The declared contents of each page of a column in one row group; ``about`` is the column's metadata."""
-    if not about[5]:  # of no values, no page is read
+    if not about[5]:  # readers read no page of a column without values
         return
     start = min(at for at in (about[9], about.get(11, 0) or about[9]))
     end = start + about[7]
@@ -81,7 +81,7 @@ def _pages(data: mmap.mmap, about: Struct) -> Iterator[Declared]:
             if packed < 0 or size < 0:
                 raise ValueError("a page of negative size")
         except (ValueError, IndexError, KeyError, TypeError):
-            if at >= end:  # what follows the column is no page of it
+            if at >= end:  # bytes behind the column need not be a page
                 return
             raise
         held = header.get(DATA) or header.get(DATA_V2) or {}
@@ -122,7 +122,7 @@ class _Reader:
             return [self._value(head & 15, depth + 1) for _ in range(count)]
         if kind == 12:
             return self.struct(depth)
-        raise ValueError(f"a value of type {kind}")  # maps, which the format has none of
+        raise ValueError(f"a value of type {kind}")  # such as maps, which the format does not use
 
     def _byte(self) -> int:
         self.at += 1

@@ -37,7 +37,7 @@ def array_of(words: Any) -> NDArray[Any] | None:
     try:
         return _array(_followed(base64.b64decode(words[":serialized:"], validate=True)))
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError):
-        return None  # of another form, or damaged
+        return None  # a pickle of another form, or a damaged one
 
 
 def _followed(pickled: bytes) -> Any:

@@ -70,7 +70,7 @@ def read_saved(path: str) -> Saved:
             if missing := [name for name in ("data", "policy.pth") if name not in names]:
                 raise SubjectError(path, f"an archive without {' and '.join(missing)}", EXPECTED)
             text = _member(archive, "data", path, MOST_DATA)
-            # Stored as they are, so that no more can come out than the file has.
+            # Uncompressed, so that no more bytes can come out than the file has.
             weights = _member(archive, "policy.pth", path, len(content), packed=False)
             version = b""
             if "_stable_baselines3_version" in names:

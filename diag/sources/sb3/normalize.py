@@ -151,7 +151,7 @@ def _may_follow(before: NDArray[Any], now: NDArray[Any], tasks: TaskPair, task: 
     sampled = tasks.batch(task, STEPS, 0)
     one, other = (sampled.batch[name].numpy() for name in ("observations", "next_observations"))
     if one.shape[1:] != now.shape[1:]:
-        return True  # which is told when the observations are shown
+        return True  # another shape is reported where the observations are shown
     farthest = FARTHER * np.abs(other - one).max(0)
     first = one[np.unique(sampled.groups, return_index=True)[1]]
     low, high = first.min(0), first.max(0)
