@@ -1,6 +1,7 @@
 """pytest plugin: run the gate inside a project's own test suite.
 
-Found by pytest where transfer-diag is installed. A marker checks a pair before the test's own lines::
+pytest finds this plugin where transfer-diag is installed. A marker checks a pair before the test's own
+lines::
 
     @pytest.mark.transfer(base="base.safetensors", transfer="runs/*.safetensors")
     def test_transfer_landed(transfer_gate):
@@ -59,7 +60,7 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 def transfer_gate(request: pytest.FixtureRequest) -> Gate | None:
     """Result of the gate of a test marked ``transfer``: a :class:`diag.checks.result.Gate`.
 
-    It has passed where a test reads it: of a gate that does not, the test fails before its first line.
+    A test that reads it has a gate that passed: otherwise the test fails before its first line.
     """
     if request.node.get_closest_marker(MARKER) is None:
         unmarked = "a test without @pytest.mark.transfer(base=…, transfer=…)"

@@ -44,7 +44,7 @@ def project(x: ArrayLike, method: Method = "pca", *, seed: int = 0) -> Projectio
     ``pca``: the first two principal components, each with the sign that makes its largest loading positive
     (a second coordinate of 0 where d = 1), of at most :data:`probes.ROWS` rows. ``umap``: UMAP (McInnes et
     al., arXiv 1802.03426) with 15 neighbours, or as many as there are, of at most 5,000 rows; it keeps
-    neighbourhoods, and neither distances nor directions mean anything in it. Without points, and with a
+    neighbourhoods, and neither distances nor directions mean anything in it. The result has no points, but a
     reason, for constants and for UMAP of fewer than 5 rows. Raises :class:`ProbeError`.
 
     >>> import numpy as np

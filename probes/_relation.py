@@ -151,9 +151,9 @@ def equivalence_margin(gaps: Sequence[float]) -> float:
     """δ from transfers known to be good: a bound that the next good one's gap stays under, 19 times in 20.
 
     ``gaps`` are the ``gap_high`` of :func:`relation` for transfers that were retrained from the same base and
-    found to work. The one-sided 95% prediction bound of a normal distribution, and no less than the
-    largest of them or :data:`LEAST_MARGIN`. Raises ProbeError for fewer than
-    :data:`MIN_GOOD` or gaps that are not finite.
+    found to work. The margin is the one-sided 95% prediction bound of a normal distribution, and no less than
+    the largest of them or :data:`LEAST_MARGIN`. Raises ProbeError for fewer than :data:`MIN_GOOD` or gaps
+    that are not finite.
 
     >>> round(equivalence_margin([0.010, 0.012, 0.011, 0.013]), 3)
     0.015

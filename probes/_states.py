@@ -77,7 +77,7 @@ def numbered_rows(*matrices: Floats) -> Ints:
 def numbered(labels: Sequence[Any] | NDArray[Any]) -> Ints:
     """(n,) labels as numbers from 0 without gaps, in order of appearance.
 
-    So that what is drawn by group (folds, shuffles, resamples) is the same however the groups are named.
+    Draws by group (folds, shuffles, resamples) are then the same however the groups are named.
     """
     _, first, inverse = np.unique(np.asarray(labels), return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse.reshape(-1)].astype(np.int64)

@@ -35,7 +35,7 @@ def never() -> bool:
 class StopOnSignal:
     """While active, SIGINT and SIGTERM ask for a stop at the next update instead of raising.
 
-    ``also`` is another that may ask for one; once asked for, a stop stays asked for.
+    ``also`` is a further function that may ask for a stop; once asked for, a stop is not taken back.
     """
 
     def __init__(self, also: Stopped = never) -> None:

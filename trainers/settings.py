@@ -107,7 +107,7 @@ def settings_type(system: object) -> type[Settings]:
 def assigned(assignment: str) -> tuple[str, Any]:
     """Name and value of ``name=value``: a TOML value where it is one, otherwise the text itself.
 
-    Words so need no quotes. Raises :class:`SettingsError`.
+    So words need no quotes. Raises :class:`SettingsError`.
     """
     name, equals, text = assignment.partition("=")
     if not equals:

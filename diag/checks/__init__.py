@@ -9,7 +9,7 @@ LONGEST = 4000
 class CheckError(ValueError):
     """A gate that cannot be run as it was asked for; the message names the place and what was expected.
 
-    It is one line of bounded length, whatever the file says.
+    Its message is one line of bounded length, whatever the file says.
     """
 
     def __init__(self, words: str) -> None:

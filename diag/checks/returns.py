@@ -146,9 +146,9 @@ def difference(
 ) -> Measure:
     """Mean of ``returns`` minus that of ``reference``, or minus the number ``mean``, with its 95% interval.
 
-    Welch's; and of returns that take two values, such as success and failure, Newcombe's (1998, method 10):
-    Welch's has no width where all succeed, and passes one of three agents that are worse by the margin. The
-    reference's error counts ``weight`` times.
+    The interval is Welch's. For returns that take two values, such as success and failure, it is Newcombe's
+    (1998, method 10): Welch's has no width where all succeed, and passes one of three agents that are worse
+    by the margin. ``weight`` is a factor on the reference's error.
     """
     from scipy import stats
 

@@ -13,8 +13,8 @@ from trainers.safe_text import in_words
 def withheld(base: Subject, transfer: Subject, checks: Iterable[Check]) -> Iterator[tuple[str, Found]]:
     """Answer ``unsure`` for each check that one of the two subjects withholds the data of.
 
-    A policy without the statistics that its observations were normalised by would give numbers, and none of
-    them its own.
+    A policy without the statistics that its observations were normalised by would give numbers that mean
+    nothing.
     """
     asked = list(checks)
     for subject in (base, transfer):

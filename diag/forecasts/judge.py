@@ -210,8 +210,8 @@ def _stopped_at(course: _Course, below: Floats) -> Floats:
 def stop_below(course: _Course) -> Floats:
     """Limit (s,) at each share below which to stop: :data:`SAFETY` times the lowest forecast of any success.
 
-    The bases to come are others, and a limit that loses nothing here loses some there: hence the factor.
-    Where no success was seen nothing is stopped.
+    On other bases, a limit that loses nothing here would lose some successes: hence the factor. Where no
+    success was seen nothing is stopped.
     """
     successes = course.p[course.ended]
     lowest = np.where(np.isfinite(successes), successes, np.inf).min(0, initial=np.inf)

@@ -4,8 +4,8 @@ A forecast's models are fitted to transfers that move: of those that hover in a 
 embedding, some escape late. One that training does not move any more has nowhere to escape to: a step of the
 gradient leads from a place to its neighbours, and where it leads nowhere the next one does not either. So an
 embedding at rest will end with the relation that it has, and its chance can only fall with time where that is
-another place than the base's, and only rise where it is the base's own. What moves it all the same (a rate
-that rises again, a part that is trained later) this cannot know.
+another place than the base's, and only rise where it is the base's own. This cannot know what will move the
+embedding later all the same, such as a rate that rises again or a part that is trained later.
 """
 
 from __future__ import annotations

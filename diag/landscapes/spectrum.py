@@ -116,11 +116,10 @@ class Trace:
 def ends(loss: Loss, at: Tensor, seed: int = 0) -> Ends:
     """The largest and the smallest eigenvalue of the Hessian of ``loss`` at the vector ``at`` (P,).
 
-    DENSE parameters or fewer are taken whole. Room is taken for twice the promised products, of P numbers
-    each. Values are NaN, and not converged, where a product is not finite. A loss that is linear, or that
-    parameters do not reach, has curvature 0 there.
-    Raises SharpnessError for what is no vector or no scalar; RuntimeError, torch's own, where there is no
-    second derivative.
+    For DENSE parameters or fewer the whole Hessian is computed. Otherwise memory is taken for twice the
+    promised products, P numbers each. Values are NaN, and not converged, where a product is not finite. A
+    loss that is linear, or that parameters do not reach, has curvature 0 there. Raises SharpnessError for
+    what is no vector or no scalar; RuntimeError, torch's own, where there is no second derivative.
     """
     import torch
 
@@ -172,8 +171,9 @@ def _extremes(symmetric: Floats) -> list[tuple[float, Floats]]:
 def promised(size: int) -> int:
     """Number of products after which Lanczos has missed more than SPREAD with probability at most MISSED.
 
-    From 1.648·√P·exp(−√ε·(2k − 1)) ≤ MISSED, ε = SPREAD, for any spectrum (Kuczyński and Woźniakowski 1992,
-    SIAM J. Matrix Anal. Appl. 13, theorem 4.2, with the other end of the spectrum moved to 0).
+    It follows from 1.648·√P·exp(−√ε·(2k − 1)) ≤ MISSED, ε = SPREAD, for any spectrum (Kuczyński and
+    Woźniakowski 1992, SIAM J. Matrix Anal. Appl. 13, theorem 4.2, with the other end of the spectrum moved to
+    0).
     """
     return math.ceil((math.log(1.648 * math.sqrt(size) / MISSED) / math.sqrt(SPREAD) + 1) / 2)
 

@@ -189,7 +189,8 @@ def few_pairs(
 ) -> Few | None:
     """The smallest number of pairs that the chosen candidate needs; None where its score is undefined.
 
-    Fitted to the first k of the pairs in a random order and scored on the rest, over many orders.
+    The candidate is fitted to the first k of the pairs in a random order and scored on the rest, over many
+    orders.
     """
     one = next(c for c in _candidates(x, hidden, y, method) if c.name == chosen.name)
     n, held = len(y), max(3, len(y) // FOLDS)

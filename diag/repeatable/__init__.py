@@ -1,13 +1,13 @@
 """Check that a model, a program or a loss repeats itself on the same input, before any number rests on it.
 
-It is evaluated twice. Where it draws from a generator that anybody may draw from (torch's on CPU and CUDA,
-numpy's global one, Python's), those stand at the same seed at every evaluation from then on, and the result
-says so: numbers at two points then differ by the points, not by the luck of two draws. What draws because
+The model, program or loss is evaluated twice. If it draws from a global generator (torch's on CPU and CUDA,
+numpy's, Python's), the generators start from one seed at every evaluation from then on, and the result says
+so: numbers at two points then differ by the points, not by the luck of two draws. A model that draws because
 it was left in training mode, changes itself, or differs for any other reason is refused.
 
-The caller's generators stand afterwards where they stood before, and buffers hold what they held. It costs
-two evaluations of what is looked at (four of what draws): of an encoder on :data:`ROWS` rows, of a loss on
-its whole batch, whose samples may read each other.
+Afterwards the caller's generators and the modules' buffers are as they were before. This costs two
+evaluations (four for a model that draws): of an encoder on :data:`ROWS` rows, of a loss on its whole batch,
+whose samples may read each other.
 """
 
 from __future__ import annotations
@@ -98,11 +98,11 @@ def examined(
     """Evaluate twice: None if the results repeat, else the random numbers drawn, if they can be held.
 
     Args:
-        evaluate: What is looked at, without arguments; gives a tensor, an array, or a mapping of them.
-        remedy: What leads on where it is in training mode.
+        evaluate: The function to examine, without arguments; gives a tensor, an array, or a mapping of them.
+        remedy: Words on what to do if it is in training mode.
         given: Whether modules run on parameters and buffers that are given to them for each call.
         keepers: Functions and objects beside the modules that ran, which may keep a generator of their own.
-        seed: Where generators are to be held.
+        seed: Seed at which generators are held.
 
     Raises:
         UnsteadyError: its results differ for another reason than a global generator, or it was left in

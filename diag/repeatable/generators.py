@@ -1,7 +1,7 @@
 """The global random generators: torch's, numpy's and Python's.
 
-What an evaluation does to them is nobody's business but its own: :func:`kept` puts back how they stood, and
-:func:`pinned` has them stand at the same place each time.
+:func:`kept` restores their states after an evaluation, and :func:`pinned` starts every evaluation from the
+same states.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ class Evaluation(nn.Module):
 class _QuickTanh(TorchFunctionMode):
     """tanh x = 2σ(2x) − 1, to 2·10⁻⁷, where torch's own takes up to six times as long: not near-exact at 0.
 
-    Hidden units that are all tiny lose digits by it, and then AGREES closes the way. In float32 alone.
+    Tiny hidden units lose digits by it, and then AGREES rejects the quick way. It serves float32 alone.
     """
 
     def __torch_function__(

@@ -56,7 +56,7 @@ def from_module(
     ``encoder/0.weight``; those of a bare sequence, or of the module itself, have the component ``model``.
     Numbers of any type move, complex ones as pairs; gradients reach all but buffers. What a spectral norm
     remembers and the running averages of torch's own norms follow from the weights: between checkpoints they
-    are computed afresh, the averages on the batch. Integers, booleans and masks have nothing in between.
+    are computed afresh, the averages on the batch. Integers, booleans and masks cannot be interpolated.
 
     Args:
         model: Any module; copied.

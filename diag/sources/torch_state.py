@@ -3,7 +3,7 @@
 Between two checkpoints a weight moves along a straight line. What follows from the weights does not: the two
 vectors that a spectral norm remembers, and the running averages of a batch norm, belong to the weights that
 they were made with, and halfway between two of them lies no state that training would ever have. They are
-computed afresh where they are not given. Integers, masks and permutations have nothing in between at all.
+computed afresh where they are not given. Integers, masks and permutations cannot be interpolated at all.
 """
 
 from __future__ import annotations
@@ -257,9 +257,9 @@ class _FreshParametrization(_Sigma):
 def largest_singular(matrix: Tensor) -> Tensor:
     """The largest singular value of a matrix (h, w), with exact first and second derivatives.
 
-    From the eigenvalues of the smaller of WᵀW and WWᵀ in float64. Where gradients are asked for, the leading
-    vector goes along with W to first order, so that its Rayleigh quotient is right beyond second order. Not
-    a number where the matrix holds one that is not finite.
+    It comes from the eigenvalues of the smaller of WᵀW and WWᵀ in float64. Where gradients are asked for, the
+    leading vector follows W to first order, so that its Rayleigh quotient is right beyond second order. The
+    result is NaN where the matrix holds numbers that are not finite.
     """
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.mT
     tall = tall.to(torch.complex128 if tall.is_complex() else torch.float64)
@@ -284,9 +284,9 @@ class _Off:
 class Statistics:
     """A norm with running averages that can use the averages of the given samples instead.
 
-    Where it runs several times in the losses, the first run's averages serve all, as running ones would.
-    Fresh averages are shifted by what the checkpoint's own differed by from those of its samples, so that at
-    the checkpoint's own weights they are the checkpoint's own.
+    Where it runs several times in the losses, the first run's averages serve all runs, as running ones would.
+    Fresh averages are shifted by the difference between the checkpoint's own and those of its samples, so
+    that at the checkpoint's own weights they equal its own.
     """
 
     off_names: tuple[str, ...] = (MEAN_OFF, SPREAD_OFF)

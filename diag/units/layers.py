@@ -21,7 +21,8 @@ from diag.units.symmetry import Spot, SymmetryError, Units
 class Dense:
     """A fully connected layer: ``name.weight`` (out, in) and, if there is one, ``name.bias``.
 
-    A name that ends in ``/`` is that of a component: ``head/`` has ``head/weight``. So for all layers.
+    A name that ends in ``/`` is that of a component: ``head/`` has ``head/weight``. The same holds for all
+    layers.
     """
 
     name: str
@@ -60,8 +61,9 @@ class Gru:
 class Norm:
     """A layer norm over all units of the layer before it: ``name.weight`` and perhaps ``name.bias``.
 
-    Permutations only. Negating a gain, its bias and the columns that read it would be a symmetry too, but
-    one that leaves the weights before the norm where they are and so brings no two networks together.
+    Its only symmetries are permutations. Negating a gain, its bias and the columns that read it would be a
+    symmetry too, but one that leaves the weights before the norm where they are and so brings no two networks
+    together.
     """
 
     name: str
