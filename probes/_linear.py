@@ -19,7 +19,7 @@ SHUFFLES = 99
 """Shuffled targets: the smallest p-value is then 0.01."""
 
 MIN_SHUFFLES = 20
-"""With fewer, no p-value could fall below 0.05."""
+"""Fewest shuffles for a p-value: with fewer it could not fall below 0.05."""
 
 SHUFFLE_WORK = 10**6
 """Rows × dimensions × categories up to which all shuffles are paid for: each costs a logistic fit a fold."""
@@ -99,8 +99,8 @@ def linear_probe(
         if len(given.target.categories) < 2:
             reason = "fewer than two categories have a second group to be tested on"
     if reason is None and given.count < 2 * folds:
-        groups_found = "1 group" if given.count == 1 else f"{given.count} groups"
-        reason = f"{groups_found}, at least {2 * folds} needed for {folds} folds"
+        count = "1 group" if given.count == 1 else f"{given.count} groups"
+        reason = f"{count}, at least {2 * folds} needed for {folds} folds"
     if reason is not None:
         return LinearProbe(Measure.undefined(reason), unit, rows=len(given.x), left_out=left_out)
     rng = np.random.default_rng(seed)

@@ -60,7 +60,7 @@ class RelationResult:
     """The answer of :func:`relation`, and the evidence that it rests on."""
 
     relation: Relation | None
-    """None where the evidence does not decide; ``reason`` then says why."""
+    """The relation; None where the evidence does not decide: ``reason`` then says why."""
     axes: tuple[int, ...]
     """Negated dimensions, zero-based; for ``permuted``, of the base's. Channels where ``channels``. Where
     ``matched``, those that are negated in every resample but hold too little variance to count."""

@@ -63,7 +63,8 @@ class Rule(pydantic.BaseModel):
     parameters: str = "*"
     """A shell pattern on the parameter's name inside its component, such as ``4.*``."""
     columns: tuple[int, int] | None = None
-    """Only these input columns [from, to) of two-dimensional tensors; ``reset`` and ``fraction`` only."""
+    """Input columns [from, to) that the rule is restricted to, of two-dimensional tensors; ``reset`` and
+    ``fraction`` only."""
     fraction: Annotated[float, pydantic.Field(allow_inf_nan=False)] | None = None
     """λ, for ``fraction`` alone."""
     base: Annotated[int, pydantic.Field(ge=0, lt=MOST_BASES, strict=True)] | None = None

@@ -49,7 +49,7 @@ class Config:
     A table just as ``--write-config`` writes it says nothing.
     """
     origins: Mapping[str, Origin] = field(default_factory=dict)
-    """Who set each dotted name that was set on top of the file: the command line, or the call."""
+    """Origin of each dotted name that was set on top of the file: the command line, or the call."""
 
     def place(self, name: str) -> str:
         """The place where a setting was set, to begin an error with: ``diag.toml:3``, or ``settings``."""

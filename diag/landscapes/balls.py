@@ -28,7 +28,7 @@ class Ball:
     """The largest rise of the loss found in a ball: at most the true one."""
 
     rise: float
-    """The largest rise found; 0 where nothing higher was."""
+    """The largest rise met; 0 where no loss was higher."""
     radius: float
     """Radius in the ball's own norm."""
     evaluations: int

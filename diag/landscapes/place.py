@@ -145,7 +145,7 @@ def _saddle(evidence: Sharpness) -> Place | None:
 
 
 def _bottom(evidence: Sharpness) -> Place:
-    """A minimum, a training at rest in its noise, or unclear: where nothing above was found."""
+    """A minimum, a training at rest in its noise, or unclear, where no verdict before applies."""
     step, moving = evidence.step, evidence.drift
     falls, negative = step is not None and step.found > _counts(evidence), _bends_down(evidence)
     down = (

@@ -83,7 +83,7 @@ def step_summary(gate: Gate) -> str:
     left = SUMMARY_BYTES - len((head + tail).encode())
     pairs = worst_first(gate)
     for number, checked in enumerate(pairs):
-        cell = "<br>".join(_found(checked))
+        cell = "<br>".join(_told(checked))
         row = f"| {outcome(checked)} | <code>{_cell(checked.transfer)}</code> | {cell} |\n"
         if (left := left - len(row.encode())) < 0:
             more = len(pairs) - number
@@ -139,7 +139,7 @@ def escaped(words: str, also: str = "") -> str:
     return "".join(f"%{ord(c):02X}" if c in "%\r\n" + also else c for c in plain(words))
 
 
-def _found(checked: Checked) -> Iterator[str]:
+def _told(checked: Checked) -> Iterator[str]:
     if outcome(checked) == "error":
         yield _cell(reason(checked))
     for finding in bad(checked):

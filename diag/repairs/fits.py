@@ -60,7 +60,7 @@ class Fit:
     """Map of the embedding (n, d), or of the last hidden layer (n, units)."""
 
     def to_tree(self) -> dict[str, Any]:
-        """For JSON; the last layer's own weights are in the file."""
+        """The documented JSON; the last layer's own weights are in the file."""
         tree = {"name": self.name, "method": self.method, **measure_tree(self.r2), "map": None}
         if self.method == "map":
             width = len(self.map.offset) if self.map.offset is not None else 0
