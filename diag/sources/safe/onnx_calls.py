@@ -38,9 +38,9 @@ class TooManyError(ValueError):
 
 
 def check_calls(path: str) -> frozenset[str]:
-    """The types of an ONNX file's operations, such as ``Dropout``; raises SubjectError beyond the bounds.
+    """The types of an ONNX file's operations, such as ``Dropout``, once their number is known to be bounded.
 
-    Raises TooManyError for a program beyond them, ValueError or IndexError for no protobuf, OSError where it
+    Raises TooManyError for a program beyond the bounds, ValueError or IndexError for no protobuf, OSError where it
     cannot be read.
     """
     with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
