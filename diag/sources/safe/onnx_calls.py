@@ -40,8 +40,8 @@ class TooManyError(ValueError):
 def check_calls(path: str) -> frozenset[str]:
     """The types of an ONNX file's operations, such as ``Dropout``, once their number is known to be bounded.
 
-    Raises TooManyError for a program beyond the bounds, ValueError or IndexError for no protobuf, OSError where it
-    cannot be read.
+    Raises TooManyError for a program beyond the bounds, ValueError or IndexError for no protobuf, OSError
+    where it cannot be read.
     """
     with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         main, functions = Calls(), dict[Name, Calls]()
