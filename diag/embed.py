@@ -17,7 +17,7 @@ UNABLE = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, Asse
 
 
 def shared_tasks(subjects: Sequence[Subject]) -> TaskPair:
-    """The tasks of all of them; raises SubjectError where they are of several worlds."""
+    """The tasks that all subjects share; raises SubjectError where they are of several worlds."""
     tasks = require(subjects[0], "tasks", subjects[0].tasks)
     for subject in subjects[1:]:
         other = require(subject, "tasks", subject.tasks)
@@ -37,7 +37,7 @@ def embedded(subject: Subject, pairs: Pairs, say: Callable[[str], None] = lambda
     encoder = require(subject, "encoder", subject.encoder)
     task = require(subject, "task", subject.task)
     if task not in pairs.observations:
-        expected = f"a subject of {' or '.join(pairs.observations)}, which is all that there are pairs of"
+        expected = f"a subject of {' or '.join(pairs.observations)}: there are no pairs of another task"
         raise SubjectError(subject.path, f"the task {task!r}", expected)
     seen = pairs.observations[task]
     try:
@@ -48,8 +48,8 @@ def embedded(subject: Subject, pairs: Pairs, say: Callable[[str], None] = lambda
         raise
     except UNABLE as error:
         words = " ".join(str(error).split()) or type(error).__name__
-        found = f"an encoder that fails on observations of {seen.dtype} {tuple(seen.shape)} ({words})"
-        raise SubjectError(subject.path, found, "observations that it was made for") from error
+        fault = f"an encoder that fails on observations of {seen.dtype} {tuple(seen.shape)} ({words})"
+        raise SubjectError(subject.path, fault, "observations that it was made for") from error
     expected = f"numbers ({len(seen)}, ...), a row for each observation"
     if not hasattr(embeddings, "detach") or embeddings.is_complex():
         raise SubjectError(subject.path, f"a {type(embeddings).__name__} as embedding", expected)

@@ -1,6 +1,7 @@
-"""The gate inside a project's own test suite.
+"""pytest plugin: run the gate inside a project's own test suite.
 
-Found by pytest where transfer-diag is installed. A marker checks a pair before the test's own lines::
+pytest finds this plugin where transfer-diag is installed. A marker checks a pair before the test's own
+lines::
 
     @pytest.mark.transfer(base="base.safetensors", transfer="runs/*.safetensors")
     def test_transfer_landed(transfer_gate):
@@ -59,11 +60,11 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 def transfer_gate(request: pytest.FixtureRequest) -> Gate | None:
     """Result of the gate of a test marked ``transfer``: a :class:`diag.checks.result.Gate`.
 
-    It has passed where a test reads it: of a gate that does not, the test fails before its first line.
+    A test that reads it has a gate that passed: otherwise the test fails before its first line.
     """
     if request.node.get_closest_marker(MARKER) is None:
-        found = "a test without @pytest.mark.transfer(base=…, transfer=…)"
-        pytest.fail(f"transfer_gate: found {found}", pytrace=False)
+        unmarked = "a test without @pytest.mark.transfer(base=…, transfer=…)"
+        pytest.fail(f"transfer_gate: found {unmarked}", pytrace=False)
     return _of_item(request.node)[0]
 
 
@@ -97,8 +98,8 @@ def _arguments(marker: pytest.Mark) -> tuple[Any, tuple[Any, ...], dict[str, Any
     named = dict(zip(("base", "transfer"), marker.args, strict=False)) | dict(marker.kwargs)
     unknown = [name for name in named if name not in ALLOWED]
     if unknown or len(marker.args) > 2 or not {"base", "transfer"} <= named.keys():
-        found = f"{unknown[0]!r}" if unknown else ", ".join(named) or "nothing"
-        pytest.fail(f"@pytest.mark.transfer: found {found}, expected base=…, transfer=…", pytrace=False)
+        given = f"{unknown[0]!r}" if unknown else ", ".join(named) or "nothing"
+        pytest.fail(f"@pytest.mark.transfer: found {given}, expected base=…, transfer=…", pytrace=False)
     base, transfer = named.pop("base"), named.pop("transfer")
     transfers = tuple(transfer) if isinstance(transfer, list | tuple) else (transfer,)
     return base, transfers, {name: value for name, value in named.items() if value is not None}

@@ -46,9 +46,9 @@ class Columns:
     taken: tuple[str, ...]
     """Names of the columns that are the embedding, in the base's order."""
     left_out: tuple[str, ...] = ()
-    """Names of the columns that only count or label rows."""
+    """Names of the columns that were left out since they only count or label rows."""
     key: str = ""
-    """Name of the key or index that told rows apart; empty where they were taken in order."""
+    """Name of the key or index that rows were paired by; empty where they were taken in order."""
 
     @classmethod
     def of(cls, subject: Subject) -> Columns | None:

@@ -14,7 +14,7 @@ from trainers.safe_text import one_line
 REGISTRY = "diag.outputs.registry"
 
 MOST_FILES = 4
-"""Files that the one line names; of more, the first ones."""
+"""Most files that the one line names: the first ones."""
 
 
 class Shown:
@@ -24,7 +24,7 @@ class Shown:
     """
 
     kind: ClassVar[str]
-    """The name of its renderers: ``comparison``."""
+    """Kind of result in the registry of renderers: ``comparison``."""
 
     def __init_subclass__(cls, kind: str, **others: Any) -> None:
         super().__init_subclass__(**others)
@@ -50,7 +50,7 @@ class Shown:
         return cell
 
     def shown_state(self) -> list[str]:
-        """Status, relation and axes, for the one line."""
+        """Status, relation and axes, for the result's one-line form."""
         verdict = getattr(self, "verdict", None)
         if verdict is None:
             return []
@@ -59,6 +59,6 @@ class Shown:
         return [verdict.status, word if axes else verdict.relation or ""]
 
     def shown_files(self) -> list[str]:
-        """Paths of the files that it is about, for the one line."""
+        """Paths of the files that the result is about, for its one-line form."""
         named = (getattr(self, name, None) for name in ("base", "transfer"))
         return [ref.path for ref in named if ref is not None]

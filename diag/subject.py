@@ -26,7 +26,8 @@ Parameters: TypeAlias = Mapping[str, "Tensor"]
 """Named parameters, ``component/parameter``, as a checkpoint holds them."""
 
 SAMPLES = 1240
-"""Transitions that losses are taken on: ten rounds through the states and actions of the simple maze."""
+"""Default number of transitions that losses are computed on: ten rounds of the simple maze's states and
+actions."""
 
 Task: TypeAlias = str
 """``source`` or ``target``."""
@@ -114,11 +115,11 @@ class LastLinear(Protocol):
 
     @property
     def last_linear(self) -> str:
-        """Name of that layer; its parameters are ``<name>.weight`` (d, hidden) and ``<name>.bias`` (d,)."""
+        """Name of the last layer, with parameters ``<name>.weight`` (d, hidden) and ``<name>.bias`` (d,)."""
         ...
 
     def last_inputs(self, parameters: Parameters, observations: Tensor) -> Tensor | None:
-        """Inputs (n, hidden) of that layer for observations (n, *shape); None where it is the only layer."""
+        """Inputs (n, hidden) of the last layer for observations (n, *shape); None if it is the only layer."""
         ...
 
 
@@ -203,19 +204,19 @@ class Follows:
     """State of one layer that follows from parameters, and is computed afresh where it is not given."""
 
     names: tuple[str, ...]
-    """The tensors that it is kept in."""
+    """Names of the tensors that hold the state."""
     of: tuple[str, ...]
-    """The parameters that it follows from alone; none where it follows from data, too."""
+    """The parameters that determine the state; empty where the data matter too."""
     offsets: tuple[str, ...]
-    """Parameters that say by how much a checkpoint's own differs from what is computed afresh."""
+    """Names of parameters that hold the checkpoint's offsets from the state computed afresh."""
     what: Literal["spectral norm", "batch statistics"]
     where: str
-    """The layer, as the network names it."""
+    """The layer's name in the network."""
 
 
 @runtime_checkable
 class Stateful(Protocol):
-    """An objective of a network with state that is no free weight.
+    """An objective of a network with state beside its free weights.
 
     Its losses read all state that they are given among the parameters, and compute afresh what follows from
     others and is not given.
@@ -223,12 +224,12 @@ class Stateful(Protocol):
 
     follows: tuple[Follows, ...]
     discrete: frozenset[str]
-    """State with nothing between two values: integers, booleans, masks."""
+    """Names of the state that cannot be interpolated: integers, booleans, masks."""
     half: tuple[str, ...]
     """The types of less than four bytes that losses are computed in; none where there are none."""
 
     def precise(self) -> Objective:
-        """These losses computed in float32 where they are computed in less."""
+        """These losses in float32, if they are computed in less."""
         ...
 
 
@@ -247,7 +248,8 @@ class Pairs:
     observations: Mapping[Task, Tensor]
     """{task: (n, *shape)}."""
     groups: NDArray[np.int64] | None
-    """(n,); None where nobody says, and rows that are embedded alike count as one state."""
+    """(n,) the state or episode of each row; None if unknown: rows that are embedded alike then count as one
+    state."""
     grouping: Literal["states", "episodes"] = "states"
     """Whether a group is a state or an episode."""
 
@@ -285,13 +287,14 @@ class Taken:
     key: str = ""
     """Words for the key that tells the rows apart; empty where nothing does."""
     keys: tuple[NDArray[Any], ...] = ()
-    """(n,) each: together they tell the rows apart."""
+    """The parts of the key, (n,) each, that together tell the rows apart."""
     asked: bool = False
     """Whether a person named the key; otherwise it is an index that the file stores."""
     common: bool = False
     """Whether rows that only one of two files has may be left out."""
     order: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    """Columns left out, such as ``step``, that equal rows of two files have in common: {name: (n,)}."""
+    """{name: (n,)} columns left out, such as ``step``, that have to agree where two files have the same
+    rows."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -301,12 +304,12 @@ class Subject(Shown, kind="subject"):
     path: str
     sha256: str
     task: Task | None = None
-    """The task that it was trained on."""
+    """The task that the system was trained on."""
     parameters: Parameters | None = None
     encoder: Encoder | None = None
-    """Observations to embeddings; also LastLinear or Predictor where it can."""
+    """Encoder from observations to embeddings; also LastLinear or Predictor where it can."""
     objective: Objective | None = None
-    """Its losses; also LatentObjective, StackedObjective, StackedLatentObjective, Layered, Steps or
+    """Losses of the system; also LatentObjective, StackedObjective, StackedLatentObjective, Layered, Steps or
     Retrainable where it can."""
     tasks: TaskPair | None = None
     embeddings: NDArray[Any] | None = None
@@ -324,9 +327,9 @@ class Subject(Shown, kind="subject"):
     identity: str | None = None
     """A hash of the parameters."""
     made_from: str | None = None
-    """The identity of the base that it was made from; None for a base."""
+    """Identity of the base that the transfer was made from; None for a base."""
     base_path: str | None = None
-    """Path that the base was read from when the transfer was made."""
+    """Path from which the base was read when the transfer was made."""
     share: float | None = None
     """Fraction of training completed."""
     training: tuple[str, str] | None = None
@@ -334,11 +337,11 @@ class Subject(Shown, kind="subject"):
     success_states: int | None = None
     """Number of states that must have their own base state nearest for a transfer to succeed."""
     withheld: tuple[str, str] | None = None
-    """Reason for offering less than its kind of file can: what was found, and what would supply the rest."""
+    """Error words (found, expected) where the subject offers less than its kind of file can."""
     notes: tuple[str, ...] = ()
     """Notes for readers of a result on how the file was read, a clause about the file each."""
     label: str = ""
-    """A few words on what it is."""
+    """A few words that say what the subject is."""
 
     @property
     def offers(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 
 def noun(count: int, one: str, many: str | None = None) -> str:
-    """The noun alone, for a count that stands elsewhere.
+    """The noun for a count, without the count.
 
     >>> noun(1, "base"), noun(0, "base")
     ('base', 'bases')
@@ -49,13 +49,13 @@ def duration(seconds: float) -> str:
 
 
 def _units(count: int, large: str, small: str) -> str:
-    """A count of the small unit, 60 of which make one of the large; a part that is 0 is left out."""
+    """A count of small units as large and small ones, 60 to one; a part that is 0 is left out."""
     many, few = divmod(count, 60)
     return f"{many} {large} {few} {small}" if few else f"{many} {large}"
 
 
 def about(seconds: float) -> str:
-    """A time that is estimated, with no more digits than an estimate has.
+    """An estimated time in words, rounded as an estimate should be.
 
     >>> about(4), about(75), about(620), about(5500), about(200_000)
     ('about 4 s', 'about 1 min 15 s', 'about 10 min', 'about 1 h 30 min', 'about 56 h')
@@ -65,7 +65,7 @@ def about(seconds: float) -> str:
 
 
 ROUNDED = ((90, 1), (600, 5), (3600, 60), (36_000, 300), (float("inf"), 3600))
-"""Estimates below so many seconds are rounded to a multiple of so many."""
+"""Pairs (limit, step) in seconds: estimates below the limit are rounded to multiples of the step."""
 
 
 def percent_interval(value: float | None, low: float | None, high: float | None, digits: int = 0) -> str:
@@ -93,12 +93,12 @@ def p_value(p: float | None, floor: float | None = None) -> str:
         return "–"
     if p < 0.0005:
         return "< 0.001"
-    # What equals the floor but for rounding is at it.
+    # A p-value that equals the floor but for rounding is at the floor.
     return f"≤ {p:.3f}" if floor is not None and p <= floor * (1 + 1e-9) else f"{p:.3f}"
 
 
 def p_relation(p: float) -> str:
-    """A p-value with its sign of relation, as it follows the letter p in a sentence.
+    """A p-value with ``=`` or ``<`` before it, as it follows the letter p in a sentence.
 
     >>> p_relation(0.0312), p_relation(1e-9)
     ('= 0.031', '< 0.001')

@@ -1,4 +1,4 @@
-"""Measures on arrays: how two embeddings of the same states lie to each other, and what one of them holds.
+"""Measures on arrays: how two embeddings of the same states relate, and what can be read from one of them.
 
 Pure functions of numpy arrays or torch tensors, (n, d) or (n, ...), rows paired; each returns a frozen
 result with its evidence and interval. By convention x is the transfer's embedding and y the base's; where

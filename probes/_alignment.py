@@ -34,10 +34,12 @@ from probes._resampling import Groups, interval, labels, make_groups
 from probes._states import SAME, numbered_rows
 
 SPLIT_WORK = 10**8
-"""n·d² over all splits, about a second's work; below 64 dimensions the cost no longer grows with d."""
+"""Most n·d² summed over all splits, about a second's work; below 64 dimensions the cost no longer grows with
+d."""
 
 SPLIT_ROWS = 6400
-"""n times the splits: how the halves fall matters for few rows, and hardly for many."""
+"""Most rows summed over all splits: which half a row falls into matters where rows are few, hardly where they
+are many."""
 
 MOST_PERMUTED = 2048
 """Dimensions up to which axes are assigned: the cost grows with their cube, to about a second here."""
@@ -118,7 +120,7 @@ def ladder(
 def climb(
     x: Floats, y: Floats, state: NDArray[np.int64], spread: Floats, splits: int | None, seed: int
 ) -> Ladder:
-    """The ladder of x and y (n, d); ``spread`` (n,) is what each row of y has to be explained."""
+    """The ladder of x and y (n, d); ``spread`` (n,) is the variation of each row of y to explain."""
     resampling = make_groups(state, seed)
     total = resampling.resampled(spread[:, None])[:, 0]
     count = int(state.max()) + 1

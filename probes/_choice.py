@@ -22,23 +22,24 @@ Relation = Literal[
 ]
 
 REMAINDER = 0.25
-"""A map other than the identity is also as good as the best one where the best one leaves more than
-1/(1 + this) = four fifths of what it leaves unexplained. Frozen models bend a mirrored embedding, and larger
-maps pick up some of the bend; a true rotation or shear leaves far less (benchmarks/calibration.py)."""
+"""A map other than the identity also counts as good where it leaves at most 1 + this (five quarters) times
+the variance unexplained that the best map leaves. Frozen models bend a mirrored embedding, and larger maps
+pick up some of the bend; a true rotation or shear leaves far less (benchmarks/calibration.py)."""
 
 FLOOR = 0.3
 """R² below which no rung explains the transfer: `unrelated`."""
 
 RECOVERED = 0.9
-"""R² of the best map from which on an embedding of lost rank has not collapsed all the same: what was lost
-hardly counted."""
+"""R² of the best map from which an embedding of lower rank is not called collapsed: the lost dimensions held
+little variance."""
 
 INFLATED = 1.5
-"""Factor by which too few rows inflate an affine map's error (three rows a dimension in a half) from which
-on that it explains no more than a smaller map proves nothing."""
+"""Inflation of an affine map's error by too few rows (three rows a dimension in a half) above which it proves
+nothing that the affine map explains no more than a smaller one."""
 
 HOPELESS = 5.0
-"""Factor from which on an affine map is not named either: next to nothing is left of its own R²."""
+"""Inflation of an affine map's error above which the affine map is never named: next to nothing is left of
+its own R²."""
 
 RELATION_OF: dict[tuple[Rung, bool], Relation] = {
     ("identity", False): "matched",
@@ -172,7 +173,7 @@ def good_enough(r2: Floats, attainable: Floats, scaled: Bools, margin: float, *,
     """
     best = attainable.max(1, keepdims=True)
     slack = shortfall_allowed(best, scaled, margin)
-    # Where one of the two is constant there is no way to it, and nothing to be said of how good it is.
+    # Where the embedding to be mapped to is constant, R² is undefined, and no map counts as good.
     good = (attainable >= best - slack) & np.isfinite(best) & np.isfinite(r2) & (r2 >= FLOOR)
     good[:, _DISPLACED] &= r2[:, _DISPLACED] > r2[:, _IDENTITY] + margin
     good[:, _AFFINE] &= not hopeless

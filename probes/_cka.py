@@ -62,7 +62,7 @@ def debiased_cka(m: Moments) -> tuple[float | None, str]:
 
     x_self = hsic(float(xx), m.xx_by_xx, x_total**2, float(x_own))
     y_self = hsic(float(yy), m.yy_by_yy, y_total**2, float(y_own))
-    # Where all rows but one are equal both are 0, and what rounding leaves of it says nothing.
+    # Where all rows but one are equal both are 0, and their ratio would be one of rounding errors.
     if x_self <= UNBIASED_ZERO * xx or y_self <= UNBIASED_ZERO * yy:
         return None, "an unbiased self-similarity is not positive"
     value = hsic(float(xy), m.xx_by_yy, x_total * y_total, float(cross)) / np.sqrt(x_self * y_self)

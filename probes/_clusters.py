@@ -14,7 +14,7 @@ SHUFFLES = 199
 """Shuffled events: the smallest p-value is then 0.005."""
 
 STARTS = 10
-"""Starts of k-means, the best of which counts."""
+"""Random starts of k-means; the best one counts."""
 
 
 ASIDE = 10 * SAME
@@ -85,7 +85,7 @@ def cluster_events(
     chance = [_information(_counts(labels, target.codes[t], *counts.shape)) for t in taken]
     return ClusterEvents(
         ami=value,
-        p=(1 + sum(found >= least for found in chance)) / (1 + len(chance)),
+        p=(1 + sum(information >= least for information in chance)) / (1 + len(chance)),
         shuffles=len(chance),
         clusters=k,
         counts=counts[np.argsort(-counts.sum(1), kind="stable")],
@@ -110,8 +110,8 @@ def _kmeans(x: Floats, k: int, seed: int) -> Ints:
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
-    # In a lattice a row is as near to one centre as to another, and partitions are as good: which it is would
-    # hang on a last bit. Each state is moved by what is far more than that, and far less than what counts.
+    # In a lattice a row can be as near to one centre as to another, and partitions be equally good, so that a
+    # last bit would decide. So each state is moved, by far more than a last bit and far less than counts.
     state = numbered_rows(x)
     aside = np.random.default_rng(68).normal(size=(int(state.max()) + 1, x.shape[1]))[state]
     # One thread: sums in a fixed order, and no fight over the cores for a small job.

@@ -31,7 +31,7 @@ VARIANCE_LOST = 1e-2
 """Total variance, as a share of the base's, below which it is lost."""
 
 NEAR = 1.5
-"""Within this factor of :data:`RANK_LOST` the ratio's error is worth the jackknife it costs."""
+"""Factor around :data:`RANK_LOST` within which the rank ratio's error is worth the cost of a jackknife."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Collapse:
     constant_axes: tuple[int, int]
     """Number of axes of the base, and of the transfer, that do not vary."""
     rank_draws: Floats
-    """(resamples,) of the rank ratio."""
+    """(resamples,) resampled rank ratios."""
     variance_draws: Floats
 
     @property
@@ -92,8 +92,8 @@ def collapse(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: 
 
     >>> import numpy as np
     >>> y = np.random.default_rng(0).normal(size=(200, 4))
-    >>> found = collapse(y @ np.ones((4, 1)) * [1, 2, 3, 4], y)
-    >>> found.rank_lost, round(found.effective_rank[1], 6)
+    >>> result = collapse(y @ np.ones((4, 1)) * [1, 2, 3, 4], y)
+    >>> result.rank_lost, round(result.effective_rank[1], 6)
     (True, 1.0)
     """
     transfer, base = as_pair(x, y)
@@ -154,8 +154,8 @@ def _jackknifed_ratio(value: float, without: list[float], draws: int, seed: int)
         return Measure(value), np.full(draws, value)
     error = float(np.sqrt((k - 1) / k * np.square(np.array(without) - np.mean(without)).sum()))
     noise = np.random.default_rng([seed, 2]).standard_t(k - 1, size=draws)
-    found = value + error * noise
-    return interval(value, found, 10**6, low=0.0), found
+    drawn = value + error * noise
+    return interval(value, drawn, 10**6, low=0.0), drawn
 
 
 def _below(ratio: Measure, limit: float) -> bool | None:

@@ -64,7 +64,7 @@ def cosine(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: in
     """
     transfer, base = _same_shape(x, y)
     ours, theirs = np.linalg.norm(transfer, axis=1), np.linalg.norm(base, axis=1)
-    # What rounding leaves of a zero points anywhere.
+    # A row that is 0 but for rounding points in no direction.
     zero = (ours <= ROUNDING * ours.max()) | (theirs <= ROUNDING * theirs.max())
     if zero.any():
         return Measure.undefined(f"{int(zero.sum())} rows are zero")
@@ -79,8 +79,8 @@ def nearest_own(
 ) -> tuple[Measure, NDArray[np.bool_]]:
     """Share of rows of x whose nearest row of y is their own, and which are.
 
-    Of rows that are equally near within rounding (those of one state, or of a lattice) the row's own is the
-    nearest. The question a frozen model asks: is each state where its model expects that state to be?
+    Among rows that are equally near within rounding (those of one state, or of a lattice) the row's own
+    counts as nearest. A frozen model asks just this: is each state where the model expects it to be?
     """
     transfer, base = _same_shape(x, y)
     if is_constant(base):
@@ -103,7 +103,7 @@ def nearest_own(
 def distances_by_part(x: Floats, y: Floats) -> Iterator[tuple[slice, Floats]]:
     """Rows of x (n, d), some at a time, with their squared distances (rows, m) from those of y (m, d).
 
-    By a matrix product, and so ten times faster than one by one.
+    They come from a matrix product, ten times faster than one by one.
     """
     centre = y.mean(0)
     a, b = x - centre, y - centre

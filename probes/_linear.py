@@ -19,7 +19,7 @@ SHUFFLES = 99
 """Shuffled targets: the smallest p-value is then 0.01."""
 
 MIN_SHUFFLES = 20
-"""With fewer, no p-value could fall below 0.05."""
+"""Fewest shuffles for a p-value: with fewer it could not fall below 0.05."""
 
 SHUFFLE_WORK = 10**6
 """Rows × dimensions × categories up to which all shuffles are paid for: each costs a logistic fit a fold."""
@@ -41,7 +41,7 @@ class LinearProbe:
     chance: float = 0.0
     """Score of a probe that knows nothing: 0, or 1 over the number of categories."""
     shuffled: float | None = None
-    """The mean score on shuffled targets: what the probe finds in anything."""
+    """The mean score on shuffled targets, where there is nothing to read."""
     selectivity: float | None = None
     """``score`` − ``shuffled``."""
     p: float | None = None
@@ -82,8 +82,8 @@ def linear_probe(
 
     >>> import numpy as np
     >>> x = np.random.default_rng(0).normal(size=(100, 3))
-    >>> found = linear_probe(x, x @ [1, 2, 3])
-    >>> round(found.score.value, 6), found.selectivity > 0.9
+    >>> result = linear_probe(x, x @ [1, 2, 3])
+    >>> round(result.score.value, 6), result.selectivity > 0.9
     (1.0, True)
     """
     if shuffles < 0:
@@ -99,8 +99,8 @@ def linear_probe(
         if len(given.target.categories) < 2:
             reason = "fewer than two categories have a second group to be tested on"
     if reason is None and given.count < 2 * folds:
-        groups_found = "1 group" if given.count == 1 else f"{given.count} groups"
-        reason = f"{groups_found}, at least {2 * folds} needed for {folds} folds"
+        count = "1 group" if given.count == 1 else f"{given.count} groups"
+        reason = f"{count}, at least {2 * folds} needed for {folds} folds"
     if reason is not None:
         return LinearProbe(Measure.undefined(reason), unit, rows=len(given.x), left_out=left_out)
     rng = np.random.default_rng(seed)
@@ -114,7 +114,7 @@ def linear_probe(
         chance=0.0 if unit == "r2" else 1 / len(given.target.categories),
         shuffled=shuffled,
         selectivity=None if shuffled is None else value - shuffled,
-        # What equals the score but for rounding counts as equal.
+        # A shuffled score that equals the score but for rounding counts as equal.
         p=(1 + int((draws >= value - ROUNDING).sum())) / (1 + len(draws)) if len(draws) else None,
         shuffles=len(draws),
         folds=folds,
@@ -135,7 +135,7 @@ def _repeated(given: Rows) -> tuple[Rows, tuple[str, ...]]:
 
 
 def _interval(unit: str, value: float, parts: Floats, given: Rows, seed: int) -> Measure:
-    if unit != "r2" and value in (0.0, 1.0):  # resamples of what is never, or always, right agree
+    if unit != "r2" and value in (0.0, 1.0):  # where all rows are right, or none, resamples do not differ
         return share(value, given.count)
     resampled = make_groups(given.index, seed).resampled(parts)
     with np.errstate(divide="ignore", invalid="ignore"):  # a resample may miss a category: NaN, left out
@@ -144,7 +144,7 @@ def _interval(unit: str, value: float, parts: Floats, given: Rows, seed: int) ->
 
 
 def _score(unit: str, sums: Floats) -> Floats:
-    """(m,) scores from the sums (m, …) of what :func:`_regress` or :func:`_classify` say of each row."""
+    """(m,) scores from the sums (m, …) over rows of what :func:`_regress` or :func:`_classify` return."""
     if unit == "r2":
         return np.asarray(1 - sums[:, 0] / sums[:, 1])
     half = sums.shape[1] // 2
@@ -212,7 +212,7 @@ def _ridge(x: Floats, y: Floats, new: Floats, state: Ints) -> Floats:
 
 
 def _classify(given: Rows, folds: int, most: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """(n, 2K) whether each row is of a category and right, and of it; at most ``most`` scores of shuffles."""
+    """(n, 2K) hits and members of each of K categories, by row; and at most ``most`` scores of shuffles."""
     codes, count = given.target.codes, len(given.target.categories)
     work = given.x.size * count
     draws = min(most, max(SHUFFLES * SHUFFLE_WORK // work, MIN_SHUFFLES))
@@ -249,9 +249,9 @@ def _logistic(x: Floats, labels: Ints, new: Floats) -> Ints:
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit((x - centre) / scale, labels)
         scores = np.asarray(model.decision_function((new - centre) / scale))
-    if scores.ndim == 1:  # of the second of two categories
+    if scores.ndim == 1:  # scores of the second of two categories
         scores = np.stack([np.zeros_like(scores), scores], 1)
-    # Of categories that are as likely within rounding, the first.
+    # Among categories that are equally likely within rounding, the first is taken.
     likely = scores >= scores.max(1, keepdims=True) - SAME
     return np.asarray(model.classes_[likely.argmax(1)], np.int64)
 

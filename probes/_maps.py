@@ -81,7 +81,7 @@ def fitted(rung: Rung, m: Moments, shifted: bool = False) -> Map:
             plain = Map(matrix=matrix)
         case "affine":
             values, vectors = np.linalg.eigh(m.x_scatter)
-            # A constant leads nowhere but to the mean.
+            # A constant x can only be mapped to the mean of y.
             keep = values > (values[-1] * RELATIVE_RANK if m.x_moves.any() else np.inf)
             kept = vectors[:, keep]
             matrix = (kept / values[keep]) @ (kept.T @ m.cross_scatter)
@@ -115,7 +115,7 @@ def cross_products(m: Moments, centred: bool) -> tuple[Floats, Floats]:
     """(d, d) Σ xᵀy of the rows as they are, or less their means; and the most that each could be."""
     if centred:
         squares = (np.clip(np.diag(v), 0, None) for v in (m.x_scatter, m.y_scatter))
-        # What does not vary has no sign: rounding would give it one.
+        # An axis that does not vary has no sign, but rounding would give it one.
         return m.cross_scatter * np.outer(m.x_moves, m.y_moves), np.sqrt(np.outer(*squares))
     x_frame, y_frame = m.frames
     x_sum = x_frame.unit * m.x + m.n * x_frame.origin

@@ -28,7 +28,7 @@ class Frame:
         origin, least, most = x.mean(0), x.min(0), x.max(0)
         largest = float(max((most - origin).max(), (origin - least).max()))
         size = float(max(np.abs(most).max(), np.abs(least).max()))
-        constant = largest <= ROUNDING * size  # whose rounding is no unit
+        constant = largest <= ROUNDING * size  # the rounding of a constant is no unit
         return cls(origin, 1.0 if constant else float(2.0 ** np.round(np.log2(largest))))
 
     def __call__(self, x: Floats) -> Floats:

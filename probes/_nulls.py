@@ -46,7 +46,7 @@ FEW = 50
 """Rows below which a circle has too few shifts, and orders are drawn one by one."""
 
 ENOUGH = 0.95
-"""Share of the draws that will do where one relabelling's shifts come short of them."""
+"""Share of the draws asked for that suffices, so that the shifts of one relabelling may be a few too few."""
 
 CHUNK = 2**23
 """Numbers in a batch of permuted data: 64 MB."""
@@ -95,8 +95,8 @@ def independence(
 
     >>> rng = np.random.default_rng(1)
     >>> x, y = rng.normal(size=(2, 300, 256))
-    >>> found = independence(x, y)
-    >>> round(found.value, 2), round(found.mean, 2), found.p > 0.05
+    >>> result = independence(x, y)
+    >>> round(result.value, 2), round(result.mean, 2), result.p > 0.05
     (0.46, 0.46, True)
     """
     if measure not in ("cka", "cca", "procrustes"):
@@ -141,22 +141,22 @@ def independence(
         if n < MIN_MEMORIES * lasts:
             needed = int(np.ceil(MIN_MEMORIES * lasts))
             return undefined(f"{n} steps of a rollout that remembers {lasts:.0f}, {needed} are needed")
-        found = _shifted(pair, np.arange(1, n) if measure == "cka" else _some(n, draws, rng))
+        chance = _shifted(pair, np.arange(1, n) if measure == "cka" else _some(n, draws, rng))
     elif chosen == "episodes":
-        found = _permuted(pair, draws, _episode_orders(shape, draws, rng))
+        chance = _permuted(pair, draws, _episode_orders(shape, draws, rng))
     elif n < FEW:
         orders = rng.permuted(np.tile(np.arange(n), (draws, 1)), axis=1)
-        found = _permuted(pair, draws, orders.__getitem__)
+        chance = _permuted(pair, draws, orders.__getitem__)
     else:
         # Shifts after a random relabelling are a group of permutations as good as any, and by Fourier
         # transforms much cheaper (exact: Hemerik and Goeman 2018, theorem 1); few rows take several.
         turns = int(np.ceil(ENOUGH * draws / (n - 1)))
         each = -(-draws // turns)
         circles = [_shifted(pair.reordered(rng.permutation(n)), _some(n, each, rng)) for _ in range(turns)]
-        found = np.concatenate(circles)[:draws]
-    # What equals the value but for rounding counts as equal.
-    p = (1 + int((found >= value * (1 - 1e-10)).sum())) / (1 + len(found))
-    return Independence(value, p, float(found.mean()), float(found.std()), chosen, len(found))
+        chance = np.concatenate(circles)[:draws]
+    # A score that equals the value but for rounding counts as equal.
+    p = (1 + int((chance >= value * (1 - 1e-10)).sum())) / (1 + len(chance))
+    return Independence(value, p, float(chance.mean()), float(chance.std()), chosen, len(chance))
 
 
 def _null(null: Null | None, measure: Measured, groups: Labels | None) -> Null:
@@ -178,7 +178,8 @@ class _Pair:
     a: Floats
     b: Floats
     pairs: int | None
-    """The measure is the sum of singular values over this, or where None the sum of squares."""
+    """Divisor of the sum of singular values, which is then the measure; None where it is the sum of
+    squares."""
 
     def score(self, c: Floats) -> Floats:
         """(m, d₁, d₂) cross-products -> (m,) values of the measure."""
@@ -192,12 +193,12 @@ class _Pair:
         return float(np.square(self.a.T @ self.b).sum())
 
     def reordered(self, order: NDArray[np.int64]) -> _Pair:
-        """The pairs of rows, put in another order."""
+        """The same pairs of rows in another order."""
         return _Pair(self.a[order], self.b[order], self.pairs)
 
 
 def _prepared(measure: Measured, x: Floats, y: Floats) -> tuple[_Pair, str]:
-    """The pair of a measure, and why there is none."""
+    """The rows prepared for a measure, and the reason why it is undefined, empty where it is not."""
     m = Moments.of(x, y, norms=False)
     a, b = m.x_frame(x) - m.x / m.n, m.y_frame(y) - m.y / m.n
     if measure == "cca":

@@ -44,12 +44,12 @@ def project(x: ArrayLike, method: Method = "pca", *, seed: int = 0) -> Projectio
     ``pca``: the first two principal components, each with the sign that makes its largest loading positive
     (a second coordinate of 0 where d = 1), of at most :data:`probes.ROWS` rows. ``umap``: UMAP (McInnes et
     al., arXiv 1802.03426) with 15 neighbours, or as many as there are, of at most 5,000 rows; it keeps
-    neighbourhoods, and neither distances nor directions mean anything in it. Without points, and with a
+    neighbourhoods, and neither distances nor directions mean anything in it. The result has no points, but a
     reason, for constants and for UMAP of fewer than 5 rows. Raises :class:`ProbeError`.
 
     >>> import numpy as np
-    >>> found = project(np.outer(np.arange(5.0), [3.0, 4.0]))
-    >>> found.explained.round(6).tolist(), found.points[:, 0].round(6).tolist()
+    >>> projection = project(np.outer(np.arange(5.0), [3.0, 4.0]))
+    >>> projection.explained.round(6).tolist(), projection.points[:, 0].round(6).tolist()
     ([1.0, 0.0], [-10.0, -5.0, 0.0, 5.0, 10.0])
     """
     matrix = as_matrix(x)
@@ -129,7 +129,7 @@ def _umap(x: Floats, seed: int) -> Floats:
     # Its compiler raises the process's number of threads for good, torch's too; the limits put it back.
     with threadpool_limits(1):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ImportWarning)  # of an optional part that is not used here
+            warnings.simplefilter("ignore", ImportWarning)  # an optional part that is not used here
             import umap
         # One job: with a seed it would take no more, and warns of that.
         model = umap.UMAP(n_neighbors=min(NEIGHBOURS, len(x) - 1), random_state=seed % 2**32, n_jobs=1)

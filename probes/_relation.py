@@ -60,7 +60,7 @@ class RelationResult:
     """The answer of :func:`relation`, and the evidence that it rests on."""
 
     relation: Relation | None
-    """None where the evidence does not decide; ``reason`` then says why."""
+    """The relation; None where the evidence does not decide: ``reason`` then says why."""
     axes: tuple[int, ...]
     """Negated dimensions, zero-based; for ``permuted``, of the base's. Channels where ``channels``. Where
     ``matched``, those that are negated in every resample but hold too little variance to count."""
@@ -143,7 +143,7 @@ def relation(
         mismatch_by_channel = by_channel.mismatch
     there, back = _both_ways(transfer, base, state, [s.sum(1) for s in spreads], seed)
     of_everything = decide(there, back, lost, margin)
-    # Maps of channels may rule a match out where too few states were there to fit any other.
+    # Maps of channels may rule a match out even where there are too few states to fit any other map.
     return replace(of_everything, mismatch=max(of_everything.mismatch, mismatch_by_channel))
 
 
@@ -151,9 +151,9 @@ def equivalence_margin(gaps: Sequence[float]) -> float:
     """δ from transfers known to be good: a bound that the next good one's gap stays under, 19 times in 20.
 
     ``gaps`` are the ``gap_high`` of :func:`relation` for transfers that were retrained from the same base and
-    found to work. The one-sided 95% prediction bound of a normal distribution, and no less than the
-    largest of them or :data:`LEAST_MARGIN`. Raises ProbeError for fewer than
-    :data:`MIN_GOOD` or gaps that are not finite.
+    found to work. The margin is the one-sided 95% prediction bound of a normal distribution, and no less than
+    the largest of them or :data:`LEAST_MARGIN`. Raises ProbeError for fewer than :data:`MIN_GOOD` or gaps
+    that are not finite.
 
     >>> round(equivalence_margin([0.010, 0.012, 0.011, 0.013]), 3)
     0.015

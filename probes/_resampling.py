@@ -29,7 +29,7 @@ JACKKNIFE_GROUPS = 20
 MIN_JACKKNIFE = 4
 
 JACKKNIFE_WORK = 10**10
-"""Groups times d³ up to which the jackknife of what costs d³ is paid for (d = 793): some ten seconds."""
+"""Groups times d³ up to which a measure that costs d³ is jackknifed (d = 793): some ten seconds."""
 
 NEARLY_ONE = 1 - 1e-12
 """Largest correlation that Fisher's artanh takes: rounding leaves a perfect score this far from 1."""
@@ -192,16 +192,16 @@ def jackknifed(
     if cubic and JACKKNIFE_GROUPS * widest**3 > JACKKNIFE_WORK:
         return Measure(value, reason=f"no interval for {widest} dimensions, to save time")
     without = [defined(score, total - part)[0] for part in parts]
-    found = np.arctanh(np.clip([v for v in without if v is not None], -NEARLY_ONE, NEARLY_ONE))
-    k = len(found)
+    transformed = np.arctanh(np.clip([v for v in without if v is not None], -NEARLY_ONE, NEARLY_ONE))
+    k = len(transformed)
     if k < MIN_JACKKNIFE:
         return Measure(value, reason="too few samples for an interval")
     estimate = np.arctanh(np.clip(value, -NEARLY_ONE, NEARLY_ONE))
-    middle = k * estimate - (k - 1) * found.mean()
-    error = np.sqrt((k - 1) / k * np.square(found - found.mean()).sum())
+    middle = k * estimate - (k - 1) * transformed.mean()
+    error = np.sqrt((k - 1) / k * np.square(transformed - transformed.mean()).sum())
     half = float(special.stdtrit(k - 1, (1 + LEVEL) / 2)) * error
     ends = np.clip(np.tanh([middle - half, middle + half]), low, 1.0)
-    # What is 1 to rounding is 1, not 1 − 10⁻¹².
+    # An end that is 1 but for rounding is 1, not 1 − 10⁻¹².
     ends[ends >= NEARLY_ONE] = 1.0
     return Measure(value, float(ends[0]), float(ends[1]))
 

@@ -34,7 +34,7 @@ def rollout_blocks(x: ArrayLike, y: ArrayLike) -> NDArray[np.int64]:
     """(n,) the block of each step of one rollout, for ``groups``: neighbours that hang together stay so."""
     left, right = as_pair(x, y)
     n = len(left)
-    # A memory that is a whole number but for rounding is that number.
+    # A memory that is a whole number but for rounding is taken as that number.
     steps = np.ceil(BLOCK_MEMORIES * memory(left, right) * (1 - ROUNDING))
     length = int(np.clip(steps, 1, max(1, n // LEAST_BLOCKS)))
     return np.asarray(np.arange(n) // length, np.int64)

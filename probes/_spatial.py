@@ -43,7 +43,7 @@ def best_grid(x: Floats, y: Floats, margin: float) -> tuple[str, Floats]:
     moving = y - y.mean(0)
     grids = {name: turned for name, turn in GRIDS.items() if (turned := turn(x)).shape[:3] == y.shape[:3]}
     explained = {name: _explained(turned - turned.mean(0), moving) for name, turned in grids.items()}
-    # Of grids that explain as much within rounding, as where nothing moves along one side, the first.
+    # Among grids that explain equally much within rounding, as where nothing moves along one side, the first.
     name = next(name for name, r2 in explained.items() if r2 >= max(explained.values()) - SAME)
     if explained[UNTURNED] >= explained[name] - margin:
         name = UNTURNED

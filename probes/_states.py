@@ -26,7 +26,7 @@ PAIRS = 1000
 """Pairs of rows that tell what two rows differ by typically: to some 5%, where factors of ten would do."""
 
 PAIR_NUMBERS = 2**22
-"""Numbers in those pairs at most (32 MB): wider rows need fewer pairs."""
+"""Most numbers in the pairs of rows that :data:`PAIRS` counts (32 MB): wider rows need fewer pairs."""
 
 MOST_SORTS = 16
 """Columns that rows are told apart by, one after the other. Rows of a continuum that is denser than rounding
@@ -66,8 +66,8 @@ def numbered_rows(*matrices: Floats) -> Ints:
     leader, unsure = np.arange(len(first)), np.arange(len(first))
     for level in range(2):
         some = different if len(unsure) == len(first) else [matrix[unsure] for matrix in different]
-        found, left = _merged(some, [tolerance[level] for tolerance in tolerances])
-        leader[unsure] = unsure[found]
+        merged, left = _merged(some, [tolerance[level] for tolerance in tolerances])
+        leader[unsure] = unsure[merged]
         unsure = unsure[left]
         if len(unsure) == 0:
             break
@@ -77,7 +77,7 @@ def numbered_rows(*matrices: Floats) -> Ints:
 def numbered(labels: Sequence[Any] | NDArray[Any]) -> Ints:
     """(n,) labels as numbers from 0 without gaps, in order of appearance.
 
-    So that what is drawn by group (folds, shuffles, resamples) is the same however the groups are named.
+    Draws by group (folds, shuffles, resamples) are then the same however the groups are named.
     """
     _, first, inverse = np.unique(np.asarray(labels), return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse.reshape(-1)].astype(np.int64)

@@ -64,8 +64,8 @@ class Stream:
     >>> for _ in range(5):
     ...     y = rng.normal(size=(1000, 4))
     ...     stream.add(y * [1, -1, 1, 1] + 0.1 * rng.normal(size=y.shape), y)
-    >>> found = stream.relation()
-    >>> found.relation, found.axes
+    >>> result = stream.relation()
+    >>> result.relation, result.axes
     ('flipped', (1,))
     """
 
@@ -75,7 +75,7 @@ class Stream:
         self.nonfinite = 0
         """Rows with NaN or infinity so far."""
         self.rows = 0
-        """Rows so far, those included."""
+        """All rows so far, finite or not."""
         self._blocks: list[Moments | None] = []
         self._distances: Floats = np.zeros(0)
         self._squares: Floats = np.zeros(0)
@@ -132,7 +132,8 @@ class Stream:
 
     def _begin(self, x: Floats, y: Floats) -> None:
         self._frames = Frame.of(x), Frame.of(y)
-        # Not the frames' units, the largest deviations: beside one outlier all would be one cell.
+        # The frames' units will not do: they are the largest deviations, and one outlier would put all other
+        # rows into one cell.
         self._typical = typical(x) or self._frames[0].unit, typical(y) or self._frames[1].unit
         a, b = x.shape[1], y.shape[1]
         count = BLOCK_BYTES // (8 * (a * a + b * b + a * b))

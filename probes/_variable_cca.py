@@ -64,8 +64,8 @@ def variable_cca(
 
     >>> import numpy as np
     >>> x = np.random.default_rng(0).normal(size=(100, 3))
-    >>> found = variable_cca(x, x @ [1, 2, 3])
-    >>> round(found.value, 9), found.factor > 5, found.p < 0.01
+    >>> result = variable_cca(x, x @ [1, 2, 3])
+    >>> round(result.value, 9), result.factor > 5, result.p < 0.01
     (1.0, True, True)
     """
     if draws < 1:

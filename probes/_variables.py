@@ -31,7 +31,7 @@ class Variable:
 
     kind: Kind
     columns: Floats
-    """(n, k): the numbers as they are; of categories, one column each, 1 where the row has it."""
+    """(n, k): the numbers as they are, or a column for each category, 1 where the row has it."""
     codes: Ints
     """(n,) each row's category as an index of ``categories``; empty for numbers."""
     categories: tuple[str, ...] = ()

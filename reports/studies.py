@@ -30,7 +30,7 @@ SMALL, LOW = 285, 120
 """Width and height of one of two panels side by side."""
 
 PLAIN_SHAPES = ["square", "cross", "diamond", "triangle-up", "triangle-down", "circle"]
-"""For small marks in great number: a square's outline is half as long as a circle's."""
+"""Shapes for small marks in great number: a square's outline is half as long as a circle's."""
 
 MOST_ROOMY = 15
 """Most bases whose rows are high enough for words."""

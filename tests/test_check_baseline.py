@@ -52,7 +52,7 @@ def test_what_was_accepted_does_not_fail_again(accepted: Path) -> None:
     again = gate(-3.0, -3.0, baseline=accepted)
     assert outcomes(again) == ["pass", "fail"]  # the second is no accepted one
     finding = said(again, "returns")
-    assert (finding.accepted, finding.outcome, finding.found) == (True, "pass", "fail")
+    assert (finding.accepted, finding.outcome, finding.before_baseline) == (True, "pass", "fail")
     assert finding.message.endswith("; accepted by the baseline")
     assert again.baseline == str(accepted)
 

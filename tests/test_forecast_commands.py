@@ -117,7 +117,7 @@ def test_a_checkpoint_on_its_way_and_a_base(
     of_base = diag.forecast(base, model=model)
     assert (of_base.base, of_base.share, of_base.stop) == (None, None, None)
     assert run(["forecast", str(base), "--model", str(model)]) == 0
-    assert "Of its transfers" in capsys.readouterr().out
+    assert "of its transfers are expected to end" in capsys.readouterr().out
 
 
 def test_the_shipped_model_knows_what_it_knows(finished: Path) -> None:

@@ -135,7 +135,7 @@ def test_shipped_plans_fit_every_shipped_recipe(name: str, recipe: str) -> None:
 @pytest.mark.parametrize(
     ("tree", "words"),
     [
-        ({"rules": [{"component": "encoder", "action": "copy"}]}, "says nothing of 'reward/0.weight'"),
+        ({"rules": [{"component": "encoder", "action": "copy"}]}, "has no rule for 'reward/0.weight'"),
         (
             {"rules": [{"component": "*", "action": "copy"}, {"component": "encodr", "action": "reset"}]},
             "did you mean 'encoder",

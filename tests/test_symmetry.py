@@ -113,7 +113,7 @@ def test_symmetries_are_a_group(first: int, second: int, kind: str) -> None:
         ({"0": exchange([0, 1, 2], [1, 1, 1])}, "expected a permutation of 2 units"),
         ({"0": exchange([1, 0], [1])}, "expected 2 of 1 or -1"),
         ({"0": exchange([1, 0], [1, 2])}, "expected 2 of 1 or -1"),
-        ({"x": exchange([1, 0], [1, 1])}, "x: found an exchange of units that there are not"),
+        ({"x": exchange([1, 0], [1, 1])}, "x: found an exchange of unknown units"),
     ],
 )
 def test_exchanges_that_do_not_fit_are_refused(asked: Symmetry, words: str) -> None:

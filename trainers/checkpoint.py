@@ -190,8 +190,8 @@ def read(path: str | os.PathLike[str], finite: bool = True) -> Checkpoint:
     header = _header(path, words[_KEY])
     for name, tensor in tensors.items():
         if tensor.dtype not in DTYPES:
-            found = f"{name} of type {str(tensor.dtype).removeprefix('torch.')}"
-            raise CheckpointError(path, found, "weights of an ordinary floating-point type")
+            kind = f"{name} of type {str(tensor.dtype).removeprefix('torch.')}"
+            raise CheckpointError(path, kind, "weights of an ordinary floating-point type")
     bad = sum(int((~torch.isfinite(t)).sum()) for t in tensors.values()) if finite else 0
     if bad:
         where = next(name for name, t in tensors.items() if not torch.isfinite(t).all())
@@ -203,10 +203,10 @@ def _decode(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Ten
     try:
         content, of = whole(path, MAGIC_BYTES), Path(path).stat().st_size
         if 2 <= int.from_bytes(content[:8], "little") <= min(MOST_HEADER, of - 8):
-            content = whole(path)  # of what cannot be one, however large, no more is read
+            content = whole(path)  # no more is read of a file that cannot be a checkpoint, however large
     except (OSError, ValueError) as error:
-        found = (getattr(error, "strerror", None) or str(error)).lower()
-        raise CheckpointError(path, found, "a checkpoint file") from None
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise CheckpointError(path, reason, "a checkpoint file") from None
     try:
         # Sorted, since the library's order changes from call to call, and sums with it. Cloned onto memory
         # of torch's own alignment: matrix kernels round by where their input lies, and inside a file that
@@ -273,8 +273,8 @@ def _header(path: str | os.PathLike[str], text: str) -> Header:
     origin = tree.pop("base", None)
     tree["bases"] = tuple(tree.get("bases", [] if origin is None else [origin]))
     if not all(_is_origin(one) for one in tree["bases"]):
-        found = "a base without path, sha256 and identity in the header"
-        raise CheckpointError(path, found, "a valid header")
+        incomplete = "a base without path, sha256 and identity in the header"
+        raise CheckpointError(path, incomplete, "a valid header")
     losses = tree.get("metrics", {}).get("losses", {})
     if not isinstance(losses, dict) or not all(_is_curve(curve) for curve in losses.values()):
         raise CheckpointError(

@@ -75,7 +75,7 @@ class Pass:
     """
 
     def __init__(self, net: TanhNet, component: str, stack: Stack, x: Tensor) -> None:
-        """For inputs (n, in) that the whole stack shares."""
+        """Prepare to pass inputs (n, in) that the whole stack shares."""
         self._stack, self._n = stack, x.shape[0]
         self._names = [
             (f"{component}/{i}.weight", f"{component}/{i}.bias") for i in range(len(net.sizes) - 1)

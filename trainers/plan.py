@@ -68,7 +68,8 @@ class Rule(pydantic.BaseModel):
     parameters: str = "*"
     """A shell pattern on the parameter's name inside its component, such as ``4.*``."""
     columns: tuple[int, int] | None = None
-    """Only these input columns [from, to) of two-dimensional tensors; ``reset`` and ``fraction`` only."""
+    """Input columns [from, to) that the rule is restricted to, of two-dimensional tensors; ``reset`` and
+    ``fraction`` only."""
     fraction: Annotated[float, pydantic.Field(allow_inf_nan=False)] | None = None
     """λ, for ``fraction`` alone."""
     base: Annotated[int, pydantic.Field(ge=0, lt=MOST_BASES, strict=True)] | None = None
@@ -117,7 +118,7 @@ class TransferPlan(pydantic.BaseModel):
         """The last rule without columns that matches; raises :class:`PlanError` where none does."""
         rule = self._rule_of(name)
         if rule is None:
-            raise PlanError(f"plan {self.name!r} says nothing of {name!r}: add a rule for its component")
+            raise PlanError(f"plan {self.name!r} has no rule for {name!r}: add one for its component")
         return rule
 
     def _rule_of(self, name: str) -> Rule | None:
@@ -162,12 +163,12 @@ class TransferPlan(pydantic.BaseModel):
                 raise PlanError(f"plan {self.name!r}: " + unknown_name("loss term", term, terms))
         last = max((rule.base for rule in self.rules if rule.base is not None), default=0)
         if bases is not None and last >= bases:
-            found, expected = f"a rule for base {last} (the first is 0)", f"at least {last + 1} bases"
-            raise PlanError(f"plan {self.name!r}: found {found}, expected {expected} of the run's {bases}")
+            beyond, expected = f"a rule for base {last} (the first is 0)", f"at least {last + 1} bases"
+            raise PlanError(f"plan {self.name!r}: found {beyond}, expected {expected} of the run's {bases}")
         idle = [number for number in range(bases or 0) if not self._takes(number)]
         if idle:
-            found, expected = f"{bases} bases", f"a rule that takes base {idle[0]} (the first is 0)"
-            raise PlanError(f"plan {self.name!r}: found {found}, expected {expected}")
+            expected = f"a rule that takes base {idle[0]} (the first is 0)"
+            raise PlanError(f"plan {self.name!r}: found {bases} bases, expected {expected}")
 
     def _takes(self, base: int) -> bool:
         """Whether a rule may take something of the base of that number; the first is always looked at."""

@@ -21,21 +21,21 @@ from trainers.run import RunError
 Stopped: TypeAlias = Callable[[], bool]
 
 Work: TypeAlias = Callable[[Any, Callable[[Any], None], Stopped], None]
-"""``work(item, tell, stopped)``: a function of a module, as other processes have to find it. It tells what
-it likes as it goes, and returns early, with everything saved, once ``stopped()`` is true."""
+"""``work(item, tell, stopped)``: a function of a module, as other processes have to find it. It reports
+progress through ``tell``, and returns early, with everything saved, once ``stopped()`` is true."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def never() -> bool:
-    """Nobody asks for a stop."""
+    """Never stop: the default of ``stopped``."""
     return False
 
 
 class StopOnSignal:
     """While active, SIGINT and SIGTERM ask for a stop at the next update instead of raising.
 
-    ``also`` is another that may ask for one; once asked for, a stop stays asked for.
+    ``also`` is a further function that may ask for a stop; once asked for, a stop is not taken back.
     """
 
     def __init__(self, also: Stopped = never) -> None:
@@ -72,7 +72,7 @@ class _Worker:
 
 @dataclass(frozen=True)
 class Todo:
-    """Items of work, by key, in the order in which they had best be begun."""
+    """Items of work by key, in their preferred order."""
 
     work: Work
     items: Mapping[str, Any]
@@ -82,7 +82,7 @@ class Todo:
     """Times that an item may be begun in all, counting those whose worker was lost."""
 
     def before(self, key: str) -> set[str]:
-        """The items that one waits for."""
+        """The items that must be done before this one."""
         return set(self.after.get(key, ())) & set(self.items)
 
 
@@ -94,7 +94,7 @@ Engine: TypeAlias = Callable[[Todo, int, Told], bool]
 
 
 def run_all(todo: Todo, jobs: int, told: Told, stopped: Stopped = never) -> bool:
-    """Do all the work in so many processes; False where a signal, or ``stopped()``, stopped it.
+    """Do all the work in ``jobs`` processes; False where a signal, or ``stopped()``, stopped it.
 
     When an item fails, the others are stopped (they save), and then it raises: :class:`RunError` in the
     words of an OSError or a ValueError in the worker, RuntimeError with the worker's traceback for anything
@@ -144,7 +144,7 @@ def run_all(todo: Todo, jobs: int, told: Told, stopped: Stopped = never) -> bool
                     workers.remove(worker)
         finally:
             for worker in workers + idle:
-                worker.pipe.close()  # which they take for a stop
+                worker.pipe.close()  # workers take a closed pipe for a stop
             for worker in workers + idle:
                 worker.process.join()
     if failures:
@@ -153,7 +153,7 @@ def run_all(todo: Todo, jobs: int, told: Told, stopped: Stopped = never) -> bool
 
 
 def attempt(work: Work, item: Any, tell: Callable[[Any], None], stopped: Stopped) -> tuple[str, Any]:
-    """Do one item where its worker is: ``done``, or what went wrong in words that can travel."""
+    """Do one item in this process: ``done``, or what went wrong in words that can travel."""
     try:
         work(item, tell, stopped)
     except OSError as error:
@@ -209,7 +209,7 @@ def _heard(worker: _Worker) -> tuple[str, Any]:
 
 
 def _serve(pipe: Connection) -> None:
-    """A worker's life: items until the pipe ends."""
+    """Body of a worker process: do the items that come through the pipe until it is closed."""
     asked = False
 
     def stopped() -> bool:

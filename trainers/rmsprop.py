@@ -33,7 +33,7 @@ class RMSprop:
     clip: float = 1.0
     clip_by: ClipBy = "step"
     _roots: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """√v + ε of each component of the one stack that it steps: fresh memory each time would cost more."""
+    """Memory for √v + ε of each component, kept from step to step: fresh memory would cost more."""
 
     def step(
         self,

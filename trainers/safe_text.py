@@ -36,18 +36,18 @@ def plain(words: str) -> str:
 
 def one_line(words: object, most: int = 1000) -> str:
     """Words of any origin as one line of at most so many characters, the rest left out."""
-    # Escaped, a character takes ten at most: what lies beyond is left out before it is looked at.
+    # An escaped character takes at most ten; the rest is cut off before it is escaped.
     text = plain(" ".join(str(words)[: 10 * most].split()))
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def value(found: Any) -> str:
+def value(anything: Any) -> str:
     """A value out of a file as Python writes it, with ``...`` for what is long or deep.
 
     >>> value([1, [[[[2]]]], 10**400])
     '[1, [[[...]]], 100000000000000000...0000000000000000000]'
     """
-    return one_line(_BRIEF.repr(found), 200)
+    return one_line(_BRIEF.repr(anything), 200)
 
 
 def in_words(path: str) -> str:

@@ -112,7 +112,7 @@ def settings_type(system: object) -> type[Settings]:
 def assigned(assignment: str) -> tuple[str, Any]:
     """Name and value of ``name=value``: a TOML value where it is one, otherwise the text itself.
 
-    Words so need no quotes. Raises :class:`SettingsError`.
+    So words need no quotes. Raises :class:`SettingsError`.
     """
     name, equals, text = assignment.partition("=")
     if not equals:
@@ -151,8 +151,8 @@ def _in_words(error: pydantic.ValidationError, known: Iterable[str]) -> str:
     name = ".".join(part for part in first["loc"] if isinstance(part, str))
     if first["type"] == "extra_forbidden":
         return unknown_name("setting", name, known)
-    found = first.get("input")
-    return f"setting {name!r}: {first['msg']} (found {value(found)})"
+    given = first.get("input")
+    return f"setting {name!r}: {first['msg']} (found {value(given)})"
 
 
 def preset_names() -> list[str]:

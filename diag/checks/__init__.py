@@ -3,13 +3,13 @@
 from trainers.safe_text import plain
 
 LONGEST = 4000
-"""Characters of an error: ten mistakes of a configuration, each with its line."""
+"""Most characters of an error: room for ten mistakes of a configuration, each with its line."""
 
 
 class CheckError(ValueError):
     """A gate that cannot be run as it was asked for; the message names the place and what was expected.
 
-    It is one line of bounded length, whatever the file says.
+    Its message is one line of bounded length, whatever the file says.
     """
 
     def __init__(self, words: str) -> None:

@@ -1,4 +1,4 @@
-"""An accepted state: findings that are not to fail again, unless they get worse."""
+"""A baseline: accepted findings, which fail again only where they get worse."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from trainers.safe_text import in_words, whole
 MOST_BYTES = 2**24
 EXPECTED = "a baseline of diag check --write-baseline"
 ELSEWHERE = 1e-4
-"""Share of a number by which another processor may make it worse: one in single precision is known to some
-1e-6, and a count of resamples jumps by one. A baseline written on one machine is read on others."""
+"""Relative worsening of a number that is put down to another processor: single precision knows numbers to
+some 1e-6, and a count of resamples jumps by one. A baseline written on one machine is read on others."""
 LONGEST = 200
-"""Characters of its mistake that are told."""
+"""Most characters of a baseline's mistake that an error repeats."""
 
 SHOWN = 12
 """Characters of a hash that an error shows: enough to tell two files apart."""
@@ -63,7 +63,7 @@ class Accepted:
         return self.content.accepted.get(_key(transfer, self.file), {}).get(name)
 
     def warning_for(self, base: FileRef) -> str | None:
-        """A word where the file does not say its base; raises CheckError where it is another than this.
+        """A warning where the file does not name its base; raises CheckError where it names another.
 
         What was accepted beside one base says nothing of a transfer's distance from another.
         """
@@ -74,10 +74,10 @@ class Accepted:
                 "--write-baseline with --overwrite writes it anew, with its base"
             )
         if known != base.sha256:
-            found = f"a baseline that was accepted against another base (sha256 {known[:SHOWN]}…)"
+            other = f"a baseline that was accepted against another base (sha256 {known[:SHOWN]}…)"
             wanted = f"one of {base.path} (sha256 {base.sha256[:SHOWN]}…)"
             raise CheckError(
-                f"{self.file}: found {found}, expected {wanted}; without --baseline, "
+                f"{self.file}: found {other}, expected {wanted}; without --baseline, "
                 "--write-baseline with --overwrite accepts what is found now"
             )
         return None
@@ -89,8 +89,8 @@ def read(path: str | os.PathLike[str]) -> Accepted:
     try:
         content = whole(name, MOST_BYTES + 1)
     except (OSError, ValueError) as error:
-        found = (getattr(error, "strerror", None) or str(error)).lower()
-        raise CheckError(f"{in_words(name)}: found {found}, expected {EXPECTED}") from None
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise CheckError(f"{in_words(name)}: found {reason}, expected {EXPECTED}") from None
     if len(content) > MOST_BYTES:
         raise CheckError(f"{name}: found more than {MOST_BYTES >> 20} MiB, expected {EXPECTED}")
     try:
@@ -99,8 +99,8 @@ def read(path: str | os.PathLike[str]) -> Accepted:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         words = f"{where}: {first['msg']}" if where else first["msg"]
-        found = f"no baseline ({' '.join(words.split())[:LONGEST]})"
-        raise CheckError(f"{name}: found {found}, expected {EXPECTED}") from None
+        fault = f"no baseline ({' '.join(words.split())[:LONGEST]})"
+        raise CheckError(f"{name}: found {fault}, expected {EXPECTED}") from None
 
 
 def text(gate: Gate, path: str | os.PathLike[str]) -> str:
@@ -120,14 +120,14 @@ def text(gate: Gate, path: str | os.PathLike[str]) -> str:
 def _entry(finding: Finding) -> Entry:
     measure = finding.measure or Measure(None)
     value, low, high = (finite(end) for end in (measure.value, measure.low, measure.high))
-    outcome = finding.found or finding.outcome
+    outcome = finding.before_baseline or finding.outcome
     return Entry(outcome=outcome, word=finding.word, value=value, low=low, high=high)
 
 
 def against(
     accepted: Accepted | None, transfer: str, answer: Found, finding: Finding, settings: GateSettings
 ) -> Finding:
-    """The finding beside what was accepted: no failure where it is no worse, a word where it is."""
+    """Hold a finding against the baseline: it passes where it is no worse, and says so where it is worse."""
     entry = None if accepted is None else accepted.entry(transfer, finding.name)
     if entry is None or finding.outcome == "skipped":
         return finding
@@ -144,7 +144,7 @@ def against(
     if finding.outcome == "pass" or not known:
         return finding
     words = f"{finding.message}; accepted by the baseline"
-    return replace(finding, message=words, outcome="pass", accepted=True, found=finding.outcome)
+    return replace(finding, message=words, outcome="pass", accepted=True, before_baseline=finding.outcome)
 
 
 def _is_worse(answer: Found, before: Measure) -> bool:

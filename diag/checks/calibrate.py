@@ -1,4 +1,4 @@
-"""A/A: how often does the gate raise an alarm about pairs that are known to be equal?"""
+"""A/A test: how often the gate raises an alarm about pairs that are known to be equal."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from diag.sources.supplied import NOTHING, Supplied
 from probes import share
 
 MOST_PAIRS = 300
-"""Pairs at most; of more, so many are drawn at random: files recur, and more pairs tell little more."""
+"""Most pairs that are checked, drawn at random where there are more: files recur, so more pairs tell little
+more."""
 
 CLEAR = 0.95
-"""The share of equal pairs, at least, that the limit worth trying lets pass outright."""
+"""Least share of the equal pairs that a suggested limit lets pass outright."""
 
 ROUNDING = 1e-9
-"""1 − 0.95 is a little more than 0.05, and 20 of it may be a little less than 1."""
+"""Room for rounding: 1 − 0.95 is a little more than 0.05 in floating point, and 20 times it a little less
+than 1."""
 
 
 def calibrate(
@@ -96,7 +98,7 @@ def _rate(name: str, findings: Sequence[Finding], independent: int) -> Rate:
     limit = threshold.value if threshold is not None and isinstance(threshold.value, float) else None
     clears = None
     if limit is not None and findings[0].check != "returns":
-        # The worst first; none between two of them, since a limit there is passed by fewer.
+        # One of the ends, sorted with the worst first: a limit between two of them is passed by fewer pairs.
         worst = sorted((_end(f) for f in findings), reverse=findings[0].better == "lower")
         clears = finite(worst[floor((1 - CLEAR) * len(worst) + ROUNDING)])
     return Rate(
@@ -111,7 +113,7 @@ def _rate(name: str, findings: Sequence[Finding], independent: int) -> Rate:
 
 
 def _end(finding: Finding) -> float:
-    """The end of the interval that has to clear the limit; what is undefined clears none."""
+    """The end of the interval that has to clear the limit; an undefined measure clears none."""
     higher = finding.better == "higher"
     measure = finding.measure
     if measure is None or measure.value is None or measure.reason is not None:

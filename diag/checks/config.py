@@ -1,4 +1,4 @@
-"""A gate's configuration: found, read, and every mistake in it named with its line."""
+"""Find and read a gate's configuration, and name every mistake in it with its line."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from trainers.settings import assigned, unknown_name
 NAME, PROJECT, TABLE = "diag.toml", "pyproject.toml", ("tool", "diag")
 
 MOST_BYTES = 2**18
-"""Larger files are no configuration; parsing one could take minutes."""
+"""Most bytes of a configuration: parsing a larger file could take minutes."""
 
 MOST_MISTAKES = 10
-"""Named on the one line of an error; of more, the rest are counted."""
+"""Most mistakes that an error names on its one line; further ones are counted."""
 
 LONGEST = 80
-"""Characters of the file that an error repeats at once."""
+"""Most characters of the file that an error repeats in one place."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Config:
     lines: Mapping[str, int] = field(default_factory=dict)
     """The line of every setting's dotted name, and of every table's, that the file holds."""
     given: frozenset[str] = frozenset()
-    """Names of the checks that somebody set anything of: these are wanted, not merely offered.
+    """Names of the checks with a setting that somebody set: these are asked for, not merely offered.
 
     A table just as ``--write-config`` writes it says nothing.
     """
     origins: Mapping[str, Origin] = field(default_factory=dict)
-    """Who set each dotted name that was set on top of the file: the command line, or the call."""
+    """Origin of each dotted name that was set on top of the file: the command line, or the call."""
 
     def place(self, name: str) -> str:
         """The place where a setting was set, to begin an error with: ``diag.toml:3``, or ``settings``."""
@@ -177,7 +177,7 @@ def with_settings(config: Config, values: Mapping[str, Any], by: Origin = "call"
 
 
 def _content(path: Path) -> bytes:
-    """A file's first bytes, one more than a configuration may have."""
+    """The file's first bytes, one more than :data:`MOST_BYTES`, so that longer files show."""
     return whole(path, MOST_BYTES + 1)
 
 
@@ -186,8 +186,8 @@ def _text(name: str) -> str:
     try:
         content = _content(Path(name))
     except (OSError, ValueError) as error:
-        found = (getattr(error, "strerror", None) or str(error)).lower()
-        raise CheckError(f"{in_words(name)}: found {found}, expected {expected}") from None
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise CheckError(f"{in_words(name)}: found {reason}, expected {expected}") from None
     if len(content) > MOST_BYTES:
         raise CheckError(f"{name}: found more than {MOST_BYTES // 1024} KiB, expected {expected}")
     try:
@@ -198,7 +198,7 @@ def _text(name: str) -> str:
 
 
 def _given(tree: Mapping[str, Any]) -> frozenset[str]:
-    # As --write-config writes them: without what is unset.
+    # As --write-config writes them, without the settings that are unset.
     written = GateSettings().check.model_dump(mode="json", exclude_none=True)
     return frozenset(name for name, table in tree.get("check", {}).items() if table != written[name])
 
@@ -208,7 +208,7 @@ def _validated(tree: Mapping[str, Any], name: str, places: Mapping[Keys, int]) -
         return GateSettings.model_validate(tree)
     except pydantic.ValidationError as error:
         every = error.errors(include_url=False, include_context=False)
-    # One a setting, in the order of the file.
+    # One mistake a setting, in the order of the file.
     mistakes = {tuple(part for part in e["loc"] if isinstance(part, str)): e for e in reversed(every)}
     ordered = sorted((places.get(keys, 0), number, keys) for number, keys in enumerate(mistakes))
     told = [
@@ -247,7 +247,7 @@ EXPECTED = {
     "int_type": "a whole number",
     "bool_type": "true or false",
 }
-"""Words on what was expected, by kind of pydantic's error, where pydantic says it in those of Python."""
+"""Expected values in plain words, by kind of pydantic error, where pydantic names Python's types."""
 
 
 def _expected(error: Any) -> str:
@@ -259,7 +259,7 @@ def _expected(error: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as the file has it, or nearly."""
+    """A value as TOML writes it, or nearly."""
     return _cut(str(value).lower() if isinstance(value, bool) else repr(value), 40)
 
 

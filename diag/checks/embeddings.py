@@ -50,7 +50,7 @@ class RelationCheck(EmbeddingCheck):
     """Relation of the transfer's embedding to the base's (docs/measures.md)."""
 
     name: ClassVar[str] = "relation"
-    asks: ClassVar[str] = "how does the embedding lie to the base's?"
+    asks: ClassVar[str] = "how does the embedding relate to the base's?"
     limited_by: ClassVar[tuple[str, ...]] = ("allow",)
 
     allow: Annotated[tuple[Known, ...], Field(min_length=1, strict=False)] = Field(
@@ -64,7 +64,7 @@ class RelationCheck(EmbeddingCheck):
         if verdict.relation is None and free:
             state, words = "good", f"{words}; {INFORMATION}"
         elif verdict.relation is None:
-            # It fails for being anything but matched: no more is known.
+            # It fails because it is surely not matched, although no relation can be named.
             state = "bad" if verdict.status == "fail" and set(self.allow) == {"matched"} else "unsure"
         elif verdict.relation in self.allow:
             # Deformation and states out of place have checks of their own.
@@ -78,11 +78,11 @@ class R2Check(EmbeddingCheck):
     """R² of the identity: how much of the base's variance the transfer's embedding explains as it is."""
 
     name: ClassVar[str] = "r2"
-    asks: ClassVar[str] = "R² of the transfer's embedding to the base's, as it is"
+    asks: ClassVar[str] = "R² of the transfer's embedding to the base's, without any map"
     limited_by: ClassVar[tuple[str, ...]] = ("min",)
 
     min: Annotated[float, Field(le=1)] = Field(
-        0.8, description="At least; successful transfers of the maze have 0.97 or more"
+        0.8, description="Least R²; successful transfers of the maze have 0.97 or more"
     )
 
     def held(self, result: Comparison) -> Iterator[Found]:
@@ -100,7 +100,9 @@ class L2Check(EmbeddingCheck):
     asks: ClassVar[str] = "mean L2 distance over the base's spread"
     limited_by: ClassVar[tuple[str, ...]] = ("max",)
 
-    max: Positive = Field(0.35, description="At most; successful transfers of the maze have 0.04 to 0.17")
+    max: Positive = Field(
+        0.35, description="Largest distance; successful transfers of the maze have 0.04 to 0.17"
+    )
 
     def held(self, result: Comparison) -> Iterator[Found]:
         if (widths := other_widths(result)) is not None:
@@ -122,7 +124,7 @@ class StatesCheck(EmbeddingCheck):
 
     level: Level = "warn"
     min: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="At least so many (unset: as many as the world asks for)"
+        None, description="Fewest states (unset: as many as the world asks for)"
     )
 
     def held(self, result: Comparison) -> Iterator[Found]:

@@ -1,4 +1,4 @@
-"""The forecast check: will a transfer that has updates left to do end matched?"""
+"""The forecast check: whether a transfer that has updates left to do will end matched."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ForecastCheck(Check):
     """The probability that a transfer ends matched, where it has updates left to do (docs/forecast.md)."""
 
     name: ClassVar[str] = "forecast"
-    asks: ClassVar[str] = "of a transfer with updates left to do: the probability that it ends matched"
+    asks: ClassVar[str] = "the probability that a transfer with updates left to do ends matched"
     limited_by: ClassVar[tuple[str, ...]] = ("min",)
 
     level: Level = "warn"
@@ -27,7 +27,7 @@ class ForecastCheck(Check):
         """Hold the probability that the transfer ends matched, with its interval, against the limit."""
         base, transfer = pair.base.subject, pair.transfer
         if transfer.share is None or transfer.made_from is None:
-            yield absent(self.name, "the file does not say how far a training it is from")
+            yield absent(self.name, "the file does not say how much of its training is done")
         elif transfer.share >= 1:
             yield idle(self.name, "the transfer is finished")
         elif not transfer.frozen:

@@ -1,4 +1,4 @@
-"""A number with its interval against a limit: on its right side, on its wrong side, or across."""
+"""Hold a number with its interval against a limit: on its right side, on its wrong side, or across."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ another processor or with its units in another order, makes of a perfect 1 what 
 
 @dataclass(frozen=True)
 class Found:
-    """The answer of a check, before its level and the baseline have their say."""
+    """The answer of a check, before its level and the baseline are applied."""
 
     check: str
     state: State
@@ -33,7 +33,7 @@ class Found:
     word: str = ""
     """The answer where it is no number: the relation."""
     instead: float | int | None = None
-    """The limit that holds where the setting is unset: the world's own number."""
+    """The world's own limit, which holds where the setting is unset."""
 
 
 def judged(
@@ -56,7 +56,7 @@ def judged(
         return Found(check, "unsure", f"{words} is undefined: {measure.reason}", of, measure, limit, better)
     bound = least if least is not None else most
     assert bound is not None
-    # What is the limit but for rounding is judged, and reads, as the limit.
+    # A value that equals the limit but for rounding is judged, and shown, as the limit.
     read = replace(
         measure,
         value=_snapped(measure.value, bound),
@@ -76,7 +76,7 @@ def judged(
         state = "unsure"
     tail = ", and the data cannot tell" if state == "unsure" else ""
     tail += f" ({measure.reason})" if measure.reason is not None else ""
-    # No digits that would show 0.7996 as the 0.8 that it fails to reach.
+    # Enough digits that 0.7996 is not shown as the 0.8 that it fails to reach.
     number = shown(read, digits_beside(bound, (read.value, low, high)))
     return Found(
         check,
@@ -95,12 +95,12 @@ def _snapped(value: float, bound: float) -> float:
 
 
 def absent(check: str, why: str) -> Found:
-    """A check that this pair has no data for."""
+    """The answer of a check that this pair has no data for."""
     return Found(check, "absent", why)
 
 
 def idle(check: str, why: str) -> Found:
-    """A check that has nothing to say of such a pair, even where it is asked for."""
+    """The answer of a check that does not apply to such a pair, even where it is asked for."""
     return Found(check, "idle", why)
 
 
@@ -118,7 +118,7 @@ def shown(measure: Measure, digits: int = DIGITS) -> str:
 
 
 def exactly(limit: float) -> str:
-    """A limit as short as it can be told without becoming another.
+    """A limit in the fewest digits that still give exactly that number.
 
     >>> exactly(2.0), exactly(0.35), exactly(0.79999999)
     ('2', '0.35', '0.79999999')

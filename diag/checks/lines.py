@@ -35,7 +35,7 @@ def has_long_keys(text: str) -> bool:
 
 
 def _blank(token: re.Match[str]) -> str:
-    """Each string as one quote, so that dots in it are none: it may be a part of a key."""
+    """Replace each string by one quote, since dots in it part no key, and each comment by nothing."""
     part = token[0]
     return '"' if part[0] in "\"'" else "" if part[0] == "#" else part
 
@@ -78,7 +78,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _paths(tree: Mapping[str, Any], prefix: Path = ()) -> Iterator[Path]:
-    """Every key's path, the outer before the inner; tables in an array as if there were one."""
+    """Every key's path, outer keys first; all tables of an array share one path."""
     for key, value in tree.items():
         path = (*prefix, key)
         yield path

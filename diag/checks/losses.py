@@ -25,7 +25,7 @@ from trainers.threads import one_thread
 TOTAL = "total"
 
 TERMS = "check.loss_ratio.terms"
-"""The one table of settings whose keys are the user's."""
+"""Name of the only table of settings whose keys the user chooses: the loss terms."""
 
 
 class LossCheck(Check):
@@ -36,7 +36,7 @@ class LossCheck(Check):
     limited_by: ClassVar[tuple[str, ...]] = ("max", "terms")
 
     level: Level = "warn"
-    max: Positive = Field(2.0, description="At most so many times the base's, for the total and each term")
+    max: Positive = Field(2.0, description="Largest multiple of the base's loss, for the total and each term")
     terms: Mapping[str, Positive] = Field(
         {}, description="Limits of single terms instead, such as { transition = 5.0 }"
     )
@@ -84,7 +84,7 @@ class Losses:
     groups: NDArray[np.int64]
     """(n,) the state or episode of each sample."""
     warnings: tuple[str, ...] = ()
-    """Warnings about how they were taken."""
+    """Warnings about how the losses were taken."""
 
 
 def losses_of(subject: Subject, samples: int, seed: int) -> Losses | None:

@@ -1,4 +1,4 @@
-"""A base and a transfer as the checks see them: opened, compared, and the base measured once."""
+"""A base and a transfer as the checks see them; what they need of the base is measured once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Base:
 
     subject: Subject
     said: list[str] = field(default_factory=list)
-    """Warnings about how it was measured, which belong to every transfer."""
+    """Warnings about how the base was measured, which concern every transfer."""
     _kept: dict[str, Any] = field(default_factory=dict)
 
     def once(self, check: str, measure: Callable[[], Measured]) -> Measured:

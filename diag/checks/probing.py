@@ -1,4 +1,4 @@
-"""The probe check: does a linear probe read from the transfer what it reads from the base?"""
+"""The probe check: whether a linear probe reads from the transfer what it reads from the base."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ProbeCheck(Check):
         shared_tasks((base, transfer))
         known = {
             name: score for name, score in own.items() if score.value is not None
-        }  # else nothing to lose
+        }  # an undefined score cannot fall
         if not known:
             why = next((score.reason for score in own.values() if score.reason is not None), "there is none")
             yield absent(self.name, f"no variable can be probed ({why})")
@@ -73,14 +73,14 @@ def scores_of(
 
 
 def _above(score: Measure, chance: float) -> Measure:
-    """The score, and its interval, no lower than chance: below it nothing is read."""
+    """The score with its interval, raised to chance where it is below: below chance nothing is read."""
     ends = (score.value, score.low, score.high)
     value, low, high = (None if end is None else max(end, chance) for end in ends)
     return Measure(value, low, high, score.reason)
 
 
 def fall(before: Measure, after: Measure) -> Measure:
-    """``before`` − ``after`` with an interval from both, as if they were independent: at most too wide."""
+    """The fall from ``before`` to ``after``; its interval takes both as independent: at most too wide."""
     for score in (before, after):
         if score.value is None:
             return Measure.undefined(score.reason or "a score is undefined")

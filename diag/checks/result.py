@@ -45,11 +45,11 @@ class Finding:
     check: str
     """The check's name, ``r2``."""
     outcome: Outcome
-    """The outcome that counts: after the level, ``on_inconclusive`` and the baseline had their say."""
+    """The outcome that counts, after the level, ``on_inconclusive`` and the baseline were applied."""
     message: str
     """One sentence with the number, its interval and the limit."""
     of: str = ""
-    """The part: a loss term, a variable; empty where the check has one answer."""
+    """The loss term or variable that the answer is about; empty where the check has one answer."""
     level: Level = "error"
     measure: Measure | None = None
     """The number that was judged, where there is one."""
@@ -60,12 +60,12 @@ class Finding:
     """The answer where it is no number: the relation."""
     accepted: bool = False
     """Whether it would fail or warn, but the baseline holds it and it is no worse."""
-    found: Outcome | None = None
+    before_baseline: Outcome | None = None
     """The outcome without the baseline, where it is accepted."""
 
     @property
     def counts(self) -> bool:
-        """Whether it has a part in the pair's outcome: what a warn check cannot decide has none."""
+        """Whether it counts in the pair's outcome: an undecided check of level ``warn`` does not."""
         return self.outcome != "skipped" and (self.outcome != "inconclusive" or self.level == "error")
 
     @property
@@ -171,7 +171,7 @@ class Gate(Shown, kind="check"):
 
     @property
     def findings(self) -> tuple[tuple[Checked, Finding], ...]:
-        """Every finding with its pair, worst first; among equals as they were made."""
+        """Every finding with its pair, worst first; equally bad ones in the order they were made."""
         every = [(c, f) for c in self.checked for f in c.findings]
         return tuple(sorted(every, key=lambda pair: WORST.index(pair[1].outcome)))
 
@@ -185,12 +185,12 @@ class Gate(Shown, kind="check"):
 
     @property
     def exit_status(self) -> int:
-        """The status that the command ends with: :attr:`own_status`, but for 1 and 4 where 0 is held."""
+        """The command's exit status: :attr:`own_status`, or 0 instead of 1 and 4 where an option says so."""
         return 0 if self.is_held else self.own_status
 
     @property
     def is_held(self) -> bool:
-        """Whether an option holds the exit status at 0 where it would be another."""
+        """Whether an option keeps the exit status at 0 where it would otherwise be 1 or 4."""
         return self.held_by is not None and self.own_status in (1, 4)
 
     @property
@@ -207,7 +207,7 @@ class Gate(Shown, kind="check"):
 
     @property
     def summary(self) -> str:
-        """One sentence: how many of how many, and the worst of them."""
+        """One sentence: how many transfers passed, of how many, and the worst of them."""
         of = len(self.checked)
         words: dict[str, str] = {
             "error": "could not be checked",
@@ -224,7 +224,7 @@ class Gate(Shown, kind="check"):
             return "No transfer was checked."
         if of == 1:
             if self.checked[0].outcome == "skipped" and not self.errors:
-                return "No check could be run: nothing was found out, which is no pass."
+                return "No check could be run, which is no pass."
             return f"The transfer {next(words[o] for o, count in counts.items() if count)}."
         parts = [f"{count} {words[o]}" for o, count in counts.items() if count]
         return f"Of {of} transfers {', '.join(parts)}."
@@ -250,19 +250,20 @@ class Gate(Shown, kind="check"):
 
 @dataclass(frozen=True)
 class Rate:
-    """One check over all pairs that are known to be equal."""
+    """The alarms of one check over all pairs that are known to be equal."""
 
     name: str
     level: str
     pairs: int
-    """Number of pairs in which the check could look."""
+    """Number of pairs that the check had data for."""
     alarms: Measure
-    """Share in which it was sure that something is wrong, with an interval over independent pairs."""
+    """Share of the pairs in which the check was sure that something is wrong, with an interval over
+    independent pairs."""
     undecided: float
-    """Share in which the data could not tell."""
+    """Share of the pairs in which the data could not tell."""
     limit: float | None = None
     clears: float | None = None
-    """The limit that 95% of the pairs would pass outright; None where it judges no number."""
+    """The limit that 95% of the pairs would pass outright; None for a check that judges no number."""
 
     def to_tree(self) -> dict[str, Any]:
         return {
@@ -282,10 +283,10 @@ class Calibration(Shown, kind="calibration"):
 
     files: tuple[str, ...]
     base: str | None
-    """Against which each file was checked; None where the files were checked against each other."""
+    """The base that each file was checked against; None where the files were checked against each other."""
     pairs: int
     possible: int
-    """Pairs that there are; only ``pairs`` of them were drawn."""
+    """Number of possible pairs, of which ``pairs`` were drawn."""
     independent: int
     """Number of pairs that share no file, on which the intervals rest."""
     alarms: Measure

@@ -25,7 +25,7 @@ ROUNDING = 1e-9
 """Difference of two returns, as a share of the largest, that is rounding."""
 
 MOST_EPISODES = 10**6
-"""Episodes above which no number is named: more than this nobody runs."""
+"""Most further episodes that a message asks for: nobody runs more."""
 
 
 class ReturnsCheck(Check):
@@ -38,7 +38,7 @@ class ReturnsCheck(Check):
     limited_by: ClassVar[tuple[str, ...]] = ("margin",)
     default: ClassVar[str] = "10%"
 
-    margin: Positive = Field(0.1, description="So much worse is still as good")
+    margin: Positive = Field(0.1, description="A mean return that is worse by at most this is still as good")
     relative: bool = Field(
         True,
         validate_default=True,
@@ -90,7 +90,7 @@ def returns_of(subject: Subject, episodes: int, seed: int) -> NDArray[np.float64
 def of_returns(
     transfer: Subject, own: NDArray[np.float64] | None, limits: ReturnsCheck, seed: int
 ) -> Iterator[Found]:
-    """Whether the transfer's mean return is worse than the reference by less than the margin.
+    """Judge whether the transfer's mean return is worse than the reference's by less than the margin.
 
     ``own`` are the base's returns, which the settings' ``reference`` replaces. Three outcomes from the 95%
     interval of the difference: it lies above −margin (non-inferior), below it (inferior), or across.
@@ -103,7 +103,7 @@ def of_returns(
     reference = None if limits.reference is not None else own
     mean = float(reference.mean()) if reference is not None else float(limits.reference or 0.0)
     margin = limits.margin * (abs(mean) if limits.relative else 1.0)
-    # The share of a negative mean that is estimated too makes the reference count for more than itself.
+    # A margin that is a share of an estimated, negative mean adds to the reference's own uncertainty.
     weight = 1.0 + limits.margin if limits.relative and mean < 0 else 1.0
     worse = difference(returns, reference, mean, weight)
     of_mean = f" ({100 * limits.margin:.3g}% of the reference's mean)" if limits.relative else ""
@@ -146,9 +146,9 @@ def difference(
 ) -> Measure:
     """Mean of ``returns`` minus that of ``reference``, or minus the number ``mean``, with its 95% interval.
 
-    Welch's; and of returns that take two values, such as success and failure, Newcombe's (1998, method 10):
-    Welch's has no width where all succeed, and passes one of three agents that are worse by the margin. The
-    reference's error counts ``weight`` times.
+    The interval is Welch's. For returns that take two values, such as success and failure, it is Newcombe's
+    (1998, method 10): Welch's has no width where all succeed, and passes one of three agents that are worse
+    by the margin. ``weight`` is a factor on the reference's error.
     """
     from scipy import stats
 
@@ -173,7 +173,7 @@ def difference(
 def more_episodes(
     returns: NDArray[np.float64], reference: NDArray[np.float64] | None, margin: float, weight: float = 1.0
 ) -> int | None:
-    """Episodes that are missing, of each, for two equals to pass in 80% of cases; None beyond a million.
+    """Further episodes each side needs for two equals to pass in 80% of cases; None beyond a million.
 
     n = (z₀.₉₇₅ + z₀.₈)²·(s₁² + s₂²)/margin², the sample size of a non-inferiority test of two means.
     """
@@ -187,7 +187,8 @@ def more_episodes(
     if not isfinite(needed) or needed > MOST_EPISODES:
         return None
     have = min(len(r) for r in (returns, reference) if r is not None)
-    # Enough for two equals, and still across: they are no equals, or had bad luck; as many again tell.
+    # There are enough for two equals, and still the interval is across: they are not equal, or it was bad
+    # luck. Ask for as many again.
     missing = ceil(needed) - have
     return missing if missing > 0 else have
 
@@ -206,7 +207,7 @@ def _two_values(*returns: NDArray[np.float64] | None) -> tuple[float, float] | N
 
 
 def _reach(returns: NDArray[np.float64], low: float, high: float) -> tuple[float, float]:
-    """Distances from the mean of returns that are ``low`` or ``high`` to the ends of Wilson's interval."""
+    """Distances from the mean to the ends of Wilson's interval, for returns that are ``low`` or ``high``."""
     rate = share(float((returns > (low + high) / 2).mean()), len(returns))
     assert rate.value is not None
     assert rate.low is not None

@@ -1,4 +1,4 @@
-"""The gate itself: one base, its transfers, every check."""
+"""Run the gate: every check on each transfer of one base."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from trainers.checkpoint import CheckpointError
 from trainers.safe_text import in_words, one_line
 
 DRAWN = 2**18
-"""Numbers of an embedding that are kept for its picture: a gate may hold hundreds of pairs."""
+"""Most numbers of an embedding that are kept for its picture: a gate may hold hundreds of pairs."""
 
 
 def check(
@@ -74,7 +74,7 @@ def checked(
 ) -> Checked:
     """Every check on one transfer; an error of its file is told, not raised."""
     begun, said = time.monotonic(), list[str]()
-    name = "transfer"  # of an array
+    name = "transfer"  # stands for the path of an array
     if isinstance(transfer, Subject | str | os.PathLike):
         name = transfer.path if isinstance(transfer, Subject) else os.fspath(transfer)
     try:
@@ -85,7 +85,7 @@ def checked(
             against(baseline, name, answer, settled(answer, config), config.settings)
             for answer in _answers(pair, config.settings)
         )
-    except SettingError as error:  # of every transfer alike: the mistake is the configuration's
+    except SettingError as error:  # a mistake of the configuration, not of this transfer
         raise CheckError(f"{config.place(error.name)}: {error.name}: {error}") from None
     except (SubjectError, CheckpointError, probes.ProbeError, OSError) as error:
         words = one_line(error, 3000)
@@ -120,7 +120,7 @@ def _comparison(base: Subject, transfer: Subject, settings: GateSettings) -> Com
 
 
 def thinned(result: Comparison) -> Comparison:
-    """A comparison whose picture has no more rows than :data:`DRAWN` numbers make, evenly from all."""
+    """The comparison with its picture thinned evenly to at most :data:`DRAWN` numbers."""
     picture = result.picture
     rows, most = len(picture.base), max(DRAWN // max(result.dimensions), probes.MIN_STATES)
     if rows <= most:

@@ -29,7 +29,7 @@ from trainers.settings import dotted_names
 
 
 class Checks(Tree):
-    """The checks, in the order they are reported: a line adds one."""
+    """The settings of every check, in the order they are reported; a line adds a check."""
 
     relation: RelationCheck = RelationCheck()
     r2: R2Check = R2Check()
@@ -57,13 +57,13 @@ class GateSettings(Tree):
 
     strict: bool = Field(False, description="Exit with status 4 where an error check is inconclusive")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
-        0, description="Random numbers of every bootstrap and sample begin here"
+        0, description="Seed of the random numbers of every bootstrap and sample"
     )
     unfrozen: bool | None = Field(
         None, description="Nothing frozen reads the embedding: where it lies is information, no failure"
     )
     margin: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        None, description="R² within which two maps are as good (unset: 0.05)"
+        None, description="R² within which two maps are equally good (unset: 0.05)"
     )
     worse_than_baseline: Level = Field(
         "warn",

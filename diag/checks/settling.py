@@ -14,7 +14,7 @@ _AS: dict[Outcome, str] = {"pass": "a pass", "warn": "a warning", "fail": "a fai
 
 
 def settled(answer: Found, config: Config) -> Finding:
-    """The finding that counts.
+    """Turn a check's answer into the finding that counts.
 
     What an error check finds bad fails; a warn check never does more than warn. What the data cannot tell is
     as the check's ``on_inconclusive`` says; without it, it is inconclusive. A check that the configuration

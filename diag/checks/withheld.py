@@ -11,17 +11,17 @@ from trainers.safe_text import in_words
 
 
 def withheld(base: Subject, transfer: Subject, checks: Iterable[Check]) -> Iterator[tuple[str, Found]]:
-    """Each of the checks that cannot be made because one of the two withholds what it needs, as undecided.
+    """Answer ``unsure`` for each check that one of the two subjects withholds the data of.
 
-    A policy without the statistics that its observations were normalised by would give numbers, and none of
-    them its own.
+    A policy without the statistics that its observations were normalised by would give numbers that mean
+    nothing.
     """
     asked = list(checks)
     for subject in (base, transfer):
         if subject.withheld is None:
             continue
-        found, expected = subject.withheld
-        words = f"{in_words(subject.path)} is {found}; expected {expected}"
+        reason, expected = subject.withheld
+        words = f"{in_words(subject.path)} is {reason}; expected {expected}"
         for check in asked:
             if check.lacks(subject, is_base=subject is base):
                 yield check.name, Found(check.name, "unsure", words)

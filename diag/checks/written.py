@@ -1,4 +1,4 @@
-"""The default configuration as a file that explains itself."""
+"""The default configuration as a commented ``diag.toml``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def text() -> str:
         assert isinstance(kind, type)
         assert issubclass(kind, Check)
         lines += ["", *_comment(kind.__doc__ or ""), f"[check.{name}]"]
-        # What every check has is explained once, above the first.
+        # Settings that every check has are explained once, above the first check.
         known = () if name == "relation" else tuple(Check.model_fields)
         lines += _fields(kind, getattr(Checks(), name), quiet=known)
     return "\n".join(lines) + "\n"
@@ -66,7 +66,7 @@ def _fields(
             continue
         if field.description and name not in quiet:
             yield from _comment(f"{field.description}.")
-        # TOML has no null: what is unset stands there as a comment.
+        # TOML has no null: a setting that is unset stands there as a comment.
         yield f"# {name} =" if value is None else f"{name} = {_toml(value)}"
 
 

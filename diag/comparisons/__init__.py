@@ -1,1 +1,1 @@
-"""Comparisons of two embeddings: how the transfer's lies to the base's."""
+"""Comparisons of two embeddings: how the transfer's relates to the base's."""

@@ -1,4 +1,4 @@
-"""compare-embeddings: did the transfer land in the base's embedding space, and if not, how does it lie?"""
+"""compare-embeddings: did the transfer land in the base's embedding space, and if not, how does it differ?"""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def outcome(result: Comparison) -> Outcome | None:
     ``landed``: matched, and as many states in place as the world asks for, where it asks. ``near``: in the
     base's space, but bent, displaced, or with too few states in place. ``mirrored``: some axes negated or
     swapped. ``collapsed``: variance or rank lost. ``elsewhere``: any other relation. ``free``: not matched,
-    which no frozen part minds.
+    but nothing frozen reads the embedding.
     """
     identity = next((step.r2.value for step in result.ladder if step.transform == "identity"), None)
     if result.relation == "matched" and result.success is not False and result.verdict.status == "pass":
@@ -81,7 +81,7 @@ def conclusion(result: Comparison) -> str:
 
 
 def next_command(result: Comparison) -> str | None:
-    """The command that leads the transfer back, for files that it takes; None where nothing has to be led."""
+    """The ``diag repair`` command for files that it takes; None where nothing has to be mended."""
     suffix = Path(result.transfer.path).suffix
     takes = suffix == ".npy" or (suffix == ".safetensors" and result.success_states is not None)
     if result.outcome not in ("mirrored", "elsewhere") or not takes:

@@ -46,7 +46,7 @@ def measured(
     """
     x = probes.as_matrix(pair.transfer, f"{transfer.path}: the embedding")
     y = probes.as_matrix(pair.base, f"{base.path}: the embedding")
-    # States are numbered once for all that resamples them.
+    # States are numbered once, for everything that resamples them.
     groups, steps = pair.groups if pair.groups is not None else probes.states(x, y), 8
     report(0, steps)
     relation = probes.relation(pair.transfer, pair.base, groups=groups, margin=margin, seed=seed)

@@ -1,4 +1,4 @@
-"""The margin δ within which a transfer counts as matched: given, default, or of known-good transfers."""
+"""The margin δ within which a transfer counts as matched: given, default, or from known-good transfers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WIDE_MARGIN = 0.2
 """Margin from known-good transfers that is worth a warning: four times the default."""
 
 NOT_GOOD = ("flipped", "permuted", "rotated", "collapsed", "unrelated")
-"""Relations that no margin makes good."""
+"""Relations that are never those of a good transfer, whatever the margin."""
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,11 @@ MOST_UNEQUAL = 2**12
 """Dimensions up to which the two embeddings may differ in number, however few the rows: 128 MB of sums."""
 
 FINITE = "finite numbers, or --drop-nonfinite"
-"""Expected numbers, in errors of callers that can leave rows out; :func:`undroppable` is for the others."""
+"""Words for the expected numbers in errors of callers that can leave rows out (:func:`undroppable`: for the
+others)."""
 
 SUMS = 24
-"""Rows a dimension below which a stream's sums would take more memory than the data themselves."""
+"""Rows per dimension below which a stream's sums would take more memory than the data themselves."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def pair_of(
     Raises SubjectError where they do not pair, or where comparing them would take far more memory than they.
     """
     pair = _paired(base, transfer, episodes, rollout, drop_nonfinite)
-    # Maps between dimensions of other number are fitted through the sums of their products, d² of them.
+    # Maps between different numbers of dimensions are fitted through sums of products, d² numbers.
     widths = [math.prod(v.shape[1:]) for v in (pair.base, pair.transfer)]
     if widths[0] != widths[1] and max(widths) > max(len(pair.base), MOST_UNEQUAL):
         expected = f"{widths[0]}, those of {base.path}, or more rows than dimensions"
@@ -151,8 +152,8 @@ def _finite_rows(
     finite = [probes.finite_rows(matrix(array)) for array in (a, b)]
     for subject, rows in zip((base, transfer), finite, strict=True):
         if not rows.all() and not drop_nonfinite:
-            found = f"{int((~rows).sum())} of {len(rows)} rows with NaN or infinity"
-            raise SubjectError(subject.path, found, FINITE)
+            not_finite = f"{int((~rows).sum())} of {len(rows)} rows with NaN or infinity"
+            raise SubjectError(subject.path, not_finite, FINITE)
     return finite[0] & finite[1]
 
 
@@ -174,14 +175,14 @@ def column_names(subject: Subject) -> tuple[str, ...]:
 def _of_two_kinds(base: Subject, transfer: Subject) -> SubjectError:
     """The error for ready embeddings beside a file that makes its own, with the Python that writes those."""
     ready, maker = (base, transfer) if base.embeddings is not None else (transfer, base)
-    if maker.encoder is None:  # nor has it embeddings: it says itself what is missing
+    if maker.encoder is None:  # it has no embeddings either: say what is missing
         require(maker, "encoder", maker.encoder)
     task = "source" if maker is base else "target"
     ids = getattr(maker.tasks, "ids", None)
     given, rows = "", f"the states of {maker.tasks.name}" if maker.tasks is not None else ""
     if ids is not None:
         given = f", Supplied(source_env='{ids['source']}', target_env='{ids['target']}')"
-    elif maker.parameters is None or maker.tasks is None:  # not of a world that the file itself names
+    elif maker.parameters is None or maker.tasks is None:  # the file itself does not name its world
         given, rows = ", Supplied(pairs='pairs.npz')", "the observations in pairs.npz"
     code = (
         f"import diag, numpy as np; from diag.sources.supplied import Supplied; "
@@ -240,7 +241,7 @@ def _embedded(base: Subject, transfer: Subject) -> Pair:
         pairs.groups,
         null,
         tasks.variables(),
-        getattr(tasks, "colour", None),  # a task pair may say
+        getattr(tasks, "colour", None),  # optional in a TaskPair
         predicted[0],
         predicted[1],
         warnings=tuple(dict.fromkeys(warnings)),

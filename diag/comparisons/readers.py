@@ -1,4 +1,4 @@
-"""The frozen components that read an embedding: by the transfer's plan, its file, or what the two share."""
+"""The frozen components that read an embedding, told by the transfer's plan or file, or by equal weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def frozen_readers(
 
 
 def _equal_readers(base: Subject, transfer: Subject) -> tuple[str, ...] | None:
-    """The components beside the encoder that the two share to the bit: no training leaves them so.
+    """The components beside the encoder that are equal to the bit in both: training would have changed them.
 
     For files that do not say what was frozen; None where they have no such components to tell by.
     """

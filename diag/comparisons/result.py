@@ -1,4 +1,4 @@
-"""The result of ``diag compare-embeddings``: how two embeddings lie to each other, with the evidence."""
+"""The result of ``diag compare-embeddings``: how two embeddings relate, with the evidence."""
 
 from __future__ import annotations
 
@@ -122,7 +122,8 @@ class Comparison(Shown, kind="comparison"):
     margin_source: str
     """Origin of the margin, in words."""
     gap: float | None
-    """R² of the best map minus the identity's, there or back, the lesser one: matched within the margin."""
+    """R² of the best map minus the identity's, in the direction where it is less; matched if within the
+    margin."""
     channels: bool
     """Whether the ladder's maps act on channels, alike at every place of a grid."""
     grid: str
@@ -139,7 +140,8 @@ class Comparison(Shown, kind="comparison"):
     own_states: int | None
     """Number of states whose nearest base state is their own."""
     success_states: int | None
-    """Number of such states that the world asks of a success; None where it sets no number."""
+    """Number of states that must be nearest to their own base state for a success; None where the world sets
+    none."""
     seed: int
     warnings: tuple[str, ...]
     picture: Picture

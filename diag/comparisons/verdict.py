@@ -52,7 +52,7 @@ def _verdict_of_match(
 def _sentence(result: probes.RelationResult) -> str:
     match result.relation:
         case None if result.mismatch >= CERTAIN:
-            return f"Not matched, but how it lies cannot be told ({result.reason})."
+            return f"Not matched, but its relation cannot be told ({result.reason})."
         case None:
             return f"Cannot tell: {result.reason}."
         case "matched":

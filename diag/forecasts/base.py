@@ -24,7 +24,7 @@ MOST_DIMENSIONS = 4
 
 
 LEAST = 1e-9
-"""A loss below this is as good as none."""
+"""Loss below which it counts as zero."""
 
 
 def base_features(base: Subject | None) -> Floats:
@@ -80,7 +80,7 @@ def _copies(dimensions: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def _moved(home: torch.Tensor, copy: tuple[tuple[int, ...], tuple[int, ...]]) -> torch.Tensor:
-    """The embedding that the map of a copy would lead back home."""
+    """The embedding that the copy's map sends back to ``home``."""
     order, signs = copy
     moved = torch.empty_like(home)
     moved[:, list(order)] = home * torch.tensor(signs, dtype=home.dtype)

@@ -1,8 +1,8 @@
 """Features of a forecast: numbers of one early checkpoint, none of which has a scale of its own.
 
-They are of the embedding alone. The loss, its gradient, both beside the base's, the wall on the way to the
-mended copy, and how each had changed since the checkpoint before were tried beside them and told nothing
-more (docs/forecast.md). ``losses`` is kept to show what losses alone would tell.
+They describe the embedding alone. The loss, its gradient, both beside the base's, the wall on the way to the
+mended copy, and how each had changed since the checkpoint before were tried beside them and told nothing more
+(docs/forecast.md). ``losses`` is kept to show what losses alone would tell.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from trainers.threads import one_thread
 View = Literal["embedding", "losses"]
 
 LOWEST_R2 = -3.0
-"""R² below which a feature is cut off: a worse embedding tells no more."""
+"""Least R² of a feature: lower ones are raised to it, since a worse embedding tells no more."""
 
 _LEAST = 1e-9
 

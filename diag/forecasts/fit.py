@@ -1,4 +1,4 @@
-"""Fitting a forecast to transfers: what is known of early checkpoints, and how each ended."""
+"""Fit a forecast to studies: features of early checkpoints, and how each transfer ended."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from diag.forecasts.result import Outcome
 from probes import Floats
 
 FEWEST_BASES = 6
-"""With fewer, nothing is fitted: a forecast is of bases that were not seen."""
+"""Fewest bases to fit a forecast to: it has to hold for bases that were not seen."""
 
 DRAWS = 60
-"""Refits on resampled bases."""
+"""Number of refits on resampled bases."""
 
 PENALTY = 1.0
 """Penalty of the logistic models on half the squared slopes of standardised features: fixed, not chosen."""
 
 MOST_STEPS, CLOSE = 100, 1e-8
-"""Newton's steps at most, and how small the last has to be."""
+"""Most Newton steps, and how small the last one has to be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Known:
     ended: pd.Series[Any]
     """Whether each run ended well, indexed by run."""
     bases: Floats
-    """(b, k) each base's own features, NaN where its checkpoint was not to be had."""
+    """(b, k) each base's own features, NaN where its checkpoint is missing."""
     groups: tuple[str, ...]
     """The names of the b bases."""
     names: tuple[str, ...]
@@ -60,7 +60,7 @@ class Known:
 def fitted(
     transfers: Known, outcome: Outcome, stop_below: Mapping[float, float], seed: int = 0
 ) -> Forecaster:
-    """The forecaster of all that is known."""
+    """A forecaster fitted to all the transfers."""
     rng = np.random.default_rng(seed)
     return Forecaster(
         outcome,
@@ -85,17 +85,17 @@ class At:
     x: Floats
     """(n, k) features."""
     y: NDArray[np.bool_]
-    """(n,) whether each ended well."""
+    """(n,) whether each run ended well."""
     groups: NDArray[Any]
-    """(n,) the base of each."""
+    """(n,) the base of each run."""
     runs: NDArray[Any]
-    """(n,) its name."""
+    """(n,) the name of each run."""
 
     def __getitem__(self, rows: NDArray[np.bool_]) -> At:
         return At(self.x[rows], self.y[rows], self.groups[rows], self.runs[rows])
 
     def model(self) -> Logistic:
-        """The model of them all."""
+        """A logistic model fitted to all these runs."""
         return logistic(self.x, self.y.astype(float), np.ones(len(self.y)))
 
 
@@ -184,7 +184,7 @@ def _of_bases(transfers: Known, rng: np.random.Generator) -> Logistic | None:
 
 
 def by_base(transfers: Known) -> tuple[Floats, Floats, tuple[str, ...]]:
-    """Features (b, k) and success shares (b,) of the bases whose features could be had, and their names."""
+    """Features (b, k), success shares (b,) and names of the bases whose features are known."""
     rate = transfers.ended.groupby(transfers.group_of()).mean()
     stay = np.asarray(np.isfinite(transfers.bases).all(1))
     names = tuple(g for g, s in zip(transfers.groups, stay, strict=True) if s)

@@ -1,4 +1,4 @@
-"""diag forecast: how will a transfer end, from its early checkpoint, or from its base alone?"""
+"""diag forecast: predict how a transfer will end, from its early checkpoint or from its base alone."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def forecast(
 
 
 def _opened(place: Place | Subject) -> Subject:
-    """The subject of a checkpoint of ours: nothing is known of how other trainings go."""
+    """The subject of a checkpoint of diag train or transfer, the only training that the model knows."""
     if isinstance(place, Subject):
         return place
     name = os.fspath(place)

@@ -1,4 +1,4 @@
-"""Judging a forecast on bases that it was not fitted to: how often right, how calibrated, what it saves."""
+"""Judge a forecast on bases that it was not fitted to: its accuracy, its calibration and what it saves."""
 
 from __future__ import annotations
 
@@ -20,19 +20,22 @@ from diag.forecasts.result import BasesJudged, Bin, Judged, Stopping
 from probes import Floats, Measure
 
 FOLDS = 10
-"""In which the bases of a fit are parted, to choose the stopping rule from forecasts of bases not seen."""
+"""Number of folds of bases, so that the stopping rule is chosen from forecasts of bases that were not
+seen."""
 
 SAFETY = 0.5
-"""Factor on the lowest forecast that any success was given: below the product, a transfer may be stopped."""
+"""Factor on the lowest forecast of any success: a transfer whose forecast is below the product may be
+stopped."""
 
 RESAMPLES = 1000
-"""Bootstrap samples of bases."""
+"""Number of bootstrap samples of bases."""
 
 RESAMPLES_OF_FITS = 200
-"""Bootstrap samples where each takes a fit or a sort: their intervals are not read to the second digit."""
+"""Number of bootstrap samples where each takes a fit or a sort: two digits of such intervals are enough."""
 
 CALIBRATION_PENALTY = 1e-3
-"""Next to none, and enough that forecasts which part the two ends have a slope."""
+"""Penalty of the calibration fit: tiny, yet enough for a finite slope where forecasts separate the two
+ends."""
 
 BINS = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95, 1.0)
 
@@ -44,7 +47,7 @@ Rows: TypeAlias = NDArray[np.int64]
 class Judge:
     """Known transfers, with their bases parted into those fitted to and those judged on."""
 
-    found: Known
+    transfers: Known
     seed: int = 0
     held: frozenset[str] = frozenset()
     """The bases to judge on, all others fitted to; empty: each is judged by models of others."""
@@ -79,7 +82,7 @@ def judge_of(
 
 
 def _folds(groups: NDArray[Any], number: int) -> Iterator[tuple[Bools, Bools]]:
-    """The groups in so many folds: rows to fit to, and rows to forecast."""
+    """Rows to fit to and rows to forecast, for each of ``number`` folds of groups."""
     names, where = np.unique(groups, return_inverse=True)
     fold = where % number
     for one in range(min(number, len(names))):
@@ -87,8 +90,8 @@ def _folds(groups: NDArray[Any], number: int) -> Iterator[tuple[Bools, Bools]]:
 
 
 def unseen(judge: Judge, view: View, share: float) -> tuple[Floats, At]:
-    """Forecasts (n,) at a share, each by a model that was not fitted to its base; and what they are of."""
-    seen = at(judge.found, share, view)
+    """Forecasts (n,) at a share, each by a model that was not fitted to its base, and the runs forecast."""
+    seen = at(judge.transfers, share, view)
     forecast = np.full(len(seen.y), np.nan)
     for fit, test in judge.parts(seen.groups):
         forecast[test] = seen[fit].model()(seen.x[test])
@@ -198,7 +201,7 @@ def _course(transfers: Known, forecasts: Callable[[float], pd.Series[float]]) ->
 
 
 def _stopped_at(course: _Course, below: Floats) -> Floats:
-    """The share of the budget that each run is given (n,): 1 where it is never stopped."""
+    """The share of the budget at which each run is stopped (n,); 1 where it never is."""
     stops = course.p < below
     first = np.where(stops.any(1), stops.argmax(1), len(course.shares))
     return np.append(course.shares, 1.0)[first]
@@ -207,8 +210,8 @@ def _stopped_at(course: _Course, below: Floats) -> Floats:
 def stop_below(course: _Course) -> Floats:
     """Limit (s,) at each share below which to stop: :data:`SAFETY` times the lowest forecast of any success.
 
-    The bases to come are others, and a limit that loses nothing here loses some there: hence the factor.
-    Where no success was seen nothing is stopped.
+    On other bases, a limit that loses nothing here would lose some successes: hence the factor. Where no
+    success was seen nothing is stopped.
     """
     successes = course.p[course.ended]
     lowest = np.where(np.isfinite(successes), successes, np.inf).min(0, initial=np.inf)
@@ -230,14 +233,14 @@ def _out_of_fold(transfers: Known, keep: Bools) -> Callable[[float], pd.Series[f
 
 
 def chosen_stops(transfers: Known) -> dict[float, float]:
-    """The stopping rule of all that is known: by share, the probability below which to stop."""
+    """The stopping rule fitted to all transfers: for each share the probability below which to stop."""
     course = _course(transfers, _out_of_fold(transfers, np.ones(len(transfers.ended), bool)))
     return dict(zip(course.shares.tolist(), stop_below(course).tolist(), strict=True))
 
 
 def stopping(judge: Judge) -> Stopping:
     """Judge what the stopping rule saves and loses, chosen and applied on different bases."""
-    transfers, given = judge.found, shares_given(judge)
+    transfers, given = judge.transfers, shares_given(judge)
     tested = np.isfinite(given)
     return _weighed(
         given[tested], transfers.ended.to_numpy(bool)[tested], transfers.group_of()[tested], judge.seed
@@ -245,11 +248,11 @@ def stopping(judge: Judge) -> Stopping:
 
 
 def shares_given(judge: Judge) -> Floats:
-    """The share of its budget (n,) that a rule leaves each run which was chosen on other bases.
+    """Share of the budget (n,) that each run gets under a stopping rule chosen on other bases.
 
-    Models and limits alike are of other bases; NaN for runs that are not judged.
+    Models and limits are both fitted to other bases; NaN for runs that are not judged.
     """
-    transfers = judge.found
+    transfers = judge.transfers
     groups = transfers.group_of()
     given = np.full(len(groups), np.nan)
     for fit, test in judge.parts(groups, FOLDS):
@@ -265,7 +268,7 @@ def shares_given(judge: Judge) -> Floats:
 
 
 def _weighed(given: Floats, ended: Bools, groups: NDArray[Any], seed: int) -> Stopping:
-    """Updates saved and successes lost when runs are given these shares (n,) of the budget."""
+    """Updates saved and successes lost when each run gets its share ``given`` (n,) of the budget."""
     from scipy.stats import beta
 
     def saved(rows: Rows) -> float:
@@ -290,10 +293,10 @@ def _weighed(given: Floats, ended: Bools, groups: NDArray[Any], seed: int) -> St
 
 
 def bases_judged(judge: Judge) -> BasesJudged | None:
-    """Forecasts from bases alone, each by a model of others; None where too few have features."""
+    """Judge forecasts from bases alone, each by a model of the other bases; None for too few bases."""
     from scipy.stats import spearmanr
 
-    x, rates, names = by_base(judge.found)
+    x, rates, names = by_base(judge.transfers)
     if len(names) < FEWEST_BASES:
         return None
     forecasts, means = np.full(len(names), np.nan), np.full(len(names), np.nan)

@@ -1,4 +1,4 @@
-"""A fitted forecast: a logistic model for each share of the budget, with draws that say how sure it is."""
+"""A fitted forecast: a logistic model for each share of the budget, with refits that give its uncertainty."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from probes import Floats, Measure
 FORMAT = 1
 
 FIRST_STOP = 0.1
-"""Share of the budget before which nothing is stopped: too many that end well look lost."""
+"""Share of the budget before which nothing is stopped: too many transfers that end well still look lost
+there."""
 
 
 @dataclass(frozen=True)
 class Probability:
-    """A probability, and the interval that 95% of the models hold which other bases would have given."""
+    """A probability with its interval: where 95% of models fitted to other bases would put it."""
 
     value: float
     low: float
@@ -38,7 +39,7 @@ class Probability:
 
 @dataclass(frozen=True)
 class Logistic:
-    """p = σ((x − centre) / scale · weights + intercept), features kept within what was seen."""
+    """p = σ((x − centre) / scale · weights + intercept), features clipped to the range of the fit."""
 
     centre: Floats
     scale: Floats
@@ -59,7 +60,7 @@ class Logistic:
         return sigmoid(self.draws[:, :-1] @ self._standard(x).T + self.draws[:, -1:])
 
     def _standard(self, x: Floats) -> Floats:
-        """Clipped to the range of the fit: a line through a logit is no guide beyond it."""
+        """Standardised features, clipped to the range of the fit, beyond which its line is no guide."""
         return (np.clip(x, self.low, self.high) - self.centre) / self.scale
 
     def to_tree(self) -> dict[str, Any]:
@@ -70,17 +71,17 @@ class Logistic:
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], size: int) -> Logistic:
         """Read a model of ``size`` features from its tree; raises KeyError, TypeError or ValueError."""
-        arrays = ("centre", "scale", "low", "high", "weights", "draws")
-        found = {name: np.array(tree[name], np.float64) for name in arrays}
+        names = ("centre", "scale", "low", "high", "weights", "draws")
+        arrays = {name: np.array(tree[name], np.float64) for name in names}
         intercept = float(tree["intercept"])
-        shapes = {values.shape for name, values in found.items() if name != "draws"}
-        if shapes != {(size,)} or found["draws"].shape[1:] != (size + 1,) or not len(found["draws"]):
+        shapes = {values.shape for name, values in arrays.items() if name != "draws"}
+        if shapes != {(size,)} or arrays["draws"].shape[1:] != (size + 1,) or not len(arrays["draws"]):
             raise ValueError("arrays of other shapes")
-        if not np.isfinite(np.concatenate([*(v.ravel() for v in found.values()), [intercept]])).all():
+        if not np.isfinite(np.concatenate([*(v.ravel() for v in arrays.values()), [intercept]])).all():
             raise ValueError("numbers that are not finite")
-        if not (found["scale"] > 0).all():
+        if not (arrays["scale"] > 0).all():
             raise ValueError("a scale that is not positive")
-        return cls(**found, intercept=intercept)
+        return cls(**arrays, intercept=intercept)
 
 
 def sigmoid(x: Floats) -> Floats:
@@ -110,7 +111,7 @@ class Forecaster:
         return sorted(self.by_share)
 
     def nearest(self, share: float) -> float:
-        """The share whose model answers for one: the nearest in ratio. Raises :class:`ForecastError`."""
+        """The share with a model that is nearest in ratio to this one. Raises :class:`ForecastError`."""
         if share < 0.5 * self.shares[0]:
             least = f"{self.shares[0]:.0%}"
             raise ForecastError(f"found {share:.1%} of the budget done, expected about {least} or more")
@@ -122,13 +123,13 @@ class Forecaster:
         return _answer(model, features(pd.DataFrame([row])), "a number that the forecast looks at")
 
     def limit_at(self, share: float) -> float | None:
-        """The probability below which the stopping rule ends a transfer at this share; None: it ends none."""
+        """The probability below which the stopping rule ends a transfer at this share; None if none."""
         return self.stop_below.get(self.nearest(share), 0.0) or None
 
-    def stops(self, found: Probability, share: float) -> bool:
+    def stops(self, probability: Probability, share: float) -> bool:
         """Whether the stopping rule ends a transfer at this share, given its probability."""
         limit = self.limit_at(share)
-        return limit is not None and found.value < limit
+        return limit is not None and probability.value < limit
 
     def rate(self, x: Floats) -> Probability:
         """The expected share of a base's transfers that end well, from its features (k,)."""
@@ -159,7 +160,7 @@ class Forecaster:
         if tree["format"] != FORMAT or any(tree[name] != names for name, names in looks_at.items()):
             raise ValueError("another format, or other features than this version looks at")
         sizes = {name: len(names) for name, names in looks_at.items()}
-        found = cls(
+        forecaster = cls(
             str(tree["outcome"]),
             dict(tree["fitted_to"]),
             {float(s): Logistic.from_tree(m, sizes["features"]) for s, m in tree["by_share"].items()},
@@ -167,11 +168,11 @@ class Forecaster:
             None if tree["bases"] is None else Logistic.from_tree(tree["bases"], sizes["base_features"]),
             float(tree["mean_rate"]),
         )
-        if not found.by_share or not all(0 < share < 1 for share in found.by_share):
+        if not forecaster.by_share or not all(0 < share < 1 for share in forecaster.by_share):
             raise ValueError("no shares of a budget")
-        if not all(0 <= p <= 1 for p in (*found.stop_below.values(), found.mean_rate)):
+        if not all(0 <= p <= 1 for p in (*forecaster.stop_below.values(), forecaster.mean_rate)):
             raise ValueError("a probability beyond 0 and 1")
-        return found
+        return forecaster
 
 
 def _answer(model: Logistic, x: Floats, what: str) -> Probability:
@@ -182,17 +183,17 @@ def _answer(model: Logistic, x: Floats, what: str) -> Probability:
     return Probability(value, min(float(low), value), max(float(high), value))
 
 
-def in_words(found: Probability | Measure) -> str:
+def in_words(estimate: Probability | Measure) -> str:
     """A probability with its interval in percent: ``3% [1%, 8%]``; a dash for no number.
 
     >>> in_words(Probability(0.031, 0.0098, 0.08)), in_words(Measure.undefined("one end only"))
     ('3% [1%, 8%]', '–')
     """
-    return percent_interval(found.value, found.low, found.high)
+    return percent_interval(estimate.value, estimate.low, estimate.high)
 
 
 def percent(p: float) -> str:
-    """A probability as a percentage, to two digits below 10%: small limits are to be seen.
+    """A probability as a percentage, with two digits below 10% so that small limits show.
 
     >>> percent(0.412), percent(0.041), percent(0.005472), percent(0.0)
     ('41%', '4.1%', '0.55%', '0%')

@@ -30,7 +30,7 @@ def report_of(
     outcome: Outcome = "matched",
     progress: Callable[[int, int], None] | None = None,
 ) -> ForecastReport:
-    """Fit a forecast to all that is known, and judge the like of it; raises ForecastError.
+    """Fit a forecast to all transfers, and judge forecasts fitted to parts of them; raises ForecastError.
 
     Each of the judge's bases is forecast by models of others, or those that it holds out are, by one model of
     the rest. ``progress(done, of)`` is called as the work goes on.
@@ -50,7 +50,7 @@ def report_of(
     report(steps - 1, steps)
     of_bases = bases_judged(judge)
     report(steps, steps)
-    judged_on = len(judge.held) or len(judge.found.groups)
+    judged_on = len(judge.held) or len(judge.transfers.groups)
     verdict = _verdict(each, stops, outcome, judged_on)
     return ForecastReport(outcome, forecaster, tuple(each), ahead, stops, of_bases, judged_on, verdict)
 

@@ -1,11 +1,11 @@
-"""An embedding that does not move: what is at rest away from the base's stays there.
+"""Embeddings at rest: one that has stopped moving away from the base's will not come back.
 
 A forecast's models are fitted to transfers that move: of those that hover in a mirrored copy of the base's
 embedding, some escape late. One that training does not move any more has nowhere to escape to: a step of the
 gradient leads from a place to its neighbours, and where it leads nowhere the next one does not either. So an
 embedding at rest will end with the relation that it has, and its chance can only fall with time where that is
-another place than the base's, and only rise where it is the base's own. What moves it all the same (a rate
-that rises again, a part that is trained later) this cannot know.
+another place than the base's, and only rise where it is the base's own. This cannot know what will move the
+embedding later all the same, such as a rate that rises again or a part that is trained later.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ transfers of two bases of the simple maze that were looked at (eight to their en
 by 0.040 or more between any two looks, mirrored as they were (benchmarks/rest.py)."""
 
 LEAST_REST = 0.05
-"""Share of the budget over which it has to be at rest for the rule to stop it."""
+"""Share of the budget over which an embedding has to be at rest for the rule to stop its transfer."""
 
 ASTRAY: tuple[Relation, ...] = ("flipped", "permuted", "rotated", "collapsed", "unrelated")
-"""Relations that are another place than the base's. One that is only bent or rescaled may lie next to it."""
+"""Relations of an embedding that lies elsewhere than the base's; a bent or rescaled one may still lie next to
+it."""
 
 ROUNDING = 1e-9
-"""0.1 − 0.05 is a little more or less than 0.05."""
+"""Room for rounding: 0.1 − 0.05 is not exactly 0.05 in floating point."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +40,27 @@ class Rest:
     """An embedding that has not moved for a while, and where it lies."""
 
     since: float
-    """Share of the budget at the first look that saw it where it still is."""
+    """Share of the budget at the first look since which the embedding has not moved."""
     relation: Relation | None
-    """Relation to the base's embedding; None where it cannot be told."""
+    """Relation of the embedding to the base's; None where it cannot be told."""
     axes: tuple[int, ...]
     """Negated axes, where the relation has some."""
 
     @property
     def astray(self) -> bool:
-        """Whether it lies surely elsewhere than the base's."""
+        """Whether the embedding surely lies elsewhere than the base's."""
         return self.relation in ASTRAY
 
     def stops(self, share: float) -> bool:
-        """Whether it has been at rest elsewhere for long enough, at this share of the budget."""
+        """Whether the stopping rule ends a transfer for having been at rest elsewhere until this share."""
         long = share - self.since >= LEAST_REST - ROUNDING
         return self.astray and long and share >= FIRST_STOP - ROUNDING
 
     def bounded(self, forecast: Probability, before: Probability, outcome: str) -> Probability:
-        """A forecast that does not contradict the one before of the same place, with less time left.
+        """The forecast, bounded by the one before of the same resting place, since less time is left.
 
-        Elsewhere the chance of coming to the base's does not rise; in the base's place (of a forecast of
-        ``matched``) the chance of staying does not fall.
+        Elsewhere than the base's the chance of ending there does not rise; in the base's place the chance of
+        ``matched`` does not fall.
         """
         if self.astray:
             value, high = min(forecast.value, before.value), min(forecast.high, before.high)

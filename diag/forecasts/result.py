@@ -14,7 +14,7 @@ from probes import Measure
 from probes import share as wilson
 
 Outcome = Literal["matched", "succeeded"]
-"""End of a transfer that a forecast is of."""
+"""The end of a transfer that a forecast gives the probability of."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -23,16 +23,17 @@ class Forecast(Shown, kind="forecast"):
 
     checkpoint: FileRef
     base: FileRef | None
-    """None where the checkpoint is a base itself."""
+    """The base of the transfer; None where the checkpoint is a base itself."""
     verdict: Verdict
     outcome: str
     """``matched`` or ``succeeded``."""
     probability: Probability
-    """Probability that the transfer ends so; for a base, the expected share of its transfers that do."""
+    """Probability that the transfer ends with ``outcome``; for a base, the expected share of its transfers
+    that do."""
     share: float | None
     """Fraction of the transfer's training completed; None for a base."""
     model_share: float | None
-    """The share whose model answered."""
+    """The share of training that the model used was fitted at."""
     stop: bool | None
     """Whether the stopping rule would stop it here; None for a base, and for a transfer that is finished."""
     stop_below: float | None
@@ -40,7 +41,7 @@ class Forecast(Shown, kind="forecast"):
     fitted_to: dict[str, Any]
     """The data that the model was fitted to: studies, bases and transfers."""
     common: float
-    """The share of all transfers there that ended so: the forecast that knows nothing."""
+    """Share of the model's transfers that ended with ``outcome``: the forecast that knows nothing else."""
     warnings: tuple[str, ...]
     diagnosis: str = "forecast"
 
@@ -82,7 +83,7 @@ class Bin:
 
     @property
     def rate(self) -> Measure:
-        """Share that came true, with Wilson's interval."""
+        """Share of the forecasts that came true, with Wilson's interval."""
         return wilson(self.came_true / self.of, self.of)
 
     def to_tree(self) -> dict[str, Any]:
@@ -94,7 +95,7 @@ MEASURES = ("right", "gain", "brier", "auc", "slope")
 
 @dataclass(frozen=True)
 class Judged:
-    """Forecasts at one share of the budget, of bases that were not seen."""
+    """Quality of the forecasts at one share of the budget, on bases that were not seen."""
 
     view: View
     share: float
@@ -102,14 +103,14 @@ class Judged:
     right: Measure
     """Share of the outcomes forecast right (the likelier end); its interval resamples bases."""
     base_rate: float
-    """Share that always forecasting the commoner end gets right."""
+    """Share of the outcomes that always forecasting the commoner end gets right."""
     gain: Measure
-    """:attr:`right` less that, base by base."""
+    """:attr:`right` minus :attr:`base_rate`, resampled by base."""
     brier: Measure
     brier_base_rate: float
     auc: Measure
     slope: Measure
-    """Slope of the outcomes' logit on the forecasts': 1 is calibrated, below 1 is too sure."""
+    """Slope of the outcomes' logit on that of the forecasts: 1 is calibrated, below 1 is too sure."""
     bins: tuple[Bin, ...]
 
     def to_tree(self) -> dict[str, Any]:
@@ -126,18 +127,18 @@ class Judged:
 
 @dataclass(frozen=True)
 class Stopping:
-    """Gains and losses of stopping below a limit on the forecast, on bases it was not chosen on."""
+    """Updates saved and successes lost by the stopping rule, on bases that it was not chosen on."""
 
     saved: Measure
-    """Share of all updates of transfers."""
+    """Share of all the transfers' updates that stopping saves."""
     lost: Measure
-    """Share of the successes that it would have stopped; its interval resamples bases."""
+    """Share of the successes that the rule would have stopped; its interval resamples bases."""
     successes: int
     bases_with_successes: int
     bases_losing: int
-    """Number of bases with successes that lose any of them."""
+    """Number of bases that lose any of their successes."""
     most_bases_lost: float
-    """Upper end of the exact 95% interval of that share: what so many bases cannot exclude."""
+    """Upper end of the exact 95% interval of the share of bases that lose successes."""
     ended_at: Mapping[float, tuple[int, int]]
     """{share of the budget given (1: all): (transfers that ended well, transfers that did not)}."""
 
@@ -164,11 +165,11 @@ class BasesJudged:
     forecast: tuple[float, ...]
     rate: tuple[float, ...]
     error: Measure
-    """Mean distance of the forecast rate from the rate."""
+    """Mean absolute difference of the forecast rate from the observed rate."""
     error_of_mean: float
-    """Mean distance of the rate from the other bases' mean."""
+    """Mean absolute difference of the observed rate from the mean of the other bases."""
     rank: Measure
-    """Spearman's correlation of the two."""
+    """Spearman's correlation of forecast and observed rates."""
 
     def to_tree(self) -> dict[str, Any]:
         return {
@@ -184,18 +185,18 @@ class BasesJudged:
 
 @dataclass(frozen=True, repr=False)
 class ForecastReport(Shown, kind="study_forecast"):
-    """The judgement of a forecast, and the forecaster that all of the studies give."""
+    """The judgement of a forecast, and the forecaster fitted to all of the studies."""
 
     outcome: Outcome
     forecaster: Forecaster
     judged: tuple[Judged, ...]
-    """Both views at every share."""
+    """Quality of the forecasts from either view at every share."""
     ahead: Mapping[float, Measure]
     """Mean squared error from losses alone minus that from the embedding, for each share."""
     stopping: Stopping
     bases: BasesJudged | None
     judged_on: int
-    """Bases; none of them was fitted to by what it is judged on."""
+    """Number of bases judged on; no model is judged on a base that it was fitted to."""
     verdict: Verdict
     diagnosis: str = "study-forecast"
 
@@ -204,7 +205,7 @@ class ForecastReport(Shown, kind="study_forecast"):
         return [str(name) for name in self.forecaster.fitted_to.get("studies", [])]
 
     def at(self, view: str) -> list[Judged]:
-        """One view's, by share."""
+        """Quality of one view's forecasts, by share."""
         return [j for j in self.judged if j.view == view]
 
     @property

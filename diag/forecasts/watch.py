@@ -1,4 +1,4 @@
-"""diag.watch: the forecast inside anyone's own training loop."""
+"""diag.watch: the forecast inside your own training loop."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ from diag.repeatable.generators import kept, pinned
 from probes import Floats
 
 LOOK = "the embedding in evaluation mode: model.eval() before it is taken, and model.train() after"
-"""Remedy that is named where a look is taken in the middle of training."""
+"""Expected embedding, in errors about looks that are taken in training mode."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """One look at an embedding on its way; as a string, one sentence or two."""
+    """One look at an embedding during training; as a string, one sentence or two."""
 
     step: int
     share: float
     probability: Probability
-    """Probability that the transfer ends well, bounded by the look before where the embedding is at rest."""
+    """Probability that the transfer ends well; where the embedding is at rest, bounded by the look before."""
     stop: bool
     """Whether the stopping rule says to stop."""
     measures: dict[str, float]
     stop_below: float | None
-    """The probability below which it says so at this share; None where it does not go by the probability."""
+    """The probability below which the rule stops at this share; None where it does not go by the
+    probability."""
     moved: float | None
     """Mean L2 distance from the look before, over the base's spread; None at the first look."""
     rest: Rest | None
-    """Relation of the embedding that is at rest; None where it moves."""
+    """The resting place of the embedding; None while it moves."""
     outcome: str = "matched"
 
     def __str__(self) -> str:
@@ -83,14 +84,14 @@ class Watch:
     warnings: list[str] = field(default_factory=list)
     """Warnings about how the embedding was taken."""
     _due: int = 0
-    """Number of the model's shares that are behind: looked at, or passed over by a loop taken up late."""
+    """Number of the model's shares that have been passed, looked at or not (a loop may be resumed late)."""
     _resting: tuple[float, Floats] | None = None
-    """The share at which the embedding came to where it still is, and the embedding (n, d) then."""
+    """The share since which the embedding has not moved, and the embedding (n, d) then."""
     _last: Floats | None = None
     """The embedding (n, d) of the last look."""
 
     def __call__(self, step: int, embed: Callable[[], Any]) -> bool:
-        """After ``step + 1`` updates: whether the stopping rule says to stop.
+        """Whether the stopping rule says to stop after ``step + 1`` updates.
 
         ``embed`` gives the embeddings (n, d) of the paired observations; it is called at the shares of the
         budget that the model knows. Raises ProbeError for arrays that do not pair or are not finite,
@@ -170,7 +171,7 @@ def watch(
     model: str | os.PathLike[str] | Forecaster | None = None,
     quiet: bool = False,
 ) -> Watch:
-    """Watch a transfer while it trains: how likely is it to end in the base's embedding space?
+    """Watch how likely a transfer is, while it trains, to end in the base's embedding space.
 
     ``base`` are the base's embeddings (n, d) of states whose observations on the new task are at hand,
     ``updates`` the budget; arrays or tensors. The model knows transfers with frozen models on the

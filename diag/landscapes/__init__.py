@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class LandscapeError(ValueError):
-    """A number, a name or a folder that no landscape can be computed with."""
+    """An argument of a landscape that cannot be used: a number, a name or a folder."""

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 STEPS = 20
-"""Evaluations per start of an ascent, three starts in all. With a convex loss a few suffice; where it bends
-down and the highest point lies inside, 20 come within 1% at a condition number of 5."""
+"""Number of evaluations from each of an ascent's three starts. With a convex loss a few suffice; where it
+bends down and the highest point lies inside, 20 come within 1% at a condition number of 5."""
 
 SCALED_PRODUCTS = 12
-"""Products to find where the scaled curvature is largest, for the relative ball's start: a direction within
-a few percent of the top is enough, since the ascent goes on from there."""
+"""Number of Hessian products that look for the direction of largest scaled curvature, where the relative
+ball's ascent starts: a direction within a few percent of the top is enough, since the ascent goes on from
+there."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,13 @@ class Ball:
     """The largest rise of the loss found in a ball: at most the true one."""
 
     rise: float
-    """0 where nothing higher was found."""
+    """The largest rise met; 0 where no loss was higher."""
     radius: float
     """Radius in the ball's own norm."""
     evaluations: int
     """Number of evaluations of the loss with its gradient."""
     finite: bool
-    """Whether every loss met was a number; where not, the rise is of those that were."""
+    """Whether every loss met was a number; otherwise the rise is the largest among those that were."""
 
     def to_tree(self) -> dict[str, Any]:
         return {

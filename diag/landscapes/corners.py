@@ -1,4 +1,4 @@
-"""The state of each point of a line or plane: a checkpoint's own at the checkpoint, else the nearest one's.
+"""The state at each point of a line or plane: that of the checkpoint at the point, else of the nearest one.
 
 A vector holds what moves. What does not move and yet differs between the checkpoints, such as a permutation,
 is that of the nearest checkpoint; at a checkpoint itself all of its state is its own, to the bit.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from probes import Floats
 
 AT = 1e-9
-"""Distance of coordinates, which are of size 1, below which they are a checkpoint's: rounding of a grid."""
+"""Distance below which coordinates (of size 1) are those of a checkpoint: a grid's rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Corners:
     at: Floats
     """(m, d) coordinates of the checkpoints."""
     spaces: tuple[Space, ...]
-    """Spaces that hold each checkpoint's own state beside what moves."""
+    """Each checkpoint's space, which holds its own state beside the parameters that move."""
     own: tuple[Parameters | None, ...]
     """All parameters and state of each checkpoint; None where only its vector is known."""
     metric: Floats

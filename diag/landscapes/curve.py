@@ -1,4 +1,4 @@
-"""A curved way round a wall: a quadratic Bézier curve between two fixed ends, its control point optimised.
+"""A curve round a wall: a quadratic Bézier curve between two fixed ends with an optimised control point.
 
 Garipov et al. (arXiv 1802.10026) minimise the mean loss along the curve. The wall is its highest point,
 so here the mean is followed by a soft maximum. What is found is an upper bound on the lowest wall
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STEPS = 400
-"""Adam steps: on the maze's encoder, more of them bring the highest point no lower."""
+"""Number of Adam steps: on the maze's encoder, more of them bring the highest point no lower."""
 
 POINTS = 8
 """Points of the curve taken in each step, one in each eighth of it."""

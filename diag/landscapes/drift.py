@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from diag.landscapes.point import Loss
 
 UPDATES = 1000
-"""Updates per which a change is stated: long beside an optimiser's memory (10 to 1,000 updates), short beside
-a training of tens of thousands."""
+"""Number of updates for which a change is stated: long beside an optimiser's memory (10 to 1,000 updates),
+short beside a training of tens of thousands."""
 
 MIN_DRAWS = 4
 """Continuations below which a drift has no interval worth the name."""
@@ -67,16 +67,16 @@ class Drift:
     """The change of the loss by training on from a checkpoint."""
 
     share: Measure
-    """‖E d‖² / E‖d‖², d = late − early, unbiased: share of the way that all continuations have in common; 0
+    """‖E d‖² / E‖d‖², d = late − early, unbiased: the part of the movement that all continuations share; 0
     for noise."""
     change: Measure
-    """E [L(late) − L(early)], as if it went on so for UPDATES updates: a share of the scale, or in the
-    loss's own units where that is 0. The luck of the checkpoint itself, one draw of the noise, is not in the
-    interval; it is small where many parameters are slow, or the walk is long."""
+    """E [L(late) − L(early)], extrapolated to UPDATES updates: a share of the scale, or in the loss's own
+    units where that is 0. The luck of the checkpoint itself, one draw of the noise, is not in the interval;
+    it is small where many parameters are slow, or the walk is long."""
     updates: int
-    """Updates over which it was measured."""
+    """Number of updates over which the change was measured."""
     draws: int
-    """Continuations."""
+    """Number of continuations."""
     relative: bool
     """Whether the change is a share of the scale."""
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 SPLITS = 4
-"""Splits of the groups into halves, one choosing where a wall is highest and the other saying how high."""
+"""Number of splits of the groups into halves: one half chooses where a wall is highest, the other says how
+high."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ Vectors: TypeAlias = Callable[["Tensor"], "Tensor"]
 
 @dataclass(frozen=True)
 class Data:
-    """A batch that stays the same at every point, and how it is resampled."""
+    """The batch that losses are taken on at every point, and how it is resampled."""
 
     batch: Any
     groups: Groups

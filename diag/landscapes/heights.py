@@ -39,7 +39,7 @@ HEIGHTS: Mapping[str, Callable[[Floats, Floats], Floats]] = {
     "frankle": _frankle,
     "entezari": _entezari,
 }
-"""Each height is the supremum over t of one of these."""
+"""{height: the function of a route's losses whose supremum over t it is}."""
 
 
 EQUAL = 1e-6
@@ -57,7 +57,7 @@ class Draws:
     whole: Mapping[str, Floats]
     """(draws, points)."""
     halves: Mapping[str, Floats]
-    """(splits, 2, draws, points): the same resamples, from the groups of one half alone."""
+    """(splits, 2, draws, points): the same resamples with the groups of one half only."""
     groups: int
 
 

@@ -32,10 +32,10 @@ from trainers.threads import one_thread
 POINTS = 51
 
 BEYOND = 0.2
-"""Distance in t to which the straight line is drawn beyond both ends."""
+"""Distance in t by which the straight line is drawn beyond both ends."""
 
 MIN_SAMPLES = 124
-"""Fewest samples, one round: below it a bootstrap over states would rest on a handful of them."""
+"""Fewest samples that are accepted: with fewer, a bootstrap over states would rest on a handful of them."""
 
 
 @one_thread()
@@ -89,7 +89,7 @@ def landscape(
     system = system.steady(data[system.headline], seed)
     told = _told(system, data[system.headline].batch)
     refs = [FileRef.of(s) for s in system.subjects]
-    # All that can be refused is, before any work is done for it.
+    # Everything that can be refused is refused before any work is done.
     planned = _sheets(system, random_plane, along, refs, steps, seed, data[system.headline].batch)
     if save is not None and not planned:
         raise LandscapeError("found a folder to save rows in, expected a plane to take them of")
@@ -188,7 +188,7 @@ def _planes(
 
 
 def _told(system: System, batch: Any) -> list[str]:
-    """Warnings of the checkpoints' state beside their weights.
+    """Warnings about the state that checkpoints hold beside their weights.
 
     Raises SubjectError where B's network differs from A's in more than that.
     """
@@ -214,7 +214,7 @@ def _trail(trail: str | Sequence[Source]) -> list[Source]:
 
 
 def _work(system: System, length: int, points: int, curve_steps: int, quick: bool) -> int:
-    """Number of points to take beside those of planes; other work counts as the points that take as long."""
+    """Work without the planes, as a number of points; other work counts as the points that take as long."""
     routes = length + 2 * points * isinstance(system.objective, Layered)
     routes += points * isinstance(system.objective, LatentObjective)
     one_task = routes + (0 if system.encoder is None else length)

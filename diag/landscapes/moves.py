@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 RUNGS = ("identity", "signs", "orthogonal", "affine")
-"""Rungs of the ladder that are shown along the way."""
+"""Rungs of the ladder that are computed along the straight line."""
 
 SPLITS = 4
-"""Random halves behind each R²: a point of a curve needs less than a verdict."""
+"""Number of random splits behind each R²: a point of a curve needs fewer than a verdict."""
 
 RETURN_POINTS = 11
-"""Points of the line at which a system that can act is evaluated."""
+"""Number of points of the line at which a system that can act is evaluated."""
 
 EPISODES = 20
-"""Episodes at each of these points."""
+"""Number of episodes at each of :data:`RETURN_POINTS` points."""
 
 CONFLICT_POINTS = 26
-"""Points of the line at which the terms' gradients are taken."""
+"""Number of points of the line at which the terms' gradients are taken."""
 
 
 def embedding_along(

@@ -29,7 +29,8 @@ NEGATIVE = 0.01
 nets keep a tail of small negative eigenvalues (Sagun et al., arXiv 1706.04454), here some 0.2% of it."""
 
 NOTHING = 1e-6
-"""Share of the largest curvature below which an end is shown as 0: what float32 can tell."""
+"""Share of the largest curvature below which an end of the spectrum is shown as 0: the precision of
+float32."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _saddle(evidence: Sharpness) -> Place | None:
 
 
 def _bottom(evidence: Sharpness) -> Place:
-    """A minimum, a training at rest in its noise, or unclear: where nothing above was found."""
+    """A minimum, a training at rest in its noise, or unclear, where no verdict before applies."""
     step, moving = evidence.step, evidence.drift
     falls, negative = step is not None and step.found > _counts(evidence), _bends_down(evidence)
     down = (

@@ -1,4 +1,4 @@
-"""Losses on a plane: row by row, over processes, saved and resumed."""
+"""Compute losses on a plane row by row, over processes, saved and resumed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WORTH_PROCESSES = 2.0
 """Seconds of work below which rows are not spread over processes."""
 
 Row = Mapping[str, Mapping[str, Floats]]
-"""{task: {curve: (alpha,)}}."""
+"""Losses on one row of a plane: {task: {curve: (alpha,)}}."""
 
 
 def losses_on(
@@ -97,7 +97,7 @@ def _do(index: int) -> tuple[int, Row]:
 
 
 def _taken(row: Callable[[int], Row], missing: Sequence[int], jobs: int) -> Iterator[tuple[int, Row]]:
-    """Compute rows, yielding each when done: the first here, the others over processes if that pays."""
+    """Compute rows, and yield each when done: the first here, the others over processes if that pays."""
     if not missing:
         return
     began = time.perf_counter()
@@ -114,7 +114,7 @@ def _taken(row: Callable[[int], Row], missing: Sequence[int], jobs: int) -> Iter
 def _forked(row: Callable[[int], Row], jobs: int) -> Iterator[Any]:
     """A pool of forked processes that share all that ``row`` refers to: nothing of a model is pickled."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads; these only evaluate
+        warnings.simplefilter("ignore", DeprecationWarning)  # forks beside threads only evaluate here
         pool = multiprocessing.get_context("fork").Pool(jobs, _begin, (row,))
     with pool:
         yield pool
@@ -161,7 +161,7 @@ class Store:
                         row.setdefault(task, {})[curve] = saved[key]
                 rows[int(path.stem.removeprefix("row-"))] = row
             except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
-                continue  # taken again
+                continue  # a damaged row is computed again
         return rows
 
     def write(self, index: int, row: Row) -> None:

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     """A function of a vector (P,) that returns a scalar tensor."""
 
 HALVINGS = 6
-"""Lengths of a step that are tried, each half of the one before: down to 1/32 of the first."""
+"""Number of lengths of a step that are tried, each half of the one before: down to 1/32 of the first."""
 
 LEAST = 0.01
-"""Share of the loss by which the shortest move along negative curvature should change it, to count at all."""
+"""Least share of the loss by which the shortest move along negative curvature has to change it to count."""
 
 ROUNDING = 8
 """Units in the last place of the loss that a change must exceed to be more than rounding."""
 
 
 class SharpnessError(ValueError):
-    """A vector, a walk or a size that no sharpness can be taken with."""
+    """A vector, a walk or a size from which no sharpness can be computed."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ class Slope:
 
 @dataclass(frozen=True)
 class Fall:
-    """The fall of the loss by a move: predicted by gradient and curvature, and found."""
+    """The fall of the loss by a move: as gradient and curvature predict it, and as it was evaluated."""
 
     predicted: float
     """Fall of the loss that gradient and curvature predict."""
     found: float
     """Fall of the loss at the best of several lengths; negative where it rises at all of them."""
     length: float
-    """The length at which it was found."""
+    """Length of the move with that fall."""
 
     def to_tree(self) -> dict[str, Any]:
         return {
@@ -195,7 +195,7 @@ def _differentiable_once(value: Tensor) -> str | None:
 
 
 def _halvings(length: float, shortest: float) -> int:
-    """Number of lengths to try so that the last lie below the shortest that should count."""
+    """Number of lengths to try so that the last ones are shorter than any move that counts."""
     if not (0 < shortest < math.inf and length < math.inf):
         return HALVINGS
     return HALVINGS + max(0, math.ceil(math.log2(max(length / shortest, 1.0))))

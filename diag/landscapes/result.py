@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 RouteName = Literal["raw", "aligned", "nearest", "curve", "embedding"]
 
 ROUTES: Mapping[RouteName, str] = {
-    "raw": "nothing is taken out",
+    "raw": "the straight line between the weights",
     "aligned": "B's hidden units are put in the order, and given the signs, of those of A that act alike",
     "nearest": "the line leads to the copy of B that computes the same and whose weights lie nearest to A's",
     "curve": "a Bézier curve fitted to keep its highest point low: an upper bound on the lowest wall",
@@ -114,7 +114,7 @@ class Moves:
     r2: Mapping[str, Floats]
     """Held-out R² to the reference's embedding, by rung: identity, signs, orthogonal, affine."""
     reference: str | None
-    """The checkpoint that R² is taken to; None where there is none."""
+    """The checkpoint whose embedding R² refers to; None where there is none."""
     returns: Returns | None = None
 
     def to_tree(self) -> dict[str, Any]:
@@ -276,7 +276,7 @@ class Landscape(Shown, kind="landscape"):
     moved: tuple[str, ...]
     """The components that move from A to B."""
     pinned: tuple[str, ...]
-    """Components that were held, and how, in words."""
+    """Components that were held fixed, and at which values, in words."""
     seats: tuple[Seat, ...]
     samples: int
     seed: int

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SAME_FUNCTION = 1e-3
-"""Relative difference of B's loss from its symmetric copy's above which the symmetry is none."""
+"""Relative difference between the losses of B and of its symmetric copy above which the units do not describe
+a symmetry of the network."""
 
 Path: TypeAlias = Straight | Bezier
 """A way through parameter space: vectors (k, P) at t (k,)."""
@@ -61,7 +62,7 @@ def paths_between(
         missing["an optimised curve"] = f"{in_short(system.uneven)} cannot move along it"
         step(curve_steps)
     elif curve_steps > 0:
-        # Other samples than those that the curve is judged on.
+        # The curve is trained on other samples than it is judged on.
         fresh = system.data(system.headline, samples, seed + 1)
         if system.is_all_there_is(samples, seed):
             warnings.append("the curve was made on the samples that it is judged on: there are no others")
@@ -72,7 +73,7 @@ def paths_between(
 
 
 def _lines_to_copies(system: System, batch: Any) -> tuple[dict[RouteName, Path], list[str]]:
-    """The straight lines from A to B's symmetric copies, and warnings of copies that are none."""
+    """The straight lines from A to B's symmetric copies, and warnings about copies that differ from B."""
     objective, space = system.objective, system.space
     if not isinstance(objective, Layered):
         return {}, []
@@ -91,7 +92,7 @@ def _lines_to_copies(system: System, batch: Any) -> tuple[dict[RouteName, Path],
         vector = space.pack(copy)
         with torch.no_grad():
             others = float(loss(vector))
-        # A loss of nearly nothing is known to the rounding of larger ones.
+        # A loss near 0 is only as exact as the rounding of the larger losses around it.
         if not abs(own - others) <= SAME_FUNCTION * abs(own) + NOTHING * abs(middle):
             warnings.append(
                 f"the {name} copy of B has a loss of {others:.4g}, B itself {own:.4g}: the description "
@@ -136,7 +137,7 @@ def losses_along(
     per_sample: bool,
     step: Callable[[int], None],
 ) -> dict[RouteName, Route]:
-    """Losses along every way on one task's data; the curve, made for the headline task, on that one only.
+    """Losses along every way on one task's data; along the curve only on the headline task's.
 
     The straight line is taken at t, the others at ``points`` from 0 to 1.
     """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SEAT_WORK = 700
-"""Points of a slice that take about as long as looking at how one checkpoint sits."""
+"""Number of points of a slice that take as long as the sharpness of one checkpoint."""
 
 
 def seats_of(system: System, data: Data, seed: int, step: Callable[[int], None]) -> list[Seat]:
@@ -31,7 +31,7 @@ def seats_of(system: System, data: Data, seed: int, step: Callable[[int], None])
         walk = None
         if isinstance(subject.objective, Steps) and subject.task == system.headline:
             # The walk of the optimiser that was at work, which may follow no total loss at all.
-            here = system.space.one(vector)  # with what is held, as the loss has it
+            here = system.space.one(vector)  # held parameters included, at the values that the loss uses
             early, late, updates = subject.objective.walk(here, system.headline, seed)
             walk = Walk(_walked(early, vector, system), _walked(late, vector, system), updates)
         towards = system.vectors[0 if index == 1 else 1]

@@ -39,7 +39,7 @@ class Sharpness:
 
     loss: float
     scale: float
-    """Size that changes of the loss are compared with; ≥ 0."""
+    """Size of the loss that its changes are compared with; ≥ 0."""
     rounding: float
     """Change of the loss below which it is rounding."""
     parameters: int
@@ -149,7 +149,7 @@ def sharpness(
         return Sharpness(**known, **_curved(point, gradient, unit, reach, towards, seed))
     except RuntimeError as error:
         known["reason"] = second_derivative_in_words(error)
-    if gradient > 0:  # as on a line of the gradient's slope: what the loss then does is seen, not promised
+    if gradient > 0:  # without curvature: a step of full reach, whose predicted fall takes the loss as linear
         known["step"] = point.step(0.0, reach)
     if towards is not None:
         known["towards"] = point.slope(towards, curved=False)

@@ -130,7 +130,7 @@ class Through:
         weights = torch.cat([1 - at.sum(1, keepdim=True), at], 1)
         if self._missing is None:
             return weights @ self._rows
-        # Where a checkpoint has no part, its numbers that are not finite have none either.
+        # A checkpoint of weight 0 contributes nothing, not even numbers that are not finite.
         points = weights @ torch.where(self._missing, 0, self._rows)
         reached = (weights != 0).to(points) @ self._missing.to(points) > 0
         return torch.where(reached, torch.nan, points)

@@ -30,17 +30,19 @@ RESIDUAL = 1e-3
 a saddle, so that it cannot decide one."""
 
 SPREAD, MISSED = 0.01, 0.01
-"""Lanczos takes enough products that, with at most the probability MISSED, the spectrum goes on beyond the
-ends found by more than the share SPREAD of its spread."""
+"""Accuracy of Lanczos: with probability at most MISSED does the spectrum extend beyond the computed ends by
+more than SPREAD of its width."""
 
 PATIENCE = 2
 """Multiple of the promised number of products that Lanczos may take to meet RESIDUAL."""
 
 CLOSED = 100
-"""Units of rounding, relative to the largest curvature met, below which a new direction is rounding."""
+"""Length of a new direction, in units of rounding of the largest curvature met, below which it is
+rounding."""
 
 DENSE = 64
-"""Parameters up to which the whole Hessian is computed: about what Lanczos would take in products."""
+"""Most parameters for which the whole Hessian is computed: it then takes about as many products as
+Lanczos."""
 
 TRACE_DRAWS = 32
 """Number of Rademacher vectors of a trace: its standard error is then a sixth of the spread of one."""
@@ -114,11 +116,10 @@ class Trace:
 def ends(loss: Loss, at: Tensor, seed: int = 0) -> Ends:
     """The largest and the smallest eigenvalue of the Hessian of ``loss`` at the vector ``at`` (P,).
 
-    DENSE parameters or fewer are taken whole. Room is taken for twice the promised products, of P numbers
-    each. Values are NaN, and not converged, where a product is not finite. A loss that is linear, or that
-    parameters do not reach, has curvature 0 there.
-    Raises SharpnessError for what is no vector or no scalar; RuntimeError, torch's own, where there is no
-    second derivative.
+    For DENSE parameters or fewer the whole Hessian is computed. Otherwise memory is taken for twice the
+    promised products, P numbers each. Values are NaN, and not converged, where a product is not finite. A
+    loss that is linear, or that parameters do not reach, has curvature 0 there. Raises SharpnessError for
+    what is no vector or no scalar; RuntimeError, torch's own, where there is no second derivative.
     """
     import torch
 
@@ -168,10 +169,11 @@ def _extremes(symmetric: Floats) -> list[tuple[float, Floats]]:
 
 
 def promised(size: int) -> int:
-    """Products after which Lanczos has missed more than SPREAD with at most the probability MISSED.
+    """Number of products after which Lanczos has missed more than SPREAD with probability at most MISSED.
 
-    From 1.648·√P·exp(−√ε·(2k − 1)) ≤ MISSED, ε = SPREAD, for any spectrum (Kuczyński and Woźniakowski 1992,
-    SIAM J. Matrix Anal. Appl. 13, theorem 4.2, with the other end of the spectrum moved to 0).
+    It follows from 1.648·√P·exp(−√ε·(2k − 1)) ≤ MISSED, ε = SPREAD, for any spectrum (Kuczyński and
+    Woźniakowski 1992, SIAM J. Matrix Anal. Appl. 13, theorem 4.2, with the other end of the spectrum moved to
+    0).
     """
     return math.ceil((math.log(1.648 * math.sqrt(size) / MISSED) / math.sqrt(SPREAD) + 1) / 2)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from diag.subject import Follows, Objective, Parameters, Subject
 
 SHOWN = 3
-"""Most names in a sentence; the others are counted."""
+"""Most names in a sentence; further ones are counted."""
 
 AGREES = 1e-4
 """Largest difference of B's losses by A's network from those by B's own, as a share of their mean size: a
@@ -29,7 +29,7 @@ hundred times what float32 rounds."""
 
 @dataclass(frozen=True)
 class State:
-    """The checkpoints' state, sorted by what it is between them; ``spaces`` and ``own`` have one for each."""
+    """The checkpoints' state, sorted by how it is obtained between them; ``spaces`` and ``own``: one each."""
 
     spaces: tuple[Space, ...]
     own: tuple[Parameters, ...]
@@ -38,12 +38,12 @@ class State:
 
 
 def follows_in(objective: Objective) -> tuple[Follows, ...]:
-    """The state that follows from parameters."""
+    """The objective's state that follows from parameters."""
     return objective.follows if isinstance(objective, Stateful) else ()
 
 
 def state_names(objective: Objective) -> set[str]:
-    """The names of all tensors that are no free weights."""
+    """Names of the objective's tensors that are not free weights."""
     names = {n for f in follows_in(objective) for n in f.names}
     return names | (set(objective.discrete) if isinstance(objective, Stateful) else set())
 
@@ -148,15 +148,15 @@ def notes_of(fresh: Sequence[Follows], objective: Objective) -> list[str]:
     if spectral:
         words.append(
             f"Spectral norm of {in_short(spectral)}: the largest singular value is computed afresh from the "
-            "weight at every point, times what each checkpoint's own stored vectors give beside it, so that "
-            "both checkpoints have their own."
+            "weight at every point, times the ratio to it of what each checkpoint's own stored vectors give, "
+            "so that both checkpoints have their own."
         )
     averages = [f.where for f in fresh if f.what == "batch statistics"]
     if averages:
         words.append(
             f"Batch statistics of {in_short(averages)}: re-estimated on the given samples at every point, "
-            "and shifted by what each checkpoint's own averages differ by from its samples', so that both "
-            "checkpoints have their own."
+            "and shifted by the difference between each checkpoint's own averages and those of its samples, "
+            "so that both checkpoints have their own."
         )
     if isinstance(objective, Stateful) and objective.half:
         words.append(
@@ -168,10 +168,10 @@ def notes_of(fresh: Sequence[Follows], objective: Objective) -> list[str]:
 
 
 def uneven_in_words(names: Sequence[str]) -> str:
-    """A warning of state that jumps halfway between the checkpoints."""
+    """A warning about state that jumps halfway between the checkpoints."""
     verb = "differs" if len(names) == 1 else "differ"
     return (
-        f"{in_short(names)} {verb} between the checkpoints and has nothing in between: each point takes the "
+        f"{in_short(names)} {verb} between the checkpoints and cannot be interpolated: each point takes the "
         "nearest checkpoint's, so that the losses jump halfway"
     )
 
@@ -184,7 +184,7 @@ def jumps(
     batch: Any,
     weights: Mapping[str, float],
 ) -> list[str]:
-    """Warnings of checkpoints whose own losses are not those that state computed afresh gives them."""
+    """Warnings about checkpoints whose own losses differ from those with state computed afresh."""
     words = []
     for name, space, vector, held in zip("ABC", spaces, vectors, own, strict=False):
         with torch.inference_mode():

@@ -64,24 +64,24 @@ class System:
     vectors: tuple[Tensor, ...]
     """Each checkpoint's moving parameters (P,)."""
     names: tuple[str, ...]
-    """The tasks whose data losses are taken on."""
+    """Names of the tasks on whose data losses are computed."""
     headline: str
     moved: tuple[str, ...]
     pinned: tuple[str, ...]
     warnings: tuple[str, ...]
     device: str
     held: tuple[str, ...]
-    """Components that are held though they differ, in words."""
+    """Components that differ but are held at A's values, in words."""
     spaces: tuple[Space, ...]
-    """Space of each checkpoint, with its own state where that has nothing in between."""
+    """The space of each checkpoint, with its own values of state that cannot be interpolated."""
     own: tuple[Parameters, ...]
-    """All tensors of each checkpoint, with A's values for those that are held."""
+    """All tensors of each checkpoint; those that are held have A's values."""
     fresh: tuple[Follows, ...]
     """State that is computed afresh between the checkpoints."""
     uneven: tuple[str, ...]
-    """State that differs and has nothing between two values."""
+    """Names of the state that differs and cannot be interpolated."""
     supplied: Supplied = NOTHING
-    """Additions to the files, for others that are opened later."""
+    """Things handed over beside the files, for files that are opened later."""
 
     @cached_property
     def precise(self) -> Objective:
@@ -90,12 +90,12 @@ class System:
 
     @property
     def has_state(self) -> bool:
-        """Whether more than what moves differs between the checkpoints."""
+        """Whether the checkpoints differ in state beside the parameters that move."""
         return bool(self.fresh or self.uneven)
 
     @property
     def holds_some(self) -> bool:
-        """Whether anything that is B's own is held at A's values."""
+        """Whether some of B's parameters are held at A's values."""
         return bool(getattr(self.objective, "pinned", ())) or len(self.held) > 0
 
     def uneven_matters(self, batch: Any) -> bool:
@@ -216,7 +216,7 @@ def system_of(
 
 
 def reference_of(system: System, base: Any) -> tuple[str, Floats]:
-    """The embedding that R² is taken to, (n, d), after words that say whose it is.
+    """Words for the embedding that R² refers to, and the embedding (n, d) itself.
 
     It is the base's own, of the states as its own task shows them. The base is the one given, else A or B if
     one of them is a base, else the file that a checkpoint says it was made from. Without a base it is B's.
@@ -335,7 +335,7 @@ def _moving(
 
 def _checked(device: str) -> torch.device:
     try:
-        # What can be computed and read back, which the device "meta" cannot.
+        # A device must compute and give numbers back, which "meta" does not.
         torch.zeros(1, device=device).sum().item()
         return torch.device(device)
     except (RuntimeError, AssertionError, NotImplementedError):
@@ -350,8 +350,8 @@ def _same_system(
         if name not in two:
             raise SubjectError(other.path, f"no tensor {name}", f"the components of {first.path}")
         if two[name].shape != tensor.shape:
-            found, expected = tuple(two[name].shape), tuple(tensor.shape)
-            raise SubjectError(other.path, f"{name} of shape {found}", f"{expected}, as in {first.path}")
+            shape, expected = tuple(two[name].shape), tuple(tensor.shape)
+            raise SubjectError(other.path, f"{name} of shape {shape}", f"{expected}, as in {first.path}")
     for name in two:
         if name not in one:
             raise SubjectError(other.path, f"a tensor {name}", f"only the components of {first.path}")
@@ -385,7 +385,7 @@ def _warnings(
 
 
 def gaps(counts: Mapping[str, tuple[int, int]]) -> list[str]:
-    """Warnings of points whose loss is not finite, from their number and that of all points, by task."""
+    """Warnings about points whose loss is not finite, from their number and that of all points, by task."""
     return [
         f"{bad} of {of} points have a loss that is not finite on the {name} task"
         for name, (bad, of) in counts.items()

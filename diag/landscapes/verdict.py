@@ -14,7 +14,8 @@ WALL = 0.05
 """Share of A's loss that an escape height must exceed, with its whole interval, to be called a wall."""
 
 NOTHING = 1e-6
-"""Share of the highest loss on the way below which a height is rounding, however small the loss at A."""
+"""Share of the highest loss on the way below which a height is put down to rounding, however small the loss
+at A."""
 
 
 def is_wall(height: Height, threshold: float) -> bool | None:
@@ -35,7 +36,7 @@ def verdict_of(routes: Mapping[RouteName, Route], task: str, weights: Mapping[st
     where = f"on the {task} task"
     wall = is_wall(escape, threshold)
     if escape.low is None:
-        words = f"Cannot tell: the escape height is {escape.value:.3g} {where}, of too few groups."
+        words = f"Cannot tell: the escape height is {escape.value:.3g} {where}, from too few groups."
         return Verdict("inconclusive", words)
     if wall is None:
         words = f"Cannot tell: the escape height is {measured(escape)} {where}; take more --samples."
@@ -101,7 +102,7 @@ def _undefined(route: Route) -> str:
 
 
 def rises_most(route: Route, weights: Mapping[str, float], at: float) -> str:
-    """The term that adds most to the total at t above its share at A."""
+    """The loss term that contributes most to the rise of the total from A to t."""
     start, there = (int(abs(route.t - t).argmin()) for t in (0.0, at))
     return max(
         weights, key=lambda term: weights[term] * (route.losses[term][there] - route.losses[term][start])

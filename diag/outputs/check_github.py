@@ -33,10 +33,11 @@ from trainers.safe_text import plain
 Kind = Literal["error", "warning", "notice"]
 
 MOST = 10
-"""Annotations of a kind that GitHub shows for a step."""
+"""Most annotations of one kind that GitHub shows for a step."""
 
 SUMMARY_BYTES = 900_000
-"""GitHub refuses a step's summary of more than 1 MiB as a whole; some is left to what else the step says."""
+"""Most bytes of a step's summary: GitHub refuses more than 1 MiB, and the step may write more than this
+gate."""
 
 SUMMARY_FILE = "GITHUB_STEP_SUMMARY"
 
@@ -82,7 +83,7 @@ def step_summary(gate: Gate) -> str:
     left = SUMMARY_BYTES - len((head + tail).encode())
     pairs = worst_first(gate)
     for number, checked in enumerate(pairs):
-        cell = "<br>".join(_found(checked))
+        cell = "<br>".join(_told(checked))
         row = f"| {outcome(checked)} | <code>{_cell(checked.transfer)}</code> | {cell} |\n"
         if (left := left - len(row.encode())) < 0:
             more = len(pairs) - number
@@ -138,7 +139,7 @@ def escaped(words: str, also: str = "") -> str:
     return "".join(f"%{ord(c):02X}" if c in "%\r\n" + also else c for c in plain(words))
 
 
-def _found(checked: Checked) -> Iterator[str]:
+def _told(checked: Checked) -> Iterator[str]:
     if outcome(checked) == "error":
         yield _cell(reason(checked))
     for finding in bad(checked):

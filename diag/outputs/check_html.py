@@ -40,7 +40,7 @@ PICTURES = 3
 """Most transfers whose embeddings are drawn, a picture each."""
 
 LABEL = 26
-"""Cells of a transfer's name in the chart."""
+"""Most cells of a transfer's name in the chart."""
 
 MARKS: dict[Outcome, str] = {"pass": "✓", "warn": "!", "fail": "✗", "inconclusive": "?", "skipped": "–"}
 
@@ -120,12 +120,12 @@ def _overview(pairs: list[Checked], names: dict[int, str]) -> Iterator[Section]:
 
 
 def _mark_of(findings: list[Finding]) -> str:
-    """The mark of the worst of these findings."""
+    """The mark of the worst of some findings."""
     return _mark(min(findings, key=_rank)) if findings else ""
 
 
 def _rank(finding: Finding) -> tuple[int, float]:
-    """Worst first: by outcome, then by how far a number lies on the wrong side of its limit."""
+    """Sort key, worst first: the outcome, then how far a number lies on the wrong side of its limit."""
     value = None if finding.measure is None else finding.measure.value
     held = _held_to(finding)
     ahead = 0.0 if value is None or math.isnan(held) else value - held
@@ -133,7 +133,7 @@ def _rank(finding: Finding) -> tuple[int, float]:
 
 
 def _mark(finding: Finding) -> str:
-    """``✗ 0.59``, or the mark alone where the check is of no number."""
+    """A finding as mark and number, ``✗ 0.59``; the mark alone where the check has no number."""
     mark = "(✓)" if finding.accepted else MARKS[finding.outcome]
     measure = finding.measure
     if measure is None or measure.value is None:
@@ -210,7 +210,7 @@ def _finite(value: float | None) -> float:
 
 
 def _held_to(finding: Finding) -> float:
-    """The limit, where it is a number on the scale of the measure (a margin is not); else NaN."""
+    """The limit of a finding on the scale of its measure; NaN where it is none (as a margin)."""
     own = finding.threshold
     if own is None or isinstance(own.value, bool) or not isinstance(own.value, int | float):
         return math.nan

@@ -49,7 +49,7 @@ def _suite(gate: Gate, checked: Checked) -> ET.Element:
 
 
 def _nothing(gate: Gate) -> ET.Element:
-    """Zero checks run is not a pass: an empty file would be one to most readers."""
+    """The suite of a gate that ran no check, an error: most readers would take an empty file for a pass."""
     return _built("diag check", [_Case("check", "error", gate.summary, "nothing checked")], 0.0, [])
 
 
@@ -79,7 +79,7 @@ def _case(gate: Gate, checked: Checked, finding: Finding) -> _Case:
 
 
 def _built(name: str, cases: list[_Case], seconds: float, facts: list[tuple[str, str]]) -> ET.Element:
-    """A suite; its checks share what is read and embedded, so that each has an equal part of the time."""
+    """A suite, the time of which its cases share equally, since checks share what is read and embedded."""
 
     def count(ending: Ending) -> str:
         return str(sum(case.ending == ending for case in cases))
@@ -120,5 +120,5 @@ def _facts(gate: Gate, checked: Checked) -> list[tuple[str, str]]:
 
 
 def _time(seconds: float) -> str:
-    """Seconds to three decimals, which every schema takes."""
+    """Seconds to three decimals, as every JUnit schema accepts them."""
     return f"{seconds:.3f}"

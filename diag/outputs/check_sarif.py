@@ -112,7 +112,7 @@ def _rule(name: str) -> Tree:
     title = f"The check {name}." if settings is None else " ".join((type(settings).__doc__ or "").split())
     lines = [title]
     for field, meaning in () if settings is None else type(settings).model_fields.items():
-        # A check with another default leaves what every check has unexplained.
+        # Where a check only changes a default, the meaning stands in the settings of every check.
         words = meaning.description or Check.model_fields[field].description
         lines.append(f"check.{name}.{field} (default {setting_value(getattr(settings, field))}): {words}.")
     warns = settings is not None and settings.level == "warn"

@@ -45,7 +45,7 @@ def render(gate: Gate, verbose: bool = False) -> str:
 
 
 def brief(gate: Gate) -> str:
-    """One line, for ``--quiet``."""
+    """The gate's outcome in one line, for ``--quiet``."""
     held = f" ({status_words(gate)})" if gate.is_held else ""
     return f"{gate.outcome}  {plain(gate.summary)}{held}"
 
@@ -55,7 +55,7 @@ def _undecided(gate: Gate) -> str:
 
 
 def _findings(checked: Checked, verbose: bool) -> Iterator[str]:
-    """Under a transfer: why it could not be checked, or its findings."""
+    """The lines under a transfer: why it could not be checked, or its findings."""
     if checked.error is not None or (outcome(checked) == "error" and not verbose):
         yield from wrapped(reason(checked), "    ", "      ")
         return

@@ -13,27 +13,27 @@ from trainers.safe_text import in_words
 PairOutcome: TypeAlias = Outcome | Literal["error"]
 
 ORDER: tuple[PairOutcome, ...] = ("error", "fail", "inconclusive", "warn", "pass")
-"""Pairs, worst first; one that no check was run on is an error."""
+"""Outcomes of pairs, worst first; a pair on which no check was run is an error."""
 
 BAD: tuple[Outcome, ...] = ("fail", "inconclusive", "warn")
-"""Findings that are told, worst first."""
+"""Outcomes of findings that did not pass, worst first."""
 
 
 def outcome(checked: Checked) -> PairOutcome:
-    """A pair's outcome as the gate counts it: a pair that nothing was found out about is an error."""
+    """A pair's outcome as the gate counts it: a pair on which no check was run is an error."""
     own = checked.outcome
     return "error" if checked.error is not None or own == "skipped" else own
 
 
 def worst_first(gate: Gate) -> list[Checked]:
-    """The pairs, worst first; among equals as they were given."""
+    """The pairs, worst first; equally bad ones in the order given."""
     return sorted(gate.checked, key=lambda c: ORDER.index(outcome(c)))
 
 
 def bad(checked: Checked) -> list[Finding]:
     """Findings of one pair that did not pass, worst first.
 
-    What a check that only warns cannot decide is left out, unless nothing else was found out.
+    Undecided checks of level ``warn`` are left out, unless the pair has no other finding.
     """
     findings = [f for f in checked.findings if f.counts and f.outcome in BAD]
     if not findings and checked.outcome == "inconclusive":
@@ -42,7 +42,7 @@ def bad(checked: Checked) -> list[Finding]:
 
 
 def every_bad(gate: Gate) -> list[tuple[Checked, Finding]]:
-    """Findings of all pairs that did not pass, worst first; among equals as they were made."""
+    """Findings of all pairs that did not pass, worst first; equally bad ones in the order they were made."""
     pairs = [(checked, finding) for checked in gate.checked for finding in bad(checked)]
     return sorted(pairs, key=lambda pair: BAD.index(pair[1].outcome))
 
@@ -62,7 +62,7 @@ def reason(checked: Checked) -> str:
 
 
 def limit(threshold: Threshold) -> str:
-    """``check.r2.min = 0.8``."""
+    """The limit of a finding as a setting: ``check.r2.min = 0.8``."""
     value = setting_value(threshold.value)
     return f"{threshold.name}, unset" if threshold.value is None else f"{threshold.name} = {value}"
 
@@ -92,7 +92,7 @@ ORIGINS: dict[Origin, tuple[str, str]] = {
 
 
 def place(threshold: Threshold) -> str:
-    """``diag.toml:12``, or that it is the default, the world's, or set on the command line or in the call."""
+    """The place where a limit was set: ``diag.toml:12``, the default, the command line or the call."""
     if threshold.file is None:
         return ORIGINS[threshold.origin][0]
     return threshold.file if threshold.line is None else f"{threshold.file}:{threshold.line}"
@@ -114,7 +114,7 @@ def limits_words(gate: Gate) -> str:
 
 
 def status_words(gate: Gate) -> str:
-    """``exit status 1``, and where an option holds it at 0, which and what it would be."""
+    """The exit status in words; where an option holds it at 0, the option and the status without it."""
     if not gate.is_held:
         return f"exit status {gate.exit_status}"
     return f"exit status 0, held there by {gate.held_by}; it would be {gate.own_status}"
@@ -136,11 +136,11 @@ def warnings(gate: Gate) -> list[str]:
 
 
 MOST_NAMED = 3
-"""Transfers that are named where a check could not look at some of them; of more, the rest are counted."""
+"""Most transfers that are named where a check could not be made; further ones are counted."""
 
 
 def not_checked(gate: Gate) -> list[str]:
-    """Checks that could not be made, of which transfers and why: ``l2 of w.npy: the embeddings have …``.
+    """Checks that could not be made, with transfers and reason: ``l2 of w.npy: the embeddings have …``.
 
     A line for each check and reason; transfers are named where it is not all of them. Pairs that are errors
     say it themselves, and are left out.
@@ -158,14 +158,14 @@ def not_checked(gate: Gate) -> list[str]:
 
 
 def _named(paths: list[str]) -> str:
-    """``a.npy, b.npy and 3 more``."""
+    """Names of transfers in words: ``a.npy, b.npy and 3 more``."""
     first = ", ".join(paths[:MOST_NAMED])
     more = len(paths) - MOST_NAMED
     return f"{first} and {more} more" if more > 0 else first
 
 
 def accepted(gate: Gate) -> list[tuple[Checked, Finding]]:
-    """Findings that would not pass, but for the baseline."""
+    """Findings that pass only because the baseline accepts them."""
     return [(c, f) for c in gate.checked for f in c.findings if f.accepted]
 
 

@@ -15,7 +15,7 @@ STYLES = {
 }
 
 _STATUS = re.compile(rf"^( *)({'|'.join(STYLES)}|{'|'.join(map(str.upper, STYLES))})(?=  )", re.MULTILINE)
-"""A line's first word, two spaces before what it is said of: as every text sets a status."""
+"""A status at the beginning of a line, followed by two spaces, as every text sets it."""
 
 
 def painted(words: str, stream: TextIO) -> str:

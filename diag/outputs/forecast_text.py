@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from diag.result import FileRef
 
 BESIDE = 40
-"""Characters that stand beside a scale from 0 to 1, which takes the rest of the line."""
+"""Characters beside the scale from 0 to 1, which takes the rest of the line."""
 
 
 LEAST_SCALE = 10

@@ -21,4 +21,4 @@ def render(result: HasTree) -> str:
     A file's name that is no UTF-8 comes as lone surrogates, which are escaped: nothing could write them.
     """
     text = json.dumps(result.to_tree(), indent=2, allow_nan=False, ensure_ascii=False)
-    return LONE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return LONE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

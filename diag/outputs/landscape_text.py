@@ -14,7 +14,7 @@ from diag.wording import listed, plural
 from probes import Measure
 
 RUNGS = {"identity": "R², as it is", "signs": "R², best signs"}
-"""The rungs shown along the way, in words."""
+"""The rungs of the ladder shown along the straight line, in words."""
 
 ABOVE = {"escape": "above A", "frankle": "above the ends' mean", "entezari": "above the line of the ends"}
 """The level that each height is measured from, in words."""
@@ -29,7 +29,7 @@ WAYS = {
 """The ways from A to B, for a table."""
 
 WAY, TERM, LEAST_LINE = 36, 20, 8
-"""Cells for the name of a way and of a loss term; the fewest that a line of bars is worth."""
+"""Cells for the name of a way and for that of a loss term, and the fewest cells for a line of bars."""
 
 
 def render(result: Landscape, verbose: bool = False) -> str:
@@ -164,7 +164,7 @@ def _slice(task: TaskSlice, verbose: bool) -> Iterator[str]:
 
 
 def _cell(value: float) -> str:
-    """At most seven characters."""
+    """A number in at most seven characters."""
     words = number(value, 3)
     return words if len(words) <= 7 else f"{value:.1e}"
 
@@ -196,7 +196,7 @@ def _seat(seat: Seat, verbose: bool) -> Iterator[str]:
 
 
 def seat_in_words(seat: Seat) -> dict[str, str]:
-    """The numbers behind a place, each with its name."""
+    """The numbers that a checkpoint's place rests on, each with its name."""
     sharpness = seat.sharpness
     words = {"gradient norm": number(sharpness.gradient, 3)}
     if sharpness.towards is not None and sharpness.towards.slope is not None:

@@ -13,10 +13,10 @@ from rich.cells import cell_len, chop_cells
 from trainers.safe_text import plain
 
 USUAL = 80
-"""Columns where there is no terminal and ``COLUMNS`` does not say."""
+"""Columns of text where there is no terminal and ``COLUMNS`` is unset."""
 
 NARROWEST, WIDEST = 40, 120
-"""Columns that text keeps to: narrower, no table can be read; longer lines tire the eye."""
+"""Least and most columns of text: no table can be read in fewer, and longer lines tire the eye."""
 
 
 def width() -> int:

@@ -12,7 +12,7 @@ from diag.outputs.words import column_words
 from diag.result import Columns, Verdict
 
 WIDTH = USUAL
-"""Columns that layouts are made for; what a wider terminal adds goes to names and bars."""
+"""Columns that layouts are made for; a wider terminal's further columns go to names and bars."""
 
 BAR = 24
 """Characters of a bar from 0 to 1 in a terminal of :data:`WIDTH` columns."""

@@ -23,16 +23,16 @@ from reports import Figure, Page, Section, charts
 from trainers.safe_text import plain
 
 MOST_POINTS, LEAST_POINTS = 600, 100
-"""Points drawn in each panel of a projection, where there are few panels and where there are many."""
+"""Most points in a projection's panel, where there are few panels and where there are many."""
 
 LONGEST = 18
-"""Characters of a variable's name in a table."""
+"""Most characters of a variable's name in a table."""
 
 PAGE_POINTS = 6_000
-"""Points on the whole page: each takes half a kilobyte, once as a picture and once as a number."""
+"""Most points on the whole page: each takes half a kilobyte, once as a picture and once as a number."""
 
 MOST_PICTURES = 8
-"""Variables that the embedding is drawn in the colours of."""
+"""Most variables whose values colour a picture of the embedding."""
 
 
 def page(result: Probed) -> Page:
@@ -91,8 +91,8 @@ def _probes(result: Probed) -> Section:
     words = (
         "The score says how well a linear map of the embedding predicts a variable on rows that the map was "
         "not fitted to: R² of a ridge regression for numbers, balanced accuracy of a logistic regression for "
-        "categories. The grey marks are the scores of the same probe on shuffled targets, which is what it "
-        "finds in anything. The selectivity is the score minus the shuffled score (Hewitt and Liang, arXiv "
+        "categories. The grey marks are the scores of the same probe on shuffled targets, where there is "
+        "nothing to read. The selectivity is the score minus the shuffled score (Hewitt and Liang, arXiv "
         "1909.03368).",
         "A variable counts as read if its whole interval lies above chance and above the shuffled score, if "
         "at most 5% of the shuffles do as well, and if the score goes at least half the way from chance to "
@@ -230,7 +230,7 @@ def _pictures(result: Probed) -> list[Section]:
 
 def _colours(name: str, variable: Variable) -> list[tuple[str, NDArray[np.generic]]]:
     """Names and values to colour points by: a variable's own, or those of each of its columns."""
-    name = plain(name)  # what is no text in an SVG ends the renderer, and the process with it
+    name = plain(name)  # characters that SVG does not allow would end the renderer, and the process with it
     if variable.kind == "categorical":
         return [(name, _merged(variable))]
     if variable.columns.shape[1] == 1:
@@ -239,7 +239,7 @@ def _colours(name: str, variable: Variable) -> list[tuple[str, NDArray[np.generi
 
 
 def _merged(variable: Variable) -> NDArray[np.str_]:
-    """Category names; where there are more than colours, the rarest are one."""
+    """Category names; where there are more of them than colours, the rarest are merged into one."""
     names = np.array([plain(name) for name in variable.categories])
     room = len(charts.PALETTE)
     if len(names) > room:

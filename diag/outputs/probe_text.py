@@ -13,7 +13,7 @@ from probes import Measure
 from trainers.safe_text import plain
 
 NAME, UNIT, CELL = 14, 4, 24
-"""Widths: of a variable's name, of its unit, of a column."""
+"""Cells for a variable's name, for its unit, and for a column."""
 
 UNITS = {"r2": "R²", "balanced_accuracy": "acc."}
 
@@ -21,7 +21,7 @@ LARGEST = 100
 """Scores from here on (R² has no lower end) are shown to three digits, to keep to the width."""
 
 MANY = 10
-"""Variables from which the reader is reminded that one in twenty comes out by chance."""
+"""Number of variables from which the reader is reminded that one in twenty comes out by chance."""
 
 
 def render(result: Probed, verbose: bool = False) -> str:
@@ -58,7 +58,7 @@ def render(result: Probed, verbose: bool = False) -> str:
 
 
 def _name_room() -> int:
-    """Characters for a variable's name: what a wide terminal adds goes to names."""
+    """Characters for a variable's name, more of them in a wide terminal."""
     return NAME + max(0, width() - WIDTH)
 
 
@@ -68,7 +68,7 @@ def _left() -> int:
 
 
 def _roomy(columns: int) -> bool:
-    """Whether columns fit side by side."""
+    """Whether so many columns fit side by side into the terminal."""
     return _left() + columns * CELL <= width()
 
 
@@ -161,7 +161,7 @@ def _block(
 
 
 def fit(words: str, room: int = NAME) -> str:
-    """Words cut to ``room`` characters."""
+    """The words, cut to ``room`` characters."""
     return words if len(words) <= room else words[: room - 1] + "…"
 
 

@@ -17,7 +17,7 @@ STAGES = {"before": "before", "folded": "map folded in", "trained": "trained on"
 """The points of a repair, in words."""
 
 SHOWN = 8
-"""Candidates of a search that are shown without ``--verbose``."""
+"""Most candidates of a search that are shown without ``--verbose``."""
 
 
 FITS = (
@@ -37,7 +37,7 @@ STAGE = (
 )
 
 CANDIDATES = 34, 12, 8, 9
-"""Widths of the table of a search: the map, its losses before and after, the updates."""
+"""Cells for the columns of a search's table: the map, its losses before and after, the updates."""
 
 
 def render(result: Repair, verbose: bool = False) -> str:

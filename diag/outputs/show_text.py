@@ -31,14 +31,14 @@ def render(description: Description, verbose: bool = False) -> str:
 
 
 def named(description: Description) -> tuple[str, str]:
-    """The file's path, and what it is."""
+    """The file's path, and what kind of file it is."""
     header = description.checkpoint.header
     role = "base" if header.plan is None else f"transfer, plan {plain(header.plan['name'])}"
     return plain(description.checkpoint.path), f"{plain(header.system)} {role}"
 
 
 def title(description: Description) -> str:
-    """The file's path and what it is, in one line."""
+    """The file's path and kind, in one line."""
     return ": ".join(named(description))
 
 
@@ -76,7 +76,7 @@ def components(description: Description) -> list[tuple[str, int, str, bool]]:
 
 
 def component(name: str, parameters: int, shape: str, trained: bool) -> tuple[str, str, str]:
-    """A component's line."""
+    """One component in one line: its name, parameters and widths."""
     return plain(name), f"{parameters:,}", f"  {shape}{'' if trained else '  frozen'}"
 
 

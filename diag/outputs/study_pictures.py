@@ -14,7 +14,8 @@ from reports import Figure, Section, studies
 from trainers.safe_text import plain
 
 MOST_PANELS, MOST_OF_A_BASE, FEWEST_OF_A_BASE = 168, 24, 3
-"""Small multiples in all, of one base, and the fewest that are worth while: 100 points take some 13 kB."""
+"""Most small multiples in all and of one base, and the fewest that are drawn of a base: 100 points take some
+13 kB."""
 
 TINY, GAP, LABEL, INSET, ACROSS = 84, 8, 22, 5, 7
 """Pixels of a panel's side, of the gap beside it, of its label and of its margin; panels in a row."""
@@ -116,9 +117,7 @@ class _Sheet:
         self.bottom = 0
 
     def block(self, title: str, pictures: Sequence[EmbeddingPicture]) -> None:
-        """A base's own embedding and its transfers', on the same axes; a few outliers may leave the frame
-        no room, so that the axes reach over all of them.
-        """
+        """Add a base's own embedding and its transfers', on axes that reach over all, outliers too."""
         panels = [("base", _points(pictures[0], of_base=True))]
         for p in pictures:
             label = f"{'✓' if p.succeeded else '✗'} {p.seed} {p.relation or ''}".rstrip()

@@ -14,8 +14,8 @@ from probes import Measure
 from trainers.safe_text import plain
 
 BAR, BESIDE, WHOLE_NAMES = 12, 68, 5
-"""Characters of a bar where there are 80, and those beside it; relations whose names fit beside each other
-without being cut there.
+"""Characters of a bar in a line of 80, characters beside it, and how many relations' names fit beside each
+other uncut there.
 """
 
 FEW_BASES = 6
@@ -169,7 +169,7 @@ def rate_words(group: Group) -> list[str]:
 
 
 def dip_words(group: Group) -> list[str]:
-    """Whether the distances have two modes, where that can be asked."""
+    """A sentence on whether the distances have two modes; none where that cannot be tested."""
     if group.dip.p is None or group.dip.value is None:
         return []
     modes = "have more than one mode" if group.dip.p < SIGNIFICANT else "may have a single mode"
@@ -180,7 +180,7 @@ def dip_words(group: Group) -> list[str]:
 
 
 def loss_words(group: Group) -> str:
-    """Whether the total loss tells failures from successes."""
+    """A sentence on whether the total loss tells failures from successes."""
     measure = next((t.auc for t in group.told if t.name == "loss_total"), Measure.undefined("no losses"))
     if measure.value is None or measure.low is None or measure.high is None:
         return f"It cannot be said whether the total loss tells failures from successes: {measure.reason}."
@@ -237,7 +237,7 @@ MEDIANS = (
     "of the base",
     "loss as a sign of failure, AUC",
 )
-"""Titles of the columns of medians, where each stands alone."""
+"""Titles of the columns of medians, understandable alone."""
 
 
 def both(medians: Outcomes, digits: int) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from diag.wording import plural
 from probes import Measure
 
 ZERO = 1e-12
-"""Numbers below this are rounding's remains of zero, and shown as zero."""
+"""Size of numbers that are put down to rounding and shown as zero."""
 
 MEASURES = {
     "l2": "L2 distance per state",
@@ -32,7 +32,7 @@ MEASURES = {
 """The measures of a comparison in the order they are shown, with their names in words."""
 
 ALONE = {"l2_relative": "L2 relative to the base's spread", "cka_debiased": "CKA without its bias"}
-"""Measures whose names in :data:`MEASURES` complete the line above, as they are called alone."""
+"""Full names of the measures whose names in :data:`MEASURES` continue the line above them."""
 
 
 def measure_name(name: str) -> str:
@@ -94,7 +94,7 @@ def grouped(count: int, grouping: Grouping) -> str:
 
 
 def below(gap: float) -> str:
-    """The distance in R² between no map and the best map, in words."""
+    """Comparison of the identity's R² with the best map's in words, from the gap between them."""
     if gap == 0:
         return "as high as the best map's"
     return f"{number(abs(gap), 3)} {'lower' if gap > 0 else 'higher'} than the best map's"

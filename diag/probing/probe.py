@@ -1,4 +1,4 @@
-"""probe: looks for known variables of each state in one embedding, or in two side by side.
+"""probe: look for known variables of each state in one embedding, or in two side by side.
 
 It asks four questions of each variable: how strongly some direction of the embedding correlates with it,
 next to embeddings that know nothing (the factor of latent-space generalisation with DreamerV2, section 3.3);
@@ -133,7 +133,7 @@ def _check_options(projection: str, clusters: int | None, grouped_twice: bool, t
 
 
 def _used_rows(given: Rows, drop_nonfinite: bool, seed: int, warnings: list[str]) -> NDArray[np.int64]:
-    """The rows that are probed: a sample where there are many, without those to be left out."""
+    """The rows that are probed: a sample where there are many, without those that are left out."""
     rows = probes.sampled_rows(len(given.embeddings[0]), seed)
     if not drop_nonfinite:
         return rows

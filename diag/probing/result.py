@@ -14,7 +14,7 @@ from diag.shown import Shown
 from probes import ClusterEvents, LinearProbe, Measure, Projection, Variable, VariableCCA
 
 Reading = Literal["read", "in part", "not"]
-"""Share of a variable that a linear probe reads; the rule stands with ``diag.probing.verdict.reading``."""
+"""Judgement of how much of a variable a linear probe reads (:func:`diag.probing.verdict.reading`)."""
 
 Change = Literal["kept", "stronger", "weaker", "gained", "lost", "neither"]
 """Change of a variable from the first column to the second (``diag.probing.verdict.change_of``)."""
@@ -30,9 +30,9 @@ class Finding:
     cca: VariableCCA
     probe: LinearProbe
     reading: Reading | None
-    """None where the probe is undefined."""
+    """Judgement of how much of the variable is read; None where the probe is undefined."""
     clusters: ClusterEvents | None
-    """None for numbers, which are no events."""
+    """Clusters against the variable as events; None for numbers, which are no events."""
 
     def to_tree(self) -> dict[str, Any]:
         cca, probe = self.cca, self.probe
@@ -110,13 +110,13 @@ class Probed(Shown, kind="probe"):
     columns: tuple[Column, ...]
     verdict: Verdict
     variables: Mapping[str, Variable]
-    """The variables of the rows that were used."""
+    """The known variables, of the rows that were used."""
     changes: Mapping[str, Change | None]
     """{variable: its change from the first column to the second}; empty where there is one column."""
     rows: int
     """Number of rows used."""
     of: int
-    """Number of rows there were."""
+    """Number of rows in the files."""
     grouping: Grouping
     """The units that were held out, resampled and shuffled as a whole."""
     clusters: int | None
@@ -133,7 +133,7 @@ class Probed(Shown, kind="probe"):
         return [column.file.path for column in self.columns]
 
     def measure(self, column: int, variable: str) -> Measure:
-        """The linear probe's held-out score."""
+        """Held-out score of the linear probe."""
         return self.columns[column].findings[variable].probe.score
 
     def to_tree(self) -> dict[str, Any]:

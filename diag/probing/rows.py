@@ -80,7 +80,7 @@ class Rows:
     def groups(
         self, known: Mapping[str, Variable], rows: NDArray[np.int64]
     ) -> dict[str, NDArray[Any] | None]:
-        """{variable: (k,)} the state, episode or block of each of these rows; None where each is its own."""
+        """{variable: (k,)} the state, episode or block of each of these rows; None where each is a group."""
         if self.rollout:
             return self._blocks(known, rows)
         if self.labels is None and self.states is not None:
@@ -90,7 +90,7 @@ class Rows:
     def _blocks(
         self, known: Mapping[str, Variable], rows: NDArray[np.int64]
     ) -> dict[str, NDArray[Any] | None]:
-        """The block of a rollout that each row is in, for each variable: long enough for both embeddings."""
+        """{variable: (k,)} the block of a rollout that each row lies in, longer than any memory."""
         head = np.arange(min(len(self.embeddings[0]), probes.ROWS))
         head = head[self.finite(head)]
         first = self.variables(head)
@@ -161,13 +161,13 @@ def _check_kinds(subjects: Sequence[Subject]) -> None:
     first = subjects[0]
     for subject in subjects[1:]:
         if (subject.embeddings is None) != (first.embeddings is None):
-            found = "embeddings" if first.embeddings is None else "a checkpoint"
-            raise SubjectError(subject.path, found, f"the same kind of file as {first.path}")
+            kind = "embeddings" if first.embeddings is None else "a checkpoint"
+            raise SubjectError(subject.path, kind, f"the same kind of file as {first.path}")
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """The subjects' embeddings of the same rows, and the variables that their world knows of these."""
+    """The subjects' embeddings of the same rows, and what their world knows about these rows."""
 
     embeddings: list[NDArray[Any]]
     """One (n, d) for each subject."""
@@ -211,7 +211,7 @@ def _known_rows(
 
 
 def _of_all(episodes: Labels, first: Subject, stay: NDArray[np.int64] | None) -> Labels:
-    """Labels of the rows that are left, from labels of all rows of the first file."""
+    """Labels of the remaining rows, from labels of all rows of the first file."""
     if episodes is None or stay is None or first.embeddings is None:
         return episodes
     named = isinstance(episodes, str | os.PathLike)
@@ -274,8 +274,8 @@ def _arrays(
         if not name.strip() or not name.isprintable():
             raise SubjectError(place, f"an array named {name!r}", "printable names")
         if values.ndim == 0 or len(values) != n:
-            found = f"{name!r} with {len(values) if values.ndim else 'no'} rows"
-            raise SubjectError(place, found, f"{n} rows, one for each of {path}")
+            array = f"{name!r} with {len(values) if values.ndim else 'no'} rows"
+            raise SubjectError(place, array, f"{n} rows, one for each of {path}")
     for name in categorical:
         if name not in arrays:
             raise SubjectError(place, f"no variable {name!r}", f"one of {', '.join(arrays)}")
@@ -313,7 +313,7 @@ def _labels(
 
 
 def neighbours_alike(rows: Rows) -> list[str]:
-    """A warning where rows without groups look like steps of episodes, which would leak and prove nothing."""
+    """A warning where ungrouped rows look like steps of episodes, which would leak into held-out rows."""
     for subject, embedding in zip(rows.subjects, rows.embeddings, strict=True):
         x = embedding[: probes.ROWS].astype(np.float64)
         x = x[probes.finite_rows(x)]

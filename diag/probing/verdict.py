@@ -1,4 +1,4 @@
-"""The verdict of a probe, from its numbers: what is read, what changed, and the sentence."""
+"""The verdict of a probe: what is read, what changed, and the sentence that says so."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from diag.wording import listed
 from probes import LinearProbe
 
 EVIDENCE = 0.05
-"""The p-value above which a shuffled target does as well often enough to say that nothing is read."""
+"""p-value above which nothing counts as read: shuffled targets do as well too often."""
 
 MOSTLY = 0.5
-"""Skill from which a variable is read and not only read in part: more of it is there than is missing."""
+"""Skill from which a variable counts as read, not only read in part: more of it is there than is missing."""
 
 NAMED = 4
 """Most variables of a kind that the summary names; the rest are counted."""

@@ -1,1 +1,1 @@
-"""The parts of a repair: maps that lead back, training on, the search without pairs, what is written."""
+"""Repairs: maps that lead back, further training, the search without pairs, and the mended file."""

@@ -23,17 +23,18 @@ RATE = 3e-3
 this was made with; with few pairs 3e-3 did best (docs/repair.md)."""
 
 SHORT, WARM = 300, 0.1
-"""Trainings shorter than this have a rate that is smaller in proportion, and every one rises to its rate over
-its first tenth: Adam's first steps are as large as its rate allows, and lead good encoders astray."""
+"""Number of updates below which the learning rate is smaller in proportion, and share of the updates over
+which it rises: Adam's first steps are as large as its rate allows, and lead good encoders astray."""
 
 WEIGHT = 3.0
-"""Weight of the pairing loss beside the task's losses where all states are paired; a pair has its share."""
+"""Weight of the pairing loss beside the task's losses where all states are paired; with fewer pairs it is
+smaller in proportion."""
 
 STREAM = 11
 """Number of the random stream that batches are drawn from, apart from other uses of a seed."""
 
 BLOCK = 1000
-"""Updates whose batches are drawn at once, each block from its own seed."""
+"""Number of updates whose batches are drawn at once, from a seed of their own."""
 
 
 class Anchored:
@@ -95,7 +96,7 @@ class Anchored:
         self.step += 1
 
     def _falls(self) -> float:
-        """Factor of the rate at this update: half a cosine from 1 to 0."""
+        """Factor on the learning rate at this update: half a cosine from 1 to 0."""
         return (1 + math.cos(math.pi * self.step / self.updates)) / 2
 
     def _drawn(self) -> Tensor:
@@ -121,7 +122,7 @@ class Anchored:
         return kept
 
     def restore(self, step: int, remembered: Mapping[str, Tensor]) -> None:
-        """Continue after ``step`` updates, from members as they then were, with Adam's state of then."""
+        """Continue after ``step`` updates from the members and Adam's state as they were saved."""
         self.step = step
         for key, value in remembered.items():
             kind, _, name = key.partition("/")

@@ -19,7 +19,7 @@ from diag.sources.supplied import Supplied
 from diag.subject import Subject, SubjectError
 
 MOST_FITTED = 20_000
-"""Rows that maps are fitted to: more tell no more."""
+"""Most rows that maps are fitted to: more would tell no more."""
 
 
 def repaired(base: Subject, transfer: Subject, asked: Asked) -> Repair:

@@ -1,4 +1,4 @@
-"""The options of a repair, and the small decisions that follow from them."""
+"""The options of a repair, and numbers that follow from them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def updates_of(words: int | str, budget: int) -> int:
 
 
 def asks_to_train(words: int | str) -> bool:
-    """Whether any updates are asked for, of whatever budget; raises RepairError.
+    """Whether more than 0 updates are asked for; raises RepairError.
 
     >>> asks_to_train("0"), asks_to_train("0%"), asks_to_train("5%"), asks_to_train(300)
     (False, False, True, True)
@@ -66,14 +66,14 @@ def asks_to_train(words: int | str) -> bool:
 
 
 def known_rows(n: int, pairs: int | None, seed: int) -> NDArray[np.int64]:
-    """The paired rows of n, drawn at random where not all are."""
+    """Numbers of the rows (of n) that are known pairs, drawn at random where not all are."""
     if pairs is None or pairs >= n:
         return np.arange(n)
     return np.sort(np.random.default_rng([seed, 6]).permutation(n)[:pairs])
 
 
 def r2_as_it_is(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
-    """R² of x (n, d) as y's own likeness; None where they differ in width, or y is constant."""
+    """R² of x (n, d) to y without any map; None where they differ in width, or y is constant."""
     if x.shape != y.shape or not (total := float(np.square(y - y.mean(0)).sum())):
         return None
     return 1 - float(np.square(x - y).sum()) / total

@@ -34,7 +34,7 @@ from trainers import checkpoint as files
 from trainers.run import check_device
 
 WORK = ".training"
-"""Suffix to the name of MENDED for the folder of a training on its way."""
+"""Suffix to the name of MENDED for the folder of a training that is not finished."""
 
 
 def repaired(base: Subject, transfer: Subject, asked: Asked, report: Progress) -> Repair:
@@ -88,7 +88,7 @@ def repaired(base: Subject, transfer: Subject, asked: Asked, report: Progress) -
 
 @dataclass
 class _Work:
-    """A repair on its way."""
+    """The state of a repair while it is made."""
 
     case: Case
     base: Subject

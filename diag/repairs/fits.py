@@ -1,4 +1,4 @@
-"""Maps that lead a failed embedding back to the base's, and last layers that do, scored on held-out pairs."""
+"""Fit maps and last layers that lead a failed embedding back to the base's, scored on held-out pairs."""
 
 from __future__ import annotations
 
@@ -20,31 +20,32 @@ regression of the base's embedding on the last hidden layer."""
 METHODS: tuple[Method, ...] = ("map", "last-layer")
 
 MAPS: tuple[Rung, ...] = ("identity", "signs", "permutation", "orthogonal", "similarity", "affine")
-"""Each with an offset: a bent mirror image does not lie about the origin."""
+"""Rungs of the ladder that are fitted, each with an offset: a bent mirror image is not centred on the
+origin."""
 
 RIDGES = (0.01, 0.1, 1.0)
 """Penalties on the last layer's weights, as shares of the hidden units' mean square times the pairs."""
 
 FOLDS, ROUNDS = 5, 10
-"""Held-out scores are of five folds, ten times anew; of single pairs left out where there are fewer than
-ten."""
+"""Number of folds behind held-out scores, and how often they are drawn anew; fewer than ten pairs are left
+out one by one."""
 
 CLOSE = 0.05
-"""Held-out R² within which fewer pairs do as well as all."""
+"""Difference in held-out R² within which fewer pairs do as well as all."""
 
 ROUNDING = 1e-12
-"""Share of the largest number that is rounding where an embedding does not vary."""
+"""Share of the largest number below which an embedding's variation is rounding."""
 
 EQUAL = 1e-6
-"""Held-out R² within which two candidates do equally well. Two maps that are both exact leave what rounding
-in single precision leaves of R², 1e-7² = 1e-14 times some conditioning; a gain of 1e-6 is one that no state
-shows and no reader acts upon."""
+"""Difference in held-out R² within which two candidates do equally well. Two maps that are both exact leave
+what rounding in single precision leaves of R², 1e-7² = 1e-14 times some conditioning; a gain of 1e-6 is one
+that no state shows and no reader acts upon."""
 
 ORDERS = 60
-"""Random orders of the pairs, from which the fewest that suffice are found."""
+"""Number of random orders of the pairs, from which the smallest sufficient number is estimated."""
 
 FEWEST = 3
-"""Pairs that anything is fitted to."""
+"""Fewest pairs that anything is fitted to."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Fit:
     """Map of the embedding (n, d), or of the last hidden layer (n, units)."""
 
     def to_tree(self) -> dict[str, Any]:
-        """For JSON; the last layer's own weights are in the file."""
+        """The documented JSON; the last layer's own weights are in the file."""
         tree = {"name": self.name, "method": self.method, **measure_tree(self.r2), "map": None}
         if self.method == "map":
             width = len(self.map.offset) if self.map.offset is not None else 0
@@ -74,7 +75,7 @@ class Few:
     """The smallest number of pairs whose mean held-out R² is within CLOSE of that of all."""
 
     pairs: Measure
-    """The number, with an interval over random draws of which pairs are known."""
+    """The smallest sufficient number of pairs, with an interval over random choices of pairs."""
     curve: tuple[tuple[int, float], ...]
     """(pairs, mean held-out R²)."""
 
@@ -93,7 +94,7 @@ class _Candidate:
     inputs: Floats
     fit: Fitter
     least: int
-    """Rows without which it is not determined."""
+    """Fewest rows that determine the candidate."""
 
 
 def _candidates(x: Floats, hidden: Floats | None, y: Floats, method: Method | None) -> Iterator[_Candidate]:
@@ -118,7 +119,7 @@ def _regressing(share: float) -> Fitter:
         middle, target = hidden.mean(0), y.mean(0)
         centred = hidden - middle
         if np.abs(centred).max() <= ROUNDING * np.abs(hidden).max():
-            # Inputs that are constant but for rounding explain nothing; the rest of them would divide by 0.
+            # Inputs that are constant but for rounding explain nothing, and have no spread to divide by.
             return Map(matrix=np.zeros((hidden.shape[1], y.shape[1])), offset=target)
         scatter = centred.T @ centred
         penalty = share * max(np.trace(scatter) / len(scatter), np.finfo(float).tiny)
@@ -131,7 +132,7 @@ def _regressing(share: float) -> Fitter:
 def fits(
     x: Floats, hidden: Floats | None, y: Floats, *, method: Method | None = None, seed: int = 0
 ) -> tuple[Fit, ...]:
-    """Every candidate that so many pairs determine, the best on held-out pairs first.
+    """Every candidate that these pairs determine, the best on held-out pairs first.
 
     x (n, d) is the failing embedding, ``hidden`` (n, units) what its last layer reads (None where that cannot
     be replaced), y (n, d') the base's. Where no pair can be left out R² is undefined, and comes last.
@@ -145,7 +146,7 @@ def fits(
 
 
 def _ranked(candidates: Sequence[Fit]) -> Iterator[Fit]:
-    """The best first, of equals (:data:`EQUAL`) the smaller map, as the candidates come; undefined last."""
+    """Candidates, the best first, among equals (:data:`EQUAL`) the smaller map; undefined ones last."""
     left = list(candidates)
     while left:
         values = [fit.r2.value for fit in left]
@@ -154,7 +155,7 @@ def _ranked(candidates: Sequence[Fit]) -> Iterator[Fit]:
 
 
 def _folds(n: int, seed: int) -> Iterator[NDArray[np.bool_]]:
-    """(n,) which rows are held out, each row equally often."""
+    """Folds, each (n,) which rows are held out; each row is held out equally often."""
     if n < 2 * FOLDS:
         yield from np.eye(n, dtype=bool)
         return
@@ -188,7 +189,8 @@ def few_pairs(
 ) -> Few | None:
     """The smallest number of pairs that the chosen candidate needs; None where its score is undefined.
 
-    Fitted to the first k of the pairs in a random order and scored on the rest, over many orders.
+    The candidate is fitted to the first k of the pairs in a random order and scored on the rest, over many
+    orders.
     """
     one = next(c for c in _candidates(x, hidden, y, method) if c.name == chosen.name)
     n, held = len(y), max(3, len(y) // FOLDS)
@@ -205,7 +207,7 @@ def few_pairs(
             errors[row, column] = np.square(mapped - y[rest]).sum()
             totals[row, column] = np.square(y[rest] - y.mean(0)).sum()
     resampling = probes.make_groups(np.arange(ORDERS), seed)
-    # What the most pairs reach here is what fewer have to reach: all of them leave none to score on.
+    # Fewer pairs are held against the largest size here, below n: with all, none are left to score on.
     curve = 1 - errors.sum(0) / totals.sum(0)
     draws = 1 - resampling.resampled(errors) / resampling.resampled(totals)
     value = _first(curve[None], sizes)[0]
@@ -216,7 +218,7 @@ def few_pairs(
 
 
 def _first(curves: Floats, sizes: NDArray[np.int64]) -> Floats:
-    """(m,) the least size from which on each curve (m, sizes) stays within CLOSE of its last value."""
+    """(m,) the least size from which each curve (m, sizes) stays within CLOSE of its last value."""
     enough = curves >= curves[:, -1:] - CLOSE
     stays = np.flip(np.logical_and.accumulate(np.flip(enough, 1), 1), 1)
     least: Floats = sizes[stays.argmax(1)].astype(np.float64)

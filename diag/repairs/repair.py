@@ -1,4 +1,4 @@
-"""repair: lead a transfer that failed back into its base's embedding space, and say whether it got there."""
+"""repair: lead a failed transfer back into its base's embedding space, and say whether it got there."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def repair(
 
     Nothing is trained unless ``train`` asks: it goes on for so many updates, or a share of the transfer's
     own such as ``"5%"``: in ``paired`` mode with the distances of pairs beside the losses, in ``task`` mode
-    as the transfer was trained. Stopped, the same call goes on. Nothing but the encoder moves.
+    as the transfer was trained. After a stop, the same call continues. Nothing but the encoder moves.
 
     Checkpoints of diag transfer are mended whole; arrays of embeddings (n, d) by maps alone, and ``out`` is
     then a ``.npy`` of the mended rows. For torch modules see :mod:`diag.repairs.modules`.

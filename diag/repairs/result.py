@@ -1,4 +1,4 @@
-"""The result of a repair: frozen, serialisable, with what was tried and what came of it."""
+"""The result of a repair: what was tried, and the embedding at each stage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Mode = Literal["paired", "task"]
-"""Kind of training: the task's losses with the pairs' distances beside them, or that of the transfer."""
+"""Kind of further training: on the task's losses and the pairs' distances, or as the transfer was trained."""
 
 StageName = Literal["before", "folded", "trained"]
 
@@ -32,11 +32,11 @@ class Stage:
     name: StageName
     comparison: Comparison
     r2: float | None
-    """R² of the embedding as it is, to the base's, over all states: no fit."""
+    """R² of the embedding to the base's over all states, without any map."""
     losses: Mapping[str, float]
-    """Each term of the target task and their ``total``; empty for arrays."""
+    """Each loss term of the target task and their ``total``; empty for arrays."""
     updates: int = 0
-    """Updates of training by then."""
+    """Number of updates trained up to this stage."""
 
     @property
     def own_states(self) -> int | None:
@@ -71,11 +71,11 @@ class Training:
 
     mode: Mode
     updates: int
-    """Updates in all, those of a search's candidates included."""
+    """Number of updates in all, those of a search's candidates included."""
     of_budget: int
-    """Updates of the transfer's own training."""
+    """Number of updates in the transfer's own training."""
     own: int
-    """Updates of the encoder that came of it: fewer where a search trained others too."""
+    """Number of updates of the mended encoder; fewer than ``updates`` where a search trained others too."""
 
     @property
     def share(self) -> float:
@@ -106,22 +106,22 @@ class Repair(Shown, kind="repair"):
     """The fit that was folded in."""
     pairs: int
     of_pairs: int
-    """The world's states, or the rows of the arrays."""
+    """Number of possible pairs: the world's states, or the rows of the arrays."""
     few: Few | None
     """The smallest number of pairs that the chosen map needs."""
     search: Search | None
     """The search without pairs; None where pairs were used."""
     training: Training | None
     stages: tuple[Stage, ...]
-    """Before, with the map folded in, and after training on."""
+    """The stages of the repair: before, with the map folded in, and after further training."""
     seed: int
     warnings: tuple[str, ...]
     parameters: Mapping[str, Tensor] | None = None
-    """The mended encoder's and the frozen models' (of checkpoints); not part of the JSON."""
+    """Parameters of the mended encoder and the frozen models, for checkpoints; not part of the JSON."""
     embedding: NDArray[np.float64] | None = None
     """(n, d) the mended embedding of all states or rows; not part of the JSON."""
     map: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = field(default=None)
-    """Leads embeddings (n, d) of the failing encoder to the base's, where the repair is such a map."""
+    """Map from embeddings (n, d) of the failing encoder to the base's, where the repair is such a map."""
     diagnosis: str = "repair"
 
     @property

@@ -1,4 +1,4 @@
-"""Without pairs: which map leads back, judged by the frozen models' losses on the target task alone.
+"""Search without pairs for the map that leads back, judged by the frozen models' losses on the target task.
 
 Training bends a failed embedding to the frozen models, so that of all maps of it the one that leaves it as
 it is loses least at first. What tells the right one is where training goes from there: every candidate is
@@ -32,31 +32,31 @@ MOST_DIMENSIONS = 6
 """Dimensions up to which all signed permutations are listed: 46,080 of them."""
 
 MOST_TRAINED = 16
-"""Most candidates that are trained on, those that lose least before: all eight in two dimensions."""
+"""Most candidates that are trained further, those of least loss: in two dimensions all eight."""
 
 RESTARTS = 32
-"""Random orthogonal maps that the gradient begins with, half of them reflections."""
+"""Number of random orthogonal maps that gradient descent starts from, half of them reflections."""
 
 MAP_STEPS, MAP_RATE = 200, 0.02
-"""Steps of Adam that fit a candidate's offset, or its rotation too, with the encoder as it is."""
+"""Number of Adam steps, and learning rate, that fit a candidate's offset or rotation to a fixed encoder."""
 
 FINALISTS = 2
-"""Candidates that are trained on further, each apart from the others."""
+"""Number of candidates in the last round of training, each ending elsewhere than the others."""
 
 APART = 0.9
-"""R² between two embeddings from which on they are the same answer."""
+"""R² between two embeddings from which they count as the same answer."""
 
 NEAR = 1.15
-"""An answer's loss is at most so many times what the base has on its own task: the failed transfers of the
-maze that this was made with lose 1.23 times as much or more."""
+"""Most loss of an answer, as a multiple of the base's on its own task: the failed transfers of the maze that
+this was made with lose 1.23 times as much or more."""
 
 FIRST = 0.4
-"""Share of the updates that goes to all candidates; the rest goes to the finalists."""
+"""Share of the updates spent on all candidates; the rest is spent on the finalists."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A map of the embedding and what came of training on from it."""
+    """A map of the embedding, and the losses before and after training from it."""
 
     words: str
     before: float
@@ -65,7 +65,7 @@ class Candidate:
     """Loss after training."""
     updates: int
     final: bool
-    """Whether it came among the last few."""
+    """Whether the candidate reached the last round of training."""
 
     def to_tree(self) -> dict[str, Any]:
         return {
@@ -83,18 +83,18 @@ class Search:
 
     how: How
     tried: int
-    """Maps whose losses were taken."""
+    """Number of maps whose losses were computed."""
     candidates: tuple[Candidate, ...]
-    """Candidates that were trained on."""
+    """Candidates that were trained further."""
     margin: Measure
     """Loss of the best rival that lies apart minus the winner's, bootstrapped over states."""
     base_loss: float
     updates: int
-    """Spent on all of them together."""
+    """Number of updates spent on all candidates together."""
     separated: bool
     """Whether the margin's whole interval is above 0."""
     near: bool
-    """Whether the winner loses about as little as the base on its own task."""
+    """Whether the winner's loss is near the base's on its own task (:data:`NEAR`)."""
 
     def to_tree(self) -> dict[str, Any]:
         return {
@@ -112,7 +112,7 @@ class Search:
 def search(
     case: Case, how: How, updates: int, seed: int, progress: Callable[[int], None]
 ) -> tuple[Search, dict[str, Tensor]]:
-    """The best map without pairs, and the parameters that training on from it gave.
+    """The best map without pairs, and the parameters after training from it.
 
     ``updates`` is what may be spent on all candidates together; ``progress`` is told updates done. Raises
     SubjectError for more dimensions than can be listed, and for fewer updates than candidates.
@@ -120,7 +120,9 @@ def search(
     tried, maps = _maps(case, how, seed)
     if updates < (least := len(maps) + FINALISTS):
         few = f"{updates} updates to train on from {len(maps)} maps"
-        raise SubjectError(case.path, few, f"--train {least} or more: one of each, and one of the best two")
+        raise SubjectError(
+            case.path, few, f"--train {least} or more: one for each map, two more for the best"
+        )
     each = max(1, int(updates * FIRST) // len(maps))
     starts = [folded(case.transfer, case.last, m) for m in maps]
     losses = [float(case.losses_of_states(one, "target").mean()) for one in starts]
@@ -163,7 +165,7 @@ def search(
 
 
 def in_words(candidate: Map) -> str:
-    """``negated: 1``, ``axes in the order +1, -0``, or a matrix."""
+    """A map in words: ``negated: 1``, ``axes in the order +1, -0``, or a matrix."""
     d = 0 if candidate.offset is None else len(candidate.offset)
     matrix = candidate(np.eye(d)) - candidate(np.zeros((1, d)))
     rounded = np.round(matrix)
@@ -179,14 +181,14 @@ def in_words(candidate: Map) -> str:
 
 
 def _maps(case: Case, how: How, seed: int) -> tuple[int, list[Map]]:
-    """Number of maps tried, and those that lose least; the map that leaves it as it is among them."""
+    """Number of maps tried, and those of least loss, the identity always among them."""
     x = case.embedding(case.transfer)
     d = x.shape[1]
     if how == "permutations":
         if d > MOST_DIMENSIONS:
-            found = f"{d} dimensions, whose signed permutations are too many"
+            dimensions = f"{d} dimensions, whose signed permutations are too many"
             raise SubjectError(
-                case.path, found, f"at most {MOST_DIMENSIONS}, pairs, or a search by the gradient"
+                case.path, dimensions, f"at most {MOST_DIMENSIONS}, pairs, or a search by the gradient"
             )
         signs = [np.diag(s) for s in product((1.0, -1.0), repeat=d)]
         tried = np.stack([sign[list(order)] for order in permutations(range(d)) for sign in signs])
@@ -212,7 +214,7 @@ def _maps(case: Case, how: How, seed: int) -> tuple[int, list[Map]]:
 
 
 def _different(matrices: Floats, order: NDArray[np.int64]) -> list[int]:
-    """The best of each kind: two rotations within some 15° are one."""
+    """Indices of the best map of each kind: two rotations within some 15° are one kind."""
     kept: list[int] = []
     for i in order:
         if all(np.linalg.norm(matrices[i] - matrices[j]) > 0.25 * len(matrices[i]) ** 0.5 for j in kept):
@@ -230,7 +232,7 @@ class _Maps(nn.Module):
 
 
 def _moved(case: Case, x: Floats, matrices: Floats, turning: bool) -> tuple[Floats, Floats]:
-    """The maps after steps down the task's losses: of the offsets, and where ``turning`` of the rotations."""
+    """The maps after gradient steps of offsets, with ``turning`` of rotations too, on the task's losses."""
     maps = _Maps(torch.from_numpy(matrices).float())
     if turning:
         start = maps.weight.detach().clone()
@@ -262,7 +264,7 @@ def _losses(case: Case, x: Floats, matrices: Tensor, offsets: Tensor) -> Tensor:
 def _trained(
     case: Case, starts: Sequence[dict[str, Tensor]], updates: int, seed: int, progress: Callable[[int], None]
 ) -> list[dict[str, Tensor]]:
-    """The parameters after each start was trained on for so many updates without pairs, all side by side."""
+    """Parameters after training each start for ``updates`` without pairs, all side by side."""
     count, states = len(starts), case.states
     dimensions = len(case.transfer[f"{case.last}.bias"])
     nothing = np.zeros((count, states, dimensions))
@@ -282,7 +284,7 @@ def _trained(
 
 
 def _apart(case: Case, ends: Sequence[dict[str, Tensor]], order: NDArray[np.int64]) -> list[int]:
-    """The best few of which none has come to the same embedding as a better one."""
+    """Indices of the best few candidates that end in different embeddings."""
     kept: list[int] = []
     points = [case.embedding(one) for one in ends]
     for i in order:

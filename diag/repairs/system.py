@@ -40,7 +40,7 @@ class MendableEncoder(Encoder, LastLinear, Protocol):
 
 @runtime_checkable
 class MendingObjective(Objective, LatentObjective, Retrainable, Protocol):
-    """Losses that say where an embedding should lie, and that it can be trained on."""
+    """Losses that see observations through their embeddings, with data to train on."""
 
 
 @dataclass(frozen=True)

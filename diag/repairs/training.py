@@ -1,4 +1,4 @@
-"""Training a mended encoder on, with the pairs or as its transfer was trained; stopped, it can be resumed."""
+"""Train a mended encoder further, with the pairs or as its transfer was trained; it can be resumed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainers.processes import execute
 from trainers.run import Run, prepare
 
 SAVE_EVERY = 500
-"""Updates that being stopped can cost."""
+"""Number of updates between saves, the most that a stop can cost."""
 
 Progress: TypeAlias = Callable[[int], None]
 
@@ -31,7 +31,7 @@ class Known:
     targets: NDArray[np.float64]
     """(K, d) the base's embeddings of the world's states."""
     pairs: NDArray[np.bool_]
-    """(K,) which states are known."""
+    """(K,) which states are known pairs."""
 
 
 def train_paired(
@@ -45,7 +45,7 @@ def train_paired(
     folder: Path | None,
     progress: Progress,
 ) -> dict[str, Tensor]:
-    """The parameters after ``updates`` with the pairs' distances beside the task's losses.
+    """Parameters after ``updates`` on the task's losses and the pairs' distances.
 
     With a ``folder`` it goes on from what is there, if that is the same training; raises CheckpointError if
     it is another.
@@ -98,7 +98,7 @@ def train_as_before(
     folder: Path,
     progress: Progress,
 ) -> dict[str, Tensor]:
-    """The parameters after ``updates`` as the transfer was trained: its losses, data, optimiser, and rate.
+    """Parameters after ``updates`` as the transfer was trained: its losses, data, optimiser and rate.
 
     The rate begins anew, what was frozen stays so, and loss terms are active that were so at the end. Goes on
     from what is in ``folder``; raises CheckpointError or RunError where that is another training, and
@@ -131,7 +131,7 @@ def clear(folder: Path, seed: int) -> None:
 
 
 def continued(plan: TransferPlan, terms: tuple[str, ...]) -> TransferPlan:
-    """The plan for training on from where it led: nothing begins anew, and what was frozen stays so."""
+    """The transfer's plan for further training: no parameter begins anew, and what was frozen stays so."""
     rules = [
         Rule(
             component=rule.component,

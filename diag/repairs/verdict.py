@@ -12,10 +12,10 @@ LEAST = 0.3
 """R² below which an embedding is not mended at all: the floor of the ladder's `unrelated`."""
 
 WORSE = 0.01
-"""R² that a repair by force of a matched transfer may lose."""
+"""Most R² that a forced repair of a matched transfer may lose."""
 
 ASTRAY = ("flipped", "permuted", "rotated", "collapsed", "unrelated")
-"""Relations that are no repair, however near the embedding has come."""
+"""Relations with which an embedding is not mended, however near it has come."""
 
 
 def is_whole(stage: Stage) -> bool:
@@ -56,7 +56,7 @@ def verdict_of(
 
 
 def writes(verdict: Verdict, force: bool) -> bool:
-    """Whether what was made may be written."""
+    """Whether the repair is good enough to be written."""
     return verdict.status in ("pass", "warn") or (verdict.status == "inconclusive" and force)
 
 
@@ -71,7 +71,7 @@ def place(before: Stage, after: Stage) -> str:
 
 
 def left_alone(before: Stage) -> Verdict:
-    """Nothing frozen reads it, or it is matched."""
+    """The verdict on a transfer that is not repaired: nothing frozen reads it, or it is matched."""
     compared = before.comparison
     if compared.frozen == ():
         words = "Nothing frozen reads the embedding: there is nothing to mend."
@@ -88,7 +88,7 @@ def left_alone(before: Stage) -> Verdict:
 
 
 def _means(chosen: Fit | None, search: Search | None, training: Training | None) -> str:
-    """``signs and 300 updates of training (1.0% of the transfer's)``: what led back, as one noun."""
+    """The means of a repair as one noun: ``signs and 300 updates of training (1.0% of the transfer's)``."""
     means = []
     if chosen is not None:
         means.append(chosen.name)
@@ -101,7 +101,7 @@ def _means(chosen: Fit | None, search: Search | None, training: Training | None)
 
 
 def in_updates(count: int) -> str:
-    """``1 update``, ``1,500 updates``."""
+    """A number of updates in words: ``1 update``, ``1,500 updates``."""
     return f"{count:,} update{'' if count == 1 else 's'}"
 
 

@@ -1,13 +1,13 @@
-"""Whether a model, a program or a loss gives the same for the same input, before any number rests on it.
+"""Check that a model, a program or a loss repeats itself on the same input, before any number rests on it.
 
-It is evaluated twice. Where it draws from a generator that anybody may draw from (torch's on CPU and CUDA,
-numpy's global one, Python's), those stand at the same seed at every evaluation from then on, and the result
-says so: numbers at two points then differ by the points, not by the luck of two draws. What draws because
+The model, program or loss is evaluated twice. If it draws from a global generator (torch's on CPU and CUDA,
+numpy's, Python's), the generators start from one seed at every evaluation from then on, and the result says
+so: numbers at two points then differ by the points, not by the luck of two draws. A model that draws because
 it was left in training mode, changes itself, or differs for any other reason is refused.
 
-The caller's generators stand afterwards where they stood before, and buffers hold what they held. It costs
-two evaluations of what is looked at (four of what draws): of an encoder on :data:`ROWS` rows, of a loss on
-its whole batch, whose samples may read each other.
+Afterwards the caller's generators and the modules' buffers are as they were before. This costs two
+evaluations (four for a model that draws): of an encoder on :data:`ROWS` rows, of a loss on its whole batch,
+whose samples may read each other.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 Callee = TypeVar("Callee", bound=Callable[..., Any])
 
 SEED = 0
-"""Seed of generators, where nobody names one."""
+"""Default seed at which generators are held."""
 
 ROWS = 64
-"""Observations that an encoder is looked at with: enough that dropout of one in a hundred, on a dozen units,
-is as good as sure to show, and nothing beside the thousands that are embedded."""
+"""Number of observations that an encoder is examined with: dropout of one in a hundred, on a dozen units, is
+almost sure to show, and thousands are embedded later."""
 
 SAME = 1e-5
 """Largest difference of results that count as equal, as a share of the largest number in them: kernels on
@@ -53,7 +53,7 @@ STEADY = "the same result for the same input: no generator, and no state from ca
 
 
 class UnsteadyError(ValueError):
-    """A model that does not repeat itself: what was ``found``, and what was ``expected`` and leads on."""
+    """A model that does not repeat itself: ``found`` says how, ``expected`` what would serve."""
 
     def __init__(self, found: str, expected: str) -> None:
         self.found, self.expected = found, expected
@@ -65,13 +65,13 @@ class Chance:
     """Random numbers that a model draws, and the seed that they are held at."""
 
     drawn_by: str
-    """``torch.randn_like``, or the generator that was drawn from."""
+    """Name of the drawing function, ``torch.randn_like``, or of the generator that was drawn from."""
     seed: int
     matters: bool
-    """Whether its results differed from draw to draw."""
+    """Whether the model's results differed from draw to draw."""
 
     def hold(self, call: Callee) -> Callee:
-        """The function, with every global generator at the seed each time that it is called."""
+        """The function wrapped so that every call begins with each global generator at the seed."""
 
         def held(*args: Any, **kwargs: Any) -> Any:
             with pinned(self.seed):
@@ -80,7 +80,7 @@ class Chance:
         return held  # type: ignore[return-value]
 
     def words(self, path: str, what: str) -> str:
-        """A warning; ``what`` draws, such as ``its losses``."""
+        """A warning that ``what``, such as ``its losses``, draws random numbers."""
         return (
             f"{path}: {what} draw random numbers ({self.drawn_by}). They are held fixed, the same ones at "
             f"every evaluation (seed {self.seed}): all numbers are for that one draw"
@@ -95,14 +95,14 @@ def examined(
     keepers: tuple[Any, ...] = (),
     seed: int = SEED,
 ) -> Chance | None:
-    """Evaluate twice: None where the results repeat, the random numbers drawn where those can be held.
+    """Evaluate twice: None if the results repeat, else the random numbers drawn, if they can be held.
 
     Args:
-        evaluate: What is looked at, without arguments; gives a tensor, an array, or a mapping of them.
-        remedy: What leads on where it is in training mode.
+        evaluate: The function to examine, without arguments; gives a tensor, an array, or a mapping of them.
+        remedy: Words on what to do if it is in training mode.
         given: Whether modules run on parameters and buffers that are given to them for each call.
         keepers: Functions and objects beside the modules that ran, which may keep a generator of their own.
-        seed: Where generators are to be held.
+        seed: Seed at which generators are held.
 
     Raises:
         UnsteadyError: its results differ for another reason than a global generator, or it was left in
@@ -182,7 +182,7 @@ def steady_objective(
 
 
 class HeldEncoder:
-    """An encoder that draws, with the same draw each time."""
+    """An encoder that draws random numbers, held to the same draw at each call."""
 
     def __init__(self, encoder: Encoder, chance: Chance) -> None:
         self.chance = chance
@@ -194,16 +194,16 @@ class HeldEncoder:
 
 
 class HeldObjective:
-    """An objective that draws, with the same draw at every point, whatever else it can be asked.
+    """An objective that draws random numbers, held to the same draw at every point; the rest is passed on.
 
     Points are taken one after another: many at once would share one stretch of random numbers.
     """
 
     METHODS = ("embeddings", "losses_at", "activations", "walk")
-    """Methods that an objective may offer beside its losses."""
+    """Names of the methods that an objective may offer beside its losses."""
 
     FACTS = ("units", "pinned", "follows", "discrete", "half")
-    """Attributes that an objective may have."""
+    """Names of the attributes that an objective may have."""
 
     def __init__(self, objective: Objective, chance: Chance) -> None:
         self.chance, self.terms = chance, objective.terms
@@ -223,12 +223,12 @@ class HeldObjective:
         return self._losses(parameters, batch)
 
     def at_seed(self, seed: int) -> HeldObjective:
-        """This objective with its draw from another seed."""
+        """This objective, held to the draw from another seed."""
         return HeldObjective(self._whole, replace(self.chance, seed=seed))
 
 
 class HeldActor:
-    """An actor, with every global generator at its seed, and afterwards where it stood before."""
+    """An actor whose episodes begin with every global generator at one seed; afterwards each is put back."""
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
@@ -246,7 +246,7 @@ def _said(chance: Chance, path: str, what: str) -> tuple[str, ...]:
 def _once(
     evaluate: Callable[[], Any], undo: ExitStack, *, closely: bool = False
 ) -> tuple[dict[str, Any], Observed | None]:
-    """The evaluation's result as arrays by name, and what torch modules did meanwhile, undone at the end."""
+    """The evaluation's result as arrays by name, and what torch modules did, with their buffers put back."""
     if "torch" not in sys.modules:
         return _arrays(evaluate()), None
     with observed(closely=closely) as seen:
@@ -255,7 +255,7 @@ def _once(
 
 
 def _arrays(result: Any) -> dict[str, Any]:
-    """Copies of the numbers in a result; what is none is left to those who look at results."""
+    """Copies of the numeric parts of a result; other parts are left to whoever reads the result."""
     parts = result if isinstance(result, Mapping) else {"": result}
     if isinstance(result, tuple | list) and any(hasattr(part, "shape") for part in result):
         parts = dict(enumerate(result))
@@ -265,7 +265,7 @@ def _arrays(result: Any) -> dict[str, Any]:
             # NumPy has no bfloat16; and an array that shares the tensor's memory would change with it.
             arrays[str(name)] = value.detach().cpu().clone()
         else:
-            with suppress(ValueError, TypeError):  # rows of other lengths
+            with suppress(ValueError, TypeError):  # rows of different lengths
                 arrays[str(name)] = np.array(value)
     return arrays
 
@@ -298,7 +298,7 @@ def _doubles(value: Any) -> Any:
 
 
 def _last_bit(value: Any) -> float:
-    """The relative size of one in the last place, 0 of whole numbers."""
+    """The relative size of one unit in the last place of a type; 0 for whole numbers."""
     if hasattr(value, "detach"):
         import torch
 
@@ -318,7 +318,7 @@ def _keepers(seen: Observed | None, others: tuple[Any, ...]) -> list[str]:
         known = dict(getattr(one, "__dict__", {}))
         names = getattr(getattr(one, "__code__", None), "co_freevars", ())
         for name, cell in zip(names, getattr(one, "__closure__", None) or (), strict=False):
-            with suppress(ValueError):  # one that is empty yet
+            with suppress(ValueError):  # a cell that has no value yet
                 known[name] = cell.cell_contents
         if seen is not None:
             keepers += [repr(name) for name, value in known.items() if is_generator(value)]

@@ -1,7 +1,7 @@
-"""The generators that anybody may draw from without handing one over: torch's, numpy's global, Python's.
+"""The global random generators: torch's, numpy's and Python's.
 
-What an evaluation does to them is nobody's business but its own: :func:`kept` puts back how they stood, and
-:func:`pinned` has them stand at the same place each time.
+:func:`kept` restores their states after an evaluation, and :func:`pinned` starts every evaluation from the
+same states.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 TORCH, CUDA, NUMPY, PYTHON = "torch's generator", "torch's on CUDA", "numpy's global one", "Python's random"
-"""Words for each generator."""
+"""Names of the global generators in words."""
 
 
 def states() -> dict[str, Any]:
@@ -32,13 +32,13 @@ def states() -> dict[str, Any]:
 
 
 def moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
-    """The generators that stand elsewhere than before, by what they are called."""
+    """Names of the generators whose state has changed."""
     return tuple(name for name, state in after.items() if name in before and not _alike(before[name], state))
 
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Put every global generator back, at the end, to where it stood before."""
+    """Context that restores the state of every global generator at its end."""
     before = states()
     try:
         yield
@@ -53,7 +53,7 @@ def kept() -> Iterator[None]:
 
 @contextmanager
 def pinned(seed: int) -> Iterator[None]:
-    """Inside, every global generator starts from ``seed``; afterwards each stands where it stood before."""
+    """Context in which every global generator starts from ``seed``; their states are restored at its end."""
     with kept():
         random.seed(seed)
         if np.random.get_state(legacy=False)["bit_generator"] == "MT19937":  # noqa: NPY002 (the only one with a seed)
@@ -67,7 +67,7 @@ def pinned(seed: int) -> Iterator[None]:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Whether two states are the same, whatever they are made of."""
+    """Whether two states of a generator are equal, whatever types they hold."""
     if isinstance(one, Mapping):
         return all(_alike(value, other.get(key)) for key, value in one.items())
     if isinstance(one, list):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MOST_NAMED = 3
-"""Layers, buffers or functions that a message names before it says how many more there are."""
+"""Most layers, buffers or functions that a message names; further ones are counted."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ class Draw:
     """A function of torch that drew random numbers, and the innermost module that it was called in."""
 
     function: str
-    """``torch.randn_like``."""
+    """Name of the function: ``torch.randn_like``."""
     layer: str | None
-    """``'enc.2' (Dropout)``; None outside of all modules."""
+    """The innermost module: ``'enc.2' (Dropout)``; None outside of all modules."""
     in_training: bool
-    """Whether that module was in training mode."""
+    """Whether the innermost module was in training mode."""
 
     @property
     def is_dropout(self) -> bool:
-        """Whether it is dropout, or a layer that draws for its dropout alone."""
+        """Whether the function is dropout, or that of a layer which draws for its dropout alone."""
         return "dropout" in self.function or self.function.rpartition(".")[2] in DROPS
 
 
@@ -42,7 +42,7 @@ DROPS = (
     *("gru", "lstm", "rnn_tanh", "rnn_relu", "rrelu"),
     *("multi_head_attention_forward", "scaled_dot_product_attention"),
 )
-"""Functions of torch that draw only where they are told to train."""
+"""Functions of torch that draw random numbers only in training mode."""
 
 
 @dataclass
@@ -54,11 +54,11 @@ class _Held:
     tensor: Tensor
     before: Tensor
     left: Tensor | None
-    """The tensor that stood there when the module was last left."""
+    """The buffer's tensor when the module was last left."""
 
     @property
     def is_replaced(self) -> bool:
-        """Whether another tensor stands there for good: what was lent for a call is taken back after it."""
+        """Whether the buffer was replaced by another tensor for good, not only for the time of a call."""
         own = self.owner._buffers.get(self.name)
         return self.left is not self.tensor and own is self.left
 
@@ -77,7 +77,7 @@ class Observed:
     training: dict[int, str] = field(default_factory=dict)
     """{id of a module that ran in training mode: what it is called in words}."""
     draws: list[Draw] = field(default_factory=list)
-    """Draws in order; kept only where it was asked for."""
+    """Draws in their order; recorded only if the watch is ``closely``."""
     held: list[_Held] = field(default_factory=list)
     running: list[nn.Module] = field(default_factory=list)
     """The modules being called, the innermost last."""
@@ -98,7 +98,7 @@ class Observed:
         """Put back what buffers held, where they changed."""
         import torch
 
-        with torch.inference_mode():  # what was made there can be written to only there
+        with torch.inference_mode():  # tensors made in inference mode can be written to only in it
             for one in self.held:
                 if one.is_replaced:
                     one.owner._buffers[one.name] = one.tensor
@@ -124,7 +124,7 @@ class Observed:
 
     def leave(self, module: nn.Module) -> None:
         while self.running and self.running.pop() is not module:
-            pass  # one that an error was raised in
+            pass  # modules that an error ended before they were left
         for one in self.held:
             if one.owner is module:
                 one.left = module._buffers.get(one.name)
@@ -144,7 +144,7 @@ class Observed:
         for full, module in root.named_modules():
             if id(module) in self.names:
                 continue
-            # What wraps a network, ours and DataParallel alike, calls it ``module``.
+            # Wrappers of networks, ours and DataParallel alike, call the network ``module``.
             name = "" if full == "module" else full.removeprefix("module.")
             kind = type(module).__name__
             self.names[id(module)] = f"{name!r} ({kind})" if name else f"the {kind}"
@@ -191,21 +191,21 @@ def _watching(seen: Observed) -> Any:
 
 
 def few(names: list[str]) -> str:
-    """Names in a sentence: each once, a few of them, and how many more there are."""
+    """A few names in a sentence, each once, and how many more there are."""
     names = list(dict.fromkeys(names))
     more = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def is_generator(value: Any) -> bool:
-    """Whether something draws random numbers for its owner alone."""
+    """Whether an object is a random generator of its owner's own."""
     import torch
 
     return isinstance(value, torch.Generator | np.random.Generator | np.random.RandomState | random.Random)
 
 
 def _function_name(function: Any) -> str:
-    """``torch.randn_like``, without the overload of an operator."""
+    """The name of a torch function, ``torch.randn_like``, without the overload of an operator."""
     name = str(getattr(function, "__name__", type(function).__name__))
     module = str(getattr(function, "__module__", None) or "")
     if module.startswith("torch._ops"):  # an operator of an exported program
@@ -216,7 +216,7 @@ def _function_name(function: Any) -> str:
 
 
 def _is_program(module: torch.nn.Module) -> bool:
-    """Whether a module is a traced graph, whose own mode means nothing: what it does stands in its graph."""
+    """Whether a module is a traced graph: its mode means nothing, since the graph fixes what it does."""
     import torch
 
     return isinstance(module, torch.fx.GraphModule)

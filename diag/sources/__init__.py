@@ -1,4 +1,4 @@
-"""A file on disk -> a Subject, by what the file is."""
+"""Open files on disk as Subjects, by what each file is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Table(Protocol):
 
     @property
     def columns(self) -> Any:
-        """The columns, or their names."""
+        """The table's columns, or their names."""
         ...
 
 
@@ -35,7 +35,7 @@ Source: TypeAlias = "str | os.PathLike[str] | NDArray[Any] | Table | Tensor | Su
 def open_subject(
     path: str | os.PathLike[str], supplied: Supplied = NOTHING, task: Task | None = None
 ) -> Subject:
-    """The subject in a file: a checkpoint of ours whatever its name, otherwise by its content and suffix.
+    """The subject in a file: a checkpoint of diag whatever its name, otherwise by its content and suffix.
 
     ``supplied`` is what a file of weights alone does not say; ``task`` is the task (``source`` or
     ``target``) that the file's model sees, for files that do not say it themselves. docs/sources.md lists

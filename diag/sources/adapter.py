@@ -30,5 +30,5 @@ def adapted(weights: Any, opening: Opening) -> Subject:
         from diag.sources.torch_encoder import module_subject
 
         return module_subject(made, opening)
-    found = f"a {type(made).__name__} from --adapter {name}"
-    raise SubjectError(opening.path, found, "a diag.subject.Subject or a torch.nn.Module")
+    returned = f"a {type(made).__name__} from --adapter {name}"
+    raise SubjectError(opening.path, returned, "a diag.subject.Subject or a torch.nn.Module")

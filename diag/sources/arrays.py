@@ -37,7 +37,7 @@ def is_table(what: Any) -> bool:
 
 
 def unnamed(supplied: Supplied, path: str) -> Taken | None:
-    """The record of an array without a name: no key of rows; all of it is meant where that was said."""
+    """The record of an array without named columns: no key; ``chosen`` where a person asked for all."""
     if supplied.key is not None:
         raise SubjectError(path, "an array without a name, and so no key", "a .npz or a table for --key")
     if supplied.columns not in ((), ("*",)):
@@ -90,7 +90,7 @@ def returns_alone(returns: NDArray[np.float64], path: str, sha256: str) -> Subje
 
 
 def embedding_names(arrays: Mapping[str, Any], key: Collection[str] = ()) -> tuple[str, ...]:
-    """The array that is the embedding, :data:`KEY` or the only one that is nothing else; or all in question.
+    """Names of the array that is the embedding: :data:`KEY`, or the only candidate; else of all candidates.
 
     Nothing else are :data:`EPISODES`, :data:`RETURNS`, the ``key``, and arrays (n,) called like bookkeeping.
     """
@@ -107,8 +107,8 @@ def checked_keys(keys: Mapping[str, NDArray[Any]], rows: int, path: str) -> tupl
     """The parts of a key (rows,) each, numbers, words or dates; raises SubjectError for anything else."""
     for name, values in keys.items():
         if values.shape != (rows,) or values.dtype.kind not in "iufbUMm":
-            found = described(values, f"key {name!r}")
-            raise SubjectError(path, found, f"numbers, words or dates ({rows},), one a row")
+            part = described(values, f"key {name!r}")
+            raise SubjectError(path, part, f"numbers, words or dates ({rows},), one a row")
         if values.dtype.kind in "fMm" and (missing := int((values != values).sum())):
             raise SubjectError(path, f"key {name!r} missing in {missing} rows", "one in each row")
     return tuple(keys.values())
@@ -130,8 +130,8 @@ def returns_of(values: NDArray[Any], path: str) -> NDArray[np.float64]:
     if values.ndim != 1 or not len(values):
         raise SubjectError(path, described(values, RETURNS), expected)
     if not np.isfinite(values).all():
-        found = f"{int((~np.isfinite(values)).sum())} of {len(values)} {RETURNS} not finite"
-        raise SubjectError(path, found, expected)
+        not_finite = f"{int((~np.isfinite(values)).sum())} of {len(values)} {RETURNS} not finite"
+        raise SubjectError(path, not_finite, expected)
     return values.astype(np.float64)
 
 

@@ -12,7 +12,7 @@ from diag.subject import SubjectError
 
 
 def each_part(batch: Any, change: Callable[[Any], Any]) -> Any:
-    """The batch with everything in its tuples, lists and mappings changed."""
+    """The batch with every leaf of its tuples, lists and mappings changed by a function."""
     if isinstance(batch, Mapping):
         return {key: each_part(part, change) for key, part in batch.items()}
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
@@ -23,12 +23,12 @@ def each_part(batch: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def each_tensor(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The batch with every tensor in it changed, and all else as it is."""
+    """The batch with every tensor in it changed by a function, and all else as it is."""
     return each_part(batch, lambda part: change(part) if isinstance(part, Tensor) else part)
 
 
 def to_device(batch: Any, device: str) -> Any:
-    """The batch with all that has ``.to`` on a device."""
+    """The batch with everything that has a ``.to`` moved to a device."""
     return each_part(batch, lambda part: part.to(device) if hasattr(part, "to") else part)
 
 
@@ -40,11 +40,11 @@ def tensors_in(batch: Any) -> list[Tensor]:
 
 
 def rows_in(batch: Any, name: str) -> int:
-    """n, which all tensors of a batch share; raises SubjectError, about ``name``, where they do not."""
+    """Number n of samples in each tensor of a batch; raises SubjectError, about ``name``, if they differ."""
     lengths = [len(t) if t.ndim else 0 for t in tensors_in(batch)]
     if not lengths or min(lengths) != max(lengths) or lengths[0] == 0:
-        found = f"a batch of {lengths} rows" if lengths else f"no tensor in a batch of {type(batch).__name__}"
-        raise SubjectError(name, found, "tensors with the same n samples in each")
+        rows = f"a batch of {lengths} rows" if lengths else f"no tensor in a batch of {type(batch).__name__}"
+        raise SubjectError(name, rows, "tensors with the same n samples in each")
     return lengths[0]
 
 

@@ -19,16 +19,18 @@ from diag.sources.safe.names import listed
 from diag.subject import Subject, SubjectError
 
 BLOCK_BYTES = 2**24
-"""Bytes of each array that are looked at together: memory stays flat however long the files."""
+"""Bytes of each array that are read at a time: memory stays flat however long the files."""
 
 JUDGED_ROWS = 4000
-"""Rows that the relation with and without some columns is taken on: a look costs less than the comparison."""
+"""Most rows on which the relation with and without some columns is taken, so that it costs less than the
+comparison."""
 
 SAME_STEP = 1e-4
 """Relative difference of two steps of a counter, beyond rounding: clocks are not exact."""
 
 FEWEST_VALUES = 3
-"""Distinct whole numbers from which a column counts something: codes of ones and zeros are embeddings too."""
+"""Fewest distinct whole numbers of a column that may count something: codes of zeros and ones are
+embeddings."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,15 @@ class Columns:
     """Findings about the columns of two arrays, numbers (n, d) or channels (n, h, w, d)."""
 
     equal: NDArray[np.bool_]
-    """(d,) equal in both arrays, and not constant; all False where the two have other shapes."""
+    """(d,) whether a column is equal in both arrays and not constant; all False for arrays of different
+    shapes."""
     same: bool
     """Whether the arrays are equal as a whole."""
     counters: tuple[NDArray[np.bool_], NDArray[np.bool_]]
-    """(d,) for each array: goes up, or down, by the same step from each row to the next."""
+    """(d,) for each array: whether a column goes up, or down, by the same step from each row to the next."""
     counts: NDArray[np.bool_]
-    """(d,) of the first array: whole numbers, of at least :data:`FEWEST_VALUES` values."""
+    """(d,) whether the first array's column holds whole numbers, at least :data:`FEWEST_VALUES` different
+    ones."""
     all_whole: bool
     """Whether the first array holds nothing but whole numbers, as codes do."""
 
@@ -52,23 +56,23 @@ def check_bookkeeping(
 ) -> Columns | None:
     """Refuse embeddings (n, ...) that hold a counter, or whole numbers that are equal in both files.
 
-    The columns as they were found, for :func:`check_equal_columns`; None where there are too few rows to
+    Returns findings about the columns for :func:`check_equal_columns`; None where there are too few rows to
     tell. Raises SubjectError.
     """
     if len(a) < probes.MIN_STATES:
         return None
-    found = columns_of(a, b)
-    if found.same:
-        return found
-    counted = [c.any() and not c.all() for c in found.counters]
+    columns = columns_of(a, b)
+    if columns.same:
+        return columns
+    counted = [c.any() and not c.all() for c in columns.counters]
     if all(counted):
-        words = _words(np.flatnonzero(found.counters[1]), names)
+        words = _words(np.flatnonzero(columns.counters[1]), names)
         raise _refused(transfer, f"{words} by the same step from each row to the next, as in {base.path}")
-    suspect = found.equal & found.counts
-    if suspect.any() and not found.all_whole:
+    suspect = columns.equal & columns.counts
+    if suspect.any() and not columns.all_whole:
         words = _words(np.flatnonzero(suspect), names, "holds", "hold")
         raise _refused(transfer, f"{words} the same whole numbers as in {base.path}, where others differ")
-    return found
+    return columns
 
 
 def check_equal_columns(
@@ -76,7 +80,7 @@ def check_equal_columns(
     transfer: Subject,
     a: NDArray[Any],
     b: NDArray[Any],
-    found: Columns | None,
+    columns: Columns | None,
     groups: NDArray[Any] | None,
     margin: float,
     names: Sequence[str] = (),
@@ -85,7 +89,7 @@ def check_equal_columns(
 
     The relation of the other columns alone must be ``matched`` too, within ``margin``. Raises SubjectError.
     """
-    if found is None or found.same or not found.equal.any() or found.equal.all():
+    if columns is None or columns.same or not columns.equal.any() or columns.equal.all():
         return
     rows = np.unique(np.linspace(0, len(a) - 1, JUDGED_ROWS).astype(np.int64))
     x, y = _in_columns(b[rows]), _in_columns(a[rows])
@@ -93,15 +97,15 @@ def check_equal_columns(
     x, y = x[finite], y[finite]
     labels = None if groups is None else groups[rows][finite]
 
-    def relation(columns: NDArray[np.bool_]) -> str | None:
-        judged = probes.relation(x[..., columns], y[..., columns], groups=labels, margin=margin)
+    def relation(kept: NDArray[np.bool_]) -> str | None:
+        judged = probes.relation(x[..., kept], y[..., kept], groups=labels, margin=margin)
         return judged.relation
 
-    if relation(np.ones_like(found.equal)) != "matched":
+    if relation(np.ones_like(columns.equal)) != "matched":
         return
-    others = relation(~found.equal)
+    others = relation(~columns.equal)
     if others != "matched":
-        words = _words(np.flatnonzero(found.equal), names, "equals", "equal")
+        words = _words(np.flatnonzero(columns.equal), names, "equals", "equal")
         alone = f"the others alone are {others}" if others else "of the others alone no relation can be told"
         raise _refused(transfer, f"{words} {base.path}'s to the last bit, and {alone}")
 
@@ -132,7 +136,7 @@ def columns_of(a: NDArray[Any], b: NDArray[Any]) -> Columns:
 
 
 class _Look:
-    """Findings about the columns of one array, as far as it was read."""
+    """Findings about the columns of one array, gathered block by block."""
 
     def __init__(self, first: NDArray[Any], eps: float) -> None:
         """``eps`` is the relative distance of neighbouring numbers of its type."""
@@ -145,7 +149,7 @@ class _Look:
         self._values: list[set[float]] = [set() for _ in range(size)]
 
     def at(self, values: NDArray[np.float64]) -> None:
-        """Go on with the next rows."""
+        """Take in the next rows."""
         flat = values.reshape(-1, values.shape[-1])
         with np.errstate(invalid="ignore"):
             self.varies |= (values != self._first).reshape(flat.shape).any(0)
@@ -192,8 +196,8 @@ def _words(columns: NDArray[np.int64], names: Sequence[str], one: str = "goes", 
     return f"{kind} {listed(called)}, which {one if len(called) == 1 else several}"
 
 
-def _refused(transfer: Subject, found: str) -> SubjectError:
+def _refused(transfer: Subject, fault: str) -> SubjectError:
     expected = "dimensions of an embedding alone: leave out what only counts or labels rows, or "
     named = transfer.taken is not None and transfer.taken.by_column
     expected += "name the dimensions by --columns NAMES" if named else "say --columns '*' if all are meant"
-    return SubjectError(transfer.path, found, expected)
+    return SubjectError(transfer.path, fault, expected)

@@ -1,4 +1,4 @@
-"""The parts of a file that tell its format: first bytes, a header, the names in an archive."""
+"""The parts of a file that its format is told by: first bytes, a header, the names in an archive."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from diag.sources.safetensors_file import header_of
 from trainers.safe_text import whole
 
 LOOKED_AT = 2**16
-"""Bytes at a file's beginning that tell what it is: lines of a table, a JSON's first names."""
+"""Bytes at a file's beginning that its format is told by: lines of a table, a JSON's first names."""
 
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """First bytes of a file of torch.save before version 1.6: its magic number, pickled."""
 
 
 class Content:
-    """A file that is looked at, each part of it once and only when it is asked for.
+    """The parts of a file that its format is told by, each read once and only when asked for.
 
     What cannot be read is empty: whoever opens the file says why.
     """
@@ -55,7 +55,7 @@ class Content:
 
     @property
     def is_script(self) -> bool:
-        """Whether it is an archive of TorchScript: constants and code beside the tensors."""
+        """Whether the file is a TorchScript archive, which has constants and code beside the tensors."""
         return any("/code/" in name for name in self.members) and any(
             name.endswith("/constants.pkl") for name in self.members
         )

@@ -1,4 +1,4 @@
-"""show: what a file is, and what can be asked of it."""
+"""show: describe what a file is, and what can be asked of it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Description(Shown, kind="description"):
     checkpoint: Checkpoint
     components: tuple[Component, ...]
     settings: Mapping[str, Any]
-    """The header's settings, complete: what it leaves out has its default."""
+    """The header's settings, completed by defaults."""
 
     def shown_state(self) -> list[str]:
         header = self.checkpoint.header
@@ -80,7 +80,7 @@ class FileDescription(Shown, kind="file_description"):
 
     @property
     def lacks(self) -> dict[str, str]:
-        """{diagnosis: words for the things that it lacks, empty where there is enough for it}."""
+        """{diagnosis: words for what the file lacks for it, empty where it lacks nothing}."""
         subject = self.subject
         embeds = subject.embeddings is not None
         pairs = "" if embeds or subject.tasks is not None else "observations: --pairs FILE, or environments"

@@ -27,19 +27,20 @@ Act: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 """Observations (k, *shape) -> actions (k, ...)."""
 
 STEPS = 1000
-"""Paired observations, where no number is asked for."""
+"""Number of paired observations, where none is asked for."""
 
 EPISODES = 20
-"""Fewest independent groups: an episode ends after 1/20 of the steps at the latest."""
+"""Fewest episodes that the steps are divided into: each ends after 1/20 of the steps at the latest."""
 
 SEEN_AGAIN = 4
-"""Mean repeats of a row from which the states are few: each stands for itself, not for its episode."""
+"""Mean repeats of a row from which the states count as few: each state is then a group, instead of each
+episode."""
 
 SIDE_BY_SIDE = 16
-"""Episodes that are played at a time, so that one call of the policy serves all of them."""
+"""Number of episodes that are played at a time, so that one call of the policy serves all of them."""
 
 MOST_EPISODE_STEPS = 200_000
-"""An episode that is longer has no end."""
+"""Most steps of an episode: a longer one is taken to have no end."""
 
 KNOWN_ID = "the id of a registered environment: Name-v0, or module:Name-v0"
 
@@ -53,7 +54,7 @@ class Lockstep:
     actions: NDArray[Any]
     rewards: NDArray[np.float32]
     terminated: NDArray[np.bool_]
-    """Whether the world ended; a time limit is no end."""
+    """Whether the world ended the episode; a time limit does not count."""
     episodes: NDArray[np.int64]
     states: NDArray[np.float64] | None
     """(n, k) the hidden state before each step, where both environments show the same."""
@@ -87,7 +88,7 @@ class EnvironmentTasks:
         """
         import torch
 
-        # Other steps than those that pairs are made of.
+        # Draw other steps than those of the pairs.
         seen = _lockstep(self.ids["source"], self.ids["target"], n, seed, DATA_STREAM)
         arrays = {
             "observations": seen.observations[task],
@@ -106,7 +107,7 @@ class EnvironmentTasks:
         return {f"state_{axis}": column for axis, column in enumerate(seen.states[rows].T)}
 
     def _distinct(self, n: int, seed: int) -> tuple[Lockstep, NDArray[np.int64], bool]:
-        """Steps, the rows of them that are new in either task, and whether the states are few."""
+        """The steps, the rows that are new in either task, and whether the states count as few."""
         seen = _lockstep(self.ids["source"], self.ids["target"], n, seed, EVALUATION_STREAM)
         first: dict[tuple[bytes, ...], int] = {}
         for row, both in enumerate(zip(*seen.observations.values(), strict=True)):
@@ -119,7 +120,7 @@ def make(name: str) -> Environment:
     """An environment by its id; raises SubjectError where there is none that can be used."""
     try:
         with warnings.catch_warnings(), working_directory_first():
-            warnings.simplefilter("ignore")  # of old versions and missing renderers
+            warnings.simplefilter("ignore")  # warnings about old versions and missing renderers
             environment: Environment = gymnasium.make(name, disable_env_checker=True)
     except Exception as error:  # an environment's own code is run, and its module imported
         raise SubjectError(name, f"no environment to make ({line(error)})", KNOWN_ID) from None
@@ -143,8 +144,8 @@ def _lockstep(source_env: str, target_env: str, steps: int, seed: int, stream: i
     both: dict[Task, Environment] = {"source": make(source_env), "target": make(target_env)}
     source, target = both.values()
     if source.action_space != target.action_space:
-        found = f"actions {source.action_space} and {target.action_space}"
-        raise SubjectError(f"{source_env} and {target_env}", found, "the same actions in both")
+        spaces = f"actions {source.action_space} and {target.action_space}"
+        raise SubjectError(f"{source_env} and {target_env}", spaces, "the same actions in both")
     before: dict[Task, list[Any]] = {task: [] for task in both}
     after: dict[Task, list[Any]] = {task: [] for task in both}
     now: dict[Task, Any] = {}
@@ -162,9 +163,9 @@ def _lockstep(source_env: str, target_env: str, steps: int, seed: int, stream: i
         action = source.action_space.sample()
         one, other = source.step(action), target.step(action)
         if not np.isclose(float(one[1]), float(other[1])) or one[2:4] != other[2:4]:
-            found = f"that the environments drift apart at step {step}: {_ends(one)} and {_ends(other)}"
+            drift = f"that the environments drift apart at step {step}: {_ends(one)} and {_ends(other)}"
             expected = "the same rewards and ends after the same actions: two views of one world"
-            raise SubjectError(f"{source_env} and {target_env}", found, expected)
+            raise SubjectError(f"{source_env} and {target_env}", drift, expected)
         for task, seen in zip(both, (one[0], other[0]), strict=True):
             before[task].append(now[task])
             after[task].append(seen)
@@ -188,15 +189,15 @@ def _lockstep(source_env: str, target_env: str, steps: int, seed: int, stream: i
 
 
 def _whole(states: list[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
-    """(n, k) where every step has a state, and all have the same k."""
+    """The states as (n, k) where every step has one, and all have the same k; else None."""
     known = [state for state in states if state is not None]
     if not known or len(known) < len(states) or len({len(state) for state in known}) > 1:
         return None
     return np.array(known)
 
 
-def _ends(found: tuple[Any, ...]) -> str:
-    words = [f"reward {float(found[1]):g}"] + ["terminated"] * bool(found[2]) + ["truncated"] * bool(found[3])
+def _ends(step: tuple[Any, ...]) -> str:
+    words = [f"reward {float(step[1]):g}"] + ["terminated"] * bool(step[2]) + ["truncated"] * bool(step[3])
     return ", ".join(words)
 
 
@@ -205,14 +206,14 @@ def _stacked(rows: list[Any], environment: Environment) -> NDArray[Any]:
 
 
 def _shared_state(source: Environment, target: Environment) -> NDArray[np.float64] | None:
-    """(k,) the hidden state, ``state`` (classic control) or ``s`` (toy text), where both have the same."""
+    """The hidden state (k,), from ``state`` (classic control) or ``s`` (toy text), where both agree on it."""
     for name in ("state", "s"):
         one, other = (getattr(e.unwrapped, name, None) for e in (source, target))
         if one is None or other is None:
             continue
         try:
             state, same = (np.asarray(s, np.float64).reshape(-1) for s in (one, other))
-        except (TypeError, ValueError):  # something else of that name
+        except (TypeError, ValueError):  # an attribute of that name that is no state
             continue
         if state.shape == same.shape and np.isfinite(state).all() and np.allclose(state, same):
             return state

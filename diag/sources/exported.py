@@ -25,11 +25,12 @@ LEAST_RUNTIME = (1, 24)
 """The first onnxruntime that refuses external data outside of the model's folder."""
 
 MOST_BYTES = 2**32
-"""Bytes of memory that all programs of a process may take together: a small file can ask for any amount."""
+"""Most bytes of memory that all programs of a process may take together: a small file can ask for any
+amount."""
 
 LOADED: Mapping[str, Any] = {"enable_fallback": 0, "disabled_optimizers": ["ConstantFolding"]}
-"""Options of a session: without its fallback, which says on standard output that it tries the same again;
-and nothing is computed before the program is run, outside of the memory that it may take."""
+"""Options of a session: no fallback, which only tries the same again and says so on standard output; and no
+constant folding, which computes outside of the bounded memory."""
 
 TOO_MUCH = "Available memory of"
 """First words of onnxruntime's message for a program that asks for more."""
@@ -41,10 +42,11 @@ TYPES: Mapping[str, np.dtype[Any]] = {
     **{f"tensor({name})": np.dtype(name) for name in ("uint8", "uint16", "uint32", "uint64")},
     **{"tensor(float)": np.dtype(np.float32), "tensor(double)": np.dtype(np.float64)},
 }
-"""ONNX's words for the types that numpy has."""
+"""{ONNX's name of a type: numpy's type}."""
 
 MOST_PROGRAM = 2**31
-"""Bytes of an ONNX file: protobuf's own limit. The runtime reads longer ones to their end to say so."""
+"""Most bytes of an ONNX file, protobuf's own limit: the runtime reads a longer one to its end only to say
+so."""
 
 TRUST = (
     "--trust-pickle for a file that you trust: torch.export's loader unpickles, which can run any code; "
@@ -53,7 +55,7 @@ TRUST = (
 
 
 EXPORTED = "a program exported in evaluation mode: model.eval() before the export"
-"""Remedy where dropout, or batch statistics, were exported as in training."""
+"""Expected program, in errors about dropout or batch statistics exported in training mode."""
 
 DRAWS = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
 """ONNX's operations that draw random numbers, from a generator that nobody else can set."""
@@ -86,8 +88,8 @@ def open_onnx(opening: Opening) -> Subject:
     except SubjectError:
         raise
     except Exception as error:  # onnxruntime's exceptions have no base of their own
-        found = f"no ONNX program that can be run ({_line(error)})"
-        raise SubjectError(path, found, "an .onnx file") from None
+        fault = f"no ONNX program that can be run ({_line(error)})"
+        raise SubjectError(path, fault, "an .onnx file") from None
     label = f"ONNX program, output {shown(encoder.output)}"
     return Subject(path, opening.sha256, encoder=encoder, label=label)
 
@@ -100,7 +102,7 @@ def _bound_memory() -> None:
     kind, use = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, ort.OrtMemType.DEFAULT
     exact = {"max_mem": min(MOST_BYTES, free_memory()), "arena_extend_strategy": 1}
     place = ort.OrtMemoryInfo("Cpu", kind, 0, use)
-    with suppress(Exception):  # where the program that uses this one has an allocator of its own
+    with suppress(Exception):  # the calling program may have registered an allocator of its own
         ort.create_and_register_allocator(place, ort.OrtArenaCfg(exact))
 
 
@@ -110,20 +112,20 @@ class OnnxEncoder:
     def __init__(
         self, session: Any, path: str, output: str | None, operations: frozenset[str] = frozenset()
     ) -> None:
-        """``operations`` are the types of those that the program has."""
+        """``operations`` are the types of the program's operations."""
         self._session, self._path, self._operations = session, path, operations
         inputs = session.get_inputs()
         if len(inputs) != 1:
-            found = f"inputs {listed(i.name for i in inputs) or '(none)'}"
-            raise SubjectError(path, found, "one, for observations (n, ...)")
+            names = f"inputs {listed(i.name for i in inputs) or '(none)'}"
+            raise SubjectError(path, names, "one, for observations (n, ...)")
         self._input = inputs[0]
         if self._input.type not in TYPES or not self._input.shape:
-            found = f"an input of {self._input.type} {self._input.shape}"
-            raise SubjectError(path, found, "one of numbers (n, ...)")
+            kind = f"an input of {self._input.type} {self._input.shape}"
+            raise SubjectError(path, kind, "one of numbers (n, ...)")
         self.output = chosen_name([o.name for o in session.get_outputs()], output, path)
 
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
-        """(n, ...) of observations (n, ...) of the input's shape; fractions and images become its type.
+        """Embeddings (n, ...) of observations (n, ...) of the input's shape, which are converted to its type.
 
         Raises SubjectError where they do not fit the input, or the program fails.
         """
@@ -134,19 +136,20 @@ class OnnxEncoder:
         fixed = rows if isinstance(rows, int) and rows > 0 else None
         if fixed is not None and fixed * observations[:1].nbytes > MOST_BYTES:
             raise SubjectError(self._path, f"a program for {fixed} rows at once", "one for fewer")
-        found = [self._run(part.numpy(), fixed) for part in in_parts(observations, fixed)]
-        return torch.from_numpy(np.concatenate(found))
+        embeddings = [self._run(part.numpy(), fixed) for part in in_parts(observations, fixed)]
+        return torch.from_numpy(np.concatenate(embeddings))
 
     def unsteady(self) -> tuple[str, str] | None:
-        """Reason for results that differ from run to run, and what was expected; None where nothing tells."""
+        """Why results differ from run to run, and what was expected; None where the program does not tell."""
         if draws := [name for name in DRAWS if name in self._operations]:
-            found = f"a program that draws random numbers ({', '.join(draws)}), others each time it is run"
+            names = ", ".join(draws)
+            drawing = f"a program that draws random numbers ({names}), different ones each time it is run"
             return (
-                found,
+                drawing,
                 "one without: export what gives the embedding before anything is sampled, or its mean",
             )
         if "Dropout" in self._operations:
-            return "dropout left on: exported in training mode, it drops others each time it is run", EXPORTED
+            return "dropout left on: exported in training mode, it differs each time it is run", EXPORTED
         return None
 
     def _check(self, seen: tuple[int, ...], shape: list[Any], dtype: np.dtype[Any]) -> None:
@@ -166,14 +169,14 @@ class OnnxEncoder:
 
     def _run(self, part: NDArray[Any], fixed: int | None) -> NDArray[Any]:
         count = len(part)
-        if fixed is not None and count < fixed:  # the last rows again, and what comes of them left out
+        if fixed is not None and count < fixed:  # repeat the last row; its surplus outputs are cut off below
             part = np.concatenate([part, np.repeat(part[-1:], fixed - count, 0)])
         fed = {self._input.name: np.ascontiguousarray(part, TYPES[self._input.type])}
         try:
             (values,) = self._session.run([self.output], fed)
         except Exception as error:
-            found = f"a program that fails ({_line(error)})"
-            raise SubjectError(self._path, found, "one that runs") from None
+            fault = f"a program that fails ({_line(error)})"
+            raise SubjectError(self._path, fault, "one that runs") from None
         expected = f"numbers ({len(part)}, ...), a row for each of its input"
         if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
             raise SubjectError(self._path, f"an output {shown(self.output)} of no numbers", expected)
@@ -193,8 +196,8 @@ def open_exported(opening: Opening) -> Subject:
     try:
         function = torch.export.load(path).module()
     except Exception as error:
-        found = f"no program of torch.export that can be loaded ({line(error)})"
-        raise SubjectError(path, found, "a .pt2 file") from None
+        fault = f"no program of torch.export that can be loaded ({line(error)})"
+        raise SubjectError(path, fault, "a .pt2 file") from None
     encoder = ModuleEncoder(function, path, opening.supplied.output, EXPORTED)
     return Subject(path, sha256, encoder=encoder, label="program of torch.export")
 

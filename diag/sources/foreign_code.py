@@ -1,4 +1,4 @@
-"""Other people's code: finding a function by its name, and calling it so that its faults become one line."""
+"""Import a user's function by its name, and call it so that its faults become one line."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def imported(name: str) -> Callable[..., Any]:
 
 @contextmanager
 def working_directory_first() -> Iterator[None]:
-    """Modules of the working directory are found first, as by ``python -m``, and afterwards last."""
+    """Context that imports from the working directory first, as ``python -m``; afterwards from it last."""
     here = str(os.getcwd())  # noqa: PTH109 (sys.path holds strings)
     sys.path.insert(0, here)
     try:
@@ -47,7 +47,7 @@ def working_directory_first() -> Iterator[None]:
 
 
 def called(function: Callable[..., Any], path: str, what: str, *arguments: Any) -> Any:
-    """The function's result for the arguments; whatever it raises becomes a SubjectError about ``path``.
+    """Call a function; whatever it raises becomes a SubjectError about ``path``.
 
     ``what`` says in the error where the function comes from.
     """
@@ -56,12 +56,12 @@ def called(function: Callable[..., Any], path: str, what: str, *arguments: Any) 
     except (SubjectError, MemoryError):
         raise
     except (Exception, SystemExit) as error:
-        found = f"{type(error).__name__} in {what}{_place(error)}: {line(error)}"
-        raise SubjectError(path, found, "code that runs") from error
+        failure = f"{type(error).__name__} in {what}{_place(error)}: {line(error)}"
+        raise SubjectError(path, failure, "code that runs") from error
 
 
 def _place(error: BaseException) -> str:
-    """The line that raised an error, in brackets; nothing where that was no line but the import itself."""
+    """The file and line that raised an error, in brackets; empty where the import itself failed."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [f for f in frames if f.filename != __file__ and "importlib" not in f.filename]
     return f" ({Path(theirs[-1].filename).name}:{theirs[-1].lineno})" if theirs else ""

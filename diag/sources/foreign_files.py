@@ -1,4 +1,4 @@
-"""Files that nothing here opens: what each is, and the command that makes of it one which is opened.
+"""Describe files of formats that are not opened, with the command that converts each to one that is.
 
 Only the first bytes are looked at, of a zip archive the names of its parts, and of a folder those in it.
 """
@@ -18,13 +18,13 @@ from typing import TypeAlias
 from diag.sources.content import LOOKED_AT, Content
 
 Told: TypeAlias = tuple[str, str]
-"""Words for what was found, and for what would work."""
+"""Words for what a file is, and for what would work instead."""
 
 FLAT = (
     "f = lambda d, p='': {{k: v for n, x in d.items() for k, v in (f(x, p + str(n) + '.') "
     "if isinstance(x, dict) else {{p + str(n): np.ascontiguousarray(x)}}).items()}}"
 )
-"""Python that makes of mappings in mappings one mapping of arrays, whose names have dots."""
+"""Python that flattens nested mappings to one mapping of arrays with dotted names."""
 
 SAVE = "from safetensors.numpy import save_file"
 
@@ -38,11 +38,11 @@ THEN = "which are embeddings where one is called so or alone, and otherwise weig
 
 
 def incomplete_of(content: Content) -> Told | None:
-    """An empty file, or a pointer that stands in a file's place; None for whatever has content."""
+    """Words for an empty file or a git-LFS pointer; None for a file with content."""
     path, begins = content.path, content.begins
     try:
         if not begins and os.path.getsize(path) == 0:  # noqa: PTH202 (a name may have a null in it)
-            return "an empty file", "one that was written or copied to its end: do that again"
+            return "an empty file", "a whole file: write or copy it again"
     except (OSError, ValueError):
         return None
     if begins.startswith(b"version https://git-lfs.github.com/spec/"):
@@ -53,7 +53,7 @@ def incomplete_of(content: Content) -> Told | None:
 
 
 def foreign_of(content: Content) -> Told | None:
-    """The kind of a file that nothing here opens, and a command that converts it; None where unknown."""
+    """The kind of a file that is not opened here, and a command that converts it; None where unknown."""
     for of in (
         _page,
         _packed,
@@ -95,7 +95,8 @@ PACKED: tuple[tuple[bytes, str, str, Callable[[bytes], bytes] | None], ...] = (
     (b"\xfd7zXZ\0", "xz", "lzma.open('{path}')", lambda b: lzma.LZMADecompressor().decompress(b, 512)),
     (b"\x28\xb5\x2f\xfd", "zstd", "pyarrow.input_stream('{path}', compression='zstd')", None),
 )
-"""Packed files: first bytes, what packed them, the Python that opens them, and what unpacks a little."""
+"""Compressed formats: first bytes, name, the Python that opens such a file, and a function that unpacks a
+little of it."""
 
 
 def _packed(content: Content) -> Told | None:
@@ -146,18 +147,18 @@ def _pickle(content: Content) -> Told | None:
 
 
 def _unpickled(path: str) -> str:
-    """The command that makes arrays of a pickle whose origin is trusted."""
+    """The command that converts a pickle of trusted origin to arrays."""
     code = (
         f"import pickle, numpy as np; {SAVE}; d = pickle.load(open('{{path}}', 'rb')); "
         + FLAT
         + "; save_file(f(d if isinstance(d, dict) else {{'embeddings': d}}), '{stem}.safetensors')"
     )
-    trusted = "of one that you trust, for it runs what is in it"
-    return f"{trusted}, its arrays, {THEN}: {_python(code, path)}"
+    trusted = "only for a file that you trust, since this runs the code in it"
+    return f"its arrays ({trusted}), {THEN}: {_python(code, path)}"
 
 
 def again(path: str) -> str:
-    """The command that saves a file of torch before 1.6 once more; it runs no code of the file."""
+    """The command that saves a file of torch before 1.6 in the newer format, without running code from it."""
     code = "import torch; torch.save(torch.load('{path}', 'cpu', weights_only=True), '{stem}-again.pt')"
     return f"the same saved again: {_python(code, path)}"
 
@@ -231,7 +232,7 @@ def _json(content: Content) -> Told | None:
 
 
 def _msgpack(content: Content) -> Told | None:
-    """A mapping whose first key is a word: nothing else that people save begins so."""
+    """Recognise msgpack: a mapping whose first key is a word; no other format begins so."""
     path, begins = content.path, content.begins
     if not re.match(rb"(?:[\x81-\x8f]|\xde..|\xdf....)(?:[\xa1-\xbf]|\xd9.)[\w/.\-]", begins, re.DOTALL):
         return None
@@ -244,13 +245,13 @@ def _msgpack(content: Content) -> Told | None:
 
 
 def _table(content: Content) -> Told | None:
-    """Lines of text with as many separators in each."""
+    """Recognise a text table: lines with the same number of separators."""
     path, begins = content.path, content.begins
     named = Path(path).suffix.lower() in (".csv", ".tsv", ".txt", ".dat")
     if not begins or not _is_text(begins):
         return None
     lines = begins.decode("utf-8", "replace").splitlines()
-    # The last of what was looked at may go on; a row so long that it is the only one is known by its name.
+    # The last line that was read may be cut short; a table of one such line is recognised by its suffix.
     lines = (lines[:-1] if len(begins) == LOOKED_AT and len(lines) > 1 else lines)[:50]
     counts = {s: {line.count(s) for line in lines if line.strip()} for s in (",", "\t", ";")}
     separators = [s for s, per_line in counts.items() if len(per_line) == 1 and per_line != {0}]
@@ -269,13 +270,13 @@ def _is_text(begins: bytes) -> bool:
     try:
         begins.decode()
     except UnicodeDecodeError as error:
-        if error.start < len(begins) - 3:  # a character that goes on beyond what was looked at is none
+        if error.start < len(begins) - 3:  # a character cut at the end of what was read is no mistake
             return False
     return not re.search(rb"[\x00-\x08\x0e-\x1f]", begins)
 
 
 def folder_of(path: str) -> Told:
-    """The kind of a folder, and what in it or of it can be opened."""
+    """The kind of a folder, and what can be opened instead of it."""
     try:
         names = sorted(os.listdir(path))[:10_000]  # noqa: PTH208 (a name may have a null in it)
     except (OSError, ValueError):

@@ -22,16 +22,16 @@ def _never(content: Content) -> bool:
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of file."""
+    """One file format: how it is recognised, and the function that opens it."""
 
     opener: str
     """``module:function`` of this package, called with an Opening; the module is loaded when it is called."""
     suffixes: tuple[str, ...] = ()
-    """The endings of names, in small letters, that stand for it where the content says nothing."""
+    """Lower-case endings of names that mean this format where the content does not say."""
     holds: Callable[[Content], bool] = _never
     """Whether a file's content is of this format, whatever its name."""
     quick: bool = False
-    """Whether its files are read sooner than it takes to list what installed packages open."""
+    """Whether reading its files takes less time than listing what installed packages open."""
 
     def open(self, opening: Opening) -> Subject:
         """The subject in a file of this format; raises SubjectError or CheckpointError."""
@@ -58,13 +58,13 @@ def _is_saved(content: Content) -> bool:
     if content.begins.startswith(LEGACY):
         return True
     if content.suffix in (".pt", ".pth") and content.begins.startswith(b"\x80"):
-        return True  # of a pickle whose name says torch, torch's opener has more to say
+        return True  # a pickle that is named as torch's: its opener gives the better error
     others = _is_policy(content) or _is_exported(content) or content.is_script
     return any(name.endswith("/data.pkl") for name in content.members) and not others
 
 
 CHECKPOINT = Format("native:open_native", (".safetensors",), lambda c: NATIVE in c.header)
-"""The format of diag train and diag transfer: what a file is taken for that nothing else is known of."""
+"""The format of diag train and diag transfer, as which files of unknown format are opened too."""
 
 FORMATS: tuple[Format, ...] = (
     Format("array_files:open_arrays", (".npy", ".npz"), _is_numpy, quick=True),
@@ -76,16 +76,16 @@ FORMATS: tuple[Format, ...] = (
     Format("exported:open_exported", (".pt2",), _is_exported),
     Format("sb3.policy:open_sb3", (".zip",), _is_policy),
 )
-"""Every format; of those that hold a content, the first opens it."""
+"""Every format; the first one that recognises a file's content opens it."""
 
 SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes)
 
 
 def held_by(content: Content) -> Format | None:
-    """The format that a file's content is of, whatever its name; None where the content says nothing."""
+    """The format of a file by its content, whatever its name; None where the content does not say."""
     return next((known for known in FORMATS if known.holds(content)), None)
 
 
 def named(suffix: str) -> Format | None:
-    """The format that a suffix stands for; None for suffixes that are not this package's."""
+    """The format that a suffix stands for; None for suffixes of no format here."""
     return next((known for known in FORMATS if suffix in known.suffixes), None)

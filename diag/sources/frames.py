@@ -37,8 +37,8 @@ def from_frame(table: Any, name: str, supplied: Supplied = NOTHING) -> Subject:
     if choice.embedding:
         arrays[KEY] = _embeddings(columns, choice, name)
     elif RETURNS not in columns:
-        found = f"no column but {listed(choice.left_out) or '(none)'}"
-        raise SubjectError(name, found, f"{EXPECTED}; {OVERRIDE}")
+        columns_left = f"no column but {listed(choice.left_out) or '(none)'}"
+        raise SubjectError(name, columns_left, f"{EXPECTED}; {OVERRIDE}")
     digest = hashlib.sha256("\n".join(choice.embedding).encode())
     for values in arrays.values():
         digest.update(np.ascontiguousarray(values).tobytes())
@@ -79,14 +79,14 @@ def _arrow(table: Any, name: str) -> Any:
 
 
 def _embeddings(columns: Mapping[str, Any], choice: Choice, path: str) -> NDArray[Any]:
-    """(n, d) of several columns of numbers, or (n, ...) of one column of lists."""
+    """Embeddings (n, d) from several columns of numbers, or (n, ...) from one column of lists."""
     if len(choice.embedding) == 1 and native(columns[choice.embedding[0]], path, "", "").dtype.kind == "O":
         (name,) = choice.embedding
         try:
             rows = np.stack([np.stack(row) if _is_nested(row) else np.asarray(row) for row in columns[name]])
         except (TypeError, ValueError):
-            found = f"column {shown(name)!r} of unequal or missing lists"
-            raise SubjectError(path, found, "lists of equal length") from None
+            unequal = f"column {shown(name)!r} of unequal or missing lists"
+            raise SubjectError(path, unequal, "lists of equal length") from None
         return real_numbers(rows, path, f"column {shown(name)!r}", EXPECTED)
     if choice.embedding == (KEY,):
         return real_numbers(columns[KEY], path, "values", NUMBERS)
@@ -94,14 +94,14 @@ def _embeddings(columns: Mapping[str, Any], choice: Choice, path: str) -> NDArra
     for name in choice.embedding:
         column = native(columns[name], path, f"column {shown(name)!r}", EXPECTED)
         if column.dtype.kind not in "fiub":
-            found = described(column, f"column {shown(name)!r}")
-            raise SubjectError(path, found, f"{EXPECTED}; {OVERRIDE}")
+            kind = described(column, f"column {shown(name)!r}")
+            raise SubjectError(path, kind, f"{EXPECTED}; {OVERRIDE}")
         parts.append(column)
     return np.stack(parts, 1)
 
 
 def _is_nested(row: Any) -> bool:
-    """Whether a list holds lists: numpy then has an array of arrays."""
+    """Whether a row is a list of lists, which numpy holds as an array of arrays."""
     return getattr(row, "dtype", None) == np.dtype(object) and len(row) > 0
 
 

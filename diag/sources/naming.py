@@ -1,4 +1,4 @@
-"""Names of columns and arrays -> which are the embedding, which say the rows' order, and which are neither.
+"""Decide by name which columns or arrays are the embedding, which order the rows, and which are neither.
 
 A column ``step`` beside the dimensions is equal in both files by construction: taken for a dimension it
 would make any two embeddings look alike. So what is called like bookkeeping is left out and told; a person
@@ -17,20 +17,20 @@ from diag.sources.supplied import Supplied
 from diag.subject import SubjectError
 
 KEY = "embeddings"
-"""The array that is read from a file that holds several."""
+"""Name of the array of embeddings in a file of several arrays."""
 
 EPISODES = "episodes"
-"""The array beside it that names each row's episode."""
+"""Name of the array that says each row's episode."""
 
 RETURNS = "returns"
-"""The array of the returns of episodes that the agent played on its own task."""
+"""Name of the array of returns from episodes that the agent played on its own task."""
 
 ORDER = (
     "step steps t timestep timesteps globalstep envstep episodestep frame frames frameid index idx row "
     "rows rowid rowindex rownumber sample sampleid state stateid obsid observationid episode episodeid ep "
     "epid unnamed0 level0 level1"
 )
-"""Names, in small letters and digits alone, of columns that say which row is which, or of which episode."""
+"""Names, in lower-case letters and digits alone, of columns that number rows or say their episodes."""
 
 OTHERS = (
     "time timestamp datetime date id uid uuid key env envs envid envidx envindex envname environment seed "
@@ -38,7 +38,7 @@ OTHERS = (
     "rolloutid trajectory trajectoryid traj trajid done dones terminated truncated reward rewards action "
     "actions"
 )
-"""Names of columns that come with the rows of a rollout and are no dimensions of an embedding either."""
+"""Names of further columns of rollouts that are no dimensions of an embedding."""
 
 INDEX = re.compile(r"__index_level_\d+__")
 """Names that pandas gives to an index without one."""
@@ -58,11 +58,11 @@ def says_order(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Choice:
-    """The part that each column of a table, or array of a file, was given."""
+    """Use of each column of a table, or array of a file: embedding, key, order, or none."""
 
     embedding: tuple[str, ...]
     chosen: bool
-    """Whether a person named them."""
+    """Whether a person named the columns."""
     left_out: tuple[str, ...]
     key: tuple[str, ...]
     """The columns of the key that a person asked for."""
@@ -73,7 +73,7 @@ class Choice:
 def choice_of(
     names: Sequence[str], supplied: Supplied, path: str, index: Iterable[str] = (), what: str = "column"
 ) -> Choice:
-    """The part that each name is given; raises SubjectError for names asked for that are not there.
+    """Decide the use of each named column or array; raises SubjectError for names asked for that are missing.
 
     ``index`` are columns that hold a table's index, which are taken for nothing else but a key.
     """
@@ -90,7 +90,7 @@ def choice_of(
 
 
 def _key_of(asked: str | None, names: Iterable[str], path: str, what: str) -> tuple[str, ...]:
-    """The columns of a key: one, or several with commas between them."""
+    """The columns of a key, split at commas where it names several."""
     if asked is None:
         return ()
     there = list(dict.fromkeys(names))

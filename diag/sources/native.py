@@ -23,5 +23,5 @@ def open_native(opening: Opening) -> Subject:
     subject = subject_of(checkpoint)
     if opening.tasks is None or subject.tasks is None:
         return subject
-    # How many of its world's states make a success says nothing of other observations.
+    # The number of states that make a success in its world does not apply to other observations.
     return replace(subject, tasks=SeenBy(opening.tasks, subject.tasks, opening.path), success_states=None)

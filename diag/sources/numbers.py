@@ -1,4 +1,4 @@
-"""Numbers, labels and variables from files and from Python -> arrays that numpy, torch and pandas all take.
+"""Convert numbers, labels and variables to arrays of types that numpy, torch and pandas all take.
 
 Every array that enters goes through here, whatever it is to be: embeddings, observations, episodes, returns,
 variables, keys. What comes out has the machine's byte order and a type that float64 holds; what is no number
@@ -28,7 +28,7 @@ KINDS = {
     "M": "dates",
     "m": "durations",
 }
-"""Words for numpy's kinds of types that are no real numbers."""
+"""Words for numpy's kinds of types that are not real numbers."""
 
 
 def real_numbers(values: Any, path: str, what: str, expected: str) -> NDArray[Any]:
@@ -82,8 +82,8 @@ def native(values: Any, path: str, what: str, expected: str) -> NDArray[Any]:
         with np.errstate(over="ignore"):
             held = array.astype(np.float64)
         if (beyond := int((np.isinf(held) & np.isfinite(array)).sum())) > 0:
-            found = f"{what} of {array.dtype}, {beyond} of them beyond what float64 holds"
-            raise SubjectError(path, found, expected)
+            too_large = f"{what} of {array.dtype}, {beyond} of them beyond what float64 holds"
+            raise SubjectError(path, too_large, expected)
         return held
     if array.dtype.kind in "fiuUMm":
         return array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -106,8 +106,8 @@ def _as_array(values: Any, path: str, what: str, expected: str) -> NDArray[Any]:
             narrow = values.is_floating_point() and str(values.dtype).removeprefix("torch.") not in FRACTIONS
             return np.asarray((values.float() if narrow else values).numpy())
         except (TypeError, RuntimeError):
-            found = f"{what} of type {values.dtype}"
-            raise SubjectError(path, found, "a type of numbers that numpy has") from None
+            kind = f"{what} of type {values.dtype}"
+            raise SubjectError(path, kind, "a type of numbers that numpy has") from None
     if isinstance(values, np.ma.MaskedArray):
         if not np.ma.is_masked(values):
             return np.asarray(values.data)
@@ -122,6 +122,6 @@ def _as_array(values: Any, path: str, what: str, expected: str) -> NDArray[Any]:
             # pandas' numbers that may be missing; whole numbers of which some are missing become fractions
             array = np.asarray(values.to_numpy(dtype=np.float64, na_value=np.nan))
     except (TypeError, ValueError):
-        found = f"{what} of unequal or unknown parts ({type(values).__name__})"
-        raise SubjectError(path, found, expected) from None
+        unequal = f"{what} of unequal or unknown parts ({type(values).__name__})"
+        raise SubjectError(path, unequal, expected) from None
     return array

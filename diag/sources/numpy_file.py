@@ -17,7 +17,7 @@ from diag.subject import SubjectError
 def read_members(
     path: str, file: str, expected: str, whole: str = "numpy file"
 ) -> tuple[dict[str, NDArray[Any]], bytes]:
-    """Every array of a numpy file by name, that of an ``.npy`` as :data:`KEY`, and the file's bytes.
+    """Every array of a numpy file by name (an ``.npy``'s only array as :data:`KEY`), and the file's bytes.
 
     Raises SubjectError, with ``file`` as what was expected where nothing can be read, and ``expected``
     where it holds something other than a ``whole``.
@@ -44,5 +44,5 @@ def damaged(
 ) -> SubjectError:
     """The error for a numpy file that cannot be read: pickled objects in it, or no ``whole``."""
     pickled = isinstance(error, PickledError) or begins.startswith(b"\x80")
-    found = "pickled objects, which are never loaded" if pickled else f"no whole {whole}"
-    return SubjectError(path, found, expected)
+    fault = "pickled objects, which are never loaded" if pickled else f"no whole {whole}"
+    return SubjectError(path, fault, expected)

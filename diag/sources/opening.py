@@ -1,4 +1,4 @@
-"""Opening: the file that a source is to open, and what was said about it."""
+"""Opening: the file that a source opens, with what was handed over beside it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Opening:
         return tasks_of(self.supplied)
 
     def completed(self, subject: Subject) -> Subject:
-        """The subject with the task, and the pairs for its encoder, where it does not say its own.
+        """The subject, given the task and pairs that were handed over where it has none of its own.
 
         Raises SubjectError where a key or columns were asked for that a file of its kind does not have.
         """

@@ -41,7 +41,7 @@ def tasks_of(supplied: Supplied) -> TaskPair | None:
         try:
             seen = Path(path).stat()
         except (OSError, ValueError):
-            return FilePairs(path)  # which says what is wrong
+            return FilePairs(path)  # its error says what is wrong
         return _of_file(path, (seen.st_ino, seen.st_size, seen.st_mtime_ns))
     source, target = environments
     if source is None and target is None:
@@ -73,13 +73,13 @@ class FilePairs:
     """
 
     def __init__(self, path: str) -> None:
-        """Raises SubjectError for anything else."""
+        """Read the file; raises SubjectError for one without such arrays."""
         arrays = _arrays(path)
         self._observations = {task: _observations(path, task, arrays.pop(task, None)) for task in TASKS}
         self._path, self._rows = path, len(self._observations["source"])
         if len(self._observations["target"]) != self._rows:
-            found = f"{self._rows} rows of source and {len(self._observations['target'])} of target"
-            raise SubjectError(path, found, "as many, row by row of one state")
+            rows = f"{self._rows} rows of source and {len(self._observations['target'])} of target"
+            raise SubjectError(path, rows, "as many, row by row of one state")
         expected = f"numbers, booleans or words ({self._rows},), one a row"
         for name, values in arrays.items():
             if name == EPISODES:
@@ -119,16 +119,16 @@ class FilePairs:
 
 
 class SeenBy:
-    """Pairs that were handed over, for a subject with tasks of its own, and transitions from those."""
+    """The pairs that were handed over, with transitions from the subject's own tasks."""
 
     def __init__(self, pairs: TaskPair, own: TaskPair, path: str) -> None:
-        """Raises SubjectError, about ``path``, where the observations are not of the own tasks' shape."""
+        """Join both; raises SubjectError, about ``path``, where their observations differ in shape."""
         self.name, self._pairs, self._own = pairs.name, pairs, own
         given, known = (t.paired_observations(1, 0).observations for t in (pairs, own))
         for task, seen in given.items():
             if task in known and seen.shape[1:] != known[task].shape[1:]:
-                found = f"observations of the {task} task of shape {tuple(seen.shape[1:])}"
-                raise SubjectError(path, found, f"{tuple(known[task].shape[1:])}")
+                observations = f"observations of the {task} task of shape {tuple(seen.shape[1:])}"
+                raise SubjectError(path, observations, f"{tuple(known[task].shape[1:])}")
 
     def paired_observations(self, n: int | None, seed: int) -> Pairs:
         return self._pairs.paired_observations(n, seed)

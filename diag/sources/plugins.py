@@ -1,4 +1,4 @@
-"""Sources that other packages bring: entry points of the group ``diag.sources``, named by a file's suffix."""
+"""Sources of other packages: entry points of the group ``diag.sources``, named by a file's suffix."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def suffixes() -> tuple[str, ...]:
 
 
 def check_own(suffix: str, path: str) -> None:
-    """Raises SubjectError where a package claims a suffix of our own: neither may win in silence."""
+    """Raises SubjectError where a package claims a suffix of diag's: neither may win in silence."""
     if claims := _installed().get(suffix):
-        found = f"a source for {suffix} in {_packages(claims)} beside diag's own"
-        raise SubjectError(path, found, "a suffix of its own for each")
+        claimed = f"a source for {suffix} in {_packages(claims)} beside diag's own"
+        raise SubjectError(path, claimed, "a suffix of its own for each")
 
 
 def open_plugin(opening: Opening) -> Subject | None:
@@ -39,8 +39,8 @@ def open_plugin(opening: Opening) -> Subject | None:
         return None
     entries = max(claims, key=lambda claim: len(claim[0].name))
     if len(entries) > 1:
-        found = f"sources for .{entries[0].name} in {_packages(entries)}"
-        raise SubjectError(opening.path, found, "one of them installed")
+        claimed = f"sources for .{entries[0].name} in {_packages(entries)}"
+        raise SubjectError(opening.path, claimed, "one of them installed")
     what = f"the source .{entries[0].name} of {_packages(entries)}"
     function: Any = called(entries[0].load, opening.path, f"{what}, on import")
     if not callable(function):

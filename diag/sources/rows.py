@@ -1,4 +1,4 @@
-"""Two files of ready embeddings -> which rows and columns of one belong to which of the other.
+"""Pair the rows and columns of two files of ready embeddings.
 
 Columns are aligned by their names, rows by a key that was asked for or by the index that both files store.
 Where these say that the files do not pair, they are refused; where they say nothing, order is all there is.
@@ -18,10 +18,10 @@ from diag.sources.safe.names import listed, shown
 from diag.subject import Subject, SubjectError, Taken
 
 NOTHING = Taken(())
-"""The record of an array without names."""
+"""The record of an array without named columns."""
 
 CLOSE = 1e-6
-"""Relative difference up to which two times are one: float32 keeps seven digits."""
+"""Relative difference up to which two times count as equal: float32 keeps seven digits."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class Aligned:
 
 
 def in_order(subjects: Sequence[Subject]) -> tuple[list[Subject], NDArray[np.int64] | None, list[str]]:
-    """Subjects of ready embeddings with the rows and columns of the first, which of its rows these are, and
-    warnings.
+    """Subjects aligned to the first one's rows and columns, the numbers of its rows that stay, and warnings.
 
-    Of one subject, or of subjects with encoders, all is as it stands. Raises as :func:`aligned` does.
+    The subjects hold ready embeddings; a single one, and subjects with encoders, stay as they are. Raises as
+    :func:`aligned` does.
     """
     first, rows, warnings = subjects[0], None, taken_words(tuple(subjects))
     if len(subjects) < 2 or any(s.embeddings is None for s in subjects):
@@ -66,7 +66,7 @@ def in_order(subjects: Sequence[Subject]) -> tuple[list[Subject], NDArray[np.int
 
 
 def of_rows(subject: Subject, rows: NDArray[np.int64] | None) -> Subject:
-    """A subject of ready embeddings with some of its rows, in that order; as it is where these are None."""
+    """A subject of ready embeddings cut to these rows, in their order; unchanged where they are None."""
     if rows is None or subject.embeddings is None:
         return subject
     taken, episodes = subject.taken, subject.episodes
@@ -105,7 +105,7 @@ def aligned(base: Subject, transfer: Subject) -> Aligned:
 
 
 def taken_words(subjects: tuple[Subject, ...]) -> list[str]:
-    """Warnings of columns that were left out for their names."""
+    """Warnings about columns that were left out for their names."""
     left_out: dict[tuple[str, ...], None] = {}
     for subject in subjects:
         taken = subject.taken
@@ -135,32 +135,34 @@ def row_order(
         ):
             if own.keys and not _counts(own.keys):
                 expected = "an index in both files, one that counts from 0, or --key NAME"
-                raise SubjectError(path, f"rows by {own.key}, which {lacking} has not", expected)
+                raise SubjectError(path, f"rows by {own.key}, which {lacking} lacks", expected)
         return None
     same = _equal(base.keys, transfer.keys)
     if same and not asked:
         return None
     if not asked and all(_counts(own.keys) for own in (base, transfer)):
-        return None  # of other lengths, which whoever asked says better
+        return None  # the caller's error about their lengths says more
     import pandas as pd
 
     left, right = (pd.MultiIndex.from_arrays(list(own.keys)) for own in (base, transfer))
     for path, own, index in ((base_path, base, left), (transfer_path, transfer, right)):
         if index.has_duplicates:
             twice = index[index.duplicated()][0]
-            found = f"{int(index.duplicated(keep=False).sum())} rows whose {own.key} is not theirs alone"
+            shared = f"{int(index.duplicated(keep=False).sum())} rows that share {own.key} with another"
             expected = "another key for each row; several columns together make one: --key episode,step"
-            raise SubjectError(path, f"{found} ({_key(twice)})", expected)
+            raise SubjectError(path, f"{shared} ({_key(twice)})", expected)
     places = np.asarray(right.get_indexer(left), np.int64)
     here = places >= 0
     unknown = len(right) - int(here.sum())
     if (not here.all() or unknown) and not base.common:
         path, lacks = (transfer_path, base_path) if unknown else (base_path, transfer_path)
         first = right[~right.isin(left)][0] if unknown else left[~here][0]
-        found = f"{unknown or int((~here).sum())} rows whose {base.key} {lacks} has not ({_key(first)})"
-        raise SubjectError(path, found, _expected(base, int(here.sum())))
+        unpaired = (
+            f"{unknown or int((~here).sum())} rows, told by {base.key}, that {lacks} lacks ({_key(first)})"
+        )
+        raise SubjectError(path, unpaired, _expected(base, int(here.sum())))
     if not here.any():
-        raise SubjectError(transfer_path, f"no row whose {base.key} {base_path} has", "rows in common")
+        raise SubjectError(transfer_path, f"no row of {base_path}, told by {base.key}", "rows in common")
     return np.flatnonzero(here), places[here]
 
 
@@ -219,13 +221,13 @@ def check_order(base_path: str, left: Taken, transfer_path: str, right: Taken) -
             equal = np.asarray(a == b) if (a.dtype.kind == "U") == (b.dtype.kind == "U") else np.zeros(len(a))
         if not np.all(equal):
             row = int(np.flatnonzero(~np.asarray(equal, bool))[0])
-            found = f"{shown(name)} {shown(b[row])} in row {row}, where {base_path} has {shown(a[row])}"
+            difference = f"{shown(name)} {shown(b[row])} in row {row}, where {base_path} has {shown(a[row])}"
             expected = f"the same rows in the same order, or --key {shown(name)} to align them"
-            raise SubjectError(transfer_path, found, expected)
+            raise SubjectError(transfer_path, difference, expected)
 
 
 def _counts(keys: tuple[NDArray[Any], ...]) -> bool:
-    """Whether a key is no more than the rows' numbers from 0."""
+    """Whether a key only numbers the rows from 0."""
     return len(keys) == 1 and keys[0].dtype.kind in "iu" and np.array_equal(keys[0], np.arange(len(keys[0])))
 
 

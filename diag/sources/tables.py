@@ -54,11 +54,11 @@ class Index:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names by which a key may ask for it."""
+        """The names by which ``--key`` may name the index."""
         return (*self.columns, *([] if self.range_name is None else [self.range_name]))
 
     def range_of(self, rows: int) -> NDArray[np.int64] | None:
-        """The range (rows,), None where there is none of so many."""
+        """The index's range (rows,); None where it has none of this length."""
         if self.range is None or len(range(*self.range)) != rows:
             return None
         return np.arange(*self.range, dtype=np.int64)

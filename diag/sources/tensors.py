@@ -28,7 +28,7 @@ EXPECTED = (
 
 
 def open_tensors(opening: Opening) -> Subject:
-    """The subject of a safetensors file without our header; raises SubjectError."""
+    """The subject of a safetensors file without diag's header; raises SubjectError."""
     if opening.supplied.adapter is not None:
         return adapted(loaded_tensors(opening.path, EXPECTED), opening)
     arrays = read_tensors(opening.path, EXPECTED)

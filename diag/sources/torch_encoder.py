@@ -1,4 +1,4 @@
-"""A torch module, or an exported program, as Encoder: what it makes of observations is the embedding."""
+"""A torch module, or an exported program, as Encoder: its output for observations is the embedding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from diag.subject import Parameters, Subject, SubjectError
 from trainers.checkpoint import identity_of
 
 NAMES = ("embedding", "embeddings")
-"""Names of the embedding among several outputs, where nobody says."""
+"""Names by which the embedding is known among several outputs, unless one is given."""
 
 PART_BYTES = 2**24
 """Bytes of observations that are embedded at a time: memory stays flat however many there are."""
@@ -55,7 +55,7 @@ class ModuleEncoder:
         self._dtype = next((p.dtype for p in own if p.is_floating_point()), None)
 
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
-        """(n, ...) of observations (n, ...): fractions in the module's type, whole numbers as they are."""
+        """Embeddings (n, ...) of observations (n, ...); fractions are converted to the module's type."""
         if self._dtype is not None and observations.is_floating_point():
             observations = observations.to(self._dtype)
         with torch.inference_mode():
@@ -64,13 +64,13 @@ class ModuleEncoder:
             ]
             for part in parts:
                 if not isinstance(part, Tensor) or not part.ndim:
-                    found = f"a {type(part).__name__} as embedding"
-                    raise SubjectError(self._path, found, "a tensor (n, ...)")
+                    returned = f"a {type(part).__name__} as embedding"
+                    raise SubjectError(self._path, returned, "a tensor (n, ...)")
             return torch.cat(parts)
 
 
 def in_parts(observations: Tensor, rows: int | None = None) -> Iterator[Tensor]:
-    """Observations (n, ...) in parts of so many rows, or of :data:`PART_BYTES`."""
+    """Observations (n, ...) in parts of ``rows`` rows, or of :data:`PART_BYTES`."""
     each = max(1, observations.nbytes // max(1, len(observations)))
     step = rows or max(1, PART_BYTES // each)
     yield from (observations[start : start + step] for start in range(0, len(observations), step))

@@ -28,16 +28,17 @@ if TYPE_CHECKING:
     from diag.subject import Follows
 
 Losses: TypeAlias = Callable[[Any, Any], Mapping[str, Tensor]]
-"""The module, to be called as ever, or parts of it, and a batch -> per-sample losses {term: (n,)}."""
+"""A function of the module (to be called as usual, whole or in parts) and a batch -> per-sample losses {term:
+(n,)}."""
 
 
 class Evaluation(nn.Module):
-    """The losses as a module around the copy, so that all they call of it has the given parameters."""
+    """The losses as a module around a copy of the network, every part of which has the given parameters."""
 
     def __init__(
         self, path: str, module: nn.Module, losses: Losses, names: Mapping[str, str], *, wide: bool = False
     ) -> None:
-        """``names`` tells what the module calls each tensor that is given; ``wide`` makes halves float32."""
+        """``names``: the module's name of each given tensor; ``wide`` turns half precision into float32."""
         super().__init__()
         self.path, self.module, self.terms = path, module, dict[str, float]()
         self._losses = (losses,)  # losses that are a module themselves are no part of this one
@@ -55,18 +56,18 @@ class Evaluation(nn.Module):
         once = (*module.named_parameters(), *module.named_buffers())
         self._tied = len(twice) > len(once)
         called = {full: n for n, full in names.items()}
-        # What is pinned keeps the state that it has.
+        # Parts that are pinned keep their own state.
         derived = [d for d in derived_in(module) if all(n in called for n in d.names)]
         self._derived = [(d, follows_of(d, called)) for d in derived]
         self._refresh = refreshers(module)
 
     @property
     def follows(self) -> tuple[Follows, ...]:
-        """The state that is computed afresh where it is not given."""
+        """State that is computed afresh where it is not given."""
         return tuple(follows for _, follows in self._derived)
 
     def reads_rows(self, given: Collection[str]) -> bool:
-        """Whether a sample's loss follows from the whole batch, since averages are not given."""
+        """Whether a sample's loss depends on the whole batch, since running averages are not given."""
         return any(
             isinstance(derived, Statistics) and not all(name in given for name in follows.names)
             for derived, follows in self._derived
@@ -98,11 +99,11 @@ class Evaluation(nn.Module):
         """Per-sample losses {term: (n,)} with these parameters in place of the module's."""
         rows = rows_in(batch, self.path)
         if getattr(parametrize, "_cache_enabled", 0):
-            # It would keep the first point's weights for all.
+            # The cache would keep the first point's weights for all points.
             raise SubjectError(
                 self.path, "torch's parametrize.cached() in force", "a landscape that is taken outside of it"
             )
-        if _device(parameters) != self._device:  # what is held follows
+        if _device(parameters) != self._device:  # tensors that are held move along
             self._settle(_device(parameters))
         given = dict(self._own_buffers)
         for name, full in self._names.items():
@@ -110,8 +111,8 @@ class Evaluation(nn.Module):
                 # A vector of parameters has one type.
                 given[full] = as_own(parameters[name], self._types[name])
         for full in self._own_buffers:
-            # A module that writes to its buffers writes to a copy; and nothing descends them, or could:
-            # batch norm has no gradient in its statistics.
+            # The module gets copies of its buffers, since it may write to them. They carry no gradient:
+            # nothing descends them, and batch norm has none in its statistics.
             given[full] = given[full].detach().clone()
         if self._wide:
             batch = each_tensor(batch, _widened)
@@ -132,26 +133,30 @@ class Evaluation(nn.Module):
         stem, layer = units[: units.rfind("l")], units[units.rfind("l") :]
         return any(name.startswith(stem) and name.endswith(f"weight_hh_{layer}") for name in self._names)
 
-    def _checked(self, found: Any, rows: int) -> dict[str, Tensor]:
+    def _checked(self, losses: Any, rows: int) -> dict[str, Tensor]:
         expected = f"losses {{term: ({rows},)}}, one for each sample"
-        if not isinstance(found, Mapping) or not found:
-            what = "nothing" if found is None or isinstance(found, Mapping) else f"a {type(found).__name__}"
+        if not isinstance(losses, Mapping) or not losses:
+            what = (
+                "nothing" if losses is None or isinstance(losses, Mapping) else f"a {type(losses).__name__}"
+            )
             raise SubjectError(self.path, f"{what} from its losses", expected)
-        for term, values in found.items():
+        for term, values in losses.items():
             if not isinstance(values, Tensor):
                 raise SubjectError(self.path, f"{term!r} as a {type(values).__name__}", expected)
             if tuple(values.shape) != (rows,) or values.is_complex():
                 what = f"{term!r} of shape {tuple(values.shape)}, {values.dtype}"
                 raise SubjectError(self.path, what, expected)
-        if self.terms and found.keys() != self.terms.keys():
-            raise SubjectError(self.path, f"losses {', '.join(found)}", f"{', '.join(self.terms)}, as before")
-        return dict(found)
+        if self.terms and losses.keys() != self.terms.keys():
+            raise SubjectError(
+                self.path, f"losses {', '.join(losses)}", f"{', '.join(self.terms)}, as before"
+            )
+        return dict(losses)
 
 
 class _QuickTanh(TorchFunctionMode):
     """tanh x = 2σ(2x) − 1, to 2·10⁻⁷, where torch's own takes up to six times as long: not near-exact at 0.
 
-    Hidden units that are all tiny lose digits by it, and then AGREES closes the way. In float32 alone.
+    Tiny hidden units lose digits by it, and then AGREES rejects the quick way. It serves float32 alone.
     """
 
     def __torch_function__(
@@ -166,13 +171,13 @@ _TANH = (torch.tanh, torch.Tensor.tanh)
 
 
 def quick_tanh() -> Any:
-    """A context in which tanh is taken by way of a sigmoid, where no gradient is asked for."""
+    """Context in which tanh is computed by a sigmoid, if no gradient is needed."""
     return nullcontext() if torch.is_grad_enabled() else _QuickTanh()
 
 
 @contextmanager
 def slow_is_an_error() -> Iterator[None]:
-    """Raise a Warning where torch would go point by point behind the scenes: our own loop is quicker."""
+    """Context that raises a Warning where torch would loop over points by itself: our own loop is quicker."""
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="There is a performance drop")
         yield

@@ -31,7 +31,8 @@ WHOLE = "model"
 """The component of parameters that lie in no named part of the module."""
 
 NUDGE = 0.1
-"""Step of every parameter, as a share of its mean size plus 1, to see that the losses depend on any."""
+"""Step of every parameter, as a share of its mean size plus 1, that shows whether the losses depend on
+any."""
 
 
 def from_module(
@@ -55,7 +56,7 @@ def from_module(
     ``encoder/0.weight``; those of a bare sequence, or of the module itself, have the component ``model``.
     Numbers of any type move, complex ones as pairs; gradients reach all but buffers. What a spectral norm
     remembers and the running averages of torch's own norms follow from the weights: between checkpoints they
-    are computed afresh, the averages on the batch. Integers, booleans and masks have nothing in between.
+    are computed afresh, the averages on the batch. Integers, booleans and masks cannot be interpolated.
 
     Args:
         model: Any module; copied.
@@ -110,18 +111,18 @@ def from_module(
     chance = _chance(evaluation, losses, parameters, some)
     at = evaluation.at if chance is None else chance.hold(evaluation.at)
     with torch.inference_mode():
-        found = at(parameters, some)
+        values = at(parameters, some)
         nudged = {n: t + NUDGE * (t.abs().mean() + 1) for n, t in free.items()}
         other = at({**parameters, **nudged}, some)
         offsets = evaluation.offsets(parameters, batch)
-    if all(torch.equal(found[term], other[term]) for term in found):
+    if all(torch.equal(values[term], other[term]) for term in values):
         expected = "losses of the module that they are given, whose parameters change"
         raise SubjectError(name, "losses that no parameter changes", expected)
     weights = terms or {}
     for term in weights:
-        if term not in found:
-            raise SubjectError(name, f"a weight of {term!r}", f"one of the losses {', '.join(found)}")
-    evaluation.terms = {term: float(weights.get(term, 1.0)) for term in found}
+        if term not in values:
+            raise SubjectError(name, f"a weight of {term!r}", f"one of the losses {', '.join(values)}")
+    evaluation.terms = {term: float(weights.get(term, 1.0)) for term in values}
     if units is not None:
         try:
             check(units, parameters)
@@ -204,7 +205,7 @@ def _under(full: str, prefix: str) -> bool:
 
 
 def _is_half(tensor: Tensor) -> bool:
-    """Whether it has numbers of less than four bytes, or pairs of them."""
+    """Whether a tensor has numbers of less than four bytes, or pairs of them."""
     return (tensor.is_floating_point() and tensor.element_size() < 4) or tensor.dtype == torch.complex32
 
 

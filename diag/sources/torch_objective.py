@@ -31,26 +31,26 @@ POINTS, ROWS = 32, 4096
 calls cost a small net more than its sums, and beyond a cache of a megabyte nothing is gained."""
 
 LEAST_POINTS = 16
-"""With fewer side by side, one after another is as quick."""
+"""Fewest points that are evaluated side by side: with fewer, one after another is as quick."""
 
 PART_BYTES = 150_000
 """Bytes of input that go through convolutions at once: 16 rows of 48 × 48. Their outputs are some
 ten times as large and stay in a cache of one or two megabytes."""
 
 LEAST_ROWS = 8
-"""With fewer, calls cost more than the cache saves."""
+"""Fewest rows that go through convolutions at once: with fewer, calls cost more than the cache saves."""
 
 AGREES = 1e-4
 """Largest difference of a quick way from the plain one, as a share of a term's largest loss: a hundred times
 what float32 rounds, and far below what samples do to each other that are not to be parted."""
 
 UNABLE = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError, Warning)
-"""Exceptions of torch, or of losses written for one point, where a quick way is closed to them."""
+"""Exceptions that torch, or losses written for one point, raise where a quick way does not work."""
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 UNTRAINED = "losses that leave the module that they are given in evaluation mode: no .train() in them"
-"""Remedy where losses put their module into training mode: the copy that they are given is not."""
+"""Expected losses, in errors about losses that put their module into training mode."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class State:
     pinned: tuple[str, ...]
     discrete: frozenset[str]
     half: tuple[str, ...]
-    """The types of less than four bytes among them."""
+    """Names of the tensors' types of less than four bytes."""
 
 
 class ModuleObjective:
@@ -82,7 +82,7 @@ class ModuleObjective:
         self.follows, self.discrete, self.half = evaluation.follows, state.discrete, state.half
         self._losses, self._wide, self._state, pinned = losses, wide, state, state.pinned
         self.pinned = (f"{', '.join(pinned)}: held at the values in {evaluation.path}",) if pinned else ()
-        """Words for the parameters that are held."""
+        """Words for the parameters that are held fixed."""
         self.constants: Mapping[str, Any] = {"losses": _word(losses), "pinned": list(pinned)}
         self._evaluation, self._parted = evaluation, parted
         self._convolves = any(isinstance(part, CONVOLUTIONS) for part in evaluation.module.modules())
@@ -92,7 +92,7 @@ class ModuleObjective:
         self._agreed = False
 
     def precise(self) -> ModuleObjective:
-        """These losses with weights and batch in float32 where the module has less; else itself."""
+        """These losses with weights and batch in float32, if the module has less; else this objective."""
         if self._wide is None:
             return self
         return ModuleObjective(self._wide, self._losses, replace(self._state, half=()), self._parted)
@@ -109,16 +109,16 @@ class ModuleObjective:
 
     def losses_many(self, parameters: Stacked, batch: Any) -> dict[str, Tensor]:
         """Per-sample losses {term: (k, n)} of k points, by the quickest way that is open."""
-        # Elsewhere than on a CPU convolutions have caches, and kernels, of their own.
+        # Other devices than CPUs have caches and kernels of their own for convolutions.
         while self._ways and not (self._convolves and _device(parameters).type != "cpu"):
             try:
                 if self._agreed:
                     return self._quickly(parameters, batch)
                 with slow_is_an_error():
-                    found = self._quickly(parameters, batch)
-                if self._agrees(found, parameters, batch):
+                    losses = self._quickly(parameters, batch)
+                if self._agrees(losses, parameters, batch):
                     self._agreed = True
-                    return found
+                    return losses
             except UNABLE:
                 self._agreed = False
             self._ways = self._ways[1:]
@@ -143,7 +143,7 @@ class ModuleObjective:
         return parts[0] if len(parts) == 1 else {t: torch.cat([part[t] for part in parts]) for t in parts[0]}
 
     def _channels_last(self, parameters: Stacked, batch: Any) -> dict[str, Tensor]:
-        """One point after another, its kernels and so its maps with channels side by side."""
+        """One point after another, in the memory layout with channels last."""
 
         def laid_out(t: Tensor) -> Tensor:
             return t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t
@@ -152,19 +152,20 @@ class ModuleObjective:
         return self._by_parts([{n: laid_out(t) for n, t in one.items()} for one in each], batch)
 
     def _in_turn(self, parameters: Stacked, batch: Any) -> dict[str, Tensor]:
-        """One point after another, in the memory layout that it has."""
+        """One point after another, in the given memory layout."""
         return self._by_parts(list(_unstacked(parameters)), batch)
 
     def _by_parts(self, points: Sequence[Parameters], batch: Any) -> dict[str, Tensor]:
         parts = parts_of(batch) if self._parted and not self._evaluation.reads_rows(points[0]) else [batch]
         with quick_tanh():
-            found = [[self._evaluation.at(one, part) for part in parts] for one in points]
-        return stacked([{t: torch.cat([part[t] for part in one]) for t in one[0]} for one in found])
+            by_point = [[self._evaluation.at(one, part) for part in parts] for one in points]
+        return stacked([{t: torch.cat([part[t] for part in one]) for t in one[0]} for one in by_point])
 
-    def _agrees(self, found: Mapping[str, Tensor], parameters: Stacked, batch: Any) -> bool:
-        """Whether the first point's losses are the plain way's, to rounding.
+    def _agrees(self, losses: Mapping[str, Tensor], parameters: Stacked, batch: Any) -> bool:
+        """Whether the first point's losses equal those of the plain way, to rounding.
 
-        Where the batch was parted, for rows across two parts: losses that read other rows show there.
+        Where the batch was parted, rows across two parts are compared: losses that read other rows differ
+        there.
         """
         size = _part_rows(batch)
         whole = not self._parted or self._evaluation.reads_rows(parameters)
@@ -172,7 +173,7 @@ class ModuleObjective:
         rows = slice(size // 2, size // 2 + size) if parted else slice(None)
         with torch.no_grad():
             plain = self.losses(next(_unstacked(parameters)), some_rows(batch, rows))
-            return all(_near(found[term][0, rows], plain[term]) for term in plain)
+            return all(_near(losses[term][0, rows], plain[term]) for term in plain)
 
 
 class LayeredModule(ModuleObjective):
@@ -224,7 +225,7 @@ def _keep_first(seen: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any,
 
 
 def _word(losses: Losses) -> str:
-    """A name that tells one function of losses from another across subjects."""
+    """A name by which functions of losses are compared across subjects."""
     return str(getattr(losses, "__qualname__", type(losses).__qualname__))
 
 

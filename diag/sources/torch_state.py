@@ -1,9 +1,9 @@
-"""A torch module's tensors, sorted: free weights, what follows from them, and what has nothing in between.
+"""Sort a torch module's tensors: free weights, state that follows from them, and discrete state.
 
 Between two checkpoints a weight moves along a straight line. What follows from the weights does not: the two
 vectors that a spectral norm remembers, and the running averages of a batch norm, belong to the weights that
 they were made with, and halfway between two of them lies no state that training would ever have. They are
-computed afresh where they are not given. Integers, masks and permutations have nothing in between at all.
+computed afresh where they are not given. Integers, masks and permutations cannot be interpolated at all.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ HOOKS = (SpectralNorm, WeightNorm, BasePruningMethod)
 
 
 def copy_of(model: nn.Module) -> nn.Module:
-    """A deep copy of a module. What torch's own hooks keep of the last call is made anew, and not copied.
+    """A deep copy of a module; what torch's hooks keep from the last call is computed anew instead.
 
     Raises RuntimeError, torch's own, for other tensors that are neither parameters nor constants.
     """
@@ -65,7 +65,7 @@ def _hooked(hook: Any) -> str:
 
 
 def refreshers(model: nn.Module) -> list[Callable[[], Any]]:
-    """Functions that update the attributes which hooks make, for losses that read them without a call."""
+    """Functions that update attributes computed by hooks, for losses that read them without a call."""
     return [
         partial(hook, part, ())
         for part in model.modules()
@@ -92,7 +92,7 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
 
 
 def check_tensors(tensors: Mapping[str, Tensor], name: str) -> None:
-    """Raise SubjectError, about ``name``, for the first tensor that no line can be drawn through."""
+    """Raise SubjectError, about ``name``, for the first tensor through which no line can be drawn."""
     for full, tensor in tensors.items():
         if nn.parameter.is_lazy(tensor):
             raise SubjectError(name, f"{full} without a shape yet", "a module that has been called once")
@@ -104,7 +104,7 @@ def check_tensors(tensors: Mapping[str, Tensor], name: str) -> None:
 
 
 def as_numbers(tensor: Tensor) -> Tensor:
-    """The tensor as real numbers that torch can add: complex ones as pairs, those of a byte in float32."""
+    """The tensor as real numbers that torch can add: complex numbers as pairs, one-byte types as float32."""
     if tensor.is_complex():
         return torch.view_as_real(tensor.resolve_conj())
     return tensor.float() if tensor.is_floating_point() and tensor.element_size() == 1 else tensor
@@ -118,22 +118,22 @@ def as_own(numbers: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def discrete_in(module: nn.Module, tensors: Mapping[str, Tensor]) -> set[str]:
-    """The tensors that have nothing between two values, by the module's names.
+    """Names of the module's tensors that cannot be interpolated.
 
     Integers and booleans; buffers with infinities, which are masks of attention; masks of pruning; and the
     base that an orthogonal parametrization is wound about.
     """
-    found = {n for n, t in tensors.items() if not (t.is_floating_point() or t.is_complex())}
+    names = {n for n, t in tensors.items() if not (t.is_floating_point() or t.is_complex())}
     buffers = dict(module.named_buffers())
-    found |= {n for n in tensors if n in buffers and bool(as_numbers(tensors[n]).isinf().any())}
+    names |= {n for n in tensors if n in buffers and bool(as_numbers(tensors[n]).isinf().any())}
     for where, part in module.named_modules():
         stem = f"{where}." if where else ""
         for hook in part._forward_pre_hooks.values():
             if isinstance(hook, BasePruningMethod):
-                found.add(f"{stem}{hook._tensor_name}_mask")
+                names.add(f"{stem}{hook._tensor_name}_mask")
         if isinstance(part, parametrizations._Orthogonal):
-            found.add(f"{stem}base")
-    return found & set(tensors)
+            names.add(f"{stem}base")
+    return names & set(tensors)
 
 
 # --- What follows from what moves -------------------------------------------------------------------------
@@ -145,7 +145,7 @@ class Derived(Protocol):
     names: tuple[str, ...]
     """The buffers, by the module's own names."""
     of: tuple[str, ...]
-    """The parameters that they follow from alone; none where they follow from the data too."""
+    """The parameters that determine the buffers; empty where the data matter too."""
     off_names: tuple[str, ...]
     where: str
     measures: bool
@@ -162,14 +162,14 @@ class Derived(Protocol):
 
 def derived_in(module: nn.Module) -> list[Derived]:
     """Change a module so that derived state can be computed afresh; the parts that have some."""
-    found: list[Derived] = []
+    parts: list[Derived] = []
     for where, part in module.named_modules():
         stem = f"{where}." if where else ""
         for key, hook in list(part._forward_pre_hooks.items()):
             if isinstance(hook, SpectralNorm):
                 fresh = _FreshHook(hook, stem)
                 part._forward_pre_hooks[key] = fresh
-                found.append(fresh)
+                parts.append(fresh)
         if isinstance(part, parametrizations._SpectralNorm) and hasattr(part, "_u"):
             chain = where.rpartition(".")[0]
             originals = [
@@ -177,19 +177,19 @@ def derived_in(module: nn.Module) -> list[Derived]:
                 for n, _ in module.get_submodule(chain).named_parameters(recurse=False)
                 if isinstance(module.get_submodule(chain), ParametrizationList)
             ]
-            found.append(_FreshParametrization(part, where, tuple(originals)))
+            parts.append(_FreshParametrization(part, where, tuple(originals)))
         if isinstance(part, _NormBase) and isinstance(part.running_mean, Tensor) and _is_torchs(part):
-            found.append(Statistics(part, where))
-    return found
+            parts.append(Statistics(part, where))
+    return parts
 
 
 def _is_torchs(part: nn.Module) -> bool:
-    """Whether a norm computes what torch's own do, and not something of its author's."""
+    """Whether a norm computes what torch's classes do: its methods are not overridden."""
     return type(part).forward in (_BatchNorm.forward, _InstanceNorm.forward, nn.SyncBatchNorm.forward)
 
 
 class _Sigma:
-    """The norm that a weight is divided by: by two stored vectors, or afresh from the weight."""
+    """The spectral norm that a weight is divided by: from two stored vectors, or computed from the weight."""
 
     off_names: tuple[str, ...] = (SIGMA_OFF,)
 
@@ -205,12 +205,12 @@ class _Sigma:
         return (torch.zeros(()) if self._measured is None else self._measured,)
 
     def measure(self, matrix: Tensor, u: Tensor, v: Tensor) -> None:
-        """Remember the log-ratio of σ by u and v to the matrix's own, where they have the same sign."""
+        """Remember log(uᵀWv / σ(W)) of the stored vectors u and v, if the two have the same sign."""
         ratio = torch.vdot(u, torch.mv(matrix, v)).real.float() / largest_singular(matrix).float()
         self._measured = torch.where(ratio > 0, ratio, 1.0).log()
 
     def of_matrix(self, matrix: Tensor) -> Tensor | None:
-        """The norm afresh; None where the stored vectors are to be read."""
+        """The norm computed from the matrix; None where the stored vectors are to be used."""
         if self._off is None:
             return None
         return largest_singular(matrix) * self._off.exp().to(matrix.real.dtype)
@@ -250,16 +250,16 @@ class _FreshParametrization(_Sigma):
         if self.measures:
             self.measure(matrix, self._part._u, self._part._v)
         sigma = self.of_matrix(matrix)
-        found: Tensor = self._own(weight) if sigma is None else weight / sigma
-        return found
+        normalised: Tensor = self._own(weight) if sigma is None else weight / sigma
+        return normalised
 
 
 def largest_singular(matrix: Tensor) -> Tensor:
     """The largest singular value of a matrix (h, w), with exact first and second derivatives.
 
-    From the eigenvalues of the smaller of WᵀW and WWᵀ in float64. Where gradients are asked for, the leading
-    vector goes along with W to first order, so that its Rayleigh quotient is right beyond second order. Not
-    a number where the matrix holds one that is not finite.
+    It comes from the eigenvalues of the smaller of WᵀW and WWᵀ in float64. Where gradients are asked for, the
+    leading vector follows W to first order, so that its Rayleigh quotient is right beyond second order. The
+    result is NaN where the matrix holds numbers that are not finite.
     """
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.mT
     tall = tall.to(torch.complex128 if tall.is_complex() else torch.float64)
@@ -271,8 +271,8 @@ def largest_singular(matrix: Tensor) -> Tensor:
         apart = gaps > TIED * values[-1]
         stiff = torch.where(apart, 1 / torch.where(apart, gaps, 1.0), 0.0)
         v = v + vectors @ (stiff * (vectors.mH @ (tall.mH @ (tall @ v))))
-    found: Tensor = (tall @ v).norm() / v.norm()
-    return found.to(matrix.real.dtype)
+    largest: Tensor = (tall @ v).norm() / v.norm()
+    return largest.to(matrix.real.dtype)
 
 
 @dataclass
@@ -282,11 +282,11 @@ class _Off:
 
 
 class Statistics:
-    """A norm with running averages that can take the averages of the samples at hand instead.
+    """A norm with running averages that can use the averages of the given samples instead.
 
-    Where it runs several times in the losses, the first run's averages serve all, as running ones would.
-    Fresh averages are shifted by what the checkpoint's own differed by from those of its samples, so that at
-    the checkpoint's own weights they are the checkpoint's own.
+    Where it runs several times in the losses, the first run's averages serve all runs, as running ones would.
+    Fresh averages are shifted by the difference between the checkpoint's own and those of its samples, so
+    that at the checkpoint's own weights they equal its own.
     """
 
     off_names: tuple[str, ...] = (MEAN_OFF, SPREAD_OFF)
@@ -322,8 +322,8 @@ class Statistics:
         if self._off is None:
             if self.measures and self._measured is None:
                 self._measured = self._averages(x)
-            found: Tensor = self._own(x)
-            return found
+            normalised: Tensor = self._own(x)
+            return normalised
         if self._seen is None:
             mean, spread = self._averages(x)
             self._seen = mean + self._off.mean.to(mean), spread * self._off.spread.to(mean).exp()

@@ -1,4 +1,4 @@
-"""``.npz`` files of named variables -> what is known of each row; never unpickles."""
+"""Read known variables of each row from ``.npz`` files, mappings and tables; never unpickles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from diag.sources.supplied import Supplied
 from diag.subject import SubjectError, Taken
 
 VARIABLES = "the variables"
-"""Name in an error of variables that come from no file."""
+"""Stands for the path in errors about variables that come from no file."""
 
 EXPECTED = "a .npz of named arrays, a row a state: (n,) numbers, booleans or strings, or (n, k) numbers"
 

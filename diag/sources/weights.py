@@ -1,4 +1,4 @@
-"""The bytes of ``torch.save`` -> the tensors that it was given, with nothing else ever called.
+"""Load tensors from the bytes of ``torch.save``; nothing else in them is ever called.
 
 torch's own loader, told ``weights_only``, runs no code, but what it makes may be larger than the file. So the
 file is looked through first: nothing in it may be packed or stand for several parts at once, and of all that
@@ -46,11 +46,11 @@ def load_saved(content: bytes, path: str, trusted: bool = False, expected: str =
 
 
 def _look_through(content: bytes, path: str, expected: str) -> None:
-    """Refuse what would take more memory than the file has bytes, or call for more than tensors."""
+    """Refuse a file that would take more memory than it has bytes, or that calls for more than tensors."""
     if not content.startswith(b"PK"):
         if content.startswith(LEGACY):
-            found = "a pickle, which is never loaded: a file of torch.save before 1.6"
-            raise SubjectError(path, found, f"{again(path)}, or {expected}")
+            legacy = "a pickle, which is never loaded: a file of torch.save before 1.6"
+            raise SubjectError(path, legacy, f"{again(path)}, or {expected}")
         kind = "a pickle, which is never loaded" if content.startswith(b"\x80") else "no file of torch.save"
         raise SubjectError(path, kind, expected)
     try:
@@ -74,7 +74,7 @@ def _look_through(content: bytes, path: str, expected: str) -> None:
 
 
 def _check_tensors(loaded: Any, path: str) -> None:
-    """Refuse tensors that are more than the bytes that stand for them, wherever they are."""
+    """Refuse tensors, however deep they are nested, that claim more numbers than the file stores for them."""
     import torch
 
     # Each part once: a pickle can hold one list a thousand times, in lists that it holds a thousand times.
@@ -86,13 +86,13 @@ def _check_tensors(loaded: Any, path: str) -> None:
         seen.add(id(part))
         if isinstance(part, dict):
             if vars_ := set(getattr(part, "__dict__", {})) - {"_metadata"}:
-                found = f"a mapping with attributes of its own ({listed(sorted(map(str, vars_)))})"
-                raise SubjectError(path, found, "tensors saved whole")
+                unusual = f"a mapping with attributes of its own ({listed(sorted(map(str, vars_)))})"
+                raise SubjectError(path, unusual, "tensors saved whole")
             waiting += [(shown(key), value) for key, value in part.items()]
         elif isinstance(part, list | tuple | set):
             waiting += [(name, value) for value in part]
         elif isinstance(part, torch.Tensor):
             plain = part.layout == torch.strided and part.device.type == "cpu" and not part.is_quantized
             if not plain or part.numel() * part.element_size() > part.untyped_storage().nbytes():
-                found = f"{shown(name)} of shape {tuple(part.shape)}, which is more than its data"
-                raise SubjectError(path, found, "tensors saved whole")
+                too_large = f"{shown(name)} of shape {tuple(part.shape)}, which is more than its data"
+                raise SubjectError(path, too_large, "tensors saved whole")

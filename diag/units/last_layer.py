@@ -14,8 +14,8 @@ def folded(parameters: Parameters, layer: str, fit: Map) -> dict[str, Tensor]:
     """The parameters with an affine map of the embedding folded into the encoder's last, linear layer.
 
     ``layer`` names it: its parameters are ``layer.weight`` (d, hidden) and ``layer.bias`` (d,). With
-    x = W h + c, the layer that gives x M + b has W' = Mᵀ W and c' = Mᵀ c + b. Taken in float64, kept in the
-    parameters' own type; all else is as it was.
+    x = W h + c, the layer that gives x M + b has W' = Mᵀ W and c' = Mᵀ c + b. The result is computed in
+    float64 and kept in the parameters' own type; all else stays as it was.
     """
     weight, bias = f"{layer}.weight", f"{layer}.bias"
     w, c = parameters[weight], parameters[bias]

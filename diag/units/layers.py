@@ -21,12 +21,14 @@ from diag.units.symmetry import Spot, SymmetryError, Units
 class Dense:
     """A fully connected layer: ``name.weight`` (out, in) and, if there is one, ``name.bias``.
 
-    A name that ends in ``/`` is that of a component: ``head/`` has ``head/weight``. So for all layers.
+    A name that ends in ``/`` is that of a component: ``head/`` has ``head/weight``. The same holds for all
+    layers.
     """
 
     name: str
     odd: bool = False
-    """Whether all between it and the next weights is odd: tanh, sine or nothing; no ReLU, ELU or GELU."""
+    """Whether every function between this layer and the next weights is odd: tanh, sine or none; not ReLU,
+    ELU, GELU."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Conv:
 
     name: str
     odd: bool = False
-    """Whether all between it and the next weights is odd; a mean over positions is, a maximum is not."""
+    """Whether every function between this layer and the next weights is odd; a mean over positions is, a
+    maximum is not."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,9 @@ class Gru:
 class Norm:
     """A layer norm over all units of the layer before it: ``name.weight`` and perhaps ``name.bias``.
 
-    Permutations only. Negating a gain, its bias and the columns that read it would be a symmetry too, but
-    one that leaves the weights before the norm where they are and so brings no two networks together.
+    Its only symmetries are permutations. Negating a gain, its bias and the columns that read it would be a
+    symmetry too, but one that leaves the weights before the norm where they are and so brings no two networks
+    together.
     """
 
     name: str
@@ -69,7 +73,7 @@ Layer: TypeAlias = Dense | Conv | Gru | Norm
 
 
 def chain(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> tuple[Units, ...]:
-    """The units of layers that each read the one before; the outputs of the last are none.
+    """The hidden units of layers that each read the one before; the last layer's outputs are no hidden units.
 
     Args:
         layers: From input to output.
@@ -95,7 +99,7 @@ def chain(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> tup
 
 
 def _under(name: str, part: str) -> str:
-    """A parameter of a layer; a component that is one layer is named ``gru/``: ``gru/weight_ih_l0``."""
+    """Full name of a layer's parameter; a component of a single layer ends in ``/``: ``gru/weight_ih_l0``."""
     return f"{name}{part}" if name.endswith("/") else f"{name}.{part}"
 
 
@@ -133,7 +137,7 @@ def _gru_rows(layer: Gru, shapes: Mapping[str, tuple[int, ...]]) -> Units:
 def _seen(
     units: Units, names: tuple[str, ...], axis: int, shapes: Mapping[str, tuple[int, ...]], spread: bool
 ) -> Units:
-    """The units with spots in further parameters, of which the first must be there."""
+    """The units with spots in further parameters; the first of these must exist."""
     _shape(names[0], shapes)
     spots = []
     for name in (name for name in names if name in shapes):
@@ -147,7 +151,7 @@ def _seen(
 
 
 _CONVOLUTIONS: Mapping[type[nn.Module], int] = {nn.Conv1d: 2, nn.Conv2d: 3, nn.Conv3d: 4}
-"""Each with how many axes a sample has: channels and positions."""
+"""{type of convolution: number of axes of a sample, channels and positions}."""
 _MEANS: Mapping[type[nn.Module], int] = {
     **{nn.AvgPool1d: 2, nn.AdaptiveAvgPool1d: 2},
     **{nn.AvgPool2d: 3, nn.AdaptiveAvgPool2d: 3},
@@ -180,7 +184,7 @@ def units_of(module: nn.Sequential, prefix: str = "") -> tuple[Units, ...]:
         raise SymmetryError(prefix or type(module).__name__, "a parameter used twice", "each used once")
     layers: list[Layer] = []
     at = -1  # where the last layer of units stands
-    axes = 0  # of a sample of its outputs: 1 for features, more for maps; 0: no units yet
+    axes = 0  # axes of a sample of that layer's outputs: 1 for features, more for maps; 0: no units yet
     for name, part in _parts(module, prefix):
         kind, odd = type(part), True
         if kind in _CONVOLUTIONS and axes in (0, _CONVOLUTIONS[kind]) and getattr(part, "groups", 0) == 1:

@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from diag.units.symmetry import Parameters
 
 CHUNK = 2**22
-"""Activations that are made float64 at a time: 32 MB."""
+"""Number of activations that are converted to float64 at a time: 32 MB."""
 CONSTANT = 1e-6
 """Below this standard deviation, as a share of its root mean square, a unit is constant: float32 leaves that
 much of rounding, and a correlation with it would be noise."""
 TIE = 1e-4
-"""Weight of the parameters beside correlations: they decide between units that act alike, no more."""
+"""Weight of the parameters beside correlations: they only decide between units that act alike."""
 GAIN = 1e-12
-"""The least gain that is no rounding, where all weights together have norm 1."""
+"""Least gain that is not rounding, for weights of norm 1 in all."""
 
 
 def match_activations(
@@ -47,8 +47,8 @@ def match_activations(
 ) -> dict[str, Exchange]:
     """The symmetry that sends B's units onto those of A that act most alike on the same samples.
 
-    Per layer an assignment on correlations over samples and positions (Li et al., arXiv 1511.07543); where
-    units are odd on their absolute values, and the sign is the correlation's. Constant units correlate with
+    Each layer's units are assigned by their correlations over samples and positions (Li et al., arXiv
+    1511.07543); odd units by absolute correlations, whose sign they take. Constant units correlate with
     nothing. Where both parameters are given, they decide between units that act alike.
 
     Args:
@@ -62,11 +62,11 @@ def match_activations(
         SymmetryError: activations lack a layer, differ in shape, or are not finite.
     """
     correlations = {u.name: _correlation(u, activations_a, activations_b) for u in units}
-    found = {u.name: _assign(u, np.zeros((u.size, u.size)), correlations[u.name]) for u in units}
+    matches = {u.name: _assign(u, np.zeros((u.size, u.size)), correlations[u.name]) for u in units}
     if parameters_a is None or parameters_b is None:
-        return found
+        return matches
     a, b = _placed(units, parameters_a, parameters_b)
-    return _descend(units, a, b, found, np.random.default_rng(0), correlations)
+    return _descend(units, a, b, matches, np.random.default_rng(0), correlations)
 
 
 def _correlation(units: Units, of_a: Mapping[str, Tensor], of_b: Mapping[str, Tensor]) -> NDArray[np.float64]:
@@ -76,8 +76,8 @@ def _correlation(units: Units, of_a: Mapping[str, Tensor], of_b: Mapping[str, Te
             raise SymmetryError(units.name, f"no activations of {side}", "(n, size, ...) of every layer")
     a, b = of_a[units.name].detach(), of_b[units.name].detach()
     if a.shape != b.shape or a.ndim < 2 or a.shape[1] != units.size or not a.numel():
-        found = f"activations {tuple(a.shape)} and {tuple(b.shape)}"
-        raise SymmetryError(units.name, found, f"the same shape (n, {units.size}, ...) twice")
+        shapes = f"activations {tuple(a.shape)} and {tuple(b.shape)}"
+        raise SymmetryError(units.name, shapes, f"the same shape (n, {units.size}, ...) twice")
     n = a.numel() / units.size
     mean_a, mean_b = (sum((part.sum(1) for part in _chunks(x)), torch.zeros(())) / n for x in (a, b))
     cross = square_a = square_b = torch.zeros((), dtype=torch.float64)
@@ -93,7 +93,7 @@ def _correlation(units: Units, of_a: Mapping[str, Tensor], of_b: Mapping[str, Te
 
 
 def _inverse(centred: Tensor, mean: Tensor) -> Tensor:
-    """One over the root of the centred squares; 0 where they vanish beside those of the mean."""
+    """1 / √(centred squares) of each unit; 0 for a unit that is constant beside its mean."""
     varies = centred > CONSTANT**2 * (centred + mean)
     return torch.where(varies, centred, 1.0).rsqrt() * varies
 
@@ -115,13 +115,13 @@ def match_weights(
     restarts: int = 4,
     seed: int = 0,
 ) -> dict[str, Exchange]:
-    """The symmetry whose copy of B is nearest to A in L2, as far as a search from several starts finds it.
+    """The symmetry whose copy of B is nearest to A in L2, as far as a search from several starts tells.
 
-    Layer by layer the best assignment while the others stay, until no layer gains (weight matching of
+    Layer by layer, the best assignment with the others fixed is taken until none gains (weight matching of
     Ainsworth et al., arXiv 2209.04836, here with the better sign for each pair). It starts from ``start``,
     from the identity, and from matching each layer by those weights alone whose other units are matched
-    already, inputs first and outputs first: a noisy symmetric copy is found so. The optimum for one hidden
-    layer; else a bound from above on the distance, never farther than ``start`` or B itself.
+    already, inputs first and outputs first, which recovers noisy symmetric copies. For one hidden layer the
+    result is optimal; otherwise its distance is an upper bound, never larger than from ``start`` or B itself.
 
     Args:
         units: The layers.
@@ -129,7 +129,7 @@ def match_weights(
         parameters_b: B's parameters.
         start: A symmetry to start from, such as :func:`match_activations`'s.
         restarts: Further starts from random symmetries; for networks of few units some end nearer.
-        seed: Of these, and of the order in which layers are visited.
+        seed: Seed of the restarts, and of the order in which layers are visited.
 
     Raises:
         SymmetryError: the parameters lack a spot, differ in shape or are not finite; ``start`` does not fit.
@@ -140,16 +140,16 @@ def match_weights(
     starts += [random_symmetry(units, seed + k) for k in range(restarts)]
     best, nearest = identity(units), -np.inf
     for k, one in enumerate(starts):
-        found = _descend(units, a, b, one, np.random.default_rng([seed, k]))
-        product = _product(a, apply(units, b, found), a)
+        symmetry = _descend(units, a, b, one, np.random.default_rng([seed, k]))
+        product = _product(a, apply(units, b, symmetry), a)
         if product > nearest + GAIN:
-            best, nearest = found, product
+            best, nearest = symmetry, product
     return best
 
 
 def _placed(units: Sequence[Units], *networks: Parameters) -> list[dict[str, Tensor]]:
     """The parameters in which units stand, in float64, of each network scaled to norm 1."""
-    found = []
+    scaled = []
     for parameters in networks:
         check(units, parameters)
         names = dict.fromkeys(spot.parameter for u in units for spot in u.spots)
@@ -161,8 +161,8 @@ def _placed(units: Sequence[Units], *networks: Parameters) -> list[dict[str, Ten
             if not tensor.isfinite().all():
                 raise SymmetryError(name, "values that are not finite", "finite ones")
         norm = sum(float(tensor.square().sum()) for tensor in placed.values()) ** 0.5
-        found.append({name: tensor / (norm or 1.0) for name, tensor in placed.items()})
-    return found
+        scaled.append({name: tensor / (norm or 1.0) for name, tensor in placed.items()})
+    return scaled
 
 
 def _descend(
@@ -174,14 +174,14 @@ def _descend(
     correlations: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> dict[str, Exchange]:
     """Raise ⟨a, copy of b⟩ layer by layer from ``start``; with correlations their sum plus TIE times it."""
-    found, copy = dict(start), apply(units, b, start)
+    symmetry, copy = dict(start), apply(units, b, start)
     improved = True
     while improved:
         improved = False
         for k in rng.permutation(len(units)):
             u = units[k]
             even, signed = _products(u, a, copy, u.spots)
-            now, correlation = found[u.name], np.zeros((u.size, u.size))
+            now, correlation = symmetry[u.name], np.zeros((u.size, u.size))
             if correlations is not None:
                 correlation = correlations[u.name][:, now.order] * now.signs
                 even, signed = TIE * even, TIE * signed + correlation
@@ -195,9 +195,9 @@ def _descend(
                 taken = step.signs * correlation[np.arange(u.size), step.order]
                 gain = TIE * gain + float(taken.sum() - correlation.trace())
             if gain > GAIN:
-                found |= compose({u.name: now}, {u.name: step})
+                symmetry |= compose({u.name: now}, {u.name: step})
                 copy, improved = trial, True
-    return found
+    return symmetry
 
 
 def _product(a: Parameters, b: Parameters, names: Iterable[str]) -> float:
@@ -223,20 +223,20 @@ def _blocks(units: Units, spot: Spot, tensor: Tensor) -> Tensor:
 
 
 def _assign(units: Units, even: NDArray[np.float64], signed: NDArray[np.float64]) -> Exchange:
-    """The best exchange where taking B's unit j for A's unit i is worth even + sign · signed."""
+    """The exchange of largest total worth, where B's unit j for A's unit i is worth even + sign · signed."""
     order = linear_sum_assignment(even + (abs(signed) if units.odd else signed), maximize=True)[1]
     negative = (signed[np.arange(units.size), order] < 0) & units.odd
     return Exchange(order.astype(np.int64), np.where(negative, -1, 1).astype(np.int64))
 
 
 def _in_turn(units: Sequence[Units], a: Parameters, b: Parameters) -> dict[str, Exchange]:
-    """Each layer matched by those parameters alone in which all else is matched already."""
+    """Match each layer in turn, by the parameters whose other layers are matched already."""
     standing = [(spot.parameter, u.name) for u in units for spot in u.spots]
-    found: dict[str, Exchange] = {}
+    matched: dict[str, Exchange] = {}
     for u in units:
-        open_ = [name for name, other in standing if other not in found and other != u.name]
+        open_ = [name for name, other in standing if other not in matched and other != u.name]
         own = [spot.parameter for spot in u.spots]
         spots = [p for p in u.spots if p.parameter not in open_ and own.count(p.parameter) == 1]
-        found[u.name] = _assign(u, *_products(u, a, b, spots))
-        b = apply((u,), b, {u.name: found[u.name]})
-    return found
+        matched[u.name] = _assign(u, *_products(u, a, b, spots))
+        b = apply((u,), b, {u.name: matched[u.name]})
+    return matched

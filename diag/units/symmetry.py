@@ -51,10 +51,10 @@ class Spot:
     repeat: int = 1
     """Entries per unit: the positions of a channel behind a flatten."""
     start: int | None = None
-    """First entry of the units, if they share the axis with something else; None: they fill it."""
+    """First entry of the units, if they share the axis with other entries; None if they fill it."""
 
     def extent(self, size: int) -> int:
-        """Number of entries that a layer of ``size`` units takes of the axis."""
+        """Number of the axis's entries that belong to a layer of ``size`` units."""
         return len(self.signed) * size * self.repeat
 
 
@@ -80,7 +80,7 @@ class Exchange:
 
 
 Symmetry: TypeAlias = Mapping[str, Exchange]
-"""{units.name: what becomes of them}; layers that are not named stay."""
+"""{units.name: their exchange}; layers that are not named stay as they are."""
 
 
 def identity(units: Sequence[Units]) -> dict[str, Exchange]:
@@ -97,7 +97,7 @@ def random_symmetry(units: Sequence[Units], seed: int) -> dict[str, Exchange]:
 
 
 def compose(first: Symmetry, then: Symmetry) -> dict[str, Exchange]:
-    """One symmetry that does what ``first`` and after it ``then`` do."""
+    """The symmetry that applies ``first`` and then ``then``."""
     both = {
         name: Exchange(one.order[then[name].order], then[name].signs * one.signs[then[name].order])
         for name, one in first.items()
@@ -117,7 +117,7 @@ def apply(units: Sequence[Units], parameters: Parameters, symmetry: Symmetry) ->
     known = {u.name for u in units}
     for name in symmetry:
         if name not in known:
-            raise SymmetryError(name, "an exchange of units that there are not", f"one of {sorted(known)}")
+            raise SymmetryError(name, "an exchange of unknown units", f"one of {sorted(known)}")
     copy = dict(parameters)
     for u in units:
         if u.name not in symmetry:

@@ -1,4 +1,4 @@
-"""Bounds on files: ordinary ones, no larger than memory, that do not unpack to far more."""
+"""Bounds on files: only ordinary ones, no larger than memory, that do not unpack to far more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from diag.subject import SubjectError
 from trainers.safe_text import MAGIC_BYTES, no_ordinary_file, whole
 
 ALWAYS_BYTES = 2**28
-"""Bytes that may come out of any packed file of any size: a constant embedding packs a thousandfold."""
+"""Bytes that a packed file of any size may unpack to: a constant embedding packs a thousandfold."""
 
 MOST_TIMES = 100
 """Maximum decompression ratio of larger results: frames of a few flat colours reach it."""
@@ -22,16 +22,16 @@ MAPPED_BYTES = 2**28
 """Size from which an array in a file is mapped, not read: its pages then come and go as they are needed."""
 
 PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Compressions that numpy uses. Others take memory for whole blocks before a bound can be put to them."""
+"""Compressions that numpy uses; others allocate whole blocks before a bound can be applied."""
 
 
 def free_memory() -> int:
-    """Bytes that can still be had: of the machine, or of the container where its limit is nearer."""
+    """Free memory in bytes: the machine's, or the container's where that is less."""
     try:
         words = Path("/proc/meminfo").read_text("ascii").split()
         free = 1024 * int(words[words.index("MemAvailable:") + 1])
     except (OSError, ValueError, IndexError):
-        return 2**63  # a system that does not say refuses by itself what it cannot give
+        return 2**63  # the system does not say how much is free: allocation itself will fail
     group = Path("/sys/fs/cgroup")
     try:
         limit = int((group / "memory.max").read_text("ascii"))
@@ -71,7 +71,7 @@ def check_members(path: str, archive: zipfile.ZipFile, packed: int, expected: st
 
 
 def check_ordinary(path: str, expected: str) -> None:
-    """Raises SubjectError for devices and pipes, which need not end; what is not there is left to others."""
+    """Raises SubjectError for devices and pipes, which need not end; a missing file passes."""
     if special := no_ordinary_file(path):
         raise SubjectError(path, special, expected)
 

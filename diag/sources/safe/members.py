@@ -1,4 +1,4 @@
-"""The bytes of a ``.npy`` or ``.npz`` -> arrays, each held against its bytes before memory is taken."""
+"""Read arrays from the bytes of a ``.npy`` or ``.npz``; declared sizes are checked before allocating."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ZIP_BEGINS = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 class PickledError(ValueError):
-    """An array of objects, which only unpickling would bring back."""
+    """An array of Python objects, which could only be read by unpickling."""
 
 
 def read_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -34,7 +34,7 @@ def read_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.d
         raise ValueError(f"version {version} of the format, for records alone")
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of old headers: what cannot be read is an error all the same
+        warnings.simplefilter("ignore")  # warnings about old headers; unreadable ones raise all the same
         shape, fortran, dtype = read(file)
     if dtype.hasobject:
         raise PickledError("pickled objects")
@@ -55,7 +55,7 @@ def read_array(file: IO[bytes], size: int) -> NDArray[Any]:
 
 
 def read_archive(content: bytes, path: str, expected: str) -> dict[str, NDArray[Any] | None]:
-    """The arrays of an ``.npz`` by name, None for members that are none.
+    """The arrays of an ``.npz`` by name; None for members that are not arrays.
 
     Raises SubjectError for archives beyond the bounds, and what zipfile, zlib and :func:`read_header` raise
     for damaged ones.

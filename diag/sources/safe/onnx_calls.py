@@ -1,4 +1,4 @@
-"""Count the operations of an ONNX file once its functions stand where they are called.
+"""Count the operations of an ONNX file with its functions expanded where they are called.
 
 A file may define functions of its own, which onnxruntime puts in the place of each call before it runs
 anything: forty that each call the next one twice stand for a million million operations, and three thousand
@@ -17,10 +17,10 @@ MOST_OPERATIONS = 2**15
 """Most operations of a program: the largest in use have some ten thousand; these take onnxruntime seconds."""
 
 MOST_DEPTH = 64
-"""Levels of functions in functions, or branches in branches."""
+"""Most levels of nested functions or branches."""
 
 Span: TypeAlias = tuple[int, int]
-"""Two places in the file: from the first up to the second."""
+"""A range of bytes in the file: its start and its end."""
 
 Name: TypeAlias = tuple[bytes, bytes]
 """Name of a function: its domain, and its own."""
@@ -30,7 +30,7 @@ Calls: TypeAlias = dict[Name, int]
 
 MODEL_GRAPH, MODEL_FUNCTION, GRAPH_NODE, FUNCTION_NAME, FUNCTION_NODE, FUNCTION_DOMAIN = 7, 25, 1, 1, 7, 10
 NODE_TYPE, NODE_ATTRIBUTE, NODE_DOMAIN, ATTRIBUTE_GRAPH, ATTRIBUTE_GRAPHS = 4, 5, 7, 6, 11
-"""Fields of onnx.proto3."""
+"""Numbers of fields in onnx.proto3."""
 
 
 class TooManyError(ValueError):
@@ -38,10 +38,10 @@ class TooManyError(ValueError):
 
 
 def check_calls(path: str) -> frozenset[str]:
-    """The types of its operations, ``Dropout``, once their number is known to be within the bounds.
+    """The types of an ONNX file's operations, such as ``Dropout``, once their number is known to be bounded.
 
-    Raises TooManyError for a program beyond them, ValueError or IndexError for no protobuf, OSError where it
-    cannot be read.
+    Raises TooManyError for a program beyond the bounds, ValueError or IndexError for no protobuf, OSError
+    where it cannot be read.
     """
     with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         main, functions = Calls(), dict[Name, Calls]()
@@ -57,7 +57,7 @@ def check_calls(path: str) -> frozenset[str]:
 
 
 def _count(data: mmap.mmap, span: Span, node_field: int, calls: Calls, depth: int) -> None:
-    """Add the operations between two places to those of a graph."""
+    """Add the operations in a range of the file to those of a graph."""
     if depth > MOST_DEPTH:
         raise TooManyError(f"branches more than {MOST_DEPTH} deep")
     for number, node in _fields(data, span):
@@ -89,21 +89,21 @@ def _size(calls: Calls, functions: Mapping[Name, Calls], known: dict[Name, int],
 
 
 def _domain(data: mmap.mmap, span: Span, wanted: int) -> bytes:
-    found = _text(data, span, wanted)
-    return b"" if found == b"ai.onnx" else found  # the default, by its long name
+    domain = _text(data, span, wanted)
+    return b"" if domain == b"ai.onnx" else domain  # the default domain by its long name
 
 
 def _text(data: mmap.mmap, span: Span, wanted: int) -> bytes:
-    """A field of words of a message, the last one where it stands more than once."""
-    found = b""
+    """A text field of a message; the last one where it is repeated."""
+    text = b""
     for number, (start, end) in _fields(data, span):
         if number == wanted:
-            found = data[start:end]
-    return found
+            text = data[start:end]
+    return text
 
 
 def _fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, Span]]:
-    """The fields of a message that have a length, with where their content lies."""
+    """The fields of a message that have a length, with the range of their content."""
     at, end = span
     while at < end:
         tag, at = _varint(data, at)
@@ -125,11 +125,11 @@ def _fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, Span]]:
 
 
 def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
-    found = 0
+    number = 0
     for shift in range(0, 70, 7):
         byte = data[at]
         at += 1
-        found |= (byte & 127) << shift
+        number |= (byte & 127) << shift
         if byte < 128:
-            return found, at
+            return number, at
     raise ValueError("a number without end")

@@ -17,16 +17,17 @@ Struct: TypeAlias = "Mapping[int, Any]"
 """A Thrift struct: values by field number."""
 
 MOST_DEPTH = 12
-"""Structs and lists inside each other: the format has six."""
+"""Most levels of nested structs and lists: the format has six."""
 
 SLACK = 100
 """Bytes after a column that readers look into for the end of its last page, which some writers left out."""
 
 PREFIXED = 7
-"""The encoding of words by what each shares with the one before: a million may share a million letters."""
+"""The encoding of words by their common prefix with the word before: a million may share a million
+letters."""
 
 DATA, DATA_V2 = 5, 8
-"""The fields of a page's header where pages of data say what they hold."""
+"""Numbers of the fields of a page's header that describe a page of data."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,11 @@ class Declared:
     """The contents of a column as its pages declare them."""
 
     numbers: int = 0
-    """Values, those in lists each for itself."""
+    """Number of values, each element of a list counted."""
     size: int = 0
     """Bytes of all pages when unpacked."""
     prefixed: bool = False
-    """Whether there are words in an encoding that has no bound."""
+    """Whether words stand in the encoding :data:`PREFIXED`, whose unpacked size has no bound."""
 
     def __add__(self, other: Declared) -> Declared:
         return Declared(self.numbers + other.numbers, self.size + other.size, self.prefixed or other.prefixed)
@@ -54,18 +55,18 @@ def declared(path: str) -> dict[str, Declared]:
         footer = int.from_bytes(data[-8:-4], "little")
         if data[-4:] != b"PAR1" or footer + 12 > len(data):
             raise ValueError("no footer")
-        found: dict[str, Declared] = {}
+        columns: dict[str, Declared] = {}
         for group in _Reader(data, len(data) - 8 - footer).struct()[4]:
             for column in group[1]:
                 about = column[3]
                 name = about[3][0].decode()
-                found[name] = sum(_pages(data, about), found.get(name, Declared()))
-        return found
+                columns[name] = sum(_pages(data, about), columns.get(name, Declared()))
+        return columns
 
 
 def _pages(data: mmap.mmap, about: Struct) -> Iterator[Declared]:
     """The declared contents of each page of a column in one row group; ``about`` is the column's metadata."""
-    if not about[5]:  # of no values, no page is read
+    if not about[5]:  # readers read no page of a column without values
         return
     start = min(at for at in (about[9], about.get(11, 0) or about[9]))
     end = start + about[7]
@@ -80,7 +81,7 @@ def _pages(data: mmap.mmap, about: Struct) -> Iterator[Declared]:
             if packed < 0 or size < 0:
                 raise ValueError("a page of negative size")
         except (ValueError, IndexError, KeyError, TypeError):
-            if at >= end:  # what follows the column is no page of it
+            if at >= end:  # bytes behind the column need not be a page
                 return
             raise
         held = header.get(DATA) or header.get(DATA_V2) or {}
@@ -90,19 +91,19 @@ def _pages(data: mmap.mmap, about: Struct) -> Iterator[Declared]:
 
 
 class _Reader:
-    """Thrift's compact protocol, from a place in the data."""
+    """Reader of Thrift's compact protocol from a position in the data."""
 
     def __init__(self, data: mmap.mmap, at: int) -> None:
         self.data, self.at = data, at
 
     def struct(self, depth: int = 0) -> Struct:
-        found: dict[int, Any] = {}
+        fields: dict[int, Any] = {}
         field = 0
         while kind := self._byte():
             field = field + (kind >> 4) if kind >> 4 else self._whole()
             # A truth value is in the type itself.
-            found[field] = kind & 15 == 1 if kind & 15 in (1, 2) else self._value(kind & 15, depth + 1)
-        return found
+            fields[field] = kind & 15 == 1 if kind & 15 in (1, 2) else self._value(kind & 15, depth + 1)
+        return fields
 
     def _value(self, kind: int, depth: int) -> Any:
         if depth > MOST_DEPTH:
@@ -121,7 +122,7 @@ class _Reader:
             return [self._value(head & 15, depth + 1) for _ in range(count)]
         if kind == 12:
             return self.struct(depth)
-        raise ValueError(f"a value of type {kind}")  # maps, which the format has none of
+        raise ValueError(f"a value of type {kind}")  # such as maps, which the format does not use
 
     def _byte(self) -> int:
         self.at += 1
@@ -134,14 +135,14 @@ class _Reader:
         return self.data[self.at - count : self.at]
 
     def _varint(self) -> int:
-        found = 0
+        number = 0
         for shift in range(0, 70, 7):
             byte = self._byte()
-            found |= (byte & 127) << shift
+            number |= (byte & 127) << shift
             if byte < 128:
-                return found
+                return number
         raise ValueError("a number without end")
 
     def _whole(self) -> int:
-        found = self._varint()
-        return (found >> 1) ^ -(found & 1)
+        zigzag = self._varint()
+        return (zigzag >> 1) ^ -(zigzag & 1)

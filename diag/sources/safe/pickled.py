@@ -1,4 +1,4 @@
-"""A pickle of ``torch.save``, followed without doing anything that it says.
+"""Follow a pickle of ``torch.save`` symbolically, without executing any of it.
 
 Its operations are those of a machine with a stack. Here the stack holds what kind of thing would stand there,
 so that everything which no state dict needs can be refused before any of it is done: calls of anything but
@@ -14,14 +14,15 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 Part: TypeAlias = "tuple[str, tuple[Part, ...]]"
-"""A kind of thing, and for a tuple what it holds."""
+"""A symbolic value on the stack: its kind, and for a tuple its elements."""
 
 MAPPING, SIZE = "collections OrderedDict", "torch Size"
 
 CALLED = re.compile(
     rf"{MAPPING}|torch\._utils _rebuild_(tensor_v2|parameter)|torch [A-Z][A-Za-z0-9]*Storage|{SIZE}"
 )
-"""All that a state dict's file calls for: its own mapping, its tensors and the types of their numbers."""
+"""Everything that the pickle of a state dict may call: its mapping, its tensors and the types of their
+numbers."""
 
 PLAIN: Mapping[str, str] = {
     **dict.fromkeys(("NONE", "NEWTRUE", "NEWFALSE"), "truth"),
@@ -30,12 +31,12 @@ PLAIN: Mapping[str, str] = {
     **{f"EMPTY_{kind.upper()}": kind for kind in ("list", "dict", "set", "tuple")},
     "MARK": "mark",
 }
-"""{operation: the kind of thing that it alone puts on the stack}."""
+"""{operation: the kind of value that it pushes on the stack, doing nothing else}."""
 
 KEYS = ("word", "number", "truth")
 
 STORED = ("word", "call", "word", "word", "number")
-"""``("storage", type, name, device, numbers)``."""
+"""Kinds in the reference to a stored tensor, ``("storage", type, name, device, numbers)``."""
 
 
 class UnusualError(ValueError):
@@ -92,10 +93,10 @@ def follow(pickled: bytes) -> None:
 
 def _marked(stack: list[Part]) -> tuple[Part, ...]:
     """Take the parts above the last mark, and the mark, from the stack."""
-    found = []
+    parts = []
     while (part := stack.pop())[0] != "mark":
-        found.append(part)
-    return tuple(reversed(found))
+        parts.append(part)
+    return tuple(reversed(parts))
 
 
 def _check(part: Part, *kinds: str) -> None:
@@ -104,7 +105,7 @@ def _check(part: Part, *kinds: str) -> None:
 
 
 def _stored(part: Part) -> Part:
-    """The numbers of a tensor, which the file has as bytes."""
+    """The symbolic value of a tensor's numbers, which lie elsewhere in the file."""
     _check(part, "tuple")
     if len(part[1]) != len(STORED):
         raise ValueError("a storage of other parts")
@@ -114,7 +115,7 @@ def _stored(part: Part) -> Part:
 
 
 def _made(call: Part, arguments: Part) -> Part:
-    """The kind of thing that a call gives; raises UnusualError for calls that no state dict makes."""
+    """The kind of value that a call returns; raises UnusualError for calls that no state dict makes."""
     _check(call, "call")
     _check(arguments, "tuple")
     name = call[1][0][0]

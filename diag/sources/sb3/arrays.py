@@ -1,4 +1,4 @@
-"""Arrays that a Stable-Baselines3 file holds as pickles -> the numbers in them, with nothing ever unpickled.
+"""Read arrays that a Stable-Baselines3 file holds as pickles, without unpickling anything.
 
 The pickle's operations are followed on a stack that holds inert words of what would be made, never a thing
 that is made: a call stays the name of what is called, beside its arguments. What then has the form in which
@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 MARK = object()
 
 FRESH = ("call", ("global", "numpy", "dtype"))
-"""The call that begins the type of an array's numbers."""
+"""The symbolic call with which the pickled type of an array begins."""
 
 BUFFERED = {("global", f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")}
 REBUILT = {("global", f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")}
-"""The two forms: of protocol 5 and of those before, in numpy 1 and 2."""
+"""Functions that pickled arrays call: ``BUFFERED`` in protocol 5, ``REBUILT`` in older ones, in numpy 1 and
+2."""
 
 MOST_OPERATIONS = 1000
-"""An array takes some fifty."""
+"""Most operations of a pickled array, which usually takes some fifty."""
 
 
 def array_of(words: Any) -> NDArray[Any] | None:
@@ -36,11 +37,11 @@ def array_of(words: Any) -> NDArray[Any] | None:
     try:
         return _array(_followed(base64.b64decode(words[":serialized:"], validate=True)))
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError):
-        return None  # of another form, or damaged
+        return None  # a pickle of another form, or a damaged one
 
 
 def _followed(pickled: bytes) -> Any:
-    """The part that stands on the stack at the end, as inert words."""
+    """The pickle's result as an inert description: nothing in it is called."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
     argument: Any
@@ -82,12 +83,12 @@ def _followed(pickled: bytes) -> Any:
                 stack.append(argument)
             case name:
                 raise ValueError(name)
-    (found,) = stack
-    return found
+    (made,) = stack
+    return made
 
 
 def _array(made: Any) -> NDArray[Any]:
-    """An array of the inert words of its making; raises ValueError and the like for other words."""
+    """The array that an inert description stands for; raises ValueError and the like for any other."""
     if made[0] == "call" and made[1] in BUFFERED:
         data, kind, shape, order = made[2]
         fortran = order == "F"

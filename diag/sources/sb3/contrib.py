@@ -1,4 +1,4 @@
-"""Policies of sb3-contrib: which are built like the library's own, and what serves for the others.
+"""Policies of sb3-contrib: which are rebuilt like the library's own, and what to do with the others.
 
 TRPO's, MaskablePPO's, TQC's and QR-DQN's networks are those of PPO, SAC and DQN, but for what the last layer
 says. A recurrent policy, CrossQ's with its batch renormalisation and the linear ones of ARS are not: their
@@ -49,7 +49,7 @@ OTHERS: Mapping[str, tuple[str, str, str]] = {
 
 
 def check_built(module: str, path: str) -> None:
-    """Raises SubjectError, which says what would serve, for a policy that is not rebuilt."""
+    """Raises SubjectError, which says what to do instead, for a policy that is not rebuilt."""
     if module not in OTHERS:
         return
     algorithm, why, line = OTHERS[module]

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 EXPECTED = "a .zip that a Stable-Baselines3 model was saved to"
 
 MOST_DATA = 2**25
-"""Bytes that ``data`` may have: some 10 kB are usual, megabytes where it holds the last images. Reading JSON
-takes up to twenty times as much."""
+"""Most bytes of ``data``: some 10 kB are usual, megabytes where it holds the last images. Reading JSON takes
+up to twenty times as much."""
 
 MOST_MEMBERS = 100
-"""Parts that the archive may have: seven are usual."""
+"""Most parts of the archive: seven are usual."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,20 @@ class Saved:
     """Version of the library that wrote it; empty where it does not say."""
 
     def words(self, name: str) -> Mapping[str, Any]:
-        """The readable words of an attribute that is no plain value; {} where there are none."""
-        found = self.data.get(name)
-        return found if isinstance(found, dict) else {}
+        """The readable description of an attribute that is stored as a pickle; {} where there is none."""
+        attribute = self.data.get(name)
+        return attribute if isinstance(attribute, dict) else {}
 
     def number(self, name: str, default: float) -> float:
         """An attribute that is a number, ``default`` where the model has none of that name."""
-        found = self.data.get(name, default)
-        if isinstance(found, bool) or not isinstance(found, int | float) or not -1e9 < found < 1e9:
-            raise SubjectError(self.path, f"{name} {shown(found)}", "a number")
-        return float(found)
+        number = self.data.get(name, default)
+        if isinstance(number, bool) or not isinstance(number, int | float) or not -1e9 < number < 1e9:
+            raise SubjectError(self.path, f"{name} {shown(number)}", "a number")
+        return float(number)
 
 
 def read_saved(path: str) -> Saved:
-    """A model's file; raises SubjectError for anything else."""
+    """Read a model's file; raises SubjectError for anything else."""
     content = content_of(path, EXPECTED, ZIP_BEGINS)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -71,7 +71,7 @@ def read_saved(path: str) -> Saved:
             if missing := [name for name in ("data", "policy.pth") if name not in names]:
                 raise SubjectError(path, f"an archive without {' and '.join(missing)}", EXPECTED)
             text = _member(archive, "data", path, MOST_DATA)
-            # Stored as they are, so that no more can come out than the file has.
+            # Uncompressed, so that no more bytes can come out than the file has.
             weights = _member(archive, "policy.pth", path, len(content), packed=False)
             version = b""
             if "_stable_baselines3_version" in names:
@@ -89,7 +89,7 @@ def read_saved(path: str) -> Saved:
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: str, most: int, packed: bool = True) -> bytes:
-    """A part of the archive of at most so many bytes."""
+    """A part of the archive, at most ``most`` bytes of it."""
     member = archive.getinfo(name)
     known = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) if packed else (zipfile.ZIP_STORED,)
     if member.compress_type not in known or member.flag_bits & 1:
@@ -105,7 +105,7 @@ def _checked(loaded: Any, path: str) -> dict[str, Tensor]:
 
     if not isinstance(loaded, Mapping):
         raise SubjectError(path, f"a {type(loaded).__name__} as its policy", EXPECTED)
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, tensor in loaded.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
             raise SubjectError(path, f"a {type(tensor).__name__} among its weights", EXPECTED)
@@ -113,5 +113,5 @@ def _checked(loaded: Any, path: str) -> dict[str, Tensor]:
             continue  # counters of batch normalisation
         if bad := int((~torch.isfinite(tensor)).sum()):
             raise SubjectError(path, f"{bad} non-finite weights (first in {shown(name)})", "finite weights")
-        found[name] = tensor.detach().float().clone()
-    return found
+        tensors[name] = tensor.detach().float().clone()
+    return tensors

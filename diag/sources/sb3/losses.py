@@ -3,8 +3,8 @@
 - DQN: the Huber loss of the one-step TD error against the file's own target network, on transitions of the
   pair of environments under random actions.
 - PPO, A2C: the squared error of the value against discounted returns of the policy's own stochastic
-  episodes, and, where it trained with an entropy bonus, minus the entropy of its actions. Not the policy's
-  own loss: at the policy that the episodes come from its ratio is 1, and it says nothing.
+  episodes, and, where it trained with an entropy bonus, minus the entropy of its actions. The policy's own
+  loss is left out: at the policy that the episodes come from its ratio is 1, and says nothing.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class LatentActorCritic(ActorCritic):
 
 
 def _normalised(observing: Observing) -> Mapping[str, Any]:
-    """The constants that normalise observations and rewards, {} where nothing does."""
+    """The constants that normalise observations and rewards; {} without normalisation."""
     return {} if observing.statistics is None else observing.statistics.constants
 
 

@@ -55,11 +55,11 @@ class Observing:
     shape: tuple[int, ...]
     """Shape of one observation, channels first for images."""
     categories: int | None
-    """Number of values of a Discrete space, for one-hot vectors."""
+    """Number of values of a Discrete space, for one-hot vectors; None for other spaces."""
     scaled: bool
     """Whether images are divided by 255."""
     statistics: Statistics | None = None
-    """Statistics that normalise them first, where the policy was trained so."""
+    """Statistics that normalise observations first, where the policy was trained with them."""
 
     @property
     def width(self) -> tuple[int, ...]:
@@ -67,19 +67,19 @@ class Observing:
         return self.shape if self.categories is None else (self.categories,)
 
     def __call__(self, observations: Tensor) -> Tensor:
-        """(n, *shape), or images (n, H, W, C) where the networks take (C, H, W), as float32."""
+        """Prepare observations (n, *shape), or images (n, H, W, C) for nets of (C, H, W), as float32."""
         if self.categories is not None:
             whole = not observations.is_floating_point() and observations.shape[1:].numel() == 1
             if not whole or not bool(((observations >= 0) & (observations < self.categories)).all()):
-                found = f"a policy for observations that are numbers from 0 to {self.categories - 1}"
-                raise SubjectError(self.path, found, "one for what it is shown")
+                wanted = f"a policy for observations that are numbers from 0 to {self.categories - 1}"
+                raise SubjectError(self.path, wanted, "one for the observations that it is shown")
             return functional.one_hot(observations.long().reshape(-1), self.categories).float()
         if observations.shape[1:] != self.shape and observations.ndim == 4:
             observations = observations.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
         if observations.shape[1:] != self.shape:
-            found = f"a policy for observations of shape {self.shape}"
+            wanted = f"a policy for observations of shape {self.shape}"
             raise SubjectError(
-                self.path, found, f"one for {tuple(observations.shape[1:])}, as they are shown"
+                self.path, wanted, f"one for {tuple(observations.shape[1:])}, as they are shown"
             )
         if self.statistics is not None:
             observations = self.statistics.observations(observations)
@@ -118,21 +118,21 @@ class Nature:
 
 
 def flatten(parameters: Parameters, x: Tensor) -> Tensor:
-    """The features extractor without weights."""
+    """Flatten observations, as the features extractor without weights does."""
     return x.flatten(1)
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """Observations -> features."""
+    """Features extractor: observations -> features."""
 
     build: Callable[[str], Net]
-    """The net whose parameters' names begin so."""
+    """Function that makes the net from the stem of its parameters' names."""
     has_weights: bool
 
 
 PLAIN = Extractor(lambda stem: flatten, has_weights=False)
-"""Observations that are only flattened."""
+"""The features extractor without weights: observations are only flattened."""
 
 
 @dataclass(frozen=True)
@@ -200,8 +200,8 @@ def nature(state: Parameters, prefix: str, path: str) -> Extractor:
         return PLAIN
     expected = {f"{layer}.{part}" for layer in (*STRIDES, "linear.0") for part in PARTS}
     if other := sorted(under.keys() ^ expected):
-        found = f"a features extractor with other layers ({', '.join(other[:3])[:80]})"
-        raise SubjectError(path, found, KNOWN_EXTRACTOR)
+        other_layers = f"a features extractor with other layers ({', '.join(other[:3])[:80]})"
+        raise SubjectError(path, other_layers, KNOWN_EXTRACTOR)
     for layer, (size, _) in STRIDES.items():
         if (kernel := under[f"{layer}.weight"].shape)[2:] != (size, size):
             raise SubjectError(
@@ -211,19 +211,19 @@ def nature(state: Parameters, prefix: str, path: str) -> Extractor:
 
 
 class _Names:
-    """A state dict whose tensors get new names, each once."""
+    """Renames the tensors of a state dict, each once."""
 
     def __init__(self, state: Parameters, path: str) -> None:
         self.state, self.path = dict(state), path
         self.renamed: dict[str, Tensor] = {}
 
     def move(self, old: str, new: str) -> None:
-        """Rename all that begins with ``old`` to begin with ``new``."""
+        """Rename all tensors that begin with ``old`` to begin with ``new``."""
         for name in [name for name in self.state if name.startswith(old)]:
             self.renamed[new + name.removeprefix(old)] = self.state.pop(name)
 
     def drop(self, old: str, same: str) -> None:
-        """Leave out what begins with ``old``: a second name of the module that became ``same``."""
+        """Leave out tensors that begin with ``old``, a second name of the module that became ``same``."""
         for name in [name for name in self.state if name.startswith(old)]:
             other = self.renamed.get(same + name.removeprefix(old))
             if other is None or not torch.equal(self.state.pop(name), other):
@@ -247,7 +247,7 @@ class _Names:
         return Chain(tuple(f"{stem}{number}." for number in numbers), activation, closed)
 
     def single(self, stem: str) -> Chain:
-        """The dense layer of that new stem."""
+        """The only dense layer under a new stem."""
         if not {f"{stem}{part}" for part in PARTS} <= self.renamed.keys():
             raise SubjectError(self.path, f"no layer {stem!r}", EXPECTED)
         return Chain((stem,), torch.relu, closed=False)
@@ -277,7 +277,7 @@ def _dqn(names: _Names, extractor: Extractor, activation: Activation, shared: bo
 
 
 def _qr_dqn(names: _Names, extractor: Extractor, activation: Activation, shared: bool) -> Nets:
-    """DQN's networks under other names, with every quantile of every action among the outputs."""
+    """The networks of QR-DQN: DQN's under other names, with every quantile of every action as an output."""
     names.state = {name.replace("quantile_net", "q_net"): t for name, t in names.state.items()}
     return _dqn(names, extractor, activation, shared)
 

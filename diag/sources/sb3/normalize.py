@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from diag.subject import Task, TaskPair
 
 Trained: TypeAlias = Literal["raw", "rewards", "normalised", "unknown"]
-"""Things that VecNormalize normalised: nothing, rewards alone, observations, or nobody can say."""
+"""Things that VecNormalize normalised: nothing (``raw``), rewards alone, observations, or unknown."""
 
 Why: TypeAlias = tuple[str, str]
-"""Words for what was found, and for what was expected instead."""
+"""Words for a file's state, and for what was expected instead."""
 
 IDENTITY = "np.savez('as-they-are.npz', mean=0, var=1, clip_obs=np.inf, epsilon=0)"
 """The Python that writes statistics which leave observations as they are."""
@@ -46,17 +46,18 @@ UNTOLD = (
     "does not say whether it was trained under VecNormalize: it is shown observations as they are "
     "(--normalize FILE gives statistics)"
 )
-"""A note on what DQN, SAC and TD3 leave open."""
+"""A note for DQN, SAC and TD3, whose files do not say what was normalised."""
 
 APART = 0.5
-"""Standard deviations that the statistics may put the policy's last observation from what it saw, at the
-median: they go on moving for a few steps after a checkpoint, but those of another training are far off."""
+"""Most standard deviations, at the median, between the last observation normalised by the statistics and as
+the policy saw it: statistics move on for a few steps after a checkpoint, but those of another training are
+far off."""
 
 STEPS = 1000
-"""Steps of the environment whose sizes say what a step of raw observations may be."""
+"""Number of steps of the environment from which the size of a step of raw observations is taken."""
 
 FARTHER = 3.0
-"""Times the largest step under random actions: a trained policy may go so much faster."""
+"""Largest step of a trained policy, as a multiple of the largest under random actions."""
 
 
 def statistics_of(
@@ -85,20 +86,20 @@ def statistics_of(
             return _without(trained, saved.path, expected)
     if place is None:
         return _without(trained, saved.path, GIVE)
-    found = read_statistics(str(place), given.trust_pickle)
-    if not shape and not found.plain:
+    statistics = read_statistics(str(place), given.trust_pickle)
+    if not shape and not statistics.plain:
         raise SubjectError(
-            found.path, "statistics of observations", f"those of {saved.path}, which are numbers"
+            statistics.path, "statistics of observations", f"those of {saved.path}, which are numbers"
         )
-    if found.mean.shape not in ((), shape):
+    if statistics.mean.shape not in ((), shape):
         expected = f"that of its observations, {shape}: those of {saved.path}"
-        raise SubjectError(found.path, f"statistics of shape {found.mean.shape}", expected)
-    _check_own(saved, kind, found)
-    return found, None
+        raise SubjectError(statistics.path, f"statistics of shape {statistics.mean.shape}", expected)
+    _check_own(saved, kind, statistics)
+    return statistics, None
 
 
 def _without(trained: Trained, path: str, expected: str) -> tuple[Statistics | None, Why | None]:
-    """The answer where there are no statistics."""
+    """The result where there are no statistics: why they are missing, or none needed."""
     if trained == "normalised":
         return None, (WITHHELD, expected)
     return (AS_THEY_ARE if trained == "rewards" else None), None
@@ -131,7 +132,7 @@ def trained_on(saved: Saved, kind: Kind, tasks: TaskPair | None, task: Task | No
 
 
 def _outside(saved: Saved, seen: NDArray[Any]) -> bool:
-    """Whether observations lie outside the bounds that stand in words beside their space."""
+    """Whether observations lie outside the bounds in the readable description of their space."""
     space = saved.words("observation_space")
     for name, side in (("low", -1), ("high", 1)):
         words = str(space.get(name))
@@ -150,7 +151,7 @@ def _may_follow(before: NDArray[Any], now: NDArray[Any], tasks: TaskPair, task: 
     sampled = tasks.batch(task, STEPS, 0)
     one, other = (sampled.batch[name].numpy() for name in ("observations", "next_observations"))
     if one.shape[1:] != now.shape[1:]:
-        return True  # which is told when the observations are shown
+        return True  # another shape is reported where the observations are shown
     farthest = FARTHER * np.abs(other - one).max(0)
     first = one[np.unique(sampled.groups, return_index=True)[1]]
     low, high = first.min(0), first.max(0)
@@ -159,8 +160,8 @@ def _may_follow(before: NDArray[Any], now: NDArray[Any], tasks: TaskPair, task: 
     return bool((step | begins).all())
 
 
-def _check_own(saved: Saved, kind: Kind, found: Statistics) -> None:
-    """Raises SubjectError for statistics that make something else of the last observation than it saw.
+def _check_own(saved: Saved, kind: Kind, statistics: Statistics) -> None:
+    """Raises SubjectError for statistics that do not turn the last raw observation into what the policy saw.
 
     Only DQN, SAC and TD3 keep both of one step.
     """
@@ -169,28 +170,28 @@ def _check_own(saved: Saved, kind: Kind, found: Statistics) -> None:
         return
     import torch
 
-    made = found.observations(torch.from_numpy(raw.astype(np.float64))).numpy()
+    made = statistics.observations(torch.from_numpy(raw.astype(np.float64))).numpy()
     apart = float(np.median(np.abs(made - now)))
     if apart > APART:
         expected = (
             f"those of its own training, in {_names(saved.path)[0]} beside it where other files have others"
         )
         words = f"statistics that put the last observation {apart:.2g} from where {saved.path} saw it"
-        raise SubjectError(found.path, words, f"{expected}; for raw observations {IDENTITY}")
+        raise SubjectError(statistics.path, words, f"{expected}; for raw observations {IDENTITY}")
 
 
 def _names(path: str) -> list[str]:
-    """The files beside a model's that are its own by their name, those that need no trust first."""
+    """Names of statistics that belong to a model by its name, those that need no trust first."""
     stem = Path(path).name.removesuffix(".zip")
-    found = [f"{stem}.vecnormalize.npz", f"{stem}.vecnormalize.pkl", f"{stem}/vecnormalize.pkl"]
+    files = [f"{stem}.vecnormalize.npz", f"{stem}.vecnormalize.pkl", f"{stem}/vecnormalize.pkl"]
     # CheckpointCallback: model_1000_steps.zip, model_vecnormalize_1000_steps.pkl.
     if part := re.fullmatch(r"(.*)_(\d+_steps)", stem):
-        found.append(f"{part[1]}_vecnormalize_{part[2]}.pkl")
-    return found
+        files.append(f"{part[1]}_vecnormalize_{part[2]}.pkl")
+    return files
 
 
 ONLY = ("vecnormalize.npz", "vecnormalize.pkl", "vec_normalize.pkl")
-"""Names without the model's: its own where no other model lies beside it."""
+"""Names of statistics that do not name a model; they are a model's where no other model lies beside them."""
 
 
 def beside_of(path: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""A Stable-Baselines3 policy at play: its returns, and the episodes that PPO and A2C take their losses on."""
+"""Play episodes of a Stable-Baselines3 policy: for returns, and for the losses of PPO and A2C."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from diag.sources.sb3.nets import Nets, Observing
 from diag.subject import Pairs, Parameters, Sampled, Task
 
 Acting: TypeAlias = Literal["greedy", "clipped", "squashed"]
-"""The best of discrete actions; the mean clipped to the action space; tanh of the mean, spread over it."""
+"""Ways from outputs to an action: the best discrete one, the mean clipped to the space, or tanh scaled to
+it."""
 
 
 class Player:
@@ -29,7 +30,7 @@ class Player:
         return np.array([episode.rewards.sum() for episode in played])
 
     def best(self, parameters: Parameters, task: Task) -> Act:
-        """The policy without chance, as the library's ``predict(deterministic=True)``."""
+        """The deterministic policy, as the library's ``predict(deterministic=True)``."""
 
         def act(observations: NDArray[Any]) -> NDArray[Any]:
             outputs = self.outputs(parameters, observations)
@@ -96,7 +97,7 @@ class OwnTasks:
         return Sampled(batch, groups[rows])
 
     def _by_chance(self, generator: torch.Generator, task: Task) -> Act:
-        """The policy as it trains."""
+        """The stochastic policy, as in training."""
 
         def act(observations: NDArray[Any]) -> NDArray[Any]:
             outputs = self.player.outputs(self.parameters, observations)

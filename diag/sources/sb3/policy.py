@@ -50,7 +50,7 @@ POLICIES: Mapping[str, Kind] = {
     "stable_baselines3.sac.policies": "sac",
     "stable_baselines3.td3.policies": "td3",
 }
-"""The modules of the library's own policies, and of those of sb3-contrib that are built like them."""
+"""{module of a policy's class: its kind}, of the library and of sb3-contrib's that are built alike."""
 
 SIGNS: Mapping[str, Kind] = {
     "q_net.q_net.": "dqn",
@@ -58,7 +58,7 @@ SIGNS: Mapping[str, Kind] = {
     "actor.latent_pi.": "sac",
     "actor.mu.": "td3",
 }
-"""First names of the weights of a policy of one's own that is built like one of the library's."""
+"""First parts of the weights' names in a custom policy that is built like one of the library's."""
 
 EXTRACTOR_PREFIX: Mapping[Kind, str] = {
     "actor-critic": "features_extractor.",
@@ -70,7 +70,7 @@ EXTRACTOR_PREFIX: Mapping[Kind, str] = {
 }
 
 WITHOUT_REWARDS = (
-    "a value trained on rewards that VecNormalize divided by nobody knows what",
+    "a value trained on rewards that VecNormalize divided by an unknown number",
     "--normalize FILE with norm_reward, return_var and clip_reward in it too (docs/sources.md)",
 )
 """Why there are no losses where the statistics are of observations alone."""
@@ -78,10 +78,10 @@ WITHOUT_REWARDS = (
 INSTALL = "stable-baselines3 (pip install 'transfer-diag[sb3]') or sb3-contrib"
 
 MOST_CATEGORIES = 10**6
-"""Values of a Discrete observation: each becomes a vector of that length."""
+"""Most values of a Discrete observation: each becomes a vector of that length."""
 
 BOUNDS = {"low": "0", "high": "255"}
-"""Bounds of the numbers of an image."""
+"""Bounds of an image's numbers, as their space is described."""
 
 
 def open_sb3(opening: Opening) -> Subject:
@@ -222,7 +222,7 @@ def _algorithm(saved: Saved, kind: Kind) -> str:
 
 
 def _custom(saved: Saved, kind: Kind) -> tuple[str, str] | None:
-    """The part of the networks that is in the file as a pickle alone, found and expected; None if none."""
+    """Error words (found, expected) for a part of the networks that only a pickle holds, else None."""
     kwargs = saved.words("policy_kwargs")
     if _module(saved) not in POLICIES:
         return "a policy of one's own", KNOWN_EXTRACTOR
@@ -239,9 +239,9 @@ def _custom(saved: Saved, kind: Kind) -> tuple[str, str] | None:
 
 
 def _class(words: Any) -> str:
-    """``<class 'torch.nn.modules.activation.ReLU'>`` -> ``ReLU``, for classes of the two libraries alone."""
-    found = re.fullmatch(r"<class '(?:torch\.nn\.modules|stable_baselines3)\.[\w.]*\.(\w+)'>", str(words))
-    return found[1] if found else str(words)
+    """Name of a class: ``<class 'torch.nn.modules.activation.ReLU'>`` -> ``ReLU``."""
+    match = re.fullmatch(r"<class '(?:torch\.nn\.modules|stable_baselines3)\.[\w.]*\.(\w+)'>", str(words))
+    return match[1] if match else str(words)
 
 
 def _activation(kwargs: Mapping[str, Any], kind: Kind, loaded: Any) -> Activation:
@@ -270,20 +270,20 @@ def _check_actions(saved: Saved, outputs: int, tasks: EnvironmentTasks) -> None:
     if space in ("Discrete", "Box"):
         wanted = known.n if isinstance(known, Discrete) else math.prod(known.shape or ())
         if type(known).__name__ != space or wanted != outputs:
-            found = f"a policy of {space} actions, {outputs} numbers"
-            raise SubjectError(saved.path, found, f"one of {known}, as {tasks.name} take them")
+            actions = f"a policy of {space} actions, {outputs} numbers"
+            raise SubjectError(saved.path, actions, f"one of {known}, as {tasks.name} take them")
 
 
 def _space(saved: Saved, name: str) -> str:
-    """The class of a space, ``Box``."""
-    found = re.fullmatch(
+    """Name of a space's class, such as ``Box``."""
+    match = re.fullmatch(
         r"<class 'gym(?:nasium)?\.spaces\.\w+\.(\w+)'>", str(saved.words(name).get(":type:"))
     )
-    return found[1] if found else "unknown"
+    return match[1] if match else "unknown"
 
 
 def _observing(saved: Saved) -> Observing:
-    """The preparation of observations, by the readable words of their space."""
+    """The preparation of observations, by the readable description of their space."""
     words, space = saved.words("observation_space"), _space(saved, "observation_space")
     if space == "Discrete":
         count = str(words.get("n"))
@@ -328,7 +328,7 @@ def _unpickled(saved: Saved, kind: Kind) -> Any:
 
 
 def _opaque(loaded: Any, kind: Kind) -> Extractor:
-    """A features extractor of one's own, run as it is with whatever weights are given."""
+    """A custom features extractor, run as it is with the weights that it is given."""
     policy = loaded.policy
     owners = {"actor-critic": "", "dqn": "q_net", "qr-dqn": "quantile_net"}
     owner = getattr(policy, name) if (name := owners.get(kind, "actor")) else policy
@@ -338,8 +338,8 @@ def _opaque(loaded: Any, kind: Kind) -> Extractor:
     def build(stem: str) -> Net:
         def run(parameters: Parameters, x: Tensor) -> Tensor:
             own = {name: parameters[f"{stem}{name}"] for name in names}
-            found: Tensor = functional_call(module, own, (x,))
-            return found
+            result: Tensor = functional_call(module, own, (x,))
+            return result
 
         return run
 

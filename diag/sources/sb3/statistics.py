@@ -1,4 +1,4 @@
-"""The statistics of ``VecNormalize``: what they make of raw observations and rewards, and their two files."""
+"""The statistics of ``VecNormalize``: how they normalise observations and rewards, and their two files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WRITTEN = (
     "np.savez('vecnormalize.npz', mean=v.obs_rms.mean, var=v.obs_rms.var, clip_obs=v.clip_obs, "
     "epsilon=v.epsilon, norm_reward=v.norm_reward, return_var=v.ret_rms.var, clip_reward=v.clip_reward)"
 )
-"""The Python that writes such an ``.npz`` of the file that ``VecNormalize.save`` wrote."""
+"""The Python that writes an ``.npz`` of statistics from the file that ``VecNormalize.save`` wrote."""
 
 EXPECTED = f'the file of VecNormalize.save with --trust-pickle, or an .npz: python -c "{WRITTEN}"'
 
@@ -39,12 +39,12 @@ class Statistics:
 
     path: str
     mean: NDArray[np.float64]
-    """(*shape), or a single number for all."""
+    """Mean of observations (*shape), or a single number for all."""
     var: NDArray[np.float64]
     clip_obs: float
     epsilon: float
     reward_scale: float | None = None
-    """Divisor of rewards: 1 where they were left as they are, None where nobody says."""
+    """Divisor of rewards: 1 where they were left as they are, None where it is unknown."""
     clip_reward: float = field(default=float("inf"))
 
     @property
@@ -54,7 +54,7 @@ class Statistics:
         return unchanged and self.clip_obs == float("inf")
 
     def observations(self, raw: Tensor) -> Tensor:
-        """(n, *shape) of raw ones: (o - mean) / sqrt(var + ε), clipped, as float32 (VecNormalize)."""
+        """Normalised observations (n, *shape): (raw - mean) / sqrt(var + ε), clipped, as float32."""
         import torch
 
         if self.plain:
@@ -64,7 +64,7 @@ class Statistics:
         return scaled.clamp(-self.clip_obs, self.clip_obs).float()
 
     def rewards(self, raw: Tensor) -> Tensor:
-        """(n,) rewards as the value was trained on them; asked for only where ``reward_scale`` is known."""
+        """Normalised rewards (n,), on which the value was trained; only where ``reward_scale`` is known."""
         assert self.reward_scale is not None
         return (raw / self.reward_scale).clamp(-self.clip_reward, self.clip_reward)
 
@@ -76,7 +76,7 @@ class Statistics:
 
 
 AS_THEY_ARE = Statistics("", np.zeros(()), np.ones(()), float("inf"), 0.0)
-"""Observations as they are, and rewards that were normalised by nobody knows what."""
+"""Statistics that leave observations as they are, with an unknown scale of rewards."""
 
 
 def read_statistics(path: str, trusted: bool) -> Statistics:
@@ -126,8 +126,8 @@ def _unpickled(content: bytes, path: str) -> dict[str, NDArray[Any]]:
 
 def _of_arrays(arrays: Mapping[str, NDArray[Any]], path: str) -> Statistics:
     if missing := [name for name in NEEDED if name not in arrays]:
-        found = f"arrays {listed(arrays) or '(none)'}, without {' and '.join(missing)}"
-        raise SubjectError(path, found, EXPECTED)
+        incomplete = f"arrays {listed(arrays) or '(none)'}, without {' and '.join(missing)}"
+        raise SubjectError(path, incomplete, EXPECTED)
     for name, values in arrays.items():
         if name not in (*NEEDED, *REWARDS):
             continue
