@@ -10,8 +10,8 @@ NAMES = ("base", "matched", "mirrored")
 PICTURE = (
     "A point is a place in the maze, coloured by its room; a line leads to where the transition model "
     "expects an action to lead. Every transfer started from the base's encoder and was shown the inverted "
-    "maze, with the base's transition model frozen. One that landed looks like the base. In a mirrored one the "
-    "rooms have changed sides; the frozen model, which expects them on the other, bends the picture."
+    "maze, with the base's transition model frozen. One that landed looks like the base. In a mirrored one "
+    "the rooms have changed sides; the frozen model, which expects them on the other, bends the picture."
 )
 """Words on the embeddings' pictures."""
 
