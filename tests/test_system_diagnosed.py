@@ -227,6 +227,9 @@ def test_the_commands_that_train(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert [one["path"] for one in made.header.bases] == base
     assert torch.equal(made.tensors["encoder/0.weight"], files.read(base[1]).tensors["encoder/0.weight"])
     assert go("transfer", *base, "--plan", str(plan), "--out", out, "-q", "--resume")[0] == 0
+    assert command(["show", made.path]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"sha256 {one['sha256'][:16]}" in shown for one in made.header.bases)
     for words, told in (
         (
             ("transfer", base[0], "--plan", str(plan), "--out", out),
