@@ -68,6 +68,27 @@ def test_an_ensemble_keeps_a_frozen_copy_beside_a_fresh_component() -> None:
     found = plan.initialise([BASE], FRESH, np.random.default_rng(0))
     assert torch.equal(found["reward.source/0.weight"], BASE["reward/0.weight"])
     assert torch.equal(found["reward/0.weight"], FRESH["reward/0.weight"])
+    assert set(found) - plan.trainable(found) == {"reward.source/0.weight", "reward.source/1.weight"}
+    assert plan.frozen_components(found) == ["reward.source"]
+    plan.check(found, ())
+
+
+def test_an_ensembles_component_may_have_more_inputs_than_its_bases() -> None:
+    rules = [{"component": "*", "action": "copy"}, {"component": "reward", "action": "ensemble"}]
+    plan, wide = TransferPlan.from_tree({"name": "p", "rules": rules}), torch.zeros(2, 9)
+    rng = np.random.default_rng(0)
+    start = plan.initialise([BASE], {**FRESH, "reward/0.weight": wide}, rng)
+    assert torch.equal(start["reward/0.weight"], wide)
+    assert set(start) - set(BASE) == set(plan.copies(BASE, 1))
+    with pytest.raises(PlanError, match=r"encoder/0\.weight: the base has shape"):
+        plan.initialise([BASE], {**FRESH, "encoder/0.weight": wide}, rng)
+    with pytest.raises(PlanError, match="gate/weight: the base has no such tensor"):
+        plan.initialise([BASE], {**FRESH, "gate/weight": wide}, rng)
+
+
+def test_a_base_that_no_rule_takes_is_refused() -> None:
+    with pytest.raises(PlanError, match=r"found 2 bases, expected a rule that takes base 1"):
+        named_plan("fine-tune").check(BASE, (), bases=2)
 
 
 def test_a_rule_takes_the_base_that_it_names_and_an_ensemble_takes_all() -> None:

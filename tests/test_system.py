@@ -112,6 +112,19 @@ def test_parts_of_several_bases_make_one_transfer(tmp_path: Path, base: Path) ->
         prepare(replace(run, more_bases=(), out=str(tmp_path / "x")), False, False)
 
 
+def test_an_installed_package_makes_its_system_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    about = tmp_path / "rings-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: rings\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[transfer_diag.systems]\nother = tests.ring:Ring\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    places = registry.Places("system", registry.SYSTEMS.group, {"crar": "trainers.crar:CRAR"})
+    assert places.known()["other"] == "tests.ring:Ring"
+    assert places.load("other") is ring.Ring
+    with pytest.raises(ValueError, match=r"system 'other': already tests\.ring:Ring"):
+        places.register("other", "elsewhere:Ring")
+
+
 def test_names_of_systems_and_their_settings() -> None:
     made: System = system_of(preset("ring"))
     assert (made.name, made.readers) == ("ring", ("transition",))

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -151,6 +156,22 @@ def test_it_is_studied_stopped_and_gone_on_with(tmp_path: Path, studied: Path) -
     assert set(results["states"].dropna()) == {ring.STATES}
 
 
+@pytest.mark.long
+def test_its_study_is_killed_and_gone_on_with(tmp_path: Path, studied: Path) -> None:
+    parts = tmp_path / "parts"
+    words = ["study", "run", str(study(tmp_path)), "--out", str(parts), "--jobs", "1", "-q"]
+    code = f"import sys, tests.ring; from diag.commands.app import run; sys.exit(run({words!r}))"
+    running = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    while running.poll() is None and not list(parts.rglob("*.safetensors")):
+        time.sleep(0.02)
+    assert running.poll() is None
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert weights(parts) != weights(studied)
+    assert command(words) == 0
+    assert weights(parts) == weights(studied)
+
+
 def test_the_commands_of_a_study(
     tmp_path: Path, studied: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +227,9 @@ def test_the_commands_that_train(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert [one["path"] for one in made.header.bases] == base
     assert torch.equal(made.tensors["encoder/0.weight"], files.read(base[1]).tensors["encoder/0.weight"])
     assert go("transfer", *base, "--plan", str(plan), "--out", out, "-q", "--resume")[0] == 0
+    assert command(["show", made.path]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"sha256 {one['sha256'][:16]}" in shown for one in made.header.bases)
     for words, told in (
         (
             ("transfer", base[0], "--plan", str(plan), "--out", out),

@@ -82,7 +82,10 @@ class Descent:
 
     def evaluate(self) -> Mapping[str, NDArray[np.float32]]:
         """Mean returns on the task now, {mode: (S,)}; empty for a system that does not act."""
-        returns = [self.system.evaluate(self.member(i), self.task, 0) for i in range(len(self.stack))]
+        first, *others = range(len(self.stack))
+        returns = [self.system.evaluate(self.member(first), self.task, 0)]
+        if returns[0]:
+            returns += [self.system.evaluate(self.member(index), self.task, 0) for index in others]
         return {mode: np.array([one[mode] for one in returns], np.float32) for mode in returns[0]}
 
     def member(self, index: int) -> dict[str, Tensor]:
@@ -104,7 +107,7 @@ class Descent:
         return {}
 
     def go_on(self, index: int, values: Mapping[str, Any]) -> None:
-        """Take up one seed's :meth:`values`; a KeyError, TypeError or ValueError refuses them."""
+        """Take up one seed's :meth:`values`; an error in looking them up or reading them refuses them."""
 
     def _values(self, index: int) -> dict[str, Any]:
         own = [("random", g.bit_generator.state) for g in self.generators[index : index + 1]]
@@ -133,7 +136,7 @@ class Descent:
                 if self.generators:
                     self.generators[index].bit_generator.state = state.values["random"]
                 self.go_on(index, state.values)
-            except (KeyError, TypeError, ValueError):
+            except (LookupError, TypeError, ValueError, ArithmeticError):
                 named = ", ".join(self._values(index))
                 raise StateError(
                     f"no {named} that it can go on from", f"a state of {self.system.name}"

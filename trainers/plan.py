@@ -127,8 +127,8 @@ class TransferPlan(pydantic.BaseModel):
     def _is_copy(self, name: str) -> bool:
         """Whether a parameter is a frozen copy that an ensemble keeps."""
         component, _, parameter = name.partition("/")
-        original = self._rule_of(f"{_COPY.sub('', component)}/{parameter}")
-        return bool(_COPY.search(component)) and original is not None and original.action == "ensemble"
+        rule = self._rule_of(f"{original(component)}/{parameter}")
+        return original(component) != component and rule is not None and rule.action == "ensemble"
 
     def copies(self, names: Iterable[str], bases: int) -> dict[str, tuple[str, int]]:
         """The frozen copies that ensembles add to these parameters: {copy: (name, number of its base)}.
@@ -207,12 +207,14 @@ class TransferPlan(pydantic.BaseModel):
             new = fresh[name]
             if rule.action == "ensemble":
                 start[name] = new.clone()
-                continue
-            olds = [_old(base, name, new) for base in bases]
-            start[name] = _act(rule, olds[rule.base or 0], new, rng)
+            else:
+                olds = [_old(base, name, new) for base in bases]
+                start[name] = _act(rule, olds[rule.base or 0], new, rng)
             for partial in self.rules:
                 if partial.columns is not None and partial.matches(name) and new.dim() == 2:
-                    columns, old = slice(*partial.columns), olds[partial.base or 0]
+                    from_base = partial.action != "reset"
+                    old = _old(bases[partial.base or 0], name, new) if from_base else new
+                    columns = slice(*partial.columns)
                     start[name][:, columns] = _act(partial, old, new, rng)[:, columns]
         copies = self.copies(bases[0], len(bases))
         return start | {copy: bases[number][name].clone() for copy, (name, number) in copies.items()}
@@ -234,6 +236,15 @@ class TransferPlan(pydantic.BaseModel):
 
 BASE_PLAN = TransferPlan.from_tree({"name": "base", "rules": [{"component": "*", "action": "copy"}]})
 """The plan of training from nothing: every component is trained."""
+
+
+def original(component: str) -> str:
+    """The component that a frozen copy's name says it is of; the name itself for any other.
+
+    >>> original("transition.source1"), original("transition")
+    ('transition', 'transition')
+    """
+    return _COPY.sub("", component)
 
 
 def _old(base: Mapping[str, Tensor], name: str, new: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 DEFAULT = "crar"
@@ -48,6 +47,8 @@ class Places:
 
     @cached_property
     def _installed(self) -> dict[str, str]:
+        from importlib.metadata import entry_points  # which no help has to wait for
+
         return {entry.name: entry.value for entry in entry_points(group=self.group)}
 
 

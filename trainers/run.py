@@ -233,8 +233,7 @@ def check_plan(plan: TransferPlan, system: System, bases: int | None = None) -> 
 
 
 def shapes_of(system: System, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, tuple[int, ...]]:
-    """Shapes of a base's parameters, or of a transfer's under a plan: an ensemble's frozen copies are among
-    them."""
+    """Shapes of a base's parameters, or of a transfer's under a plan, with its ensembles' frozen copies."""
     own = system.shapes()
     if plan is None:
         return own

@@ -52,9 +52,9 @@ def facts(description: Description) -> list[tuple[str, str]]:
         ("world", f"{known['world']}, {header.task} task (preset {plain(known['preset'])})"),
         ("step", ", ".join(filter(None, (progress, phase["algorithm"], f"seed {header.seed}")))),
     ]
-    if header.base is not None:
-        rows.append(("parent", short(plain(header.base["path"]))))
-        rows.append(("", f"sha256 {header.base['sha256'][:16]}…"))
+    for number, base in enumerate(header.bases):
+        rows.append(("" if number else "parent", short(plain(base["path"]))))
+        rows.append(("", f"sha256 {base['sha256'][:16]}…"))
     rows.append(("sha256", f"{checkpoint.sha256[:16]}…, tensors {checkpoint.identity[:16]}…"))
     losses = header.metrics.get("losses", {})
     last = {t: v[-1] for t, v in losses.items() if v and v[-1] is not None}

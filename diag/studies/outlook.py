@@ -60,7 +60,8 @@ def cores() -> int:
 def _kind(piece: Piece) -> tuple[str, bool, str, int]:
     """Properties of a piece that the time of an update depends on."""
     run = piece.run
-    return run.phase.algorithm, run.plan is None, run.settings.world, len(run.seeds)
+    way = f"{run.settings.system} {run.phase.algorithm}"
+    return way, run.plan is None, run.settings.world, len(run.seeds)
 
 
 @one_thread()

@@ -13,7 +13,7 @@ from diag.subject import Actor, Encoder, Objective, Subject, TaskPair
 from trainers import registry
 from trainers.checkpoint import Checkpoint, CheckpointError
 from trainers.envs import UnknownWorldError
-from trainers.plan import PlanError, TransferPlan
+from trainers.plan import PlanError, TransferPlan, original
 from trainers.run import check_shapes
 from trainers.settings import Settings, SettingsError
 from trainers.system import System
@@ -61,7 +61,7 @@ class Trained:
         """The subject with these capabilities, and with what any checkpoint's header says."""
         checkpoint, header, settings = self.checkpoint, self.checkpoint.header, self.system.settings
         held = [] if self.plan is None else self.plan.frozen_components(checkpoint.tensors)
-        reading = tuple(c for c in held if c.partition(".source")[0] in self.system.readers)
+        reading = tuple(c for c in held if original(c) in self.system.readers)
         role = "base" if self.plan is None else f"transfer ({self.plan.name})"
         phase = settings.train if self.plan is None else settings.transfer
         return Subject(

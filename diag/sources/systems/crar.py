@@ -52,7 +52,7 @@ class CrarSystem(StackedSystem):
 
     def __init__(self, agent: CRAR, origin: Trained) -> None:
         loss = agent.settings.loss
-        weights = {t: agent.weight_of(t) for t in loss.terms}
+        weights: dict[str, float] = {t: agent.weight_of(t) for t in loss.terms}
         super().__init__(agent, weights, loss.model_dump(mode="json"), origin)
         self.agent = agent
         shapes = agent.shapes()
@@ -164,8 +164,8 @@ def tasks_of(world: FiniteWorld) -> FiniteTasks:
 
     def samples(state: NDArray[np.int64], action: NDArray[np.int64], rng: np.random.Generator) -> Batch:
         tables: Sequence[NDArray[Any]] = (world.rewards, world.terminals, world.transitions)
-        outcomes = (torch.from_numpy(table[state, action]) for table in tables)
+        reward, terminal, after = (torch.from_numpy(table[state, action]) for table in tables)
         partner = torch.from_numpy(rng.integers(len(state), size=len(state)))
-        return Batch(torch.from_numpy(state), torch.from_numpy(action), *outcomes, partner)
+        return Batch(torch.from_numpy(state), torch.from_numpy(action), reward, terminal, after, partner)
 
     return FiniteTasks(world, samples)
