@@ -161,7 +161,7 @@ def program(path: Path, nodes: Callable[[Any], list[Any]]) -> Path:
                 node("RandomNormalLike", ["x"], ["noise"]),
                 node("Add", ["x", "noise"], ["embedding"]),
             ],
-            r"draws random numbers \(RandomNormalLike\), others each time",
+            r"draws random numbers \(RandomNormalLike\), different ones each time",
         ),
     ],
     ids=["dropout", "noise"],
