@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from diag.commands.answer import answer, note, percent
-from diag.commands.file_options import files_of, reads_files
-from diag.commands.options import DropNonfinite, Episodes, Html, Json, Quiet, Rollout, Seed, Verbose
-from diag.commands.output_files import Outputs
-
-if TYPE_CHECKING:
-    from diag.sources.supplied import Supplied
+from diag.commands.answer import AnswerOptions, answer, note, percent
+from diag.commands.bundles import bundled
+from diag.commands.file_options import FileOptions
+from diag.commands.options import RowOptions, Seed
 
 
-@reads_files
+@bundled
 def probe(
     checkpoint: Annotated[
         Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint, or a .npy/.npz of embeddings.")
@@ -32,9 +29,8 @@ def probe(
         list[str] | None,
         typer.Option("--categorical", metavar="NAME", help="This variable's numbers are categories."),
     ] = None,
-    episodes: Episodes = None,
-    rollout: Rollout = False,
-    drop_nonfinite: DropNonfinite = False,
+    *,
+    rows: RowOptions,
     projection: Annotated[
         Literal["umap", "pca", "both", "none"],
         typer.Option("--projection", metavar="umap|pca|both|none", help="What the page draws."),
@@ -53,13 +49,9 @@ def probe(
             help="source or target: what the models see, where no file says (default: source, then target).",
         ),
     ] = None,
-    *,
-    supplied: Supplied,
+    sources: FileOptions,
     seed: Seed = 0,
-    json: Json = None,
-    html: Html = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    shown: AnswerOptions,
 ) -> None:
     """Look for known state variables in one embedding, or in two side by side.
 
@@ -76,23 +68,22 @@ def probe(
     """
     from diag import probe as look
 
-    inputs = [p for p in (checkpoint, other, variables, episodes) if p is not None]
-    outputs = Outputs.of({"--json": json, "--html": html}, *inputs, *files_of(supplied))
-    with percent("probe", quiet or outputs.printed) as step:
+    outputs = shown.outputs(checkpoint, other, variables, rows.episodes, *sources.files)
+    with percent("probe", shown.quiet or outputs.printed) as step:
         result = look(
             checkpoint,
             other,
             variables=variables,
             categorical=categorical or [],
-            episodes=episodes,
-            rollout=rollout,
-            drop_nonfinite=drop_nonfinite,
-            projection="none" if html is None else projection,  # which nothing but the page draws
+            episodes=rows.episodes,
+            rollout=rows.rollout,
+            drop_nonfinite=rows.drop_nonfinite,
+            projection="none" if shown.html is None else projection,  # which nothing but the page draws
             clusters=clusters,
             task=task,
-            supplied=supplied,
+            supplied=sources.supplied,
             seed=seed,
             progress=step,
-            say=lambda words: None if quiet else note(words),
+            say=lambda words: None if shown.quiet else note(words),
         )
-    answer(result, "probe", outputs, quiet, verbose)
+    answer(result, "probe", outputs, shown.quiet, shown.verbose)

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from diag.commands.answer import answer
-from diag.commands.file_options import files_of, reads_files
-from diag.commands.options import Html, Json, Quiet, Verbose
-from diag.commands.output_files import Outputs
-
-if TYPE_CHECKING:
-    from diag.sources.supplied import Supplied
+from diag.commands.answer import AnswerOptions, answer
+from diag.commands.bundles import bundled
+from diag.commands.file_options import FileOptions
 
 
-@reads_files
+@bundled
 def show(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint, or a file of docs/sources.md.")],
     *,
-    supplied: Supplied,
-    json: Json = None,
-    html: Html = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    sources: FileOptions,
+    shown: AnswerOptions,
 ) -> None:
     """Say what a checkpoint is, or what another file is read as, and what can be asked of it.
 
@@ -39,6 +32,6 @@ def show(
     """
     from diag import show as describe
 
-    outputs = Outputs.of({"--json": json, "--html": html}, file, *files_of(supplied))
-    description = describe(file, supplied=supplied)
-    answer(description, description.kind, outputs, quiet, verbose)
+    outputs = shown.outputs(file, *sources.files)
+    description = describe(file, supplied=sources.supplied)
+    answer(description, description.kind, outputs, shown.quiet, shown.verbose)
