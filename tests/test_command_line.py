@@ -400,10 +400,37 @@ def test_a_folder_stands_for_its_last_checkpoints(capsys: pytest.CaptureFixture[
     taken = [Path(one["transfer"]["path"]).name for one in json.loads(out)["checked"]]
     assert taken == ["seed2.safetensors", "seed10.safetensors"]
     assert f"{folder}: took 2 checkpoints, seed2.safetensors, seed10.safetensors; 1 of early steps" in err
-    (empty := tmp_path / "empty").mkdir()
-    status, _, err = run(capsys, "check", BASE, str(empty))
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ((), "and without any other file; expected files of transfers"),
+        (
+            ("a.npy", "b.npy", "c.json"),
+            "3 other files (2 .npy, 1 .json); expected a pattern such as '{}/*.npy'",
+        ),
+        (("a.PT", "notes.txt", "more.txt"), "(2 .txt, 1 .PT); expected a pattern such as '{}/*.PT'"),
+        (
+            ("seed0.step30.safetensors",),
+            "1 other file (1 .safetensors); expected a pattern such as '{}/*.safe",
+        ),
+        (
+            ("a.txt", "b.md", "c", "d.log"),
+            "4 other files (1 .txt, 1 .md, 1 without an ending, …); expected files of",
+        ),
+    ],
+)
+def test_a_folder_without_checkpoints_is_told_by_what_is_in_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, names: tuple[str, ...], words: str
+) -> None:
+    for name in (*names, ".hidden"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "runs").mkdir()
+    status, _, err = run(capsys, "check", BASE, str(tmp_path))
     assert status == 2
-    assert "a folder without seed*.safetensors" in err
+    assert "found a folder without seed<N>.safetensors, as diag transfer writes them, " in err
+    assert words.format(tmp_path) in err
 
 
 # --- Ctrl-C ------------------------------------------------------------------------------------------------
