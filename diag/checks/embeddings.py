@@ -90,7 +90,7 @@ class R2Check(ReadCheck):
     limited_by: ClassVar[tuple[str, ...]] = ("min",)
 
     min: Annotated[float, Field(le=1)] = Field(
-        0.8, description="At least; transfers that landed have 0.97 or more (docs/results.md)"
+        0.8, description="Least R² that passes; transfers that landed have 0.97 or more (docs/results.md)"
     )
 
     def held(self, result: Comparison) -> Iterator[Found]:
@@ -109,7 +109,8 @@ class L2Check(ReadCheck):
     limited_by: ClassVar[tuple[str, ...]] = ("max",)
 
     max: Positive = Field(
-        0.35, description="At most; transfers that landed have 0.04 to 0.17 (docs/results.md)"
+        0.35,
+        description="Largest distance that passes; transfers that landed have 0.04 to 0.17 (docs/results.md)",
     )
 
     def held(self, result: Comparison) -> Iterator[Found]:
@@ -132,7 +133,7 @@ class StatesCheck(ReadCheck):
 
     level: Level = "warn"
     min: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="At least so many (unset: as many as the world asks for)"
+        None, description="Least number that passes (unset: as many as the world asks for)"
     )
 
     def held(self, result: Comparison) -> Iterator[Found]:
@@ -162,8 +163,8 @@ class CollapseCheck(ReadCheck):
     asks: ClassVar[str] = "variance and effective rank over the base's"
     limited_by: ClassVar[tuple[str, ...]] = ("min_variance", "min_rank")
 
-    min_variance: Share = Field(0.5, description="The transfer's variance over the base's, at least")
-    min_rank: Share = Field(0.7, description="The transfer's effective rank over the base's, at least")
+    min_variance: Share = Field(0.5, description="Least share of the base's variance that passes")
+    min_rank: Share = Field(0.7, description="Least share of the base's effective rank that passes")
 
     def held(self, result: Comparison) -> Iterator[Found]:
         words, kept = "the transfer's variance over the base's", result.measures["variance_ratio"]
@@ -182,7 +183,7 @@ class BlindCheck(ReadCheck, ABC):
     limited_by: ClassVar[tuple[str, ...]] = ("min",)
 
     level: Level = "warn"
-    min: Reading = Field(0.8, description="At least")
+    min: Reading = Field(0.8, description="Least value that passes")
 
     def held(self, result: Comparison) -> Iterator[Found]:
         yield judged(self.name, self.called, result.measures[self.measure], "min", least=self.min)

@@ -42,7 +42,7 @@ class Check(Tree, ABC):
     """Default limits in words, in that row; empty where the settings' own values say it."""
 
     level: Level = Field(
-        "error", description='"error" fails the gate, "warn" only says so, "off" does not look'
+        "error", description='"error" fails the gate, "warn" only says so, "off" skips the check'
     )
     on_inconclusive: Literal["pass", "warn", "fail"] | None = Field(
         None,

@@ -28,7 +28,7 @@ def check(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="BASE TRANSFER...", help="A base and its transfers: files, patterns, or a folder."
+            metavar="BASE TRANSFER...", help="A base, and its transfers: files, patterns or folders."
         ),
     ] = None,
     *,
@@ -36,19 +36,23 @@ def check(
     accepted: Accepted,
     write_config: Annotated[
         Path | None,
-        typer.Option("--write-config", metavar="FILE", help="Write the defaults, explained, and stop."),
+        typer.Option(
+            "--write-config", metavar="FILE", help="Write the default limits, explained, to FILE and stop."
+        ),
     ] = None,
     calibrate: Annotated[
         Path | None,
-        typer.Option("--calibrate", metavar="DIR", help="False alarms among pairs known to be equal."),
+        typer.Option(
+            "--calibrate", metavar="DIR", help="Count false alarms among files that are known to be equal."
+        ),
     ] = None,
     sources: FileOptions,
     reports: Reports,
 ) -> None:
-    """Check transfers against limits, for a CI: silent when all is well, exact when not.
+    """Check transfers against limits: a gate for a CI.
 
-    Exits with 0 where every check passes (warnings are told), 1 where one fails, 2 where a file or a setting
-    cannot be used, 4 under --strict where the data cannot tell. The defaults work without a configuration.
+    The exit status is 0 where every check passes (warnings are told), 1 where one fails, 2 where a file or a
+    setting cannot be used, and 4 under --strict where the data cannot tell. No configuration is needed.
     Files may be checkpoints, arrays of paired embeddings, Stable-Baselines3 .zip, ONNX, or your own format
     (docs/sources.md).
 

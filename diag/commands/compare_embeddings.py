@@ -16,16 +16,25 @@ from diag.commands.options import RowOptions, Seed
 @bundled
 def compare_embeddings(
     base: Annotated[
-        Path, typer.Argument(metavar="BASE", help="A checkpoint, an array, or a file of docs/sources.md.")
+        Path,
+        typer.Argument(
+            metavar="BASE", help="The base: a checkpoint, an array, or another file (docs/sources.md)."
+        ),
     ],
-    transfer: Annotated[Path, typer.Argument(metavar="TRANSFER", help="The same of the transfer.")],
+    transfer: Annotated[
+        Path, typer.Argument(metavar="TRANSFER", help="The transfer: a file of the same kind.")
+    ],
     unfrozen: Annotated[
         bool, typer.Option("--unfrozen", help="Nothing frozen reads the embedding: no relation is a failure.")
     ] = False,
     margin: Annotated[
         float | None,
         typer.Option(
-            "--margin", metavar="X", min=0.0, max=1.0, help="R² within which two maps are as good (0.05)."
+            "--margin",
+            metavar="X",
+            min=0.0,
+            max=1.0,
+            help="R² within which two maps count as equally good (default: 0.05).",
         ),
     ] = None,
     good: Annotated[
@@ -40,12 +49,12 @@ def compare_embeddings(
     seed: Seed = 0,
     shown: AnswerOptions,
 ) -> None:
-    """Say how the transfer's embedding lies to the base's: matched, flipped, rotated, …
+    """Say how the transfer's embedding relates to the base's: matched, flipped, rotated, …
 
     Arrays hold a row per state, (n, d) or (n, height, width, channels), the same states in the same
     order in both files; files larger than memory are read once, in batches. Rows of a rollout are not
-    independent: say which episode each is of, or that they are one. The exit status is 0 whatever was
-    found.
+    independent: say which episode each row belongs to, or that all are one rollout. The exit status is 0
+    whatever was found.
 
     \b
     Examples:

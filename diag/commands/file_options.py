@@ -24,24 +24,32 @@ class FileOptions:
     pairs: Annotated[
         Path | None,
         typer.Option(
-            "--pairs", metavar="FILE", help="Observations of the same states, for encoders (docs/sources.md)."
+            "--pairs",
+            metavar="FILE",
+            help="Both tasks' observations of the same states, for encoders (docs/sources.md).",
         ),
     ] = None
     source_env: Annotated[
-        str | None, typer.Option("--source-env", metavar="ID", help="Or the environment of the source task.")
+        str | None,
+        typer.Option(
+            "--source-env", metavar="ID", help="Environment of the source task, in place of --pairs."
+        ),
     ] = None
     target_env: Annotated[
         str | None,
-        typer.Option("--target-env", metavar="ID", help="And that of the target task, stepped with it."),
+        typer.Option("--target-env", metavar="ID", help="Environment of the target task, stepped alongside."),
     ] = None
     adapter: Annotated[
         str | None,
         typer.Option(
-            "--adapter", metavar="MODULE:FUNCTION", help="Your function that makes a model of weights."
+            "--adapter", metavar="MODULE:FUNCTION", help="Your function that builds a model from weights."
         ),
     ] = None
     output: Annotated[
-        str | None, typer.Option("--output", metavar="NAME", help="An exported program's output to compare.")
+        str | None,
+        typer.Option(
+            "--output", metavar="NAME", help="The output of an exported program that is the embedding."
+        ),
     ] = None
     key: Annotated[
         str | None,

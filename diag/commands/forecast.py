@@ -17,15 +17,20 @@ from diag.commands.output_files import UsageError
 @bundled
 def forecast(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="A transfer's on its way, or a base's own.")
+        Path,
+        typer.Argument(metavar="CHECKPOINT", help="A checkpoint of an unfinished transfer, or of a base."),
     ],
     base: Annotated[
         Path | None,
-        typer.Option("--base", metavar="FILE", help="The transfer's base (default: where it was then)."),
+        typer.Option(
+            "--base", metavar="FILE", help="The transfer's base (default: the path that the transfer names)."
+        ),
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option("--model", metavar="FILE", help="One of diag study forecast (default: the shipped)."),
+        typer.Option(
+            "--model", metavar="FILE", help="A model of diag study forecast (default: the shipped one)."
+        ),
     ] = None,
     *,
     shown: AnswerOptions,
@@ -85,10 +90,10 @@ def study_forecast(
 ) -> None:
     """Fit a forecast to the transfers of studies, and judge it on bases that it was not fitted to.
 
-    How often it is right at each share of the updates, beside always naming the commoner end and beside
-    what losses alone tell; whether its probabilities are calibrated; what stopping early would save, and
-    how many successes it would lose; and what a base alone tells. The model, fitted to all bases, goes to
-    --out, for diag forecast --model and diag.watch.
+    The report says how often it is right at each share of the updates (beside always naming the commoner
+    end, and beside what losses alone tell), whether its probabilities are calibrated, what stopping early
+    would save, how many successes that would lose, and what a base alone tells. The model, fitted to all
+    bases, goes to --out, for diag forecast --model and diag.watch.
 
     \b
     Examples:

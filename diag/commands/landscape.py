@@ -37,7 +37,12 @@ def landscape(
         ),
     ] = None,
     base: Annotated[
-        Path | None, typer.Option("--base", metavar="FILE", help="The base that R² is taken to.")
+        Path | None,
+        typer.Option(
+            "--base",
+            metavar="FILE",
+            help="Base that R² compares with (default: the one they were made from).",
+        ),
     ] = None,
     task: Annotated[
         str | None, typer.Option("--task", metavar="TASK", help="source or target (default: both).")
@@ -57,7 +62,9 @@ def landscape(
     ] = 25,
     save: Annotated[
         Path | None,
-        typer.Option("--save", metavar="DIR", help="Keep the planes' rows here, and go on with them."),
+        typer.Option(
+            "--save", metavar="DIR", help="Keep finished rows of planes in DIR, and go on from them."
+        ),
     ] = None,
     samples: Annotated[
         int, typer.Option("--samples", metavar="N", min=124, help="Transitions per task.")
@@ -69,7 +76,7 @@ def landscape(
     seed: Seed = 0,
     shown: AnswerOptions,
 ) -> None:
-    """Take the losses between two checkpoints: how high is the wall, is it real, and who sits where?
+    """Measure the losses between two checkpoints: is there a wall, and what kind of place is each end?
 
     The wall is measured on the straight line between the weights, after B's hidden units are matched to
     A's, along a curve that was made to avoid it, and between the two embeddings. Then: which loss terms

@@ -19,11 +19,13 @@ def probe(
         Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint, or a .npy/.npz of embeddings.")
     ],
     other: Annotated[
-        Path | None, typer.Argument(metavar="CHECKPOINT2", help="Another, for a second column.")
+        Path | None, typer.Argument(metavar="CHECKPOINT2", help="A second one, to be shown beside it.")
     ] = None,
     variables: Annotated[
         Path | None,
-        typer.Option("--variables", metavar="FILE", help="A .npz of named arrays, a row a state."),
+        typer.Option(
+            "--variables", metavar="FILE", help="Known variables: a .npz of named arrays, one row per state."
+        ),
     ] = None,
     categorical: Annotated[
         list[str] | None,
@@ -33,12 +35,19 @@ def probe(
     rows: RowOptions,
     projection: Annotated[
         Literal["umap", "pca", "both", "none"],
-        typer.Option("--projection", metavar="umap|pca|both|none", help="What the page draws."),
+        typer.Option(
+            "--projection",
+            metavar="umap|pca|both|none",
+            help="Projections of the embedding that the page draws.",
+        ),
     ] = "both",
     clusters: Annotated[
         int | None,
         typer.Option(
-            "--clusters", metavar="K", min=2, help="k of k-means (default: a variable's categories)."
+            "--clusters",
+            metavar="K",
+            min=2,
+            help="Number of clusters (default: that of a variable's categories).",
         ),
     ] = None,
     task: Annotated[
@@ -46,7 +55,7 @@ def probe(
         typer.Option(
             "--task",
             metavar="TASK",
-            help="source or target: what the models see, where no file says (default: source, then target).",
+            help="source or target: the task shown where no file names one (default: source, then target).",
         ),
     ] = None,
     sources: FileOptions,
@@ -55,10 +64,11 @@ def probe(
 ) -> None:
     """Look for known state variables in one embedding, or in two side by side.
 
-    Their canonical correlation with it, next to random embeddings; cross-validated linear probes, next to
-    shuffled targets; k-means clusters against categories. The page also draws the embedding.
-    A checkpoint's world knows its variables; embeddings need --variables. Strings and booleans are
-    categories. Rows of an episode stay together in every split and shuffle, where you say which they are.
+    Three measures answer: each variable's canonical correlation with the embedding, beside random
+    embeddings; cross-validated linear probes, beside shuffled targets; and k-means clusters, beside
+    categories. The page also draws the embedding. A checkpoint's world knows its variables; embeddings
+    need --variables. Strings and booleans are categories. Rows of an episode stay together in every split
+    and shuffle, where you say which they are.
 
     \b
     Examples:

@@ -17,7 +17,9 @@ from diag.commands.output_files import UsageError, check_writable
 @bundled
 def repair(
     base: Annotated[Path, typer.Argument(metavar="BASE", help="The base, or a .npy/.npz of embeddings.")],
-    transfer: Annotated[Path, typer.Argument(metavar="TRANSFER", help="The same of the failed transfer.")],
+    transfer: Annotated[
+        Path, typer.Argument(metavar="TRANSFER", help="The failed transfer: a file of the same kind.")
+    ],
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="MENDED", help="Where the mended checkpoint goes.")
     ],
@@ -52,9 +54,12 @@ def repair(
         ),
     ] = "paired",
     force: Annotated[
-        bool, typer.Option("--force", help="Mend what is matched; write what cannot be told without pairs.")
+        bool,
+        typer.Option(
+            "--force", help="Mend even what is matched, and write what cannot be told without pairs."
+        ),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace MENDED; begin anew.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace MENDED, and begin anew.")] = False,
     device: Device = "cpu",
     *,
     sources: FileOptions,
@@ -64,8 +69,8 @@ def repair(
     """Lead a failed transfer back into its base's embedding space, and write the mended checkpoint.
 
     A map, or a new last layer, is fitted to states that both tasks show, chosen on held-out ones, and folded
-    into the encoder; --train goes on from there. The result is compared with the base again, and what did
-    not get there is not written. Nothing but the encoder moves. Ctrl-C keeps what is trained: the same
+    into the encoder; --train goes on from there. The result is compared with the base again, and is not
+    written where it did not get there. Nothing but the encoder moves. Ctrl-C keeps what is trained: the same
     command goes on. The exit status is 0 whatever came of it.
 
     \b

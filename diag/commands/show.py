@@ -14,15 +14,17 @@ from diag.commands.file_options import FileOptions
 
 @bundled
 def show(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint, or a file of docs/sources.md.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A checkpoint, or another file (docs/sources.md).")
+    ],
     *,
     sources: FileOptions,
     shown: AnswerOptions,
 ) -> None:
     """Say what a checkpoint is, or what another file is read as, and what can be asked of it.
 
-    Of a checkpoint: system, task, step, plan, parent and components. Of any other file: its embeddings or
-    its encoder, and which diagnoses they are enough for.
+    For a checkpoint these are its system, task, step, plan, parent and components; for any other file its
+    embeddings or its encoder, and the diagnoses that they are enough for.
 
     \b
     Examples:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from diag.forecasts.result import Forecast
 
 
+KNOWN = "known transfers"
+"""Name of the share of all transfers that the model knows which ended so, beside the forecast."""
+
+
 def what_words(result: Forecast) -> str:
     """Name of the forecast probability: ``chance of matched``, or of a base ``share matched``."""
     return f"chance of {result.outcome}" if result.base is not None else f"share {result.outcome}"
