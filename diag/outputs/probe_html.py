@@ -62,8 +62,8 @@ def _file(column: Column) -> str:
 
 CHANGES = (
     "The change rests on the 95% interval of the difference of the two scores. A variable is read less well, "
-    f"or better, from B where the interval excludes 0, it is kept where the interval lies within ±{ALIKE:g}, "
-    "and otherwise the scores cannot be told apart (unclear)."
+    "or better, from B where the interval excludes 0. It is kept where it is read from both and the interval "
+    f"lies within ±{ALIKE:g}. Otherwise the scores cannot be told apart (unclear)."
 )
 
 

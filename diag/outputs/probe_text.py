@@ -121,7 +121,7 @@ def notes_in_words(result: Probed) -> list[str]:
     if unclear := [name for name, change in result.changes.items() if change == "unclear"]:
         by = [_changed(name, result.differences[name]) for name in unclear[:NAMED]]
         by += [f"{len(unclear) - NAMED} more"] if len(unclear) > NAMED else []
-        notes.append(f"From A to B the score changes {listed(by)}: {UNCLEAR}")
+        notes.append(f"From A to B the score changes {listed(by)}. {UNCLEAR}")
     if len(result.variables) >= MANY:
         count = len(result.variables)
         notes.append(f"With {count} variables, about {count / 20:.1f} reach p ≤ 0.05 by chance alone.")
@@ -133,8 +133,8 @@ def notes_in_words(result: Probed) -> list[str]:
 BALANCED = "acc. is the balanced accuracy, which is 1 over the number of categories for guesses."
 
 UNCLEAR = (
-    "neither is a change shown, for the interval holds 0, nor that the variable is kept, for it does not lie "
-    f"within ±{ALIKE:g}."
+    "As 0 lies in the interval, no change is shown; but only what is read from both, and surely changes by "
+    f"no more than {ALIKE:g}, counts as kept."
 )
 
 
