@@ -272,6 +272,21 @@ class TaskPair(Protocol):
         ...
 
 
+@runtime_checkable
+class Coloured(Protocol):
+    """Tasks that choose the variable by which pictures of their states are coloured."""
+
+    @property
+    def colour(self) -> str | None:
+        """Name of one of the variables; None to leave the choice to the picture."""
+        ...
+
+
+def colour_of(tasks: TaskPair) -> str | None:
+    """Name of the variable by which pictures of the tasks' states are coloured; None for no choice."""
+    return tasks.colour if isinstance(tasks, Coloured) else None
+
+
 @dataclass(frozen=True)
 class Taken:
     """The named columns or arrays that ready embeddings were read from, and the key that tells rows apart."""

@@ -81,27 +81,50 @@ def percent_interval(value: float | None, low: float | None, high: float | None,
     return f"{value:.{digits}%} [{low:.{digits}%}, {high:.{digits}%}]"
 
 
+SIGNIFICANT = 0.05
+"""The usual level of a p-value: words say what a p-value below it shows, and its digits agree with them."""
+
+P_ROUNDING = 1e-9
+"""Share of two p-values that they differ by through rounding alone."""
+
+
 def p_value(p: float | None, floor: float | None = None) -> str:
-    """A p-value to three decimals; a dash for none.
+    """A p-value to three decimals, or to as many more as show on which side of 0.05 it lies; a dash for none.
 
     ``floor`` is the least that its permutations could give: there, the p-value is that or any less.
 
     >>> p_value(0.0431), p_value(1e-9), p_value(None), p_value(0.01, floor=0.01)
     ('0.043', '< 0.001', '–', '≤ 0.010')
+    >>> p_value(0.0496), p_value(0.05), p_value(0.05003)
+    ('0.0496', '0.050', '0.05003')
     """
     if p is None:
         return "–"
     if p < 0.0005:
         return "< 0.001"
-    # A p-value that equals the floor but for rounding is at the floor.
-    return f"≤ {p:.3f}" if floor is not None and p <= floor * (1 + 1e-9) else f"{p:.3f}"
+    decimals = 3
+    while _side(float(f"{p:.{decimals}f}")) != _side(p):
+        decimals += 1
+    words = f"{p:.{decimals}f}"
+    # What equals the floor but for rounding is at it.
+    return f"≤ {words}" if floor is not None and p <= floor * (1 + P_ROUNDING) else words
+
+
+def significant(p: float) -> bool:
+    """Whether a p-value is below the usual level, and not only by rounding."""
+    return p < SIGNIFICANT * (1 - P_ROUNDING)
+
+
+def _side(p: float) -> tuple[bool, bool]:
+    """Whether a p-value is below, and whether it is above, the usual level by more than rounding."""
+    return significant(p), p > SIGNIFICANT * (1 + P_ROUNDING)
 
 
 def p_relation(p: float) -> str:
     """A p-value with ``=`` or ``<`` before it, as it follows the letter p in a sentence.
 
-    >>> p_relation(0.0312), p_relation(1e-9)
-    ('= 0.031', '< 0.001')
+    >>> p_relation(0.0312), p_relation(1e-9), p_relation(0.0496)
+    ('= 0.031', '< 0.001', '= 0.0496')
     """
     words = p_value(p)
     return words if words.startswith("<") else f"= {words}"

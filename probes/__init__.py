@@ -12,7 +12,7 @@ from probes._cka import cka
 from probes._clusters import ClusterEvents, cluster_events
 from probes._collapse import Collapse, collapse, effective_rank
 from probes._distance import Distance, cosine, l2, nearest_own
-from probes._linear import LinearProbe, linear_probe
+from probes._linear import LinearProbe, linear_probe, score_change
 from probes._maps import RUNGS, SHIFTED, Map, Rung, fit
 from probes._measure import Bools, Floats, Labels, Measure, ProbeError, as_matrix, drop_nonfinite, finite_rows
 from probes._neighbours import NEIGHBOURS, knn_overlap
@@ -20,7 +20,7 @@ from probes._nulls import Independence, Null, independence
 from probes._procrustes import procrustes, shape_distance
 from probes._projection import Method, Plane, Projection, project
 from probes._relation import MARGIN, RelationResult, equivalence_margin, relation
-from probes._resampling import Groups, interval, make_groups, share
+from probes._resampling import Groups, difference, interval, make_groups, share
 from probes._rollout import memory, rollout_blocks
 from probes._spatial import UNTURNED
 from probes._states import states
@@ -67,6 +67,7 @@ __all__ = [
     "cluster_events",
     "collapse",
     "cosine",
+    "difference",
     "drop_nonfinite",
     "effective_rank",
     "equivalence_margin",
@@ -87,6 +88,7 @@ __all__ = [
     "relation",
     "rollout_blocks",
     "sampled_rows",
+    "score_change",
     "shape_distance",
     "share",
     "states",

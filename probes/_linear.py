@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from probes._measure import ROUNDING, ArrayLike, Bools, Floats, Labels, Measure, ProbeError, is_constant
 from probes._projection import principal_axes
-from probes._resampling import interval, make_groups, share
+from probes._resampling import difference, interval, make_groups, share
 from probes._states import SAME, numbered
 from probes._variables import Ints, Rows, Variable, distinct_rows, paired, shuffled_rows
 
@@ -52,6 +52,10 @@ class LinearProbe:
     """Rows used: all, or as many as :data:`probes.ROWS`, without those of ``left_out``."""
     left_out: tuple[str, ...] = ()
     """Categories of a single group, which cannot stand on both sides of a split."""
+    groups: Ints | None = field(default=None, compare=False, repr=False)
+    """(rows,) the group of each row; None where the probe is undefined."""
+    draws: Floats | None = field(default=None, compare=False, repr=False)
+    """(m,) the scores of resamples of the groups, which :func:`score_change` sets beside another probe's."""
 
     @property
     def p_floor(self) -> float | None:
@@ -108,8 +112,11 @@ def linear_probe(
     parts, draws = evaluate(given, folds, shuffles, rng)
     value = float(_score(unit, parts.sum(0)[None])[0])
     shuffled = float(draws.mean()) if len(draws) else None
+    resampled = make_groups(given.index, seed).resampled(parts)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a resample may miss a category: NaN, left out
+        resamples = _score(unit, resampled)
     return LinearProbe(
-        score=_interval(unit, value, parts, given, seed),
+        score=_interval(unit, value, resamples, given.count),
         unit=unit,
         chance=0.0 if unit == "r2" else 1 / len(given.target.categories),
         shuffled=shuffled,
@@ -120,7 +127,34 @@ def linear_probe(
         folds=folds,
         rows=len(given.x),
         left_out=left_out,
+        groups=given.index,
+        draws=resamples,
     )
+
+
+def score_change(before: LinearProbe, after: LinearProbe) -> Measure:
+    """The score of ``after`` minus that of ``before``, two probes of one variable on the same rows and seed.
+
+    Where both have the same groups, the interval rests on the same resamples of both, so that what is hard
+    for both weighs on neither. Where they have not, or where the resamples agree, which in few rows says
+    little of others, it is that of :func:`probes.difference`. Undefined where one of them is.
+
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(100, 3))
+    >>> change = score_change(linear_probe(x, x[:, 0]), linear_probe(2 * x, x[:, 0]))
+    >>> abs(change.low) < 1e-9 and abs(change.high) < 1e-9
+    True
+    """
+    apart = difference(after.score, before.score)
+    groups, other_groups = before.groups, after.groups
+    if before.draws is None or after.draws is None or groups is None or other_groups is None:
+        return apart
+    if apart.value is None or before.unit != after.unit or not np.array_equal(groups, other_groups):
+        return apart
+    draws = after.draws - before.draws
+    if before.unit != "r2" and (draws[np.isfinite(draws)] == apart.value).all():
+        return apart
+    return interval(apart.value, draws, int(groups.max()) + 1)
 
 
 def _repeated(given: Rows) -> tuple[Rows, tuple[str, ...]]:
@@ -134,13 +168,10 @@ def _repeated(given: Rows) -> tuple[Rows, tuple[str, ...]]:
     return Rows(given.x[rows], target, index, given.chosen[rows]), names
 
 
-def _interval(unit: str, value: float, parts: Floats, given: Rows, seed: int) -> Measure:
-    if unit != "r2" and value in (0.0, 1.0):  # where all rows are right, or none, resamples do not differ
-        return share(value, given.count)
-    resampled = make_groups(given.index, seed).resampled(parts)
-    with np.errstate(divide="ignore", invalid="ignore"):  # a resample may miss a category: NaN, left out
-        draws = _score(unit, resampled)
-    return interval(value, draws, given.count, low=-np.inf if unit == "r2" else 0.0, high=1.0)
+def _interval(unit: str, value: float, resamples: Floats, groups: int) -> Measure:
+    if unit != "r2" and value in (0.0, 1.0):  # resamples of what is never, or always, right agree
+        return share(value, groups)
+    return interval(value, resamples, groups, low=-np.inf if unit == "r2" else 0.0, high=1.0)
 
 
 def _score(unit: str, sums: Floats) -> Floats:

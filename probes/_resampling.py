@@ -128,6 +128,29 @@ def share(value: float, count: int) -> Measure:
     return Measure(value, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
 
 
+def difference(one: Measure, other: Measure) -> Measure:
+    """``one`` − ``other`` with an interval from both, as if they were independent: at most too wide.
+
+    Each end lies as far from the difference as the two ends that make it lie from their values, squared and
+    added (Zou and Donner 2008). Undefined, with the reason, where one of them is.
+    """
+    for measure in (one, other):
+        if measure.value is None:
+            return Measure.undefined(measure.reason or "a score is undefined")
+    assert one.value is not None
+    assert other.value is not None
+    value = one.value - other.value
+    ends = (one.low, one.high, other.low, other.high)
+    if any(end is None for end in ends):
+        return Measure(value, reason=one.reason or other.reason or "a score has no interval")
+    low, high, other_low, other_high = (float(end) for end in ends if end is not None)
+    return Measure(
+        value,
+        value - float(np.hypot(one.value - low, other_high - other.value)),
+        value + float(np.hypot(high - one.value, other.value - other_low)),
+    )
+
+
 Score: TypeAlias = Callable[[Moments], tuple[float | None, str]]
 """A measure of moments: a number, or None and the reason."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
 from pydantic import Field
 
 import diag
@@ -16,7 +18,7 @@ from diag.checks.kind import Check
 from diag.checks.pair import Base, Pair
 from diag.checks.run import check
 from diag.checks.settings import Checks, GateSettings
-from diag.checks.written import table
+from diag.checks.written import table, text
 from diag.subject import Subject
 from probes import Measure
 from tests.gated import embedded, near, said, states
@@ -36,6 +38,20 @@ def test_a_check_has_the_name_of_its_line() -> None:
 
 def test_the_documentation_has_the_row_of_every_check() -> None:
     assert table() in (ROOT / "docs/check.md").read_text()
+
+
+def test_limits_are_explained_without_the_words_of_one_world() -> None:
+    assert not re.search(r"maze|room|\bcrar\b", f"{text()}{table()}", re.IGNORECASE)
+
+
+def test_a_check_that_measures_nothing_is_refused_when_it_is_made() -> None:
+    class Empty(Check):
+        """A check that says nothing of a pair."""
+
+        name: ClassVar[str] = "empty"
+
+    with pytest.raises(TypeError, match=r"abstract method '?measured'?"):
+        Empty()  # type: ignore[abstract]
 
 
 class RowsCheck(Check):

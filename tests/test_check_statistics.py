@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import probes
 from diag.checks.judging import Found, judged
 from diag.checks.losses import Losses, ratios
-from diag.checks.probing import fall
 from diag.checks.returns import ReturnsCheck, difference, more_episodes, of_returns
 from probes import Measure
 from tests.gated import Returns, played, scaled
@@ -303,9 +303,9 @@ def test_a_ratio_to_nothing_or_below_is_undefined(
 
 
 def test_a_fall_is_as_uncertain_as_both_scores() -> None:
-    found = fall(Measure(0.9, 0.86, 0.93), Measure(0.6, 0.5, 0.63))
+    found = probes.difference(Measure(0.9, 0.86, 0.93), Measure(0.6, 0.5, 0.63))
     assert (found.value, found.low, found.high) == pytest.approx((0.3, 0.25, 0.3 + np.hypot(0.03, 0.1)))
-    exact = fall(Measure(0.9, 0.86, 0.93), Measure(0.6, 0.6, 0.6))
+    exact = probes.difference(Measure(0.9, 0.86, 0.93), Measure(0.6, 0.6, 0.6))
     assert (exact.low, exact.high) == pytest.approx((0.26, 0.33))
 
 
@@ -318,7 +318,7 @@ def test_a_fall_is_as_uncertain_as_both_scores() -> None:
     ],
 )
 def test_a_fall_without_an_interval_is_not_sure(before: Measure, after: Measure, reason: str) -> None:
-    found = fall(before, after)
+    found = probes.difference(before, after)
     assert found.reason == reason
     assert judged("probe", "it", found, "max_drop", most=0.2).state == "unsure"
 
@@ -329,7 +329,7 @@ def test_a_fall_s_interval_holds_the_truth() -> None:
     half = 1.96 * np.array([0.02, 0.05])
     held = 0
     for before, after in scores:
-        found = fall(
+        found = probes.difference(
             Measure(before, before - half[0], before + half[0]),
             Measure(after, after - half[1], after + half[1]),
         )

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import diag
-from diag.commands.file_options import OPTIONS
+from diag.commands.file_options import FileOptions
 from diag.commands.output_files import UsageError, with_places
 from diag.sources.supplied import Supplied
 from diag.subject import SubjectError
@@ -67,15 +67,13 @@ def arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
 
 
 def test_every_field_of_supplied_is_an_option() -> None:
-    known = {field.name for field in fields(Supplied)}
-    assert set(OPTIONS) <= known
-    assert known == set(OPTIONS)
+    assert [field.name for field in fields(FileOptions)] == [field.name for field in fields(Supplied)]
 
 
 @pytest.mark.parametrize("name", READING)
 def test_every_command_that_reads_files_reads_them_alike(name: str) -> None:
     parameters = {p.name for p in commands()[name].params}
-    assert set(OPTIONS) <= parameters
+    assert {field.name for field in fields(FileOptions)} <= parameters
 
 
 def test_arrays_are_mended_from_the_command_line(
@@ -273,10 +271,37 @@ def test_a_folder_stands_for_its_last_checkpoints(capsys: pytest.CaptureFixture[
     taken = [Path(one["transfer"]["path"]).name for one in json.loads(out)["checked"]]
     assert taken == ["seed2.safetensors", "seed10.safetensors"]
     assert f"{folder}: took 2 checkpoints, seed2.safetensors, seed10.safetensors; 1 of early steps" in err
-    (empty := tmp_path / "empty").mkdir()
-    status, _, err = run(capsys, "check", BASE, str(empty))
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ((), "and without any other file; expected files of transfers"),
+        (
+            ("a.npy", "b.npy", "c.json"),
+            "3 other files (2 .npy, 1 .json); expected a pattern such as '{}/*.npy'",
+        ),
+        (("a.PT", "notes.txt", "more.txt"), "(2 .txt, 1 .PT); expected a pattern such as '{}/*.PT'"),
+        (
+            ("seed0.step30.safetensors",),
+            "1 other file (1 .safetensors); expected a pattern such as '{}/*.safe",
+        ),
+        (
+            ("a.txt", "b.md", "c", "d.log"),
+            "4 other files (1 .txt, 1 .md, 1 without an ending, …); expected files of",
+        ),
+    ],
+)
+def test_a_folder_without_checkpoints_is_told_by_what_is_in_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, names: tuple[str, ...], words: str
+) -> None:
+    for name in (*names, ".hidden"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "runs").mkdir()
+    status, _, err = run(capsys, "check", BASE, str(tmp_path))
     assert status == 2
-    assert "a folder without seed*.safetensors" in err
+    assert "found a folder without seed<N>.safetensors, as diag transfer writes them, " in err
+    assert words.format(tmp_path) in err
 
 
 # --- Ctrl-C ------------------------------------------------------------------------------------------------

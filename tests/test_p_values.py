@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import diag
 import probes
 from diag.outputs.registry import html, text
 from diag.outputs.words import difference
-from diag.wording import p_value
+from diag.wording import p_value, significant
 from probes import Measure
 from tests.test_html import outline
 
@@ -29,6 +31,20 @@ from tests.test_html import outline
 )
 def test_a_p_at_its_floor_is_a_bound(p: float | None, floor: float | None, words: str) -> None:
     assert p_value(p, floor) == words
+
+
+@given(st.floats(0.0, 1.0))
+@example(0.0496)
+@example(0.0504)
+@example(0.05 * (1 - 1e-15))
+@example(np.nextafter(0.05, 1))
+@example(0.05 * (1 - 2e-9))
+def test_a_p_value_reads_on_the_side_of_its_words(p: float) -> None:
+    """Where the words say that a p-value is below 0.05, so do its digits, and nowhere else."""
+    words = p_value(p)
+    read = 0.0 if words.startswith("<") else float(words)
+    assert significant(read) == significant(p)
+    assert abs(read - p) <= 0.0005 + 1e-12
 
 
 def test_every_permutation_says_its_floor() -> None:

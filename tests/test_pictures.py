@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 import diag.outputs
 import reports
 from diag.comparisons.result import MOST_COLOURS, Picture, colour_variable
 from diag.outputs.sections import embedding_chart, panels
+from diag.sources.pairs import TASKS, FilePairs, SeenBy
 from diag.studies.histogram import Bar, stacked
+from diag.subject import Parameters, Subject
 from probes import Plane
 
 ROOMS = np.array(["left", "door", "right", "left"])
@@ -83,3 +86,32 @@ def test_no_page_knows_a_world(package: object) -> None:
         docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         words = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and id(n) not in docs]
         assert [word for word in words if isinstance(word, str) and world.search(word)] == []
+
+
+class Scaled:
+    """An encoder that makes the embedding three times the observations."""
+
+    def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        return 3 * observations
+
+
+class Lit(FilePairs):
+    """Pairs that choose the variable by which their pictures are coloured."""
+
+    colour = "lit"
+
+
+def test_a_picture_is_coloured_by_the_variable_that_the_tasks_choose(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    seen, known = rng.normal(size=(40, 3)), {"room": np.tile(ROOMS, 10), "lit": np.arange(40) % 2 == 0}
+    np.savez(tmp_path / "pairs.npz", source=seen, target=seen, **known)
+    path = str(tmp_path / "pairs.npz")
+
+    def coloured(pairs: FilePairs | SeenBy) -> str | None:
+        base, transfer = (Subject(task, task, task, {}, Scaled(), tasks=pairs) for task in TASKS)
+        return diag.compare(base, transfer).picture.colour
+
+    assert coloured(FilePairs(path)) == "room"
+    assert coloured(Lit(path)) == "lit"
+    assert coloured(SeenBy(Lit(path), FilePairs(path), "a")) == "lit"
+    assert coloured(SeenBy(FilePairs(path), Lit(path), "a")) == "room"

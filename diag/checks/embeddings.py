@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
@@ -22,7 +23,7 @@ INFORMATION = "nothing frozen reads the embedding, so that where it lies is no f
 NO_EMBEDDINGS = "the files hold no embeddings"
 
 
-class EmbeddingCheck(Check):
+class EmbeddingCheck(Check, ABC):
     """A check that rests on a comparison of the two embeddings."""
 
     def lacks(self, subject: Subject, is_base: bool) -> bool:
@@ -34,16 +35,23 @@ class EmbeddingCheck(Check):
         else:
             yield from self.of(pair.comparison)
 
+    @abstractmethod
     def of(self, result: Comparison) -> Iterator[Found]:
-        """Hold a comparison against the limits, where anything frozen reads the embedding."""
+        """Hold a comparison against the limits."""
+
+
+class ReadCheck(EmbeddingCheck, ABC):
+    """A check of an embedding that something frozen reads; of any other it has nothing to say."""
+
+    def of(self, result: Comparison) -> Iterator[Found]:
         if result.frozen == ():
             yield idle(self.name, INFORMATION)
         else:
             yield from self.held(result)
 
+    @abstractmethod
     def held(self, result: Comparison) -> Iterator[Found]:
         """Hold a comparison of an embedding that something frozen reads against the limits."""
-        raise NotImplementedError
 
 
 class RelationCheck(EmbeddingCheck):
@@ -74,7 +82,7 @@ class RelationCheck(EmbeddingCheck):
         yield Found(self.name, state, words, limit="allow", word=verdict.relation or "")
 
 
-class R2Check(EmbeddingCheck):
+class R2Check(ReadCheck):
     """R² of the identity: how much of the base's variance the transfer's embedding explains as it is."""
 
     name: ClassVar[str] = "r2"
@@ -82,7 +90,7 @@ class R2Check(EmbeddingCheck):
     limited_by: ClassVar[tuple[str, ...]] = ("min",)
 
     min: Annotated[float, Field(le=1)] = Field(
-        0.8, description="Least R²; successful transfers of the maze have 0.97 or more"
+        0.8, description="Least R² that passes; transfers that landed have 0.97 or more (docs/results.md)"
     )
 
     def held(self, result: Comparison) -> Iterator[Found]:
@@ -93,7 +101,7 @@ class R2Check(EmbeddingCheck):
         yield judged(self.name, words, r2, "min", least=self.min)
 
 
-class L2Check(EmbeddingCheck):
+class L2Check(ReadCheck):
     """Mean L2 distance of paired embeddings, as a share of the base's spread."""
 
     name: ClassVar[str] = "l2"
@@ -101,7 +109,8 @@ class L2Check(EmbeddingCheck):
     limited_by: ClassVar[tuple[str, ...]] = ("max",)
 
     max: Positive = Field(
-        0.35, description="Largest distance; successful transfers of the maze have 0.04 to 0.17"
+        0.35,
+        description="Largest distance that passes; transfers that landed have 0.04 to 0.17 (docs/results.md)",
     )
 
     def held(self, result: Comparison) -> Iterator[Found]:
@@ -112,7 +121,7 @@ class L2Check(EmbeddingCheck):
             yield judged(self.name, "the relative L2 distance", distance, "max", most=self.max)
 
 
-class StatesCheck(EmbeddingCheck):
+class StatesCheck(ReadCheck):
     """Number of states that lie nearest to their own base state; where every state is listed."""
 
     name: ClassVar[str] = "states"
@@ -124,7 +133,7 @@ class StatesCheck(EmbeddingCheck):
 
     level: Level = "warn"
     min: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Fewest states (unset: as many as the world asks for)"
+        None, description="Least number that passes (unset: as many as the world asks for)"
     )
 
     def held(self, result: Comparison) -> Iterator[Found]:
@@ -147,15 +156,15 @@ class StatesCheck(EmbeddingCheck):
         yield Found(self.name, state, words, measure=measure, limit="min", instead=result.success_states)
 
 
-class CollapseCheck(EmbeddingCheck):
+class CollapseCheck(ReadCheck):
     """Whether the embedding keeps the base's variance and its effective rank."""
 
     name: ClassVar[str] = "collapse"
     asks: ClassVar[str] = "variance and effective rank over the base's"
     limited_by: ClassVar[tuple[str, ...]] = ("min_variance", "min_rank")
 
-    min_variance: Share = Field(0.5, description="The transfer's variance over the base's, at least")
-    min_rank: Share = Field(0.7, description="The transfer's effective rank over the base's, at least")
+    min_variance: Share = Field(0.5, description="Least share of the base's variance that passes")
+    min_rank: Share = Field(0.7, description="Least share of the base's effective rank that passes")
 
     def held(self, result: Comparison) -> Iterator[Found]:
         words, kept = "the transfer's variance over the base's", result.measures["variance_ratio"]
@@ -164,32 +173,38 @@ class CollapseCheck(EmbeddingCheck):
         yield judged(self.name, words, rank, "min_rank", least=self.min_rank, of="rank")
 
 
-class CkaCheck(EmbeddingCheck):
+class BlindCheck(ReadCheck, ABC):
+    """A measure that is blind to some maps, such as flips, and sees what is lost."""
+
+    measure: ClassVar[str]
+    """Its name among the measures of a comparison."""
+    called: ClassVar[str]
+    """What a message calls it."""
+    limited_by: ClassVar[tuple[str, ...]] = ("min",)
+
+    level: Level = "warn"
+    min: Reading = Field(0.8, description="Least value that passes")
+
+    def held(self, result: Comparison) -> Iterator[Found]:
+        yield judged(self.name, self.called, result.measures[self.measure], "min", least=self.min)
+
+
+class CkaCheck(BlindCheck):
     """Linear CKA without its bias: blind to flips, sees what is lost."""
 
     name: ClassVar[str] = "cka"
     asks: ClassVar[str] = "CKA, which is blind to flips"
-    limited_by: ClassVar[tuple[str, ...]] = ("min",)
-
-    level: Level = "warn"
-    min: Reading = Field(0.8, description="At least")
-
-    def held(self, result: Comparison) -> Iterator[Found]:
-        yield judged(self.name, "CKA", result.measures["cka_debiased"], "min", least=self.min)
+    measure: ClassVar[str] = "cka_debiased"
+    called: ClassVar[str] = "CKA"
 
 
-class CcaCheck(EmbeddingCheck):
+class CcaCheck(BlindCheck):
     """Mean canonical correlation: blind to every linear map, sees what is lost."""
 
     name: ClassVar[str] = "cca"
     asks: ClassVar[str] = "mean canonical correlation, which is blind to every linear map"
-    limited_by: ClassVar[tuple[str, ...]] = ("min",)
-
-    level: Level = "warn"
-    min: Reading = Field(0.8, description="At least")
-
-    def held(self, result: Comparison) -> Iterator[Found]:
-        yield judged(self.name, "CCA", result.measures["cca"], "min", least=self.min)
+    measure: ClassVar[str] = "cca"
+    called: ClassVar[str] = "CCA"
 
 
 def other_widths(result: Comparison) -> str | None:

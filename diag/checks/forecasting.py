@@ -21,7 +21,7 @@ class ForecastCheck(Check):
     limited_by: ClassVar[tuple[str, ...]] = ("min",)
 
     level: Level = "warn"
-    min: Share = Field(0.5, description="At least")
+    min: Share = Field(0.5, description="Least probability that passes")
 
     def measured(self, pair: Pair) -> Iterator[Found]:
         """Hold the probability that the transfer ends matched, with its interval, against the limit."""

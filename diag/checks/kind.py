@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
@@ -24,7 +25,7 @@ class Tree(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
-class Check(Tree):
+class Check(Tree, ABC):
     """The settings that every check has, and the questions that the gate puts to it.
 
     A new check is a subclass in a file of its own and a line in :class:`diag.checks.settings.Checks`. The
@@ -41,7 +42,7 @@ class Check(Tree):
     """Default limits in words, in that row; empty where the settings' own values say it."""
 
     level: Level = Field(
-        "error", description='"error" fails the gate, "warn" only says so, "off" does not look'
+        "error", description='"error" fails the gate, "warn" only says so, "off" skips the check'
     )
     on_inconclusive: Literal["pass", "warn", "fail"] | None = Field(
         None,
@@ -50,9 +51,9 @@ class Check(Tree):
     )
 
     def lacks(self, subject: Subject, is_base: bool) -> bool:
-        """Whether a subject does not offer what the check needs of it."""
+        """Whether a subject does not offer what the check needs of it; a check that needs nothing says no."""
         return False
 
+    @abstractmethod
     def measured(self, pair: Pair) -> Iterator[Found]:
         """Measure a pair and hold it against the limits: a finding for each part, or why there is none."""
-        raise NotImplementedError

@@ -36,14 +36,16 @@ class LossCheck(Check):
     limited_by: ClassVar[tuple[str, ...]] = ("max", "terms")
 
     level: Level = "warn"
-    max: Positive = Field(2.0, description="Largest multiple of the base's loss, for the total and each term")
+    max: Positive = Field(
+        2.0, description="Largest multiple of the base's loss that passes, for the total and each term"
+    )
     terms: Mapping[str, Positive] = Field(
-        {}, description="Limits of single terms instead, such as { transition = 5.0 }"
+        {}, description="Limits of single terms in its place, such as { transition = 5.0 }"
     )
     floor: Share = Field(
         0.05,
-        description="A term of the base counts as at least this share of its total: many times next to "
-        "nothing is still nothing",
+        description="Each term of the base counts as at least this share of its total, so that a multiple of "
+        "next to nothing does not fail",
     )
     samples: Annotated[int, Field(ge=100, le=10**6)] = Field(1240, description="Transitions per task")
 

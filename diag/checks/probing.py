@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar
 
-import numpy as np
 from pydantic import Field
 
 import probes
@@ -53,7 +52,9 @@ class ProbeCheck(Check):
             if other.value is not None:
                 read = f"{other.value:.2f} instead of {score.value:.2f}"
             words = f"{name!r} is read at {read}; the fall"
-            yield judged(self.name, words, fall(score, other), "max_drop", most=self.max_drop, of=name)
+            yield judged(
+                self.name, words, probes.difference(score, other), "max_drop", most=self.max_drop, of=name
+            )
 
 
 def scores_of(
@@ -77,22 +78,3 @@ def _above(score: Measure, chance: float) -> Measure:
     ends = (score.value, score.low, score.high)
     value, low, high = (None if end is None else max(end, chance) for end in ends)
     return Measure(value, low, high, score.reason)
-
-
-def fall(before: Measure, after: Measure) -> Measure:
-    """The fall from ``before`` to ``after``; its interval takes both as independent: at most too wide."""
-    for score in (before, after):
-        if score.value is None:
-            return Measure.undefined(score.reason or "a score is undefined")
-    assert before.value is not None
-    assert after.value is not None
-    value = before.value - after.value
-    ends = (before.low, before.high, after.low, after.high)
-    if any(end is None for end in ends):
-        return Measure(value, reason=before.reason or after.reason or "a score has no interval")
-    low, high, low_after, high_after = (float(end) for end in ends if end is not None)
-    return Measure(
-        value,
-        value - float(np.hypot(before.value - low, high_after - after.value)),
-        value + float(np.hypot(high - before.value, after.value - low_after)),
-    )

@@ -38,7 +38,7 @@ class ReturnsCheck(Check):
     limited_by: ClassVar[tuple[str, ...]] = ("margin",)
     default: ClassVar[str] = "10%"
 
-    margin: Positive = Field(0.1, description="A mean return that is worse by at most this is still as good")
+    margin: Positive = Field(0.1, description="Fall of the mean return that is still as good")
     relative: bool = Field(
         True,
         validate_default=True,

@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from diag.commands.options import Html, Json, Quiet, Verbose
 from diag.commands.output_files import Outputs
 from diag.commands.progress import in_percent, progress_bar
 from diag.commands.timing import Outlook
@@ -74,6 +77,24 @@ def answer(
     brief, text = renderer(kind, "brief"), renderer(kind, "text")
     write_line(brief(result) if quiet else text(result, verbose))
     told(outputs, quiet)
+
+
+@dataclass(frozen=True)
+class AnswerOptions:
+    """The forms that a command's answer is wanted in, and how much is said beside it."""
+
+    json: Json = None
+    html: Html = None
+    quiet: Quiet = False
+    verbose: Verbose = False
+
+    def outputs(self, *inputs: Path | None, out: Path | None = None) -> Outputs:
+        """The places of the outputs, none of them an input that is there; raises UsageError.
+
+        ``out`` is the place of the option ``--out`` of a command whose result goes there too.
+        """
+        asked = {"--json": self.json, "--html": self.html, "--out": out}
+        return Outputs.of(asked, *(place for place in inputs if place is not None))
 
 
 REPORTS = {"--html": "report", "--json": "json", "--out": "model"}

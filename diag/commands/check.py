@@ -13,7 +13,7 @@ from diag.commands.answer import note, percent, say, write_line
 from diag.commands.bundles import bundled
 from diag.commands.check_options import Accepted, Format, Limits, Reports
 from diag.commands.file_names import base_and_transfers
-from diag.commands.file_options import files_of, reads_files
+from diag.commands.file_options import FileOptions
 from diag.commands.output_files import Outputs, UsageError
 from diag.outputs.registry import renderer
 
@@ -23,13 +23,12 @@ if TYPE_CHECKING:
     from diag.sources.supplied import Supplied
 
 
-@reads_files
 @bundled
 def check(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="BASE TRANSFER...", help="A base and its transfers: files, patterns, or a folder."
+            metavar="BASE TRANSFER...", help="A base, and its transfers: files, patterns or folders."
         ),
     ] = None,
     *,
@@ -37,19 +36,23 @@ def check(
     accepted: Accepted,
     write_config: Annotated[
         Path | None,
-        typer.Option("--write-config", metavar="FILE", help="Write the defaults, explained, and stop."),
+        typer.Option(
+            "--write-config", metavar="FILE", help="Write the default limits, explained, to FILE and stop."
+        ),
     ] = None,
     calibrate: Annotated[
         Path | None,
-        typer.Option("--calibrate", metavar="DIR", help="False alarms among pairs known to be equal."),
+        typer.Option(
+            "--calibrate", metavar="DIR", help="Count false alarms among files that are known to be equal."
+        ),
     ] = None,
-    supplied: Supplied,
+    sources: FileOptions,
     reports: Reports,
 ) -> None:
-    """Check transfers against limits, for a CI: silent when all is well, exact when not.
+    """Check transfers against limits: a gate for a CI.
 
-    Exits with 0 where every check passes (warnings are told), 1 where one fails, 2 where a file or a setting
-    cannot be used, 4 under --strict where the data cannot tell. The defaults work without a configuration.
+    The exit status is 0 where every check passes (warnings are told), 1 where one fails, 2 where a file or a
+    setting cannot be used, and 4 under --strict where the data cannot tell. No configuration is needed.
     Files may be checkpoints, arrays of paired embeddings, Stable-Baselines3 .zip, ONNX, or your own format
     (docs/sources.md).
 
@@ -72,19 +75,19 @@ def check(
     named = base_and_transfers(files or [], lambda words: None if quiet else note(f"diag: {words}"))
     config = limits.configuration()
     accepted.check(reports.overwrite)
-    read = [*map(Path, named), *([] if config.file is None else [Path(config.file)]), *files_of(supplied)]
+    read = [*map(Path, named), *([] if config.file is None else [Path(config.file)]), *sources.files]
     outputs = reports.outputs(accepted, *read)
     if calibrate is not None:
         _check_idle(limits, accepted, reports)
         from diag.commands.calibrate import calibrated
 
-        calibrated(calibrate, named, config, supplied, outputs, quiet, reports.verbose)
+        calibrated(calibrate, named, config, sources.supplied, outputs, quiet, reports.verbose)
         return
     if len(named) < 2:
         count = f"{len(named)} file{'' if len(named) == 1 else 's'}"
         raise UsageError(f"found {count}, expected a base and at least one transfer")
     silent = quiet or outputs.printed or reports.form != "text"
-    gate = _checked(named, config, accepted.baseline, supplied, silent)
+    gate = _checked(named, config, accepted.baseline, sources.supplied, silent)
     if limits.exit_zero or accepted.write_baseline is not None:
         gate = replace(gate, held_by="--exit-zero" if limits.exit_zero else "--write-baseline")
     anew = accepted.is_rewritten

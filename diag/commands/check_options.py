@@ -23,7 +23,11 @@ class Limits:
 
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="Instead of the diag.toml or [tool.diag] found here."),
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Configuration (default: the diag.toml or [tool.diag] found here).",
+        ),
     ] = None
     settings: Annotated[
         list[str] | None,
@@ -33,7 +37,9 @@ class Limits:
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 where a check fails.")] = False
     unfrozen: Annotated[
         bool | None,
-        typer.Option("--unfrozen/--frozen", help="Whether anything frozen reads the embedding (see docs)."),
+        typer.Option(
+            "--unfrozen/--frozen", help="Say that nothing frozen reads the embedding, or that something does."
+        ),
     ] = None
 
     def configuration(self) -> Config:
@@ -53,11 +59,15 @@ class Accepted:
 
     baseline: Annotated[
         Path | None,
-        typer.Option("--baseline", metavar="FILE", help="An accepted state: what is no worse does not fail."),
+        typer.Option(
+            "--baseline", metavar="FILE", help="Findings that were accepted: what is no worse does not fail."
+        ),
     ] = None
     write_baseline: Annotated[
         Path | None,
-        typer.Option("--write-baseline", metavar="FILE", help="Accept what is found now, beside this base."),
+        typer.Option(
+            "--write-baseline", metavar="FILE", help="Accept the present findings, and write them to FILE."
+        ),
     ] = None
 
     @property
@@ -92,7 +102,7 @@ class Reports:
     sarif: Annotated[Path | None, typer.Option("--sarif", metavar="FILE", help="Write SARIF 2.1.0.")] = None
     html: Html = None
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Write over a configuration, or a baseline, that is there.")
+        bool, typer.Option("--overwrite", help="Replace the configuration or baseline that is there.")
     ] = False
     quiet: Quiet = False
     verbose: Verbose = False

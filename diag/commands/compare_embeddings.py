@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from diag.commands.answer import answer, percent
-from diag.commands.file_options import files_of, reads_files
-from diag.commands.options import DropNonfinite, Episodes, Html, Json, Quiet, Rollout, Seed, Verbose
-from diag.commands.output_files import Outputs
-
-if TYPE_CHECKING:
-    from diag.sources.supplied import Supplied
+from diag.commands.answer import AnswerOptions, answer, percent
+from diag.commands.bundles import bundled
+from diag.commands.file_options import FileOptions
+from diag.commands.options import RowOptions, Seed
 
 
-@reads_files
+@bundled
 def compare_embeddings(
     base: Annotated[
-        Path, typer.Argument(metavar="BASE", help="A checkpoint, an array, or a file of docs/sources.md.")
+        Path,
+        typer.Argument(
+            metavar="BASE", help="The base: a checkpoint, an array, or another file (docs/sources.md)."
+        ),
     ],
-    transfer: Annotated[Path, typer.Argument(metavar="TRANSFER", help="The same of the transfer.")],
+    transfer: Annotated[
+        Path, typer.Argument(metavar="TRANSFER", help="The transfer: a file of the same kind.")
+    ],
     unfrozen: Annotated[
         bool, typer.Option("--unfrozen", help="Nothing frozen reads the embedding: no relation is a failure.")
     ] = False,
     margin: Annotated[
         float | None,
         typer.Option(
-            "--margin", metavar="X", min=0.0, max=1.0, help="R² within which two maps are as good (0.05)."
+            "--margin",
+            metavar="X",
+            min=0.0,
+            max=1.0,
+            help="R² within which two maps count as equally good (default: 0.05).",
         ),
     ] = None,
     good: Annotated[
@@ -37,23 +43,18 @@ def compare_embeddings(
             "--good", metavar="FILE", help="A transfer known to be good; three or more give the margin."
         ),
     ] = None,
-    episodes: Episodes = None,
-    rollout: Rollout = False,
-    drop_nonfinite: DropNonfinite = False,
     *,
-    supplied: Supplied,
+    rows: RowOptions,
+    sources: FileOptions,
     seed: Seed = 0,
-    json: Json = None,
-    html: Html = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    shown: AnswerOptions,
 ) -> None:
-    """Say how the transfer's embedding lies to the base's: matched, flipped, rotated, …
+    """Say how the transfer's embedding relates to the base's: matched, flipped, rotated, …
 
     Arrays hold a row per state, (n, d) or (n, height, width, channels), the same states in the same
     order in both files; files larger than memory are read once, in batches. Rows of a rollout are not
-    independent: say which episode each is of, or that they are one. The exit status is 0 whatever was
-    found.
+    independent: say which episode each row belongs to, or that all are one rollout. The exit status is 0
+    whatever was found.
 
     \b
     Examples:
@@ -65,20 +66,19 @@ def compare_embeddings(
     """
     from diag.comparisons.compare import compare
 
-    inputs = [base, transfer, *(good or []), *([] if episodes is None else [episodes]), *files_of(supplied)]
-    outputs = Outputs.of({"--json": json, "--html": html}, *inputs)
-    with percent("comparing", quiet or outputs.printed) as step:
+    outputs = shown.outputs(base, transfer, *(good or []), rows.episodes, *sources.files)
+    with percent("comparing", shown.quiet or outputs.printed) as step:
         result = compare(
             base,
             transfer,
             unfrozen=unfrozen or None,
             margin=margin,
             good=good or [],
-            episodes=episodes,
-            rollout=rollout,
-            drop_nonfinite=drop_nonfinite,
-            supplied=supplied,
+            episodes=rows.episodes,
+            rollout=rows.rollout,
+            drop_nonfinite=rows.drop_nonfinite,
+            supplied=sources.supplied,
             seed=seed,
             progress=step,
         )
-    answer(result, "comparison", outputs, quiet, verbose)
+    answer(result, "comparison", outputs, shown.quiet, shown.verbose)

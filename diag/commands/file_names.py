@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from glob import glob
 from pathlib import Path
 
 from diag.commands.output_files import UsageError
+from diag.wording import plural
 
 CHECKPOINTS = "seed*.safetensors"
 """Checkpoints that diag train and diag transfer write; ``seed0.step500.safetensors`` is an early step."""
@@ -44,15 +46,33 @@ def _in_folder(name: str, say: Callable[[str], None]) -> list[str]:
     files = sorted(Path(name).glob(CHECKPOINTS), key=lambda file: _counted(file.name))
     taken = [file for file in files if EARLY not in file.name and file.is_file()]
     if not taken:
-        also = f" but {len(files)} of early steps" if files else ""
-        expected = f"some, or a pattern such as '{Path(name) / '*.npy'}'"
-        raise UsageError(f"{name}: found a folder without {CHECKPOINTS}{also}, expected {expected}")
+        raise UsageError(_without_checkpoints(name))
     listed = ", ".join(file.name for file in taken)
     if len(taken) > SHOWN:
         listed = f"{taken[0].name} to {taken[-1].name}"
     early = f"; {len(files) - len(taken)} of early steps left out" if len(files) > len(taken) else ""
     say(f"{name}: took {len(taken)} checkpoint{'s' if len(taken) > 1 else ''}, {listed}{early}")
     return [str(file) for file in taken]
+
+
+def _without_checkpoints(name: str) -> str:
+    """What is in a folder without last checkpoints, and how to name those of its files that can be read."""
+    from diag.sources.formats import SUFFIXES
+
+    files = [
+        file for file in sorted(Path(name).iterdir()) if file.is_file() and not file.name.startswith(".")
+    ]
+    endings = Counter(file.suffix for file in files).most_common()
+    found = f"{name}: found a folder without seed<N>.safetensors, as diag transfer writes them"
+    if not files:
+        return f"{found}, and without any other file; expected files of transfers"
+    listed = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in endings[:SHOWN])
+    more = ", …" if len(endings) > SHOWN else ""
+    found += f", but with {plural(len(files), 'other file')} ({listed}{more})"
+    readable = [ending for ending, _ in endings if ending.lower() in SUFFIXES]
+    if not readable:
+        return f"{found}; expected files of transfers"
+    return f"{found}; expected a pattern such as '{Path(name) / f'*{readable[0]}'}'"
 
 
 def _counted(name: str) -> list[tuple[int, str]]:

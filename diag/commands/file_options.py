@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
-from diag.commands.bundles import Command, with_options
 
 if TYPE_CHECKING:
     from diag.sources.supplied import Supplied
@@ -19,112 +17,79 @@ def _names(given: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in given.split(",") if name.strip())
 
 
-# A line here is an option of every command that reads files. Each is a field of Supplied, by its name.
-OPTIONS: Mapping[str, tuple[Any, Any]] = {
-    "pairs": (
-        Annotated[
-            Path | None,
-            typer.Option(
-                "--pairs",
-                metavar="FILE",
-                help="Observations of the same states, for encoders (docs/sources.md).",
-            ),
-        ],
-        None,
-    ),
-    "source_env": (
-        Annotated[
-            str | None,
-            typer.Option("--source-env", metavar="ID", help="Or the environment of the source task."),
-        ],
-        None,
-    ),
-    "target_env": (
-        Annotated[
-            str | None,
-            typer.Option("--target-env", metavar="ID", help="And that of the target task, stepped with it."),
-        ],
-        None,
-    ),
-    "adapter": (
-        Annotated[
-            str | None,
-            typer.Option(
-                "--adapter", metavar="MODULE:FUNCTION", help="Your function that makes a model of weights."
-            ),
-        ],
-        None,
-    ),
-    "output": (
-        Annotated[
-            str | None,
-            typer.Option("--output", metavar="NAME", help="An exported program's output to compare."),
-        ],
-        None,
-    ),
-    "key": (
-        Annotated[
-            str | None,
-            typer.Option("--key", metavar="NAME", help="The column or array that says which row is which."),
-        ],
-        None,
-    ),
-    "columns": (
-        Annotated[
-            Any,
-            typer.Option(
-                "--columns",
-                metavar="NAMES",
-                parser=_names,
-                help="Columns or arrays that are the embedding: a,b or 'z*'.",
-            ),
-        ],
-        None,
-    ),
-    "common_rows": (
-        Annotated[
-            bool, typer.Option("--common-rows", help="Leave out rows whose key only one of two files has.")
-        ],
-        False,
-    ),
-    "normalize": (
-        Annotated[
-            Path | None,
-            typer.Option(
-                "--normalize", metavar="FILE", help="Statistics that a policy's observations are scaled by."
-            ),
-        ],
-        None,
-    ),
-    "trust_pickle": (
-        Annotated[
-            bool,
-            typer.Option(
-                "--trust-pickle", help="Unpickle files that ask for it, and so run what is in them."
-            ),
-        ],
-        False,
-    ),
-}
+@dataclass(frozen=True)
+class FileOptions:
+    """The options of every command that reads files: the fields of Supplied, each by its name."""
 
-BUNDLE = "supplied"
-"""The parameter of a command that the options are handed over in."""
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            "--pairs",
+            metavar="FILE",
+            help="Both tasks' observations of the same states, for encoders (docs/sources.md).",
+        ),
+    ] = None
+    source_env: Annotated[
+        str | None,
+        typer.Option(
+            "--source-env", metavar="ID", help="Environment of the source task, in place of --pairs."
+        ),
+    ] = None
+    target_env: Annotated[
+        str | None,
+        typer.Option("--target-env", metavar="ID", help="Environment of the target task, stepped alongside."),
+    ] = None
+    adapter: Annotated[
+        str | None,
+        typer.Option(
+            "--adapter", metavar="MODULE:FUNCTION", help="Your function that builds a model from weights."
+        ),
+    ] = None
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", metavar="NAME", help="The output of an exported program that is the embedding."
+        ),
+    ] = None
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="NAME", help="The column or array that says which row is which."),
+    ] = None
+    columns: Annotated[
+        Any,
+        typer.Option(
+            "--columns",
+            metavar="NAMES",
+            parser=_names,
+            help="Columns or arrays that are the embedding: a,b or 'z*'.",
+        ),
+    ] = None
+    common_rows: Annotated[
+        bool, typer.Option("--common-rows", help="Leave out rows whose key only one of two files has.")
+    ] = False
+    normalize: Annotated[
+        Path | None,
+        typer.Option(
+            "--normalize", metavar="FILE", help="Statistics that a policy's observations are scaled by."
+        ),
+    ] = None
+    trust_pickle: Annotated[
+        bool,
+        typer.Option("--trust-pickle", help="Unpickle files that ask for it, and so run what is in them."),
+    ] = False
 
+    @property
+    def supplied(self) -> Supplied:
+        """What the options hand over to the sources."""
+        from diag.sources.supplied import Supplied
 
-def reads_files(command: Command) -> Command:
-    """Give a command every option of :data:`OPTIONS` in the place of its one parameter ``supplied``."""
-    return with_options(command, BUNDLE, OPTIONS, _supplied)
+        given = {option.name: getattr(self, option.name) for option in fields(self)}
+        return Supplied(**{**given, "columns": self.columns or ()})
 
-
-def _supplied(**given: Any) -> Supplied:
-    from diag.sources.supplied import Supplied
-
-    return Supplied(**{**given, "columns": given["columns"] or ()})
-
-
-def files_of(supplied: Supplied) -> list[Path]:
-    """The files that were handed over, which no output may be written over."""
-    files = [Path(place) for place in (supplied.pairs, supplied.normalize) if place is not None]
-    if supplied.adapter is not None:  # its module, where that lies below the working directory
-        files.append(Path(*supplied.adapter.partition(":")[0].split(".")).with_suffix(".py"))
-    return files
+    @property
+    def files(self) -> list[Path]:
+        """The files that were handed over, which no output may be written over."""
+        files = [place for place in (self.pairs, self.normalize) if place is not None]
+        if self.adapter is not None:  # its module, where that lies below the working directory
+            files.append(Path(*self.adapter.partition(":")[0].split(".")).with_suffix(".py"))
+        return files

@@ -8,27 +8,32 @@ from typing import Annotated, Literal
 
 import typer
 
-from diag.commands.answer import answer, percent
-from diag.commands.options import Html, Json, Quiet, Seed, Verbose
-from diag.commands.output_files import Outputs, UsageError
+from diag.commands.answer import AnswerOptions, answer, percent
+from diag.commands.bundles import bundled
+from diag.commands.options import Seed
+from diag.commands.output_files import UsageError
 
 
+@bundled
 def forecast(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="A transfer's on its way, or a base's own.")
+        Path,
+        typer.Argument(metavar="CHECKPOINT", help="A checkpoint of an unfinished transfer, or of a base."),
     ],
     base: Annotated[
         Path | None,
-        typer.Option("--base", metavar="FILE", help="The transfer's base (default: where it was then)."),
+        typer.Option(
+            "--base", metavar="FILE", help="The transfer's base (default: the path that the transfer names)."
+        ),
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option("--model", metavar="FILE", help="One of diag study forecast (default: the shipped)."),
+        typer.Option(
+            "--model", metavar="FILE", help="A model of diag study forecast (default: the shipped one)."
+        ),
     ] = None,
-    json: Json = None,
-    html: Html = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    *,
+    shown: AnswerOptions,
 ) -> None:
     """Forecast how a transfer will end, from a checkpoint on its way, or what a base's transfers will do.
 
@@ -46,11 +51,12 @@ def forecast(
     """
     from diag.forecasts.forecast import forecast as foretell
 
-    inputs = [place for place in (checkpoint, base, model) if place is not None]
-    outputs = Outputs.of({"--json": json, "--html": html}, *inputs)
-    answer(foretell(checkpoint, base=base, model=model), "forecast", outputs, quiet, verbose)
+    outputs = shown.outputs(checkpoint, base, model)
+    result = foretell(checkpoint, base=base, model=model)
+    answer(result, "forecast", outputs, shown.quiet, shown.verbose)
 
 
+@bundled
 def study_forecast(
     folders: Annotated[
         list[Path], typer.Argument(metavar="DIR", help="Folders of diag study run, finished or not.")
@@ -79,17 +85,15 @@ def study_forecast(
         typer.Option("--judge-on", metavar="DIR", help="Judge on this other study, by a fit to the first."),
     ] = None,
     seed: Seed = 0,
-    json: Json = None,
-    html: Html = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    *,
+    shown: AnswerOptions,
 ) -> None:
     """Fit a forecast to the transfers of studies, and judge it on bases that it was not fitted to.
 
-    How often it is right at each share of the updates, beside always naming the commoner end and beside
-    what losses alone tell; whether its probabilities are calibrated; what stopping early would save, and
-    how many successes it would lose; and what a base alone tells. The model, fitted to all bases, goes to
-    --out, for diag forecast --model and diag.watch.
+    The report says how often it is right at each share of the updates (beside always naming the commoner
+    end, and beside what losses alone tell), whether its probabilities are calibrated, what stopping early
+    would save, how many successes that would lose, and what a base alone tells. The model, fitted to all
+    bases, goes to --out, for diag forecast --model and diag.watch.
 
     \b
     Examples:
@@ -102,14 +106,14 @@ def study_forecast(
     from diag.studies.forecasting import forecast_report
     from trainers.run import seeds_from
 
-    outputs = Outputs.of({"--json": json, "--html": html, "--out": out})
+    outputs = shown.outputs(out=out)
     if judge_on and judge_bases is not None:
         raise UsageError("--judge-bases and --judge-on: found both, expected one of them")
     held = () if judge_bases is None else seeds_from(judge_bases)
-    with percent("forecast", quiet or outputs.printed) as step:
+    with percent("forecast", shown.quiet or outputs.printed) as step:
         result = forecast_report(folders, outcome, seed, held, judge_on or (), step)
 
     def fitted() -> str:
         return plain_json.dumps(result.forecaster.to_tree(), separators=(",", ":"))
 
-    answer(result, "study_forecast", outputs, quiet, verbose, {"--out": fitted})
+    answer(result, "study_forecast", outputs, shown.quiet, shown.verbose, {"--out": fitted})

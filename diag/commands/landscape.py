@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from diag.commands.answer import answer, note, percent, stoppable
-from diag.commands.file_options import files_of, reads_files
-from diag.commands.options import Device, Html, Jobs, Json, Quiet, Seed, Verbose
-from diag.commands.output_files import Outputs, UsageError
+from diag.commands.answer import AnswerOptions, answer, note, percent, stoppable
+from diag.commands.bundles import bundled
+from diag.commands.file_options import FileOptions
+from diag.commands.options import Device, Jobs, Seed
+from diag.commands.output_files import UsageError
 from diag.commands.timing import Outlook
 
-if TYPE_CHECKING:
-    from diag.sources.supplied import Supplied
 
-
-@reads_files
+@bundled
 def landscape(
     a: Annotated[Path, typer.Argument(metavar="A", help="The checkpoint at t = 0: the failed one.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="The checkpoint at t = 1.")],
@@ -39,7 +37,12 @@ def landscape(
         ),
     ] = None,
     base: Annotated[
-        Path | None, typer.Option("--base", metavar="FILE", help="The base that R² is taken to.")
+        Path | None,
+        typer.Option(
+            "--base",
+            metavar="FILE",
+            help="Base that R² compares with (default: the one they were made from).",
+        ),
     ] = None,
     task: Annotated[
         str | None, typer.Option("--task", metavar="TASK", help="source or target (default: both).")
@@ -59,22 +62,21 @@ def landscape(
     ] = 25,
     save: Annotated[
         Path | None,
-        typer.Option("--save", metavar="DIR", help="Keep the planes' rows here, and go on with them."),
+        typer.Option(
+            "--save", metavar="DIR", help="Keep finished rows of planes in DIR, and go on from them."
+        ),
     ] = None,
     samples: Annotated[
         int, typer.Option("--samples", metavar="N", min=124, help="Transitions per task.")
     ] = 1240,
     *,
-    supplied: Supplied,
+    sources: FileOptions,
     device: Device = "cpu",
     jobs: Jobs = None,
     seed: Seed = 0,
-    json: Json = None,
-    html: Html = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    shown: AnswerOptions,
 ) -> None:
-    """Take the losses between two checkpoints: how high is the wall, is it real, and who sits where?
+    """Measure the losses between two checkpoints: is there a wall, and what kind of place is each end?
 
     The wall is measured on the straight line between the weights, after B's hidden units are matched to
     A's, along a curve that was made to avoid it, and between the two embeddings. Then: which loss terms
@@ -93,18 +95,19 @@ def landscape(
     """
     from diag.landscapes.landscape import landscape as take
 
-    inputs = [p for p in (a, b, third, base) if p is not None]
-    inputs += [Path(p) for p in glob(trail or "")]  # noqa: PTH207 (a pattern may be absolute)
-    outputs = Outputs.of({"--json": json, "--html": html}, *inputs, *files_of(supplied))
+    along = [Path(p) for p in glob(trail or "")]  # noqa: PTH207 (a pattern may be absolute)
+    outputs = shown.outputs(a, b, third, base, *along, *sources.files)
     planes = third is not None or random_plane or trail is not None
     if save is not None and not planes:
         raise UsageError(
             f"--save {save}: found no plane to save, expected --third, --random-plane or --trail"
         )
-    outlook = Outlook(0, lambda left: None if quiet else note(f"landscape: {left} to go on this machine"))
+    outlook = Outlook(
+        0, lambda left: None if shown.quiet else note(f"landscape: {left} to go on this machine")
+    )
     with (
         stoppable(_kept(save, planes)),
-        percent("landscape", quiet or outputs.printed, brief=not planes) as bar,
+        percent("landscape", shown.quiet or outputs.printed, brief=not planes) as bar,
     ):
 
         def step(done: int, of: int) -> None:
@@ -129,11 +132,11 @@ def landscape(
             samples=samples,
             device=device,
             jobs=jobs,
-            supplied=supplied,
+            supplied=sources.supplied,
             seed=seed,
             progress=step,
         )
-    answer(result, "landscape", outputs, quiet, verbose)
+    answer(result, "landscape", outputs, shown.quiet, shown.verbose)
 
 
 def _kept(save: Path | None, planes: bool) -> str:

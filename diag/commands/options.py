@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -27,16 +28,27 @@ Set = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="cpu, cuda, cuda:1, …")]
 Jobs = Annotated[
-    int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Processes (default: one a core).")
+    int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Processes (default: one per core).")
 ]
 Keep = Annotated[
-    str | None, typer.Option("--keep", metavar="UPDATES", help="Also keep checkpoints of these: 1000,5000.")
+    str | None,
+    typer.Option("--keep", metavar="UPDATES", help="Also keep checkpoints at these updates: 1000,5000."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is in DIR.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Begin anew over what is in DIR.")]
 
-Episodes = Annotated[
-    Path | None, typer.Option("--episodes", metavar="FILE", help="A .npy naming each row's episode.")
-]
-Rollout = Annotated[bool, typer.Option("--rollout", help="The rows are the steps of one rollout, in order.")]
-DropNonfinite = Annotated[bool, typer.Option("--drop-nonfinite", help="Leave out rows with NaN or infinity.")]
+
+@dataclass(frozen=True)
+class RowOptions:
+    """How the rows of arrays depend on each other, and which of them are left out."""
+
+    episodes: Annotated[
+        Path | None,
+        typer.Option("--episodes", metavar="FILE", help="A .npy that names the episode of each row."),
+    ] = None
+    rollout: Annotated[
+        bool, typer.Option("--rollout", help="The rows are the steps of one rollout, in order.")
+    ] = False
+    drop_nonfinite: Annotated[
+        bool, typer.Option("--drop-nonfinite", help="Leave out rows with NaN or infinity.")
+    ] = False

@@ -3,46 +3,51 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from diag.commands.answer import answer, note, percent
-from diag.commands.file_options import files_of, reads_files
-from diag.commands.options import DropNonfinite, Episodes, Html, Json, Quiet, Rollout, Seed, Verbose
-from diag.commands.output_files import Outputs
-
-if TYPE_CHECKING:
-    from diag.sources.supplied import Supplied
+from diag.commands.answer import AnswerOptions, answer, note, percent
+from diag.commands.bundles import bundled
+from diag.commands.file_options import FileOptions
+from diag.commands.options import RowOptions, Seed
 
 
-@reads_files
+@bundled
 def probe(
     checkpoint: Annotated[
         Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint, or a .npy/.npz of embeddings.")
     ],
     other: Annotated[
-        Path | None, typer.Argument(metavar="CHECKPOINT2", help="Another, for a second column.")
+        Path | None, typer.Argument(metavar="CHECKPOINT2", help="A second one, to be shown beside it.")
     ] = None,
     variables: Annotated[
         Path | None,
-        typer.Option("--variables", metavar="FILE", help="A .npz of named arrays, a row a state."),
+        typer.Option(
+            "--variables", metavar="FILE", help="Known variables: a .npz of named arrays, one row per state."
+        ),
     ] = None,
     categorical: Annotated[
         list[str] | None,
         typer.Option("--categorical", metavar="NAME", help="This variable's numbers are categories."),
     ] = None,
-    episodes: Episodes = None,
-    rollout: Rollout = False,
-    drop_nonfinite: DropNonfinite = False,
+    *,
+    rows: RowOptions,
     projection: Annotated[
         Literal["umap", "pca", "both", "none"],
-        typer.Option("--projection", metavar="umap|pca|both|none", help="What the page draws."),
+        typer.Option(
+            "--projection",
+            metavar="umap|pca|both|none",
+            help="Projections of the embedding that the page draws.",
+        ),
     ] = "both",
     clusters: Annotated[
         int | None,
         typer.Option(
-            "--clusters", metavar="K", min=2, help="k of k-means (default: a variable's categories)."
+            "--clusters",
+            metavar="K",
+            min=2,
+            help="Number of clusters (default: that of a variable's categories).",
         ),
     ] = None,
     task: Annotated[
@@ -50,23 +55,20 @@ def probe(
         typer.Option(
             "--task",
             metavar="TASK",
-            help="source or target: what the models see, where no file says (default: source, then target).",
+            help="source or target: the task shown where no file names one (default: source, then target).",
         ),
     ] = None,
-    *,
-    supplied: Supplied,
+    sources: FileOptions,
     seed: Seed = 0,
-    json: Json = None,
-    html: Html = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    shown: AnswerOptions,
 ) -> None:
     """Look for known state variables in one embedding, or in two side by side.
 
-    Their canonical correlation with it, next to random embeddings; cross-validated linear probes, next to
-    shuffled targets; k-means clusters against categories. The page also draws the embedding.
-    A checkpoint's world knows its variables; embeddings need --variables. Strings and booleans are
-    categories. Rows of an episode stay together in every split and shuffle, where you say which they are.
+    Three measures answer: each variable's canonical correlation with the embedding, beside random
+    embeddings; cross-validated linear probes, beside shuffled targets; and k-means clusters, beside
+    categories. The page also draws the embedding. A checkpoint's world knows its variables; embeddings
+    need --variables. Strings and booleans are categories. Rows of an episode stay together in every split
+    and shuffle, where you say which they are.
 
     \b
     Examples:
@@ -76,23 +78,22 @@ def probe(
     """
     from diag.probing.probe import probe as look
 
-    inputs = [p for p in (checkpoint, other, variables, episodes) if p is not None]
-    outputs = Outputs.of({"--json": json, "--html": html}, *inputs, *files_of(supplied))
-    with percent("probe", quiet or outputs.printed) as step:
+    outputs = shown.outputs(checkpoint, other, variables, rows.episodes, *sources.files)
+    with percent("probe", shown.quiet or outputs.printed) as step:
         result = look(
             checkpoint,
             other,
             variables=variables,
             categorical=categorical or [],
-            episodes=episodes,
-            rollout=rollout,
-            drop_nonfinite=drop_nonfinite,
-            projection="none" if html is None else projection,  # which nothing but the page draws
+            episodes=rows.episodes,
+            rollout=rows.rollout,
+            drop_nonfinite=rows.drop_nonfinite,
+            projection="none" if shown.html is None else projection,  # which nothing but the page draws
             clusters=clusters,
             task=task,
-            supplied=supplied,
+            supplied=sources.supplied,
             seed=seed,
             progress=step,
-            say=lambda words: None if quiet else note(words),
+            say=lambda words: None if shown.quiet else note(words),
         )
-    answer(result, "probe", outputs, quiet, verbose)
+    answer(result, "probe", outputs, shown.quiet, shown.verbose)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from diag.commands.answer import answer, percent, stoppable
-from diag.commands.file_options import files_of, reads_files
-from diag.commands.options import Device, Html, Json, Quiet, Seed, Verbose
-from diag.commands.output_files import Outputs, UsageError, check_writable
-
-if TYPE_CHECKING:
-    from diag.sources.supplied import Supplied
+from diag.commands.answer import AnswerOptions, answer, percent, stoppable
+from diag.commands.bundles import bundled
+from diag.commands.file_options import FileOptions
+from diag.commands.options import Device, Seed
+from diag.commands.output_files import UsageError, check_writable
 
 
-@reads_files
+@bundled
 def repair(
     base: Annotated[Path, typer.Argument(metavar="BASE", help="The base, or a .npy/.npz of embeddings.")],
-    transfer: Annotated[Path, typer.Argument(metavar="TRANSFER", help="The same of the failed transfer.")],
+    transfer: Annotated[
+        Path, typer.Argument(metavar="TRANSFER", help="The failed transfer: a file of the same kind.")
+    ],
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="MENDED", help="Where the mended checkpoint goes.")
     ],
@@ -54,23 +54,23 @@ def repair(
         ),
     ] = "paired",
     force: Annotated[
-        bool, typer.Option("--force", help="Mend what is matched; write what cannot be told without pairs.")
+        bool,
+        typer.Option(
+            "--force", help="Mend even what is matched, and write what cannot be told without pairs."
+        ),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace MENDED; begin anew.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace MENDED, and begin anew.")] = False,
     device: Device = "cpu",
     *,
-    supplied: Supplied,
+    sources: FileOptions,
     seed: Seed = 0,
-    json: Json = None,
-    html: Html = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    shown: AnswerOptions,
 ) -> None:
     """Lead a failed transfer back into its base's embedding space, and write the mended checkpoint.
 
     A map, or a new last layer, is fitted to states that both tasks show, chosen on held-out ones, and folded
-    into the encoder; --train goes on from there. The result is compared with the base again, and what did
-    not get there is not written. Nothing but the encoder moves. Ctrl-C keeps what is trained: the same
+    into the encoder; --train goes on from there. The result is compared with the base again, and is not
+    written where it did not get there. Nothing but the encoder moves. Ctrl-C keeps what is trained: the same
     command goes on. The exit status is 0 whatever came of it.
 
     \b
@@ -85,12 +85,12 @@ def repair(
     from diag.repairs.repair import repair as mend
 
     check_writable(out)
-    given = supplied.pairs
-    if given is not None and str(given).isdecimal() and not Path(given).exists():
+    given = sources.pairs
+    if given is not None and str(given).isdecimal() and not given.exists():
         raise UsageError(
             f"--pairs {given}: found a number, expected a file of pairs; --use {given} uses so many"
         )
-    outputs = Outputs.of({"--json": json, "--html": html}, base, transfer, *files_of(supplied))
+    outputs = shown.outputs(base, transfer, *sources.files)
     for option, place in outputs.places.items():
         if place.absolute() == out.absolute():
             raise UsageError(f"{option} {place}: found the place of MENDED, expected another file")
@@ -99,7 +99,7 @@ def repair(
     words = "nothing is written yet, and the same command goes on with what is trained"
     if idle or unpaired is not None:  # a search keeps nothing on its way
         words = "nothing was written, and the same command begins anew"
-    with stoppable(words), percent("training on", quiet or outputs.printed, brief=brief) as step:
+    with stoppable(words), percent("training on", shown.quiet or outputs.printed, brief=brief) as step:
         result = mend(
             base,
             transfer,
@@ -111,9 +111,9 @@ def repair(
             mode=mode,
             force=force,
             overwrite=overwrite,
-            supplied=supplied,
+            supplied=sources.supplied,
             seed=seed,
             device=device,
             progress=step,
         )
-    answer(result, "repair", outputs, quiet, verbose)
+    answer(result, "repair", outputs, shown.quiet, shown.verbose)

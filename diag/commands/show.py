@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from diag.commands.answer import answer
-from diag.commands.file_options import files_of, reads_files
-from diag.commands.options import Html, Json, Quiet, Verbose
-from diag.commands.output_files import Outputs
-
-if TYPE_CHECKING:
-    from diag.sources.supplied import Supplied
+from diag.commands.answer import AnswerOptions, answer
+from diag.commands.bundles import bundled
+from diag.commands.file_options import FileOptions
 
 
-@reads_files
+@bundled
 def show(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint, or a file of docs/sources.md.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A checkpoint, or another file (docs/sources.md).")
+    ],
     *,
-    supplied: Supplied,
-    json: Json = None,
-    html: Html = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    sources: FileOptions,
+    shown: AnswerOptions,
 ) -> None:
     """Say what a checkpoint is, or what another file is read as, and what can be asked of it.
 
-    Of a checkpoint: system, task, step, plan, parent and components. Of any other file: its embeddings or
-    its encoder, and which diagnoses they are enough for.
+    For a checkpoint these are its system, task, step, plan, parent and components; for any other file its
+    embeddings or its encoder, and the diagnoses that they are enough for.
 
     \b
     Examples:
@@ -39,6 +34,6 @@ def show(
     """
     from diag.sources.description import show as describe
 
-    outputs = Outputs.of({"--json": json, "--html": html}, file, *files_of(supplied))
-    description = describe(file, supplied=supplied)
-    answer(description, description.kind, outputs, quiet, verbose)
+    outputs = shown.outputs(file, *sources.files)
+    description = describe(file, supplied=sources.supplied)
+    answer(description, description.kind, outputs, shown.quiet, shown.verbose)

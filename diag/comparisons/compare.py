@@ -83,7 +83,7 @@ def compare(
         warnings += delta.warnings
     pair = paired(right)
     names = column_names(left)
-    check_equal_columns(left, right, pair.base, pair.transfer, pair.columns, pair.groups, delta.value, names)
+    check_equal_columns(left, right, pair.base, pair.transfer, pair.likeness, pair.groups, delta.value, names)
     if left.embeddings is not None and left.sha256 != right.sha256 and _same(pair):
         warnings.append(f"{left.path} and {right.path} hold the same numbers")
     warnings += pair.warnings
@@ -108,7 +108,7 @@ def _notes(base: Subject, transfer: Subject) -> list[str]:
 
 
 def _same(pair: Pair) -> bool:
-    return np.array_equal(pair.base, pair.transfer) if pair.columns is None else pair.columns.same
+    return np.array_equal(pair.base, pair.transfer) if pair.likeness is None else pair.likeness.same
 
 
 def _evidence(

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 import probes
 from diag.embed import embedded, shared_tasks
 from diag.sources.arrays import EXPECTED, read_labels
-from diag.sources.bookkeeping import Columns, check_bookkeeping
+from diag.sources.bookkeeping import Likeness, check_bookkeeping
 from diag.sources.numbers import real_numbers, row_labels
 from diag.sources.rows import Aligned, aligned
-from diag.subject import Subject, SubjectError, require
+from diag.subject import Subject, SubjectError, colour_of, require
 from trainers.threads import one_thread
 
 STREAMED_NUMBERS = 2**25
@@ -60,8 +60,8 @@ class Pair:
     """Rows left out because they had NaN or infinity."""
     warnings: tuple[str, ...] = ()
     """Warnings of how the embeddings were made and of how they were paired."""
-    columns: Columns | None = None
-    """Findings on ready embeddings' columns; None where a person named them or an encoder made them."""
+    likeness: Likeness | None = None
+    """How columns of ready embeddings are alike; None where a person named them or an encoder made them."""
 
 
 @contextmanager
@@ -123,9 +123,9 @@ def _ready(
     pairing = aligned(base, transfer)
     a, b = pairing.of_base(own), pairing.embeddings(others)
     _enough(transfer.path, len(a))
-    columns = None
+    likeness = None
     if not any(s.taken is not None and s.taken.chosen for s in (base, transfer)):
-        columns = check_bookkeeping(base, transfer, a, b, column_names(base))
+        likeness = check_bookkeeping(base, transfer, a, b, column_names(base))
     labels = _episode_labels(base, transfer, episodes, pairing)
     dropped = 0
     if not _is_large(a, b):
@@ -142,7 +142,7 @@ def _ready(
     else:
         _enough_episodes(transfer.path, labels)
         groups, null = labels, "episodes" if labels is not None else "moments"
-    return Pair(a, b, groups, null, dropped=dropped, warnings=pairing.warnings, columns=columns)
+    return Pair(a, b, groups, null, dropped=dropped, warnings=pairing.warnings, likeness=likeness)
 
 
 def _finite_rows(
@@ -241,7 +241,7 @@ def _embedded(base: Subject, transfer: Subject) -> Pair:
         pairs.groups,
         null,
         tasks.variables(),
-        getattr(tasks, "colour", None),  # optional in a TaskPair
+        colour_of(tasks),
         predicted[0],
         predicted[1],
         warnings=tuple(dict.fromkeys(warnings)),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from diag.outputs.forecast_words import model_words, what_words
+from diag.outputs.forecast_words import KNOWN, model_words, what_words
 from diag.outputs.sections import footer, warning_words
 from diag.outputs.words import named
 from reports import Figure, Page, Section, forecasts
@@ -35,7 +35,7 @@ def _chance(result: Forecast) -> Section:
         [
             {"name": what_words(result), "value": p.value, "low": p.low, "high": p.high},
             {
-                "name": "all that it knows",
+                "name": KNOWN,
                 "value": result.common,
                 "low": result.common,
                 "high": result.common,

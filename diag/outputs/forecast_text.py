@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from diag.outputs.forecast_words import model_words, what_words
+from diag.outputs.forecast_words import KNOWN, model_words, what_words
 from diag.outputs.layout import width, wrapped
 from diag.outputs.lines import headline, short, warning_lines
 
@@ -35,7 +35,7 @@ def render(result: Forecast, verbose: bool = False) -> str:
         f"  {'':17} 0{'':{room - 2}}1",
         f"  {what_words(result):17} {_scale(p.low, p.value, p.high, room)}",
     ]
-    lines.append(f"  {'all that it knows':17} {_scale(result.common, result.common, result.common, room)}")
+    lines.append(f"  {KNOWN:17} {_scale(result.common, result.common, result.common, room)}")
     return "\n".join([*lines, "", *wrapped(model_words(result))])
 
 

@@ -17,6 +17,7 @@ from diag.outputs.probe_text import (
 from diag.outputs.sections import footer, warning_words
 from diag.outputs.words import column_words, named, number
 from diag.probing.result import Column, Finding, Probed
+from diag.probing.verdict import ALIKE
 from diag.wording import p_value
 from probes import Projection, Variable
 from reports import Figure, Page, Section, charts
@@ -59,6 +60,13 @@ def _file(column: Column) -> str:
     return words if column.columns is None else f"{words}: {column_words(column.columns)}"
 
 
+CHANGES = (
+    "The change rests on the 95% interval of the difference of the two scores. A variable is read less well, "
+    "or better, from B where the interval excludes 0. It is kept where it is read from both and the interval "
+    f"lies within ±{ALIKE:g}. Otherwise the scores cannot be told apart (unclear)."
+)
+
+
 def _each(result: Probed) -> list[tuple[str, str, Finding]]:
     """(column's name, variable's name, finding), the columns of a variable beside each other."""
     return [
@@ -97,6 +105,7 @@ def _probes(result: Probed) -> Section:
         "A variable counts as read if its whole interval lies above chance and above the shuffled score, if "
         "at most 5% of the shuffles do as well, and if the score goes at least half the way from chance to "
         "perfect. It counts as read in part if only the last condition fails.",
+        *([CHANGES] if result.changes else []),
     )
     drawn = pd.DataFrame(
         [

@@ -8,6 +8,7 @@ from diag.outputs.layout import folded, width, wrapped
 from diag.outputs.lines import BAR, WIDTH, bar_room, column_lines, headline, short, warning_lines
 from diag.outputs.words import number
 from diag.probing.result import Column, Finding, Probed
+from diag.probing.verdict import ALIKE, NAMED
 from diag.wording import listed, noun, p_value, plural
 from probes import Measure
 from trainers.safe_text import plain
@@ -117,6 +118,10 @@ def notes_in_words(result: Probed) -> list[str]:
             )
         if variable.kind == "categorical" and BALANCED not in notes:
             notes.append(BALANCED)
+    if unclear := [name for name, change in result.changes.items() if change == "unclear"]:
+        by = [_changed(name, result.differences[name]) for name in unclear[:NAMED]]
+        by += [f"{len(unclear) - NAMED} more"] if len(unclear) > NAMED else []
+        notes.append(f"From A to B the score changes {listed(by)}. {UNCLEAR}")
     if len(result.variables) >= MANY:
         count = len(result.variables)
         notes.append(f"With {count} variables, about {count / 20:.1f} reach p ≤ 0.05 by chance alone.")
@@ -126,6 +131,17 @@ def notes_in_words(result: Probed) -> list[str]:
 
 
 BALANCED = "acc. is the balanced accuracy, which is 1 over the number of categories for guesses."
+
+UNCLEAR = (
+    "As 0 lies in the interval, no change is shown; but only what is read from both, and surely changes by "
+    f"no more than {ALIKE:g}, counts as kept."
+)
+
+
+def _changed(name: str, change: Measure | None) -> str:
+    assert change is not None
+    return f"by {score(change.value)} {score_span(change)} for {plain(name)}"
+
 
 FLOOR = "p ≤ marks the least p-value that the shuffles could give: no shuffle did as well."
 

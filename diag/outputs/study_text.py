@@ -8,8 +8,8 @@ from diag.outputs.layout import Column, folded, table, width, wrapped
 from diag.outputs.lines import headline, labelled, sparkline
 from diag.outputs.words import number
 from diag.studies.result import Group, Outcomes, PValue, StudyFacts, StudyReport
-from diag.studies.sentence import SIGNIFICANT, of, percent, short_name
-from diag.wording import duration, listed, p_relation, p_value
+from diag.studies.sentence import of, percent, short_name
+from diag.wording import duration, listed, p_relation, p_value, significant
 from probes import Measure
 from trainers.safe_text import plain
 
@@ -159,7 +159,7 @@ def rate_words(group: Group) -> list[str]:
             alike = [f"p {p_relation(p)} for {kind} ones" for kind, p in group.relations_differ.items()]
             sentences.append(f"The same test on how many transfers have a relation gives {listed(alike)}.")
     if len(group.pairs) > 1:
-        apart = sum(t.corrected < SIGNIFICANT for _, _, t in group.pairs)
+        apart = sum(significant(t.corrected) for _, _, t in group.pairs)
         differ = "differs" if apart == 1 else "differ"
         sentences.append(
             f"{apart} of the {len(group.pairs)} pairs of bases {differ} in their success (Boschloo's test "
@@ -172,7 +172,7 @@ def dip_words(group: Group) -> list[str]:
     """A sentence on whether the distances have two modes; none where that cannot be tested."""
     if group.dip.p is None or group.dip.value is None:
         return []
-    modes = "have more than one mode" if group.dip.p < SIGNIFICANT else "may have a single mode"
+    modes = "have more than one mode" if significant(group.dip.p) else "may have a single mode"
     p = p_relation(group.dip.p)
     return [
         f"The L2 distances to the base {modes} (Hartigan and Hartigan's dip is {group.dip.value:.3f}, p {p})."

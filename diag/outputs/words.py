@@ -43,13 +43,15 @@ def measure_name(name: str) -> str:
 def number(value: float | None, digits: int = 2) -> str:
     """A number to ``digits`` decimals where they say enough, else three significant digits; a dash for none.
 
-    >>> number(0.5), number(0.00012), number(-1234567.0), number(None)
-    ('0.50', '0.00012', '-1.23e+06', '–')
+    >>> number(0.5), number(0.00012), number(-1234567.0), number(None), number(-1e-16)
+    ('0.50', '0.00012', '-1.23e+06', '–', '0.00')
     """
     if value is None or not math.isfinite(value):
         return "–"
-    readable = value == 0 or 10.0**-digits <= abs(value) < 1e5
-    return f"{value:.{digits}f}" if readable or abs(value) < ZERO else f"{value:.3g}"
+    if abs(value) < ZERO:
+        return f"{0.0:.{digits}f}"
+    readable = 10.0**-digits <= abs(value) < 1e5
+    return f"{value:.{digits}f}" if readable else f"{value:.3g}"
 
 
 def span(measure: Measure, digits: int = 2) -> str:

@@ -105,13 +105,15 @@ def probe(
             findings[name] = _finding(x, variable, groups[name], clusters, seed)
             step()
         columns.append(_column(subject, x, findings, methods, seed, step, say))
-    changes = {} if len(columns) == 1 else {name: change_of(columns, name) for name in known}
+    both = {} if len(columns) == 1 else {name: change_of(columns, name) for name in known}
+    changes = {name: change for name, (change, _) in both.items()}
     grouping: Grouping = "blocks of a rollout" if rollout else "states"
     return Probed(
         columns=tuple(columns),
         verdict=verdict_of(columns, changes),
         variables=known,
         changes=changes,
+        differences={name: difference for name, (_, difference) in both.items()},
         rows=len(rows),
         of=len(given.embeddings[0]),
         grouping=given.grouping or ("episodes" if given.labels is not None else grouping),

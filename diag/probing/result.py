@@ -9,14 +9,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.result import SCHEMA_VERSION, Columns, FileRef, Grouping, Verdict, finite
+from diag.result import SCHEMA_VERSION, Columns, FileRef, Grouping, Verdict, finite, measure_tree
 from diag.shown import Shown
 from probes import ClusterEvents, LinearProbe, Measure, Projection, Variable, VariableCCA
 
 Reading = Literal["read", "in part", "not"]
 """Judgement of how much of a variable a linear probe reads (:func:`diag.probing.verdict.reading`)."""
 
-Change = Literal["kept", "stronger", "weaker", "gained", "lost", "neither"]
+Change = Literal["kept", "stronger", "weaker", "unclear", "gained", "lost", "neither"]
 """Change of a variable from the first column to the second (``diag.probing.verdict.change_of``)."""
 
 COMPONENTS = 10
@@ -113,6 +113,8 @@ class Probed(Shown, kind="probe"):
     """The known variables, of the rows that were used."""
     changes: Mapping[str, Change | None]
     """{variable: its change from the first column to the second}; empty where there is one column."""
+    differences: Mapping[str, Measure | None]
+    """{variable: its score in the second column minus that in the first}, which the change rests on."""
     rows: int
     """Number of rows used."""
     of: int
@@ -147,6 +149,7 @@ class Probed(Shown, kind="probe"):
                 name: {
                     "kind": variable.kind,
                     "change": self.changes.get(name),
+                    "difference": None if (one := self.differences.get(name)) is None else measure_tree(one),
                     "columns": [c.findings[name].to_tree() for c in self.columns],
                 }
                 for name, variable in self.variables.items()

@@ -242,19 +242,17 @@ def _embedded(subjects: Sequence[Subject], seed: int, warnings: list[str]) -> _S
     pairs = tasks.paired_observations(None, seed)
     points = [embedded(subject, pairs, warnings.append) for subject in subjects]
     embeddings = [one.flatten(1).double().numpy() for one in points]
-    states = None if pairs.groups is not None else _distinct(pairs.observations)
+    states = None if pairs.groups is not None else _states(pairs.observations)
     return _Seen(embeddings, tasks.variables(), pairs.groups, pairs.grouping, states)
 
 
-def _distinct(observations: Mapping[str, Tensor]) -> NDArray[np.int64]:
-    """(n,) the number of each row's state, in the order of their first appearance.
+def _states(observations: Mapping[str, Tensor]) -> NDArray[np.int64]:
+    """(n,) the number of each row's state: a probe fitted on one row of it and scored on another recites it.
 
-    Equal rows are one state: a probe that is fitted on one of them and scored on the other would recite it.
+    What is not finite counts as 0, for rows with it are refused or left out where they are embedded.
     """
-    rows = [np.ascontiguousarray(seen.cpu().numpy()) for seen in observations.values()]
-    known: dict[bytes, int] = {}
-    keys = (b"".join(part[row].tobytes() for part in rows) for row in range(len(rows[0])))
-    return np.array([known.setdefault(key, len(known)) for key in keys], np.int64)
+    rows = [seen.cpu().numpy().reshape(len(seen), -1).astype(np.float64) for seen in observations.values()]
+    return probes.states(*(np.nan_to_num(row, posinf=0.0, neginf=0.0) for row in rows))
 
 
 def _arrays(

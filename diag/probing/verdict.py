@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import probes
 from diag.probing.result import Change, Column, Reading
 from diag.result import Verdict
 from diag.wording import listed
-from probes import LinearProbe
+from probes import LinearProbe, Measure
 
 EVIDENCE = 0.05
 """p-value above which nothing counts as read: shuffled targets do as well too often."""
 
 MOSTLY = 0.5
 """Skill from which a variable counts as read, not only read in part: more of it is there than is missing."""
+
+ALIKE = probes.MARGIN
+"""Difference of two scores, R² or balanced accuracy, that counts as none: that of maps that are as good."""
 
 NAMED = 4
 """Most variables of a kind that the summary names; the rest are counted."""
@@ -34,22 +38,27 @@ def reading(probe: LinearProbe) -> Reading | None:
     return "read" if (score - probe.chance) / (1 - probe.chance) >= MOSTLY else "in part"
 
 
-def change_of(columns: Sequence[Column], name: str) -> Change | None:
-    """Change of a variable from A to B: weaker or stronger only where the two intervals do not meet."""
+def change_of(columns: Sequence[Column], name: str) -> tuple[Change | None, Measure | None]:
+    """Change of a variable from A to B, and the difference of its scores with the interval that decides.
+
+    Weaker or stronger where the whole interval lies on one side of 0, kept where all of it lies within
+    :data:`ALIKE`, even if on one side; else unclear. Lost or gained where, besides, one of the two does not
+    read the variable. None where a probe or the interval is undefined.
+    """
     a, b = (c.findings[name] for c in columns)
     if a.reading is None or b.reading is None:
-        return None
-    match a.reading != "not", b.reading != "not":
-        case False, False:
-            return "neither"
-        case True, False:
-            return "lost"
-        case False, True:
-            return "gained"
-    one, two = a.probe.score, b.probe.score
-    if one.low is None or one.high is None or two.low is None or two.high is None:
-        return None
-    return "weaker" if two.high < one.low else "stronger" if two.low > one.high else "kept"
+        return None, None
+    change = probes.score_change(a.probe, b.probe)
+    if a.reading == b.reading == "not":
+        return "neither", change
+    if change.low is None or change.high is None:
+        return None, change
+    if "not" in (a.reading, b.reading):
+        surely = change.high < 0 if b.reading == "not" else change.low > 0
+        return ("unclear" if not surely else "lost" if b.reading == "not" else "gained"), change
+    if change.low >= -ALIKE and change.high <= ALIKE:
+        return "kept", change
+    return ("weaker" if change.high < 0 else "stronger" if change.low > 0 else "unclear"), change
 
 
 def verdict_of(columns: Sequence[Column], changes: Mapping[str, Change | None]) -> Verdict:
@@ -69,9 +78,10 @@ def verdict_of(columns: Sequence[Column], changes: Mapping[str, Change | None]) 
         "gained": "can be read from B alone",
         "stronger": "is read better from B",
         "kept": "is kept",
+        "unclear": "cannot be told apart",
         "neither": "can be read from neither",
     }
-    parts = []
+    parts: list[str] = []
     for change, phrase in words.items():
         if names := told.get(change, []):
             scores = [
@@ -79,9 +89,11 @@ def verdict_of(columns: Sequence[Column], changes: Mapping[str, Change | None]) 
                 for name in names
             ]
             verb = phrase if len(names) == 1 else phrase.replace("is ", "are ", 1)
-            parts.append(f"{_list(scores, change != 'neither')} {verb}")
+            of = "" if change != "unclear" else "the scores of " if parts else "The scores of "
+            parts.append(f"{of}{_list(scores, change != 'neither')} {verb}")
     worse = "lost" in told or "weaker" in told or told.keys() == {"neither"}
-    return Verdict("warn" if worse else "pass", _sentence("; ".join(parts)))
+    shown = told.keys() - {"unclear", "neither"}
+    return Verdict("warn" if worse else "pass" if shown else "inconclusive", _sentence("; ".join(parts)))
 
 
 def _verdict_of_one(column: Column) -> Verdict:
@@ -97,7 +109,7 @@ def _verdict_of_one(column: Column) -> Verdict:
         "in part": "only in part",
         "not": "cannot be told from chance",
     }
-    parts = []
+    parts: list[str] = []
     for level, tail in tails.items():
         if names := by.get(level, []):
             scored = sorted(

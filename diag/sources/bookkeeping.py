@@ -34,8 +34,8 @@ embeddings."""
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Findings about the columns of two arrays, numbers (n, d) or channels (n, h, w, d)."""
+class Likeness:
+    """Which columns of two arrays are equal or count rows: of numbers (n, d), or channels (n, h, w, d)."""
 
     equal: NDArray[np.bool_]
     """(d,) whether a column is equal in both arrays and not constant; all False for arrays of different
@@ -53,15 +53,15 @@ class Columns:
 
 def check_bookkeeping(
     base: Subject, transfer: Subject, a: NDArray[Any], b: NDArray[Any], names: Sequence[str] = ()
-) -> Columns | None:
+) -> Likeness | None:
     """Refuse embeddings (n, ...) that hold a counter, or whole numbers that are equal in both files.
 
-    Returns findings about the columns for :func:`check_equal_columns`; None where there are too few rows to
+    How the columns are alike, for :func:`check_equal_columns`; None where there are too few rows to
     tell. Raises SubjectError.
     """
     if len(a) < probes.MIN_STATES:
         return None
-    columns = columns_of(a, b)
+    columns = likeness_of(a, b)
     if columns.same:
         return columns
     counted = [c.any() and not c.all() for c in columns.counters]
@@ -80,7 +80,7 @@ def check_equal_columns(
     transfer: Subject,
     a: NDArray[Any],
     b: NDArray[Any],
-    columns: Columns | None,
+    columns: Likeness | None,
     groups: NDArray[Any] | None,
     margin: float,
     names: Sequence[str] = (),
@@ -110,8 +110,8 @@ def check_equal_columns(
         raise _refused(transfer, f"{words} {base.path}'s to the last bit, and {alone}")
 
 
-def columns_of(a: NDArray[Any], b: NDArray[Any]) -> Columns:
-    """Findings about the columns of two arrays (n, ...), read block by block while any is in question."""
+def likeness_of(a: NDArray[Any], b: NDArray[Any]) -> Likeness:
+    """How the columns of two arrays (n, ...) are alike, read block by block while any is in question."""
     here, there = _in_columns(a[:1]), _in_columns(b[:1])
     shared = here.shape == there.shape
     looks = _Look(here, _eps(a)), _Look(there, _eps(b))
@@ -130,13 +130,13 @@ def columns_of(a: NDArray[Any], b: NDArray[Any]) -> Columns:
         if not equal.any() and not all(look.counter.any() for look in looks):
             break
     first, second = looks
-    return Columns(
+    return Likeness(
         equal & first.varies, same, (first.counter, second.counter), first.counts, bool(first.whole.all())
     )
 
 
 class _Look:
-    """Findings about the columns of one array, gathered block by block."""
+    """Which columns of one array vary or count rows, as far as it was read."""
 
     def __init__(self, first: NDArray[Any], eps: float) -> None:
         """``eps`` is the relative distance of neighbouring numbers of its type."""

@@ -19,7 +19,7 @@ from diag.sources.safe.bounds import check_ordinary
 from diag.sources.safe.names import shown
 from diag.sources.safetensors_file import header_of, read_tensors
 from diag.sources.supplied import Supplied
-from diag.subject import Pairs, Sampled, SubjectError, Task, TaskPair
+from diag.subject import Pairs, Sampled, SubjectError, Task, TaskPair, colour_of
 
 EXPECTED = (
     "a .npz or .safetensors of arrays 'source' and 'target' (n, ...): observations of the same n states"
@@ -138,6 +138,10 @@ class SeenBy:
 
     def variables(self) -> Mapping[str, NDArray[Any]]:
         return self._pairs.variables()
+
+    @property
+    def colour(self) -> str | None:
+        return colour_of(self._pairs)
 
 
 def _arrays(path: str) -> dict[str, NDArray[Any]]:

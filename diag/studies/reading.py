@@ -15,7 +15,7 @@ from diag.sources import open_subject
 from diag.studies.folder import Folder
 from diag.studies.report import EmbeddingPicture, PlannedCell, StudyFacts, StudyReport, report
 from diag.studies.study import Study
-from diag.subject import Predictor, Subject, SubjectError, require
+from diag.subject import Predictor, Subject, SubjectError, colour_of, require
 from trainers.checkpoint import CheckpointError
 
 MOST_PER_CELL = 24
@@ -106,7 +106,7 @@ def _picture(row: Mapping[Any, Any], subject: Subject, base: Subject) -> Embeddi
         return None
     assert subject.tasks is not None
     variables = subject.tasks.variables()
-    colour = colour_variable(variables, getattr(subject.tasks, "colour", None))
+    colour = colour_variable(variables, colour_of(subject.tasks))
     groups = np.full(len(points), "state") if colour is None else np.asarray(variables[colour]).astype(str)
     relation = row["relation"] if isinstance(row["relation"], str) else None
     return EmbeddingPicture(

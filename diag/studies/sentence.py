@@ -9,10 +9,7 @@ import pandas as pd
 from diag.result import Status, Verdict
 from diag.studies.result import Group, StudyFacts
 from diag.studies.statistics import Rate
-from diag.wording import p_relation, percent_interval
-
-SIGNIFICANT = 0.05
-"""The usual level; every p is shown, so that nothing else hangs on it than a sentence's words."""
+from diag.wording import p_relation, percent_interval, significant
 
 MOST_NAMED = 3
 """Bases that a sentence names one by one."""
@@ -48,13 +45,13 @@ def _of_reference(group: Group) -> str:
     p = group.bases_differ
     assert p is not None
     head = (
-        "Success depends on the base" if p < SIGNIFICANT else "That success depends on the base is not shown"
+        "Success depends on the base" if significant(p) else "That success depends on the base is not shown"
     )
     if len(done) <= MOST_NAMED:
         named = [f"{of(c.succeeded)} from base {c.base_seed}" for c in done]
         words = f"{head}: {', '.join(named[:-1])} and {named[-1]} (p {p_relation(p)})."
         flipped = group.relations_differ.get("flipped", 1.0)
-        if p >= SIGNIFICANT > flipped:
+        if significant(flipped) and not significant(p):
             counts = [str(c.relations.get("flipped", 0)) for c in done]
             how = f"{', '.join(counts[:-1])} and {counts[-1]} of them are flipped (p {p_relation(flipped)})"
             words = f"{words} How they end does: {how}."
@@ -68,7 +65,7 @@ def _of_reference(group: Group) -> str:
 def _of_others(groups: Sequence[Group]) -> list[str]:
     """The groups that succeed more often, and less often, than the reference."""
     compared = [(g, g.against_reference) for g in groups[1:] if g.against_reference is not None]
-    sure = [(g, c) for g, c in compared if c.tested.corrected < SIGNIFICANT]
+    sure = [(g, c) for g, c in compared if significant(c.tested.corrected)]
     found = []
     for head, sign in (("More often", 1), ("Less often", -1)):
         named = [
