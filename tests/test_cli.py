@@ -203,12 +203,12 @@ def test_mistakes_get_one_line_and_exit_2(
 def test_faults_of_the_program_exit_3(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import diag as package
+    from diag.sources import description
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("out of cheese")
 
-    monkeypatch.setattr(package, "show", broken, raising=False)
+    monkeypatch.setattr(description, "show", broken)
     status, out, err = diag(capsys, "show", BASE)
     assert (status, out) == (3, "")
     assert err == "diag: internal error: RuntimeError: out of cheese (see --verbose)\n"
@@ -218,12 +218,12 @@ def test_faults_of_the_program_exit_3(
 
 
 def test_ctrl_c_exits_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    import diag as package
+    from diag.sources import description
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(package, "show", interrupted, raising=False)
+    monkeypatch.setattr(description, "show", interrupted)
     assert cli.run(["show", BASE]) == 130
 
 

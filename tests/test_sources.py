@@ -233,5 +233,5 @@ def test_every_line_of_the_registries_leads_to_code() -> None:
 def test_a_system_that_nothing_here_reads_gets_one_line(examples: Path) -> None:
     checkpoint = read(examples / "base.safetensors")
     other = replace(checkpoint, header=replace(checkpoint.header, system="none"))
-    with pytest.raises(CheckpointError, match=r"found system 'none'; expected system 'crar'$"):
+    with pytest.raises(CheckpointError, match=r"found system 'none'; expected system .*'crar'"):
         systems.subject_of(other)

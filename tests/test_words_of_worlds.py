@@ -39,7 +39,6 @@ LISTS = {
 EXAMPLES = {
     "diag/commands/app.py": "a study, as an example in the help",
     "diag/commands/demo/command.py": "the preset that the demo trains",
-    "diag/checks/embeddings.py": "why a limit is what it is by default, in its description",
 }
 """Files whose help or documentation names a preset or world."""
 

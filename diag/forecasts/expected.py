@@ -54,8 +54,8 @@ def of_base(base: Subject, known: Forecaster) -> Forecast:
     Raises ForecastError where the model knows nothing of bases.
     """
     rate = known.rate(base_features(base))
-    of = f"Of its transfers {in_words(rate)} are expected to end {known.outcome}"
-    words = f"{of}; of all that the model knows {known.mean_rate:.0%} did."
+    expected = f"{in_words(rate)} of its transfers are expected to end {known.outcome}"
+    words = f"{expected}; {known.mean_rate:.0%} of all the transfers that the model knows did."
     return Forecast(
         FileRef.of(base),
         None,

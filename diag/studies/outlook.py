@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from diag.comparisons.compare import compare
+from diag.embed import embedding
 from diag.sources.systems import subject_of
-from diag.studies.measure import embedding
 from diag.studies.pieces import Piece
 from diag.studies.run import Plan
 from trainers.checkpoint import Checkpoint, Header, identity_of
