@@ -48,7 +48,7 @@ MOST_NODES = 256
 
 @dataclass(frozen=True)
 class Models:
-    """What an agent has learned, as functions of n embeddings (n, *shape) and n actions (n,) int64."""
+    """Learned models of an agent, as functions of n embeddings (n, *shape) and n actions (n,) int64."""
 
     predict: Callable[[Tensor, Tensor], Tensor]
     """The next embeddings (n, *shape)."""

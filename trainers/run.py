@@ -252,12 +252,12 @@ def check_shapes(
     for name, shape in expected.items():
         if name not in base.tensors:
             raise files.CheckpointError(base.path, f"no tensor {name}", f"{name} of shape {shape}")
-        found = tuple(base.tensors[name].shape)
-        if found != shape:
-            raise files.CheckpointError(base.path, f"{name} of shape {found}", f"shape {shape}")
+        own_shape = tuple(base.tensors[name].shape)
+        if own_shape != shape:
+            raise files.CheckpointError(base.path, f"{name} of shape {own_shape}", f"shape {shape}")
         if base.tensors[name].dtype != torch.float32:
-            found_type = str(base.tensors[name].dtype).removeprefix("torch.")
-            raise files.CheckpointError(base.path, f"{name} of type {found_type}", "float32")
+            own_type = str(base.tensors[name].dtype).removeprefix("torch.")
+            raise files.CheckpointError(base.path, f"{name} of type {own_type}", "float32")
     for name in base.tensors:
         if name not in expected:
             components = dict.fromkeys(map(component_of, expected))
@@ -294,8 +294,8 @@ def _resumed(run: Run, seed: int, bases: Sequence[files.Checkpoint], system: Sys
     run_before = _as_now(state.get("run"))
     for field_name, value in _signature(run, seed, bases).items():
         if run_before.get(field_name) != value:
-            found, expected = f"a run with other {field_name}", f"the same {field_name} to resume"
-            raise files.CheckpointError(name, found, expected)
+            expected = f"the same {field_name} to resume"
+            raise files.CheckpointError(name, f"a run with other {field_name}", expected)
     if path.exists():
         saved = files.read(path, finite=False)
         if saved.identity != state["identity"] and saved.header.step >= state["step"]:

@@ -12,7 +12,7 @@ DATA_STREAM, BATCH_STREAM, WEIGHT_STREAM, EVALUATION_STREAM = range(4)
 """Transitions collected, the batches drawn from them, fresh weights, and data to judge a system by."""
 
 WORLD_STREAM = 4
-"""What a world draws itself: its labyrinths."""
+"""Draws of a world itself, such as its labyrinths."""
 
 BASE_PHASE, TRANSFER_PHASE = range(2)
 """Numbers of the phases: in each, a seed has another walk and other fresh weights."""

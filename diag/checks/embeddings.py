@@ -177,9 +177,9 @@ class BlindCheck(ReadCheck, ABC):
     """A measure that is blind to some maps, such as flips, and sees what is lost."""
 
     measure: ClassVar[str]
-    """Its name among the measures of a comparison."""
+    """Name among the measures of a comparison."""
     called: ClassVar[str]
-    """What a message calls it."""
+    """Name in messages."""
     limited_by: ClassVar[tuple[str, ...]] = ("min",)
 
     level: Level = "warn"

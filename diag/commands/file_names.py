@@ -56,7 +56,7 @@ def _in_folder(name: str, say: Callable[[str], None]) -> list[str]:
 
 
 def _without_checkpoints(name: str) -> str:
-    """What is in a folder without last checkpoints, and how to name those of its files that can be read."""
+    """Contents of a folder without last checkpoints, and a pattern for those files that can be read."""
     from diag.sources.formats import SUFFIXES
 
     files = [

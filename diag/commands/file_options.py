@@ -80,7 +80,7 @@ class FileOptions:
 
     @property
     def supplied(self) -> Supplied:
-        """What the options hand over to the sources."""
+        """The options as the sources take them."""
         from diag.sources.supplied import Supplied
 
         given = {option.name: getattr(self, option.name) for option in fields(self)}

@@ -40,7 +40,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Begin anew over wh
 
 @dataclass(frozen=True)
 class RowOptions:
-    """How the rows of arrays depend on each other, and which of them are left out."""
+    """Options about rows of arrays: which depend on each other, and which are left out."""
 
     episodes: Annotated[
         Path | None,

@@ -83,7 +83,7 @@ def slope(measure: Measure) -> str:
 
 
 def came_true(part: Bin) -> str:
-    """How many forecasts of a bin came true: ``12%: 3 of 25``."""
+    """Forecasts of a bin that came true: ``12%: 3 of 25``."""
     return f"{part.forecast:.0%}: {part.came_true} of {part.of}"
 
 
@@ -106,7 +106,7 @@ def limits(result: ForecastReport) -> list[tuple[str, str]]:
 
 
 def rule_words(result: ForecastReport) -> str:
-    """What the model's stopping rule does, in a clause."""
+    """Clause that says what the model's stopping rule does."""
     if not (below := limits(result)):
         return "the model's rule stops no transfer"
     chances = ", ".join(f"{chance} {at}" for at, chance in below)

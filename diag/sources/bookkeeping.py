@@ -35,7 +35,7 @@ embeddings."""
 
 @dataclass(frozen=True)
 class Likeness:
-    """Which columns of two arrays are equal or count rows: of numbers (n, d), or channels (n, h, w, d)."""
+    """Columns of two arrays that are equal or count rows: of numbers (n, d), or channels (n, h, w, d)."""
 
     equal: NDArray[np.bool_]
     """(d,) whether a column is equal in both arrays and not constant; all False for arrays of different
@@ -56,7 +56,7 @@ def check_bookkeeping(
 ) -> Likeness | None:
     """Refuse embeddings (n, ...) that hold a counter, or whole numbers that are equal in both files.
 
-    How the columns are alike, for :func:`check_equal_columns`; None where there are too few rows to
+    The likeness of the columns, for :func:`check_equal_columns`; None where there are too few rows to
     tell. Raises SubjectError.
     """
     if len(a) < probes.MIN_STATES:
@@ -111,7 +111,7 @@ def check_equal_columns(
 
 
 def likeness_of(a: NDArray[Any], b: NDArray[Any]) -> Likeness:
-    """How the columns of two arrays (n, ...) are alike, read block by block while any is in question."""
+    """Likeness of the columns of two arrays (n, ...), read block by block while any is in question."""
     here, there = _in_columns(a[:1]), _in_columns(b[:1])
     shared = here.shape == there.shape
     looks = _Look(here, _eps(a)), _Look(there, _eps(b))
@@ -136,7 +136,7 @@ def likeness_of(a: NDArray[Any], b: NDArray[Any]) -> Likeness:
 
 
 class _Look:
-    """Which columns of one array vary or count rows, as far as it was read."""
+    """Columns of one array that vary or count rows, as far as it was read."""
 
     def __init__(self, first: NDArray[Any], eps: float) -> None:
         """``eps`` is the relative distance of neighbouring numbers of its type."""

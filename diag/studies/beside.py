@@ -42,9 +42,9 @@ def _budgets(facts: StudyFacts, mine: pd.DataFrame, bases: pd.DataFrame) -> list
         ("updates of a base", bases, paper.BASE_UPDATES),
         ("updates of a transfer", mine, paper.TRANSFER_UPDATES),
     ):
-        found = sorted({int(n) for n in table["updates"]})
-        if found:
-            ours = ", ".join(f"{n:,}" for n in found)
+        budgets = sorted({int(n) for n in table["updates"]})
+        if budgets:
+            ours = ", ".join(f"{n:,}" for n in budgets)
             rows.append(Beside(what, ours, f"{theirs.value:,.0f}", theirs.section))
     for what, key, theirs in (
         ("learning rate of a base", "train.learning_rate", paper.BASE_RATE),
@@ -170,10 +170,10 @@ def _losses(group: Group) -> list[Beside]:
     return rows
 
 
-def _ratio(found: Outcomes) -> str:
-    if found.success is None or found.failure is None or not found.success:
+def _ratio(medians: Outcomes) -> str:
+    if medians.success is None or medians.failure is None or not medians.success:
         return "–"
-    return f"{found.failure / found.success:.1f}×"
+    return f"{medians.failure / medians.success:.1f}×"
 
 
 def _number(value: float | None) -> str:

@@ -61,12 +61,12 @@ def base_curves(curves: pd.DataFrame, groups: Sequence[Group]) -> tuple[Curve, .
         return ()
     variant = groups[0].variant if groups[0].variant in variants else variants[0]
     mine = bases[bases["variant"] == variant]
-    found = []
+    curves_of_terms = []
     for term in dict.fromkeys(mine["term"]):
         runs = _runs(mine[mine["term"] == term], "update", "loss")
         if len(runs):
-            found.append(_curve("base", "base", str(term), runs, np.zeros(len(runs), np.int64)))
-    return tuple(found)
+            curves_of_terms.append(_curve("base", "base", str(term), runs, np.zeros(len(runs), np.int64)))
+    return tuple(curves_of_terms)
 
 
 def score_curves(transfers: pd.DataFrame) -> pd.DataFrame:

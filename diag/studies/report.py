@@ -162,12 +162,12 @@ def _rule(by_states: bool, states: int | None, needed: int | None) -> str:
 
 def _group_names(last: pd.DataFrame, planned: Sequence[PlannedCell]) -> list[tuple[str, str]]:
     """Variant and plan of every group, the reference first, then as planned, then as found."""
-    found = [(c.variant, c.plan) for c in planned]
+    pairs = [(c.variant, c.plan) for c in planned]
     found += list(zip(last["variant"], last["plan"], strict=True))
-    names = list(dict.fromkeys(found))
+    names = list(dict.fromkeys(pairs))
     names.sort(key=lambda n: (n[0] != REFERENCE_VARIANT, n[1] != REFERENCE_PLAN))
     first, rest = names[:1], set(names[1:])
-    return first + [name for name in dict.fromkeys(found) if name in rest]
+    return first + [name for name in dict.fromkeys(pairs) if name in rest]
 
 
 def _group(
@@ -298,7 +298,7 @@ def _against_first(groups: Sequence[Group]) -> list[Group]:
         return []
     first, *others = groups
     reference = {c.base_seed: c for c in first.cells if c.succeeded.n}
-    found, overall = [], []
+    rows, overall = [], []
     for group in others:
         shared = [c for c in group.cells if c.succeeded.n and c.base_seed in reference]
         p = [_boschloo(c, reference[c.base_seed]) for c in shared]
@@ -314,13 +314,13 @@ def _against_first(groups: Sequence[Group]) -> list[Group]:
             )
         )
         shares = [a.count / a.n - b.count / b.n for a, b in zip(ours, theirs, strict=True)]
-        found.append((replace(group, cells=cells), mean_over_bases(shares), len(shared)))
+        rows.append((replace(group, cells=cells), mean_over_bases(shares), len(shared)))
     corrected = holm(overall)
     return [
         replace(first, reference=True),
         *(
             replace(group, against_reference=Compared(PValue(p, q), difference, bases) if bases else None)
-            for (group, difference, bases), p, q in zip(found, overall, corrected, strict=True)
+            for (group, difference, bases), p, q in zip(rows, overall, corrected, strict=True)
         ),
     ]
 

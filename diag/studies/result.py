@@ -341,8 +341,8 @@ class StudyReport(Shown, kind="study"):
         }
 
 
-def _tree(found: PValue | Compared | None) -> dict[str, Any] | None:
-    return None if found is None else found.to_tree()
+def _tree(tested: PValue | Compared | None) -> dict[str, Any] | None:
+    return None if tested is None else tested.to_tree()
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def _of_others(groups: Sequence[Group]) -> list[str]:
     """The groups that succeed more often, and less often, than the reference."""
     compared = [(g, g.against_reference) for g in groups[1:] if g.against_reference is not None]
     sure = [(g, c) for g, c in compared if significant(c.tested.corrected)]
-    found = []
+    sentences = []
     for head, sign in (("More often", 1), ("Less often", -1)):
         named = [
             f"{short_name(g, groups)} ({of(g.succeeded)})"
@@ -74,10 +74,10 @@ def _of_others(groups: Sequence[Group]) -> list[str]:
             if sign * (c.difference.value or 0.0) > 0
         ]
         if named:
-            found.append(f"{head} than {short_name(groups[0], groups)}: {', '.join(named)}.")
+            sentences.append(f"{head} than {short_name(groups[0], groups)}: {', '.join(named)}.")
     if compared and not sure:
-        found.append(f"No other plan or variant is shown to differ from {short_name(groups[0], groups)}.")
-    return found
+        sentences.append(f"No other plan or variant is shown to differ from {short_name(groups[0], groups)}.")
+    return sentences
 
 
 def short_name(group: Group, groups: Sequence[Group]) -> str:

@@ -219,8 +219,8 @@ def dip(values: ArrayLike) -> Measure:
         return Measure.undefined(f"needs {FEWEST_FOR_DIP} values")
     if np.ptp(x) == 0:
         return Measure.undefined("all values are equal")
-    found, p = diptest.diptest(np.sort(x))
-    return Measure(float(found), p=float(p))
+    statistic, p = diptest.diptest(np.sort(x))
+    return Measure(float(statistic), p=float(p))
 
 
 def iqm_bands(

@@ -47,7 +47,7 @@ Task = Literal["source", "target"]
 TASKS: tuple[Task, ...] = ("source", "target")
 
 PATH, WALL, KEY, AGENT = range(4)
-"""What a tile shows: the agent hides what it stands on."""
+"""Kinds of tiles as they are shown: the agent hides the tile that it stands on."""
 
 GREY = {PATH: -1.0, WALL: 1.0, KEY: 0.3, AGENT: 0.7}
 """Grey values of the source task; the target task negates them. Figures stand on a path's grey."""
@@ -60,7 +60,7 @@ FIGURES: dict[int, dict[int, tuple[str, ...]]] = {
         AGENT: ("..##..", "..##..", "######", "..##..", ".#..#.", "##..##"),
     },
 }
-"""How key and agent are drawn, by pixels a tile: ``#`` in their grey, ``.`` in that of a path."""
+"""Drawings of key and agent, by pixels a tile: ``#`` in their grey, ``.`` in that of a path."""
 
 COLOURS = {PATH: (244, 240, 230), WALL: (52, 60, 78), KEY: (226, 158, 20), AGENT: (200, 40, 60)}
 """Red, green and blue of the pictures for people."""
@@ -187,7 +187,7 @@ class LabyrinthWorld:
     # --- what is seen and what is known
 
     def shown(self, states: States) -> NDArray[np.uint8]:
-        """What each tile shows, (n, tiles, tiles): path, wall, key or agent."""
+        """Kind of each tile as it is shown, (n, tiles, tiles): path, wall, key or agent."""
         shown = states.walls.astype(np.uint8)
         flat = shown.reshape(len(states), self.tiles**2)
         which, number = np.nonzero(states.keys != TAKEN)
@@ -310,7 +310,7 @@ def _figure(pixels: int, kind: int) -> NDArray[np.bool_]:
 
 @functools.cache
 def _greys(pixels: int, task: Task) -> NDArray[np.float32]:
-    """What each kind of tile looks like in a task, (kinds, pixels, pixels)."""
+    """Grey values of each kind of tile in a task, (kinds, pixels, pixels)."""
     greys = [np.where(_figure(pixels, kind), grey, GREY[PATH]) for kind, grey in GREY.items()]
     return np.array(greys if task == "source" else np.negative(greys), np.float32)
 

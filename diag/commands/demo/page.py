@@ -40,7 +40,7 @@ class Trained:
     base_loss: tuple[float, float]
     transfers: Sequence[Shown]
     settings: tuple[Settings, ...]
-    """How they were trained: one for each learning rate."""
+    """Settings of the transfers, one for each learning rate."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def page(shipped: Shipped, trained: Sequence[Trained] = (), left_out: Sequence[s
 
 
 def _rate(settings: Settings) -> str:
-    """How the learning rate of transfers begins and falls."""
+    """Words on the transfers' learning rate: where it begins and how it falls."""
     phase = settings.model_dump(mode="json")["transfer"]
     return f"{phase['learning_rate']:g} × {phase['decay']:g} every {phase['decay_every']:,}"
 
@@ -105,7 +105,7 @@ def headline(trained: Trained) -> str:
 
 
 def _by_rate(trained: Trained) -> str:
-    """How the transfers ended at each learning rate, where there are several."""
+    """Words on the transfers' ends at each learning rate, where there are several."""
     if len(trained.settings) < 2:
         return ""
     groups: dict[str, list[Shown]] = {}

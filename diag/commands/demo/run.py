@@ -36,7 +36,7 @@ from trainers.settings import Settings
 from trainers.settings import preset as read_preset
 
 TRANSFER_SEEDS = tuple(range(6))
-"""Of each rate."""
+"""Seeds of the transfers at each learning rate."""
 
 RATES = {
     "low": ("transfer.learning_rate=3e-4", "transfer.decay=0.85"),
