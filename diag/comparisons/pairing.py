@@ -61,7 +61,7 @@ class Pair:
     warnings: tuple[str, ...] = ()
     """Warnings of how the embeddings were made and of how they were paired."""
     likeness: Likeness | None = None
-    """Likeness of the columns of ready embeddings are alike; None where a person named them or an encoder made them."""
+    """Likeness of the columns of ready embeddings; None where a person or an encoder chose them."""
 
 
 @contextmanager

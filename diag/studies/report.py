@@ -163,7 +163,7 @@ def _rule(by_states: bool, states: int | None, needed: int | None) -> str:
 def _group_names(last: pd.DataFrame, planned: Sequence[PlannedCell]) -> list[tuple[str, str]]:
     """Variant and plan of every group, the reference first, then as planned, then as found."""
     pairs = [(c.variant, c.plan) for c in planned]
-    found += list(zip(last["variant"], last["plan"], strict=True))
+    pairs += list(zip(last["variant"], last["plan"], strict=True))
     names = list(dict.fromkeys(pairs))
     names.sort(key=lambda n: (n[0] != REFERENCE_VARIANT, n[1] != REFERENCE_PLAN))
     first, rest = names[:1], set(names[1:])
