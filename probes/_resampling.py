@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -77,14 +78,26 @@ def _by_name(groups: Labels) -> NDArray[np.int64]:
 
 def make_groups(groups: Labels, seed: int, draws: int = DRAWS) -> Groups:
     """Groups from one label a sample (n,), at most :data:`MAX_GROUPS`, with multinomial weights."""
-    rng = np.random.default_rng(seed)
     index = _by_name(groups)
     count = int(index.max()) + 1
     if count > MAX_GROUPS:
+        rng = np.random.default_rng(seed)
         bundle = rng.permutation(count) % MAX_GROUPS
         index, count = bundle[index], MAX_GROUPS
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
-    return Groups(index, count, weights)
+        return Groups(index, count, _multinomial(rng, count, draws))
+    return Groups(index, count, _weights(seed, count, draws))
+
+
+@lru_cache(maxsize=4)
+def _weights(seed: int, count: int, draws: int) -> Floats:
+    """Weights (draws, count) of so many groups under a seed: the same for every pair of equally many."""
+    weights = _multinomial(np.random.default_rng(seed), count, draws)
+    weights.flags.writeable = False
+    return weights
+
+
+def _multinomial(rng: np.random.Generator, count: int, draws: int) -> Floats:
+    return rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
 
 
 def bundles(state: NDArray[np.int64], most: int) -> NDArray[np.int64]:
