@@ -46,6 +46,7 @@ from trainers.settings import Positive, Settings, SettingsError, Tree, Units
 from trainers.stack import Parameters, Stack, gradients
 from trainers.streams import WEIGHT_STREAM, generator, stream_of
 from trainers.system import Training
+from trainers.threads import one_thread
 
 __all__ = ["LABYRINTHS", "LabyrinthBatch", "LabyrinthCRAR", "LabyrinthSettings", "LabyrinthTrainer"]
 
@@ -64,8 +65,8 @@ class LabyrinthData(Tree):
     steps: Annotated[int, pydantic.Field(gt=0, le=10**7, strict=True)] = 200_000
     limited: bool = True
     """Whether an episode is cut short after the world's most steps, as the paper's text has it: 200,000
-    steps are then of 4,091 labyrinths. Else the last key alone ends it, as in the public files' training, and they
-    are of 533."""
+    steps are then of 4,091 labyrinths. Else the last key alone ends it, as in training by the public files, and
+    they are of 533."""
 
 
 class ConvModel(Tree):
@@ -299,7 +300,7 @@ class LabyrinthCRAR:
         device = parameters["encoder/0.weight"].device
 
         def policy(pictures: NDArray[np.float32]) -> NDArray[np.int64]:
-            with torch.inference_mode():
+            with one_thread(), torch.inference_mode():
                 x = self.embed(parameters, torch.from_numpy(pictures).to(device))[0]
                 return planned_actions(self.models(parameters), x, depth).cpu().numpy()
 

@@ -1,4 +1,4 @@
-"""A checkpoint of CRAR in labyrinths -> a Subject: embeddings of planes, losses, the next step, and returns."""
+"""A checkpoint of CRAR in labyrinths -> a Subject: embeddings of planes, losses, hidden units and returns."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ PAIRED = 500
 """Paired observations where no number is asked for, each of a labyrinth of its own."""
 
 PLANNED = 0
-"""Depth of planning in episodes that are played to judge a checkpoint: Q alone, whatever its settings say, so that
-base and transfer are judged alike. ``evaluation.depths`` has deeper ones taken during training."""
+"""Depth of planning in episodes that are played to judge a checkpoint: Q alone, whatever its settings say, so
+that base and transfer are judged alike. ``evaluation.depths`` has deeper ones taken during training."""
 
 STEPS_OF_A_SAMPLE = 10
 """Steps that are walked for each sample that is taken: a labyrinth then has only some samples."""
@@ -34,8 +34,8 @@ def subject(checkpoint: Trained) -> Subject:
     """The subject of a checkpoint of CRAR in labyrinths.
 
     It has no number of states that makes a success: a labyrinth has too many to list, and pays rewards, so
-    that a transfer is judged by its returns. Its last layer is a convolution of 1×1, which a map of the planes
-    could be folded into, but not one of whole embeddings: so it is offered for neither.
+    that a transfer is judged by its returns. Its last layer is a convolution of 1×1: a map between planes could
+    be folded into it, but not one between whole embeddings, so it is not offered as the last linear map.
     """
     agent = checkpoint.system
     assert isinstance(agent, LabyrinthCRAR)
@@ -93,7 +93,7 @@ class LabyrinthSystem(StackedSystem):
         return {f"{c}/{i}": y[0] for c, outputs in layers.items() for i, y in enumerate(outputs[:-1])}
 
     def returns(self, parameters: Parameters, task: Task, episodes: int, seed: int) -> NDArray[np.float64]:
-        """Undiscounted returns (episodes,), one of each labyrinth: ε-greedy on Q, as in training's ``depth0``."""
+        """Undiscounted returns (episodes,), ε-greedy on Q in a labyrinth each, as ``depth0`` of training."""
         return self.agent.returns(stacked(parameters), task_of(task), episodes, seed, depth=PLANNED)
 
 
