@@ -64,9 +64,9 @@ class LabyrinthData(Tree):
 
     steps: Annotated[int, pydantic.Field(gt=0, le=10**7, strict=True)] = 200_000
     limited: bool = True
-    """Whether an episode is cut short after the world's most steps, as the paper's text has it: 200,000
-    steps are then of 4,091 labyrinths. Else the last key alone ends it, as in training by the public files, and
-    they are of 533."""
+    """Whether an episode is cut short after the world's most steps, as the paper's text has it; else the
+    last key alone ends it, as in training by its public files. 200,000 steps are of 4,091 labyrinths with
+    the limit, and of 533 without."""
 
 
 class ConvModel(Tree):

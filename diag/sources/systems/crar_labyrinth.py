@@ -34,8 +34,8 @@ def subject(checkpoint: Trained) -> Subject:
     """The subject of a checkpoint of CRAR in labyrinths.
 
     It has no number of states that makes a success: a labyrinth has too many to list, and pays rewards, so
-    that a transfer is judged by its returns. Its last layer is a convolution of 1×1: a map between planes could
-    be folded into it, but not one between whole embeddings, so it is not offered as the last linear map.
+    that a transfer is judged by its returns. Its last layer is a convolution of 1×1: a map between planes
+    could be folded into it, but none between whole embeddings, so it is not offered as the last linear map.
     """
     agent = checkpoint.system
     assert isinstance(agent, LabyrinthCRAR)
