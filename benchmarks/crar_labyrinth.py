@@ -4,10 +4,10 @@
 
 Both train one base on the source task, 32 transitions an update. The loop is what one would write with torch
 alone: ``nn.Conv2d``, ``nn.MaxPool2d``, ``nn.Linear`` and ``nn.Tanh``, all states and all that followed them
-encoded wherever a term reads them, ``clip_grad_norm_``, one ``torch.optim.RMSprop`` for each loss term (reward
-and discount share one), and target nets that are copied every 1,000 updates. It is checked first to compute
-the same losses. The two take turns, round by round; times are of the processor, of one thread; speeds are
-medians over rounds, a ratio is the median over rounds of ours ÷ the loop's.
+encoded wherever a term reads them, ``clip_grad_norm_``, one ``torch.optim.RMSprop`` for each loss term
+(reward and discount share one), and target nets that are copied every 1,000 updates. It is checked first to
+compute the same losses. The two take turns, round by round; times are of the processor, of one thread; speeds
+are medians over rounds, a ratio is the median over rounds of ours ÷ the loop's.
 """
 
 from __future__ import annotations
