@@ -180,10 +180,11 @@ class Loop:
 
 def seen_by(trainer: LabyrinthTrainer, step: int) -> tuple[Tensor, Tensor, LabyrinthBatch]:
     """The first seed's batch of an update, with a picture of each state and of each that followed."""
-    pictures, batch = trainer.batch_of(step)
+    states, batch = trainer.batch_of(step)
     own = {name: column[0] if column.dim() == 2 else column for name, column in vars(batch).items()}
     alone = LabyrinthBatch(**own)
-    return pictures[0, alone.state], pictures[0, alone.next_state], alone
+    pictures = torch.from_numpy(trainer.agent.world.observations(states[0], trainer.shown))
+    return pictures[alone.state], pictures[alone.next_state], alone
 
 
 def both(name: str, algorithm: str) -> tuple[LabyrinthTrainer, Loop]:

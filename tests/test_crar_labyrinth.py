@@ -98,7 +98,7 @@ def test_what_a_batch_shows_is_what_the_walk_did() -> None:
     np.testing.assert_array_equal(batch.reward.numpy(), walk.reward[rows])
     stayed = walk.agent[rows] == walk.next_agent[rows]
     assert stayed.any()
-    shown = running.batch_of(3)[0].shape[1]
+    shown = len(running.batch_of(3)[0][0])
     assert shown == 2 * len(rows) - stayed.sum()  # what shows the same is encoded once
     assert torch.equal(batch.next_state == batch.state, torch.from_numpy(stayed))
 

@@ -152,6 +152,6 @@ def test_its_losses_are_a_landscape(made: Path, transfer: Path) -> None:
     assert subject.objective is not None
     batch = subject.tasks.batch("target", 124, 0).batch
     losses = subject.objective.losses(subject.parameters or {}, batch)
-    straight = result.tasks["target"].routes["raw"]
+    straight = result.tasks["target"].raw
     for term, values in losses.items():
         assert straight.losses[term][0] == pytest.approx(float(values.mean()), rel=1e-6), term

@@ -47,6 +47,7 @@ from trainers.stack import Parameters, Stack, gradients
 from trainers.streams import WEIGHT_STREAM, generator, stream_of
 from trainers.system import Training
 from trainers.threads import one_thread
+from trainers.windows import encoded, windows_of
 
 __all__ = ["LABYRINTHS", "LabyrinthBatch", "LabyrinthCRAR", "LabyrinthSettings", "LabyrinthTrainer"]
 
@@ -393,13 +394,15 @@ class LabyrinthTrainer(TermDescent):
         if self.targets is not None and self.step % self.agent.settings.loss.target_every == 0:
             for component, buffer in self.targets.buffers.items():
                 buffer.copy_(self.stack.buffers[component])
-        self.pictures, self.batch = self.batch_of(self.step)
+        states, self.batch = self.batch_of(self.step)
+        self.seen = [windows_of(self.agent.world, one, self.shown, self.device) for one in states]
 
-    def batch_of(self, step: int) -> tuple[Tensor, LabyrinthBatch]:
-        """The pictures (S, K, side, side) and the transitions (S, n) of an update.
+    def batch_of(self, step: int) -> tuple[list[States], LabyrinthBatch]:
+        """The K states of each seed that an update shows, and its transitions (S, n).
 
-        The first n pictures are of the states. Of what followed there are those that differ from their state,
-        for a seed alone: a step against a wall shows the same again. Stacked seeds have all of them.
+        The first n are those that the steps started from. Of those that they led to there are the ones that
+        differ from where they started, for a seed alone: a step against a wall shows the same again. Stacked
+        seeds have all of them, and so as many each.
         """
         number, offset = divmod(step, BLOCK)
         size = self.agent.settings.optimiser.batch
@@ -413,22 +416,28 @@ class LabyrinthTrainer(TermDescent):
             before, after = walk.before(chosen), walk.after(chosen)
             new = (after.agent != before.agent) | (len(self._data) > 1)
             shown.append(joined([before, after[new]]))
-            place = np.where(new, size - 1 + np.cumsum(new), np.arange(size))
+            follows = np.where(new, size - 1 + np.cumsum(new), np.arange(size))
             actions = walk.action[chosen].astype(np.int64)
-            columns.append((actions, walk.reward[chosen], walk.terminal[chosen], place))
-        pictures = self.agent.world.observations(joined(shown), self.shown)
-        seen = torch.from_numpy(pictures.reshape(len(shown), -1, *pictures.shape[1:])).to(self.device)
-        action, reward, terminal, place = (
+            columns.append((actions, walk.reward[chosen], walk.terminal[chosen], follows))
+        action, reward, terminal, follows = (
             torch.from_numpy(np.stack(column)).to(self.device) for column in zip(*columns, strict=True)
         )
         state = torch.arange(size, device=self.device)
-        return seen, LabyrinthBatch(state, action, reward, terminal, place, state.roll(1))
+        return shown, LabyrinthBatch(state, action, reward, terminal, follows, state.roll(1))
+
+    def embedded(self, views: Parameters, rows: slice | Tensor) -> Tensor:
+        """Embeddings (S, m, …) of some of the states that the update shows, by number, (m,) or (S, m)."""
+        each = [
+            windows.rows(rows if isinstance(rows, slice) else rows[index])
+            for index, windows in enumerate(self.seen)
+        ]
+        return encoded(self.agent.nets["encoder"], views, "encoder", each)
 
     def losses(self, terms: Sequence[str]) -> dict[str, Tensor]:
         """Batch means {term: (S,)}; each distinct picture that they need is encoded once."""
         agent, views, batch, n = self.agent, self.stack.views, self.batch, len(self.batch.state)
         both = not WITH_SUCCESSORS.isdisjoint(terms)
-        table = agent.embed(views, self.pictures if both else self.pictures[:, :n])
+        table = self.embedded(views, slice(None) if both else slice(n))
         x, x_next, target = table[:, :n], None, None
         if both:
             x_next = rows_of(table, batch.next_state)
@@ -443,11 +452,10 @@ class LabyrinthTrainer(TermDescent):
         assert self.targets is not None
         agent, batch, n = self.agent, self.batch, len(self.batch.state)
         if x_next is None:
-            new = self.pictures[:, n:]
-            table = torch.cat([x, agent.embed(self.stack.views, new)], 1) if new.shape[1] else x
-            x_next = rows_of(table, batch.next_state)
+            new = self.embedded(self.stack.views, slice(n, None))
+            x_next = rows_of(torch.cat([x, new], 1), batch.next_state)
         online = agent.nets["q"](self.stack.views, "q", x_next)
-        x_then = agent.embed(self.targets.views, rows_of(self.pictures, batch.next_state))
+        x_then = self.embedded(self.targets.views, batch.next_state)
         return agent.target(batch, online, agent.nets["q"](self.targets.views, "q", x_then))
 
     def slopes(self, loss: Tensor, components: list[str], kept: str = "") -> dict[str, Tensor]:
