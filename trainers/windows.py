@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, embedding, max_pool2d
 
-from trainers.envs.labyrinth import LabyrinthWorld, States, Task
+from trainers.envs.labyrinth import LabyrinthError, LabyrinthWorld, States, Task
 from trainers.nets import ConvNet
 from trainers.stack import Parameters
 
@@ -43,7 +43,12 @@ class Windows:
 
 
 def windows_of(world: LabyrinthWorld, states: States, task: Task, device: str = "cpu") -> Windows:
-    """The windows of pictures of these states."""
+    """The windows of pictures of these states; raises LabyrinthError for tiles of one pixel.
+
+    Such a window would reach beyond the next tile.
+    """
+    if world.pixels < BEYOND:
+        raise LabyrinthError(f"pixels: found {world.pixels}, expected {BEYOND} or more for windows of tiles")
     pixels, inside = _every(world, task)
     out = len(world.blocks(task))
     kinds = np.full((len(states), world.tiles + 1, world.tiles + 1), out, np.int64)
