@@ -419,11 +419,11 @@ class LabyrinthTrainer(TermDescent):
             follows = np.where(new, size - 1 + np.cumsum(new), np.arange(size))
             actions = walk.action[chosen].astype(np.int64)
             columns.append((actions, walk.reward[chosen], walk.terminal[chosen], follows))
-        action, reward, terminal, follows = (
+        action, reward, terminal, next_state = (
             torch.from_numpy(np.stack(column)).to(self.device) for column in zip(*columns, strict=True)
         )
         state = torch.arange(size, device=self.device)
-        return shown, LabyrinthBatch(state, action, reward, terminal, follows, state.roll(1))
+        return shown, LabyrinthBatch(state, action, reward, terminal, next_state, state.roll(1))
 
     def embedded(self, views: Parameters, rows: slice | Tensor) -> Tensor:
         """Embeddings (S, m, …) of some of the states that the update shows, by number, (m,) or (S, m)."""

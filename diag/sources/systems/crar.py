@@ -55,7 +55,7 @@ class CrarSystem(StackedSystem):
 
     def __init__(self, agent: CRAR, origin: Trained) -> None:
         loss = agent.settings.loss
-        weights = {t: agent.weight_of(t) for t in agent.terms}
+        weights: dict[str, float] = {t: agent.weight_of(t) for t in loss.terms}
         super().__init__(agent, weights, loss.model_dump(mode="json"), origin)
         self.agent = agent
         shapes = agent.shapes()
