@@ -396,6 +396,7 @@ class LabyrinthTrainer(TermDescent):
                 buffer.copy_(self.stack.buffers[component])
         states, self.batch = self.batch_of(self.step)
         self.seen = [windows_of(self.agent.world, one, self.shown, self.device) for one in states]
+        self._last: tuple[int, bool, Tensor] | None = None
 
     def batch_of(self, step: int) -> tuple[list[States], LabyrinthBatch]:
         """The K states of each seed that an update shows, and its transitions (S, n).
@@ -437,7 +438,7 @@ class LabyrinthTrainer(TermDescent):
         """Batch means {term: (S,)}; each distinct picture that they need is encoded once."""
         agent, views, batch, n = self.agent, self.stack.views, self.batch, len(self.batch.state)
         both = not WITH_SUCCESSORS.isdisjoint(terms)
-        table = self.embedded(views, slice(None) if both else slice(n))
+        table = self._table(both)
         x, x_next, target = table[:, :n], None, None
         if both:
             x_next = rows_of(table, batch.next_state)
@@ -445,6 +446,21 @@ class LabyrinthTrainer(TermDescent):
             target = self._target(x_next, x)
         per_sample = agent.losses_of(views, x, x_next, batch, terms, target)
         return {term: values.mean(-1) for term, values in per_sample.items()}
+
+    def _table(self, both: bool) -> Tensor:
+        """Embeddings (S, …) of the n states, or of those that followed, too.
+
+        They are had again where no step has moved the encoder since (a term was at rest, or it is frozen).
+        """
+        moved = self.stack.buffers["encoder"]._version
+        if self._last is None or self._last[0] != moved or (both and not self._last[1]):
+            rows = slice(None) if both else slice(len(self.batch.state))
+            self._last = moved, both, self.embedded(self.stack.views, rows)
+        return self._last[2]
+
+    def at_rest(self, loss: Tensor) -> bool:
+        """On a processor; another device would have to wait for the answer."""
+        return loss.device.type == "cpu" and not bool(loss.detach().any())
 
     @torch.no_grad()
     def _target(self, x_next: Tensor | None, x: Tensor) -> Tensor:

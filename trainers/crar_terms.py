@@ -240,12 +240,10 @@ class TermDescent(Descent, ABC):
             case "separate":
                 for term in terms:
                     losses = self._remembered((term,))
-                    self._descend(term, self._slopes_of(losses[term].sum(), self._reached(term)), rate)
+                    self._descend(term, self._slopes_of(losses[term], self._reached(term)), rate)
             case "shared":
                 losses = self._remembered(terms)
-                slopes = {
-                    term: self._slopes_of(losses[term].sum(), self._reached(term), term) for term in terms
-                }
+                slopes = {term: self._slopes_of(losses[term], self._reached(term), term) for term in terms}
                 for term, gradient in slopes.items():
                     self._descend(term, gradient, rate)
             case "summed":
@@ -255,7 +253,7 @@ class TermDescent(Descent, ABC):
                     weighted = (self.constants.weight_of(t) * losses[t].sum() for t in terms)
                     total = sum(weighted, torch.zeros((), device=self.device))
                     squares = self.squares.setdefault("summed", {})
-                    self.rmsprop.step(self.stack, self._slopes_of(total, reached), squares, rate)
+                    self.rmsprop.step(self.stack, self.slopes(total, reached), squares, rate)
         self.step += 1
 
     def _remembered(self, terms: Sequence[str]) -> dict[str, Tensor]:
@@ -268,14 +266,23 @@ class TermDescent(Descent, ABC):
         own = COMPONENT_OF_TERM[term]
         return [c for c in self.components if c in ("encoder", own)]
 
-    def _slopes_of(self, loss: Tensor, components: list[str], kept: str = "") -> dict[str, Tensor]:
-        return self.slopes(loss, components, kept) if components else {}
+    def _slopes_of(self, loss: Tensor, components: list[str], kept: str = "") -> dict[str, Tensor] | None:
+        """∂loss/∂component of a term's batch means (S,); None where they are 0, and so their slopes."""
+        if not components:
+            return {}
+        return None if self.at_rest(loss) else self.slopes(loss.sum(), components, kept)
 
-    def _descend(self, term: str, gradient: dict[str, Tensor], rate: float) -> None:
+    def at_rest(self, loss: Tensor) -> bool:
+        """Whether a term's batch means (S,) are known to be at their least, 0, where nothing has a slope."""
+        return False
+
+    def _descend(self, term: str, gradient: dict[str, Tensor] | None, rate: float) -> None:
         if term == "entropy_successive":
             rate /= self.constants.entropy_successive_divisor
-        if gradient:
-            squares = self.squares.setdefault(_OPTIMISER_OF_TERM.get(term, term), {})
+        squares = self.squares.setdefault(_OPTIMISER_OF_TERM.get(term, term), {}) if gradient != {} else {}
+        if gradient is None:
+            self.rmsprop.rest({c: self.stack.buffers[c] for c in self._reached(term)}, squares)
+        elif gradient:
             self.rmsprop.step(self.stack, gradient, squares, rate)
 
 
