@@ -9,7 +9,8 @@ from torch import Tensor
 
 from tests.conftest import EXAMPLES, short
 from trainers import checkpoint as files
-from trainers.crar import COMPONENT_OF_TERM, CRAR, Trainer
+from trainers.crar import CRAR, Trainer
+from trainers.crar_terms import COMPONENT_OF_TERM
 from trainers.envs import collect, world
 from trainers.plan import BASE_PLAN, TransferPlan, named_plan, plan_names
 from trainers.rmsprop import RMSprop

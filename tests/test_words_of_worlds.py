@@ -21,8 +21,11 @@ come from."""
 
 OWN = {
     "trainers/crar.py": "the algorithm",
+    "trainers/crar_labyrinth.py": "the algorithm with rewards",
+    "trainers/crar_terms.py": "what both have in common",
     "trainers/envs/simple_maze.py": "the world",
     "diag/sources/systems/crar.py": "the algorithm's checkpoints",
+    "diag/sources/systems/crar_labyrinth.py": "those of the algorithm with rewards",
     "diag/studies/paper.py": "what the first paper published, and of which world",
     "diag/commands/demo/shipped.py": "the shipped checkpoints, and what their pictures show",
 }

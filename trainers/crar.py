@@ -1,42 +1,39 @@
-"""CRAR (combined reinforcement via abstract representations): settings, networks, loss terms and one update.
+"""CRAR (combined reinforcement via abstract representations) on worlds whose states can be listed.
 
-François-Lavet et al., arXiv 1809.04506, as the first paper transfers it (sections 4.2 and 5.1), on
-worlds whose states can be listed. With x = e(s), x' = e(s') and the frozen-or-not models p̂, r̂, γ̂:
-
-- ``transition``: mean over dimensions of (x + p̂(x, a) − x')², zero at terminals;
-- ``reward``: (r̂(x, a) − r)²;  ``discount``: (γ̂(x, a) − γ·(1 − terminal))²;
-- ``bound`` (L_d2): clip(max_i x_i² − 1, 0, 100);
-- ``entropy_random`` (L_d1): exp(−C_d·‖x − x₂‖) for random pairs, the batch rolled by one;
-- ``entropy_successive`` (L'_d1): the same for x and x'.
-
-Squared distances are clipped to [1e-6, 10] before the root, whose gradient at 0 would be infinite.
-Each term is descended by its own RMSprop (reward and discount share one), in the order of
-``loss.terms``; see :data:`Algorithm` for the two faster variants.
+François-Lavet et al., arXiv 1809.04506, as the first paper transfers it (sections 4.2 and 5.1): settings,
+fully connected networks and one update. The loss terms and the ways to descend them are those of
+:mod:`trainers.crar_terms`; labyrinths, which have rewards, have an agent of their own
+(:mod:`trainers.crar_labyrinth`), and one name of a system stands for both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 import torch
 from torch import Tensor
 
-from trainers.descent import Descent
+from trainers.crar_labyrinth import LABYRINTHS, LabyrinthCRAR, LabyrinthSettings
+from trainers.crar_terms import (
+    BLOCK,
+    Constants,
+    CrarPhase,
+    Optimiser,
+    TermDescent,
+    batch_rows,
+    rows_of,
+    sample_losses,
+)
 from trainers.envs.finite import FiniteWorld, Transitions, collect, world
 from trainers.nets import Pass, TanhNet
 from trainers.plan import BASE_PLAN, TransferPlan
-from trainers.rmsprop import ClipBy, RMSprop
-from trainers.settings import MOST_UNITS, Phase, Positive, Rate, Settings, Tree, Units, Widths
+from trainers.settings import Positive, Settings, Tree, Units, Widths
 from trainers.stack import Parameters, gradients
-from trainers.streams import BATCH_STREAM, WEIGHT_STREAM, generator, stream_of
-
-Algorithm = Literal["separate", "shared", "summed"]
-"""Ways to descend the loss terms: one optimiser step per term at the parameters that the step before
-left (``separate``, the paper's); every term's gradient at one point, then all the steps (``shared``);
-one gradient of the weighted sum (``summed``)."""
+from trainers.streams import WEIGHT_STREAM, generator, stream_of
+from trainers.system import System
 
 Term = Literal["transition", "reward", "discount", "bound", "entropy_random", "entropy_successive"]
 
@@ -61,7 +58,7 @@ class Model(Tree):
     discount: Widths = (10, 50, 20)
 
 
-class Loss(Tree):
+class Loss(Constants):
     """The loss terms in the order of their optimiser steps, and their constants."""
 
     terms: Annotated[tuple[Term, ...], pydantic.Field(min_length=1)] = (
@@ -72,46 +69,6 @@ class Loss(Tree):
         "entropy_random",
         "entropy_successive",
     )
-    discount: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.9
-    """Target of the discount model where the episode goes on."""
-    entropy_scale: Rate = 5.0
-    """C_d in exp(−C_d·‖x − x'‖)."""
-    entropy_successive_divisor: Rate = 5.0
-    """The learning rate (or, summed, the weight) of ``entropy_successive`` is divided by this."""
-
-    @pydantic.field_validator("terms")
-    @classmethod
-    def _distinct(cls, terms: tuple[Term, ...]) -> tuple[Term, ...]:
-        if len(set(terms)) != len(terms):
-            raise ValueError("names a term twice")
-        return terms
-
-
-class Optimiser(Tree):
-    """RMSprop, and how many transitions a step sees."""
-
-    rho: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.9
-    epsilon: Rate = 1e-4
-    clip: Rate = 1.0
-    clip_by: ClipBy = "step"
-    batch: Annotated[int, pydantic.Field(ge=2, le=MOST_UNITS, strict=True)] = 32
-
-
-class CrarPhase(Phase):
-    """One phase of CRAR's training, with a learning rate that falls in steps."""
-
-    algorithm: Algorithm = "separate"
-    learning_rate: Rate = 5e-4
-    decay: Annotated[float, pydantic.Field(gt=0, le=1)] = 1.0
-    """The learning rate is multiplied by this every ``decay_every`` updates."""
-    decay_every: Positive = 5000
-    decay_after: Annotated[int, pydantic.Field(ge=0, le=10**9, strict=True)] = 0
-    """Updates before the learning rate begins to fall."""
-
-    @property
-    def cost(self) -> float:
-        """Cost of an update, in updates of ``summed``."""
-        return {"separate": 4.0, "shared": 3.0, "summed": 1.0}[self.algorithm]
 
 
 class CrarSettings(Settings):
@@ -125,26 +82,16 @@ class CrarSettings(Settings):
     train: CrarPhase = CrarPhase()
     transfer: CrarPhase = CrarPhase()
 
+    @classmethod
+    def kinds(cls) -> tuple[type[Settings], ...]:
+        """These of finite worlds, and those of labyrinths."""
+        return cls, LabyrinthSettings
 
-COMPONENT_OF_TERM: Mapping[str, str | None] = {
-    "transition": "transition",
-    "reward": "reward",
-    "discount": "discount",
-    "bound": None,
-    "entropy_random": None,
-    "entropy_successive": None,
-}
-"""The model that each term trains beside the encoder."""
-
-# Reward and discount share one optimiser in the paper's code, and so one running square per weight.
-_OPTIMISER_OF_TERM = {"reward": "heads", "discount": "heads"}
-
-SQUARED_DISTANCE_LIMITS = (1e-6, 10.0)
-BOUND_LIMIT = 100.0
-
-# Batches are drawn in blocks of this many updates, each from its own seed: any update's batch can be
-# had again from the seed and the update's number alone.
-BLOCK = 250
+    @classmethod
+    def kind_of(cls, tree: Mapping[str, Any]) -> type[Settings]:
+        """The settings of labyrinths where the tree's world is one, else these."""
+        world = tree.get("world")
+        return LabyrinthSettings if isinstance(world, str) and world in LABYRINTHS else cls
 
 
 @dataclass(frozen=True)
@@ -173,8 +120,13 @@ class CRAR:
     nets: Mapping[str, TanhNet] = field(init=False)
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The agent of these settings in their world; raises :class:`trainers.envs.UnknownWorldError`."""
+    def of(cls, settings: Settings) -> System:
+        """The agent of these settings in their world; raises :class:`trainers.envs.UnknownWorldError`.
+
+        In a labyrinth it is a :class:`trainers.crar_labyrinth.LabyrinthCRAR`.
+        """
+        if isinstance(settings, LabyrinthSettings):
+            return LabyrinthCRAR.of(settings)
         assert isinstance(settings, CrarSettings)
         return cls(settings, world(settings.world))
 
@@ -255,47 +207,22 @@ class CRAR:
         self, parameters: Parameters, embeddings: Tensor, batch: Batch, terms: Iterable[str]
     ) -> dict[str, Tensor]:
         """Per-sample losses {term: (S, n)} given the embeddings (S, K, d) of the task's K observations."""
-        stack, _, d = embeddings.shape
-
-        def rows(index: Tensor) -> Tensor:
-            index = index.expand(stack, index.shape[-1])
-            return embeddings.gather(1, index.unsqueeze(-1).expand(-1, -1, d))
-
-        x, x_next = rows(batch.state), rows(batch.next_state)
         actions = torch.nn.functional.one_hot(batch.action, self.world.actions)
-        goes_on = 1.0 - batch.terminal.to(x.dtype)
-        losses: dict[str, Tensor] = {}
-        for term in terms:
-            match term:
-                case "transition":
-                    error = self.predict(parameters, x, actions) - x_next
-                    losses[term] = error.square().mean(-1) * goes_on
-                case "reward":
-                    predicted = self._head("reward", parameters, x, actions)[..., 0]
-                    losses[term] = (predicted - batch.reward).square()
-                case "discount":
-                    predicted = self._head("discount", parameters, x, actions)[..., 0]
-                    losses[term] = (predicted - self.settings.loss.discount * goes_on).square()
-                case "bound":
-                    losses[term] = (x.square().amax(-1) - 1.0).clamp(0.0, BOUND_LIMIT)
-                case "entropy_random":
-                    other = batch.partner.expand(stack, batch.partner.shape[-1])
-                    losses[term] = self._entropy(x, x.gather(1, other.unsqueeze(-1).expand(-1, -1, d)))
-                case "entropy_successive":
-                    losses[term] = self._entropy(x, x_next)
-                case _:
-                    raise ValueError(f"unknown loss term {term!r}")
-        return losses
-
-    def _entropy(self, x: Tensor, other: Tensor) -> Tensor:
-        distance = (x - other).square().sum(-1).clamp(*SQUARED_DISTANCE_LIMITS).sqrt()
-        return torch.exp(-self.settings.loss.entropy_scale * distance)
+        return sample_losses(
+            terms,
+            lambda component, x, actions: self._head(component, parameters, x, actions),
+            self.settings.loss,
+            rows_of(embeddings, batch.state),
+            rows_of(embeddings, batch.next_state),
+            batch.partner,
+            actions,
+            batch.reward,
+            batch.terminal,
+        )
 
     def weight_of(self, term: str) -> float:
-        """A term's weight in the total: 1, but for ``entropy_successive`` (its learning rate's divisor)."""
-        if term == "entropy_successive":
-            return 1.0 / self.settings.loss.entropy_successive_divisor
-        return 1.0
+        """A term's weight in the total (:meth:`trainers.crar_terms.Constants.weight_of`)."""
+        return self.settings.loss.weight_of(term)
 
     def training(
         self,
@@ -322,7 +249,7 @@ class CRAR:
         return {}
 
 
-class Trainer(Descent):
+class Trainer(TermDescent):
     """One phase of training for a stack of seeds; call :meth:`update` and read :attr:`stack`."""
 
     def __init__(
@@ -336,92 +263,39 @@ class Trainer(Descent):
         batch_seeds: Sequence[Sequence[int]],
         device: str = "cpu",
     ) -> None:
-        constants = agent.settings.optimiser
-        rmsprop = RMSprop(constants.rho, constants.epsilon, constants.clip, constants.clip_by)
-        super().__init__(agent, task, plan, members, rmsprop, device)
-        self.agent, self.phase = agent, phase
+        settings = agent.settings
+        super().__init__(agent, phase, settings.loss, settings.optimiser, task, plan, members, device)
+        self.agent = agent
         pictures = agent.pictures(task).to(device)
         self._encoder = Pass(agent.nets["encoder"], "encoder", self.stack, pictures.flatten(1))
         self._data = [_tensors(d, device) for d in data]
         self._seeds = [list(s) for s in batch_seeds]
         self._block: tuple[int, tuple[Tensor, ...]] | None = None
 
-    def learning_rate(self) -> float:
-        """The rate at the current update."""
-        phase = self.phase
-        falls = max(0, self.step - phase.decay_after) // phase.decay_every
-        return phase.learning_rate * float(phase.decay**falls)
+    def begin(self) -> None:
+        self._now = self._batch()
 
-    def update(self) -> None:
-        """One update: a batch per seed, and every active term descended once."""
-        batch = self._batch()
-        terms = self.plan.active_terms(self.agent.settings.loss.terms, self.step, self.phase.updates)
-        rate = self.learning_rate()
-        match self.phase.algorithm:
-            case "separate":
-                for term in terms:
-                    embeddings, losses = self._losses(batch, (term,))
-                    gradient = self._gradients(losses[term].sum(), embeddings, self._reached(term))
-                    self._descend(term, gradient, rate)
-            case "shared":
-                embeddings, losses = self._losses(batch, terms)
-                slopes = {
-                    term: self._gradients(losses[term].sum(), embeddings, self._reached(term), term)
-                    for term in terms
-                }
-                for term, gradient in slopes.items():
-                    self._descend(term, gradient, rate)
-            case "summed":
-                embeddings, losses = self._losses(batch, terms)
-                reached = [c for c in self.components if any(c in self._reached(t) for t in terms)]
-                if terms and reached:
-                    total = sum((self.agent.weight_of(t) * losses[t].sum() for t in terms), torch.zeros(()))
-                    squares = self.squares.setdefault("summed", {})
-                    self.rmsprop.step(self.stack, self._gradients(total, embeddings, reached), squares, rate)
-        self.step += 1
+    def losses(self, terms: Sequence[str]) -> dict[str, Tensor]:
+        """Batch means {term: (S,)}, whose graph begins at the embeddings (S, K, d)."""
+        self._embedded = self._encoder.outputs().requires_grad_("encoder" in self.components)
+        per_sample = self.agent.losses_at(self.stack.views, self._embedded, self._now, terms)
+        return {term: values.mean(-1) for term, values in per_sample.items()}
 
-    def _losses(self, batch: Batch, terms: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Embeddings (S, K, d), a leaf of the graph, and the terms' batch means (S,), also remembered."""
-        embeddings = self._encoder.outputs().requires_grad_("encoder" in self.components)
-        per_sample = self.agent.losses_at(self.stack.views, embeddings, batch, terms)
-        losses = {term: values.mean(-1) for term, values in per_sample.items()}
-        self.remember(losses)
-        return embeddings, losses
-
-    def _reached(self, term: str) -> list[str]:
-        """The trainable components that a term has a gradient for."""
-        own = COMPONENT_OF_TERM[term]
-        return [c for c in self.components if c in ("encoder", own)]
-
-    def _gradients(
-        self, loss: Tensor, embeddings: Tensor, components: list[str], kept: str = ""
-    ) -> dict[str, Tensor]:
-        """∂loss/∂component, {component: (S, P)}, in memory that the next call with the same ``kept`` uses.
-
-        Autograd goes back to the embeddings and the models on them; from there the encoder does.
-        """
-        if not components:
-            return {}
+    def slopes(self, loss: Tensor, components: list[str], kept: str = "") -> dict[str, Tensor]:
+        """Gradients by autograd back to the embeddings and the models on them; then the encoder's own."""
         room = self.slopes_of(kept)
-        leaves = [embeddings] if "encoder" in components else []
+        leaves = [self._embedded] if "encoder" in components else []
         models = [c for c in components if c != "encoder"]
         for slopes in gradients(loss, self.stack, models, room, leaves, keep=bool(kept)):
             self._encoder.backward(slopes, room)
         return {component: room.buffers[component] for component in components}
-
-    def _descend(self, term: str, gradient: dict[str, Tensor], rate: float) -> None:
-        if term == "entropy_successive":
-            rate /= self.agent.settings.loss.entropy_successive_divisor
-        if gradient:
-            squares = self.squares.setdefault(_OPTIMISER_OF_TERM.get(term, term), {})
-            self.rmsprop.step(self.stack, gradient, squares, rate)
 
     def _batch(self) -> Batch:
         number, offset = divmod(self.step, BLOCK)
         if self._block is None or self._block[0] != number:
             size = self.agent.settings.optimiser.batch
             fields = [
-                [column[_indices(seed, number, size, len(data[0]))] for column in data]
+                [column[torch.from_numpy(batch_rows(seed, number, size, len(data[0])))] for column in data]
                 for seed, data in zip(self._seeds, self._data, strict=True)
             ]
             columns = [torch.stack(column, 1) for column in zip(*fields, strict=True)]
@@ -433,11 +307,6 @@ class Trainer(Descent):
 def beside(x: Tensor, actions: Tensor) -> Tensor:
     """Embeddings (S, n, d) and one-hot actions (n, A) side by side, for the models on the embedding."""
     return torch.cat([x, actions.to(x.dtype).expand(*x.shape[:-1], -1)], -1)
-
-
-def _indices(seed: Sequence[int], block: int, size: int, n: int) -> Tensor:
-    rng = generator(BATCH_STREAM, *seed, block)
-    return torch.from_numpy(rng.integers(n, size=(BLOCK, size)))
 
 
 def _tensors(data: Transitions, device: str) -> list[Tensor]:

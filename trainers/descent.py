@@ -50,6 +50,8 @@ class Descent:
         """Batch losses (S,) added up since :meth:`take_losses`, by term, and how many they are."""
         self.counts: dict[str, int] = {}
         self._slopes: dict[str, Gradients] = {}
+        self.kept: dict[str, Tensor] = {}
+        """Further tensors (S, …) that a seed goes on from, by name, such as target networks."""
 
     def slopes_of(self, kept: str = "") -> Gradients:
         """Memory for gradients that the next call with the same ``kept`` uses again."""
@@ -100,6 +102,7 @@ class Descent:
             for component, values in components.items()
         }
         tensors |= {f"sums/{term}": values[index].cpu().clone() for term, values in self.sums.items()}
+        tensors |= {f"kept/{name}": values[index].cpu().clone() for name, values in self.kept.items()}
         return State(self.step, tensors, {"counts": dict(self.counts), **self._values(index)})
 
     def values(self, index: int) -> dict[str, Any]:
@@ -122,13 +125,20 @@ class Descent:
         squares = any(name.startswith("squares/") for name in first.tensors)
         if first.step > 0 and self.components and not squares:
             raise StateError("no optimiser state", f"the running squares of a training of {self.system.name}")
+        for name in self.kept:
+            if f"kept/{name}" not in first.tensors:
+                raise StateError(f"no {name}", f"that of a training of {self.system.name}")
         for name in first.tensors:
             kind, _, key = name.partition("/")
             optimiser, _, component = key.partition("/")
             size = self.stack.buffers[component].shape[1:] if component in self.stack.buffers else None
-            stacked = self._stacked(name, states, {"squares": size, "sums": torch.Size()}.get(kind))
+            kept = self.kept[key].shape[1:] if key in self.kept else None
+            wanted = {"squares": size, "sums": torch.Size(), "kept": kept}.get(kind)
+            stacked = self._stacked(name, states, wanted)
             if kind == "squares":
                 self.squares.setdefault(optimiser, {})[component] = stacked
+            elif kind == "kept":
+                self.kept[key].copy_(stacked)
             else:
                 self.sums[key] = stacked
         for index, state in enumerate(states):

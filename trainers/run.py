@@ -419,7 +419,9 @@ def _log(training: Training, system: System, members: Sequence[Member]) -> None:
         member.curves.setdefault("losses", {})
         member.curves.setdefault("updates", []).append(training.step)
         length = len(member.curves["updates"])
-        for kind, names, points in (("losses", system.terms, means), ("returns", tuple(returns), returns)):
+        # Returns may be taken at some points only.
+        modes = tuple(dict.fromkeys([*member.curves.get("returns", {}), *returns]))
+        for kind, names, points in (("losses", system.terms, means), ("returns", modes, returns)):
             for name in names:
                 values = member.curves.setdefault(kind, {}).setdefault(name, [None] * (length - 1))
                 value = float(points[name][index]) if name in points else None

@@ -74,7 +74,11 @@ class Settings(Tree):
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> Self:
         """Settings of the system that nested mappings name; raises :class:`SettingsError`."""
-        kind = settings_type(tree.get("system", registry.DEFAULT))
+        known = settings_type(tree.get("system", registry.DEFAULT))
+        kind = known.kind_of(tree)
+        if issubclass(cls, known.kinds()) and not issubclass(kind, cls):
+            world = value(tree.get("world"))
+            raise SettingsError(f"setting 'world': found {world}, whose settings are others: use --preset")
         if not issubclass(kind, cls):
             wanted = cls.model_fields["system"].default
             raise SettingsError(f"setting 'system': found {value(tree.get('system'))}, expected {wanted!r}")
@@ -82,6 +86,16 @@ class Settings(Tree):
             return kind.model_validate(tree)
         except pydantic.ValidationError as error:
             raise SettingsError(_in_words(error, dotted_names(kind))) from None
+
+    @classmethod
+    def kinds(cls) -> tuple[type[Settings], ...]:
+        """The classes of settings that a system has: this one, and others for other kinds of world."""
+        return (cls,)
+
+    @classmethod
+    def kind_of(cls, tree: Mapping[str, Any]) -> type[Settings]:
+        """The one of :meth:`kinds` that nested mappings are of."""
+        return cls
 
     def with_overrides(self, assignments: Iterable[str]) -> Self:
         """These settings with ``name=value`` assignments applied; raises :class:`SettingsError`."""
@@ -125,7 +139,8 @@ def assigned(assignment: str) -> tuple[str, Any]:
 
 def setting_names(system: str = registry.DEFAULT) -> list[str]:
     """The dotted names of all settings of a system, in the order of the tree; raises SettingsError."""
-    return list(dotted_names(settings_type(system)))
+    kinds = settings_type(system).kinds()
+    return list(dict.fromkeys(name for kind in kinds for name in dotted_names(kind)))
 
 
 def dotted_names(model: type[pydantic.BaseModel], prefix: str = "") -> Iterable[str]:

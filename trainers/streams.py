@@ -14,8 +14,14 @@ DATA_STREAM, BATCH_STREAM, WEIGHT_STREAM, EVALUATION_STREAM = range(4)
 WORLD_STREAM = 4
 """Draws of a world itself, such as its labyrinths."""
 
+PLAY_STREAM = 5
+"""The labyrinths that an agent plays to be judged, and the random actions among its own."""
+
 BASE_PHASE, TRANSFER_PHASE = range(2)
 """Numbers of the phases: in each, a seed has another walk and other fresh weights."""
+
+JUDGING_PHASE = 2
+"""Number in place of a phase's for steps that no training sees, to take losses on."""
 
 
 def stream_of(base: bool) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,8 +84,11 @@ class System(Protocol):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The system with these settings, which are of ``settings_type``; raises ValueError in words."""
+    def of(cls, settings: Settings) -> System:
+        """The system with these settings, of ``settings_type`` or its kinds; raises ValueError in words.
+
+        It may be of another class, which the same name stands for: for another kind of world.
+        """
 
     @property
     def settings(self) -> Settings:

@@ -199,6 +199,10 @@ class LabyrinthWorld:
         """Pictures (n, side, side) in [−1, 1] of hidden states in one task."""
         return _tiled(self.shown(states), _greys(self.pixels, task))
 
+    def blocks(self, task: Task) -> NDArray[np.float32]:
+        """What a tile of each kind looks like in a task, (kinds, pixels, pixels)."""
+        return _greys(self.pixels, task)
+
     def paired_observations(self, states: States) -> dict[Task, NDArray[np.float32]]:
         """The same hidden states as each task shows them."""
         shown = self.shown(states)

@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diag.sources.systems import Trained
+from diag.sources.systems import Trained, crar_labyrinth
 from diag.sources.systems.finite import FiniteTasks
 from diag.sources.systems.stacked import StackedSystem, Tables, TaskBatch, stacked
 from diag.subject import Parameters, Subject, Task
 from diag.units.layers import Dense, chain
 from trainers.crar import CRAR, Batch, Trainer, beside
+from trainers.crar_labyrinth import LabyrinthCRAR
 from trainers.envs import FiniteWorld
 from trainers.plan import BASE_PLAN
 from trainers.streams import stream_of
@@ -37,6 +38,8 @@ COLUMNS = ("state", "action", "reward", "terminal", "next_state")
 def subject(checkpoint: Trained) -> Subject:
     """The subject of a checkpoint of CRAR, with every capability."""
     agent = checkpoint.system
+    if isinstance(agent, LabyrinthCRAR):
+        return crar_labyrinth.subject(checkpoint)
     assert isinstance(agent, CRAR)
     system = CrarSystem(agent, checkpoint)
     return checkpoint.subject(

@@ -1,0 +1,137 @@
+"""A checkpoint of CRAR in labyrinths -> a Subject: embeddings of planes, losses, hidden units and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diag.sources.systems import Trained
+from diag.sources.systems.stacked import StackedSystem, TaskBatch, stacked
+from diag.subject import Pairs, Parameters, Sampled, Subject, Task
+from diag.units.layers import Conv, Dense, chain
+from trainers.crar_labyrinth import LabyrinthBatch, LabyrinthCRAR, task_of
+from trainers.envs.labyrinth import TASKS, LabyrinthWorld, joined
+from trainers.envs.labyrinth_walks import collect, scattered
+from trainers.streams import EVALUATION_STREAM, JUDGING_PHASE, generator
+
+PAIRED = 500
+"""Paired observations where no number is asked for, each of a labyrinth of its own."""
+
+PLANNED = 0
+"""Depth of planning in episodes that are played to judge a checkpoint: Q alone, whatever its settings say, so
+that base and transfer are judged alike. ``evaluation.depths`` has deeper ones taken during training."""
+
+STEPS_OF_A_SAMPLE = 10
+"""Steps that are walked for each sample that is taken: a labyrinth then has only some samples."""
+
+
+def subject(checkpoint: Trained) -> Subject:
+    """The subject of a checkpoint of CRAR in labyrinths.
+
+    It has no number of states that makes a success: a labyrinth has too many to list, and pays rewards, so
+    that a transfer is judged by its returns. Its last layer is a convolution of 1×1: a map between planes
+    could be folded into it, but none between whole embeddings, so it is not offered as the last linear map.
+    """
+    agent = checkpoint.system
+    assert isinstance(agent, LabyrinthCRAR)
+    system = LabyrinthSystem(agent, checkpoint)
+    return checkpoint.subject(
+        encoder=system,
+        objective=system,
+        tasks=LabyrinthTasks(agent.settings.world, agent.world, agent.walked),
+        actor=system if "q" in agent.nets else None,
+    )
+
+
+class LabyrinthSystem(StackedSystem):
+    """An agent's embeddings, losses and hidden units, and episodes played by it."""
+
+    def __init__(self, agent: LabyrinthCRAR, origin: Trained) -> None:
+        loss = agent.settings.loss
+        super().__init__(
+            agent, {t: loss.weight_of(t) for t in loss.terms}, loss.model_dump(mode="json"), origin
+        )
+        self.agent = agent
+        shapes = agent.shapes()
+        self.units = tuple(
+            units
+            for component, net in agent.nets.items()
+            for units in chain(
+                [
+                    # A maximum over negated values is another: what is pooled has no sign to exchange.
+                    *(Conv(f"{component}/{i}", odd=conv.pool == 1) for i, conv in enumerate(net.convs)),
+                    *(Dense(f"{component}/{len(net.convs) + i}", odd=True) for i in range(len(net.dense))),
+                ],
+                shapes,
+            )
+        )
+
+    def predict(self, parameters: Parameters, embeddings: Tensor) -> Tensor | None:
+        """Expected next embeddings (n, A, planes, tiles, tiles); None without a transition model."""
+        if "transition" not in self.agent.nets:
+            return None
+        actions = torch.eye(self.agent.world.actions)
+        reached = [
+            self.agent.predict(stacked(parameters), embeddings[None], a.expand(len(embeddings), -1))[0]
+            for a in actions
+        ]
+        return torch.stack(reached, 1)
+
+    def activations(self, parameters: Parameters, batch: TaskBatch) -> dict[str, Tensor]:
+        """Hidden units' activations: the encoder's over the table of pictures, others' over the batch."""
+        stack, samples = stacked(parameters), batch.samples
+        encoder = self.agent.nets["encoder"].outputs(stack, "encoder", batch.observations.unsqueeze(-3))
+        x, actions = encoder[-1][:, samples.state], self.agent.one_hot(samples.action)
+        layers = {"encoder": encoder} | {
+            component: self.agent.layers(component, stack, x, actions) for component in self.agent.readers
+        }
+        return {f"{c}/{i}": y[0] for c, outputs in layers.items() for i, y in enumerate(outputs[:-1])}
+
+    def returns(self, parameters: Parameters, task: Task, episodes: int, seed: int) -> NDArray[np.float64]:
+        """Undiscounted returns (episodes,), ε-greedy on Q in a labyrinth each, as ``depth0`` of training."""
+        return self.agent.returns(stacked(parameters), task_of(task), episodes, seed, depth=PLANNED)
+
+
+class LabyrinthTasks:
+    """Labyrinths of one size as both tasks show them."""
+
+    colour = "keys_left"
+
+    def __init__(self, name: str, world: LabyrinthWorld, walked: LabyrinthWorld) -> None:
+        """Take the world, and the world as the random policy walks it."""
+        self.name, self.world, self.walked = name, world, walked
+
+    def paired_observations(self, n: int | None, seed: int) -> Pairs:
+        """n states, each of a labyrinth of its own after a random walk.
+
+        Without a number, they are the same :data:`PAIRED` ones whatever the seed: those of :meth:`variables`.
+        """
+        states = scattered(self.world, PAIRED, 0) if n is None else scattered(self.world, n, seed)
+        shown = self.world.paired_observations(states)
+        return Pairs({task: torch.from_numpy(shown[task]) for task in TASKS}, np.arange(len(states)))
+
+    def batch(self, task: Task, n: int, seed: int) -> Sampled:
+        """n steps of the random policy that training data come from, grouped by the labyrinth."""
+        rng = generator(EVALUATION_STREAM, seed, n)
+        walk = collect(self.walked, STEPS_OF_A_SAMPLE * n, seed, JUDGING_PHASE)
+        rows = np.sort(rng.choice(len(walk), n, replace=False))
+        pictures = self.world.observations(joined([walk.before(rows), walk.after(rows)]), task_of(task))
+        first = np.arange(n)
+        samples = LabyrinthBatch(
+            torch.from_numpy(first),
+            torch.from_numpy(walk.action[rows].astype(np.int64)),
+            torch.from_numpy(walk.reward[rows]),
+            torch.from_numpy(walk.terminal[rows]),
+            torch.from_numpy(first + n),
+            torch.from_numpy(rng.integers(n, size=n)),
+        )
+        return Sampled(TaskBatch(torch.from_numpy(pictures), samples), walk.episode[rows].astype(np.int64))
+
+    def variables(self) -> Mapping[str, NDArray[Any]]:
+        """Known facts of the states that are paired where no number is asked for."""
+        return self.world.variables(scattered(self.world, PAIRED, 0))
