@@ -24,6 +24,9 @@ from trainers.plan import TransferPlan
 POINTS = 21
 """Points on the line to the mended copy."""
 
+EPISODES = 200
+"""Episodes behind a score: the standard error of a mean return is then 7% of the returns' spread."""
+
 
 def measured(subject: Subject, base: Subject | None, plan: TransferPlan) -> dict[str, Any]:
     """Measure one checkpoint, a transfer where ``base`` is given: {column: value}.
@@ -32,7 +35,7 @@ def measured(subject: Subject, base: Subject | None, plan: TransferPlan) -> dict
     the mended copy are left out where no map can be folded in. Raises SubjectError for a system without
     losses.
     """
-    row = _losses(subject, plan)
+    row = _losses(subject, plan) | _score(subject)
     if base is not None:
         row |= _comparison(base, subject) | _mended(base, subject)
     return row
@@ -50,6 +53,15 @@ def _losses(subject: Subject, plan: TransferPlan) -> dict[str, Any]:
     norm = float(torch.stack([g.square().sum() for g in gradient]).sum().sqrt()) if moved else 0.0
     losses = {f"loss_{term}": float(value.detach()) for term, value in means.items()}
     return {"loss_total": float(whole.detach()), **losses, "gradient_norm": norm}
+
+
+def _score(subject: Subject) -> dict[str, Any]:
+    """Its mean return on its own task, where it acts: the same episodes for every checkpoint of a study."""
+    if subject.actor is None:
+        return {}
+    task = require(subject, "task", subject.task)
+    returns = subject.actor.returns(_parameters(subject), task, EPISODES, 0)
+    return {"score": float(np.mean(returns))}
 
 
 def _comparison(base: Subject, subject: Subject) -> dict[str, Any]:

@@ -40,6 +40,7 @@ column                type      what
 ``mended_loss``       float64   the total after the best orthogonal map was folded into the encoder
                                 (missing where the encoder's last layer is not known to be linear)
 ``mended_escape``     float64   escape height on the straight line to that mended copy
+``score``             float64   mean return on its own task, of systems that act (missing for others)
 ====================  ========  ==================================================================
 
 ``curves`` is long: ``variant, phase, plan, base_seed, seed, update, term, loss`` (training losses, averaged
@@ -78,7 +79,7 @@ COLUMNS = (
     *("l2", "l2_relative", "flip"),
     *(f"r2_{rung}" for rung in RUNGS),
     *(f"r2_shifted_{rung}" for rung in SHIFTED),
-    *("variance_ratio", "loss_total", "gradient_norm", "mended_loss", "mended_escape"),
+    *("variance_ratio", "loss_total", "gradient_norm", "mended_loss", "mended_escape", "score"),
 )
 """The columns of ``results``, but for the loss terms, which follow."""
 
