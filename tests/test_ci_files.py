@@ -86,6 +86,7 @@ def test_the_action_passes_a_good_transfer(checkout: Path) -> None:
     assert {f.name for f in checkout.glob("diag.*")} == {"diag.junit.xml", "diag.sarif", "diag.html"}
 
 
+@pytest.mark.long
 def test_the_action_fails_a_flipped_one_and_annotates_it(checkout: Path, examples: Path) -> None:
     shutil.copy(examples / "mirrored.safetensors", checkout / "models/transfers")
     (checkout / "diag.toml").write_text("[check.r2]\nmin = 0.9\n")

@@ -101,7 +101,7 @@ def test_heights_leave_out_what_lies_beyond_the_ends() -> None:
     ("wall", "noise", "n", "fall"),
     [
         (0.5, 0.5, 40, 0.2),
-        (0.0, 0.5, 40, 0.2),
+        pytest.param(0.0, 0.5, 40, 0.2, marks=pytest.mark.long),
         pytest.param(0.5, 0.0, 40, 0.2, marks=pytest.mark.long),
         pytest.param(0.5, 0.1, 200, 0.2, marks=pytest.mark.long),
         pytest.param(0.1, 0.5, 200, 0.2, marks=pytest.mark.long),

@@ -70,6 +70,7 @@ def test_it_transfers_under_every_plan(tmp_path: Path, base: Path, kind: str, na
         assert torch.equal(tensor, after.tensors[parameter]) == (parameter.partition("/")[0] in held)
 
 
+@pytest.mark.long
 def test_processes_change_nothing(tmp_path: Path) -> None:
     one, two = (train(tmp_path / str(n), settings("ring-walked"), (0, 1), jobs=n) for n in (1, 2))
     for seed in (0, 1):
