@@ -2,8 +2,8 @@
 
 Reads a folder of ``diag study run labyrinth-small`` (finished or not). A transfer *scores* when its mean
 return is nearer to its base's on the source task than to that of an agent that never takes a key (every step
-costs 0.1). For each measure: the area under the ROC curve as a sign of failure (0.5 tells nothing, 1 all) over all
-transfers and within bases, the best threshold (Youden), and its interval from resampling bases.
+costs 0.1). For each measure: the area under the ROC curve as a sign of failure (0.5 tells nothing, 1 all)
+over all transfers and within bases, the best threshold (Youden), and its interval from resampling bases.
 
     diag study run labyrinth-small --out runs/labyrinth-small       # hours on two cores; can be stopped
     python -m benchmarks.labyrinth_scores runs/labyrinth-small

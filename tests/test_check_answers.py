@@ -13,13 +13,15 @@ import pytest
 
 import diag
 from diag.checks import CheckError
+from diag.checks.compared import EmbeddingCheck
 from diag.checks.result import Finding, Gate
+from diag.checks.settings import Checks
 from diag.subject import Subject
 from probes import Measure
 from tests.gated import EPISODES, EQUALS, Small, embedded, near, of, only, played, said, small, states
 from trainers import checkpoint as files
 
-OF_EMBEDDINGS = ("relation", "r2", "l2", "states", "collapse", "cka", "cca")
+OF_EMBEDDINGS = [check.name for check in Checks().each() if isinstance(check, EmbeddingCheck)]
 
 
 @pytest.mark.parametrize(

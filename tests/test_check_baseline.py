@@ -17,7 +17,7 @@ from diag.checks import baseline as baselines
 from diag.checks.baseline import Accepted, Content, Entry, against
 from diag.checks.judging import Found, judged
 from diag.checks.result import WORST, Finding, Gate, Outcome
-from diag.checks.settings import GateSettings
+from diag.checks.settings import Checks, GateSettings
 from diag.outputs import check_text
 from diag.subject import Subject
 from probes import Measure
@@ -126,7 +126,7 @@ def test_transfers_are_named_relative_to_the_file(tmp_path: Path, monkeypatch: p
 def test_a_relation_has_to_be_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     y = states(80)
-    alone = {f"check.{n}.level": "off" for n in ("r2", "l2", "states", "collapse", "cka", "cca")}
+    alone = {f"check.{name}.level": "off" for name in Checks.model_fields if name != "relation"}
     np.save("base.npy", y)
     np.save("t.npy", near(y * [1, -1, 1]))
     found = diag.check("base.npy", "t.npy", config=alone)

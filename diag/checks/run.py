@@ -12,8 +12,8 @@ import numpy as np
 import probes
 from diag.checks import CheckError, SettingError
 from diag.checks.baseline import Accepted, against
+from diag.checks.compared import EmbeddingCheck
 from diag.checks.config import Config
-from diag.checks.embeddings import EmbeddingCheck
 from diag.checks.judging import Found
 from diag.checks.pair import Base, Pair
 from diag.checks.result import Checked, Gate

@@ -88,22 +88,22 @@ class AnswerOptions:
     quiet: Quiet = False
     verbose: Verbose = False
 
-    def outputs(self, *inputs: Path | None, out: Path | None = None) -> Outputs:
+    def outputs(self, *inputs: Path | None, others: Mapping[str, Path | None] | None = None) -> Outputs:
         """The places of the outputs, none of them an input that is there; raises UsageError.
 
-        ``out`` is the place of the option ``--out`` of a command whose result goes there too.
+        ``others`` are those of options that one command alone has, such as ``--out``.
         """
-        asked = {"--json": self.json, "--html": self.html, "--out": out}
+        asked = {"--json": self.json, "--html": self.html, **(others or {})}
         return Outputs.of(asked, *(place for place in inputs if place is not None))
 
 
-REPORTS = {"--html": "report", "--json": "json", "--out": "model"}
-"""Name of the file of each option in the text."""
+REPORTS = {"--html": "report", "--out": "model"}
+"""Name in the text of the file of an option, where it is not the option's own."""
 
 
 def told(outputs: Outputs, quiet: bool) -> None:
     """Say below a text where the files are that were written beside it."""
-    names = {name: outputs.written(option) for option, name in REPORTS.items()}
+    names = {REPORTS.get(o, o.lstrip("-")): outputs.written(o) for o in (*REPORTS, *outputs.places)}
     if lines := [f"{name}: {place}" for name, place in names.items() if place is not None]:
         say(quiet, "\n" + "\n".join(lines))
 

@@ -106,7 +106,7 @@ def study_forecast(
     from diag.studies.forecasting import forecast_report
     from trainers.run import seeds_from
 
-    outputs = shown.outputs(out=out)
+    outputs = shown.outputs(others={"--out": out})
     if judge_on and judge_bases is not None:
         raise UsageError("--judge-bases and --judge-on: found both, expected one of them")
     held = () if judge_bases is None else seeds_from(judge_bases)
