@@ -308,7 +308,7 @@ class LabyrinthCRAR:
         return returns_of(self.world, task, policy, episodes, *seed, explore=self.settings.evaluation.explore)
 
     def models(self, parameters: Parameters) -> Models:
-        """What one seed's parameters (1, *shape) have learned, for planning."""
+        """The learned models of one seed, parameters (1, *shape), for planning."""
 
         def outputs(component: str, x: Tensor, actions: Tensor) -> Tensor:
             return self.model(component, parameters, x[None], self.one_hot(actions))[0]

@@ -36,7 +36,7 @@ class RMSprop:
     """Memory for √v + ε of each component, kept from step to step: fresh memory would cost more."""
 
     def rest(self, parameters: Mapping[str, Tensor], squares: dict[str, Tensor]) -> None:
-        """What a step by gradients of 0 comes to: parameters, (S, P) by component, stay, and v falls."""
+        """Do a step by gradients of 0: parameters, (S, P) by component, stay, and v falls."""
         for component, buffer in parameters.items():
             if component in squares:
                 squares[component].mul_(self.rho)

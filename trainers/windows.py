@@ -101,7 +101,7 @@ def _side(net: ConvNet) -> int:
 
 
 def _planes(net: ConvNet, parameters: Parameters, component: str, index: int, windows: Windows) -> Tensor:
-    """What the first two layers of one network make of pictures, (K, planes, side, side)."""
+    """Outputs of the first two layers of one network for pictures, (K, planes, side, side)."""
     first, second, *_ = net.convs
     assert (first.kernel, second.kernel, first.pool) == (2, 2, 1)
     named = {n: parameters[f"{component}/{n}"][index] for n in ("0.weight", "0.bias", "1.weight", "1.bias")}

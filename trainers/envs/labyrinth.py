@@ -200,7 +200,7 @@ class LabyrinthWorld:
         return _tiled(self.shown(states), _greys(self.pixels, task))
 
     def blocks(self, task: Task) -> NDArray[np.float32]:
-        """What a tile of each kind looks like in a task, (kinds, pixels, pixels)."""
+        """Grey values of each kind of tile in a task, (kinds, pixels, pixels)."""
         return _greys(self.pixels, task)
 
     def paired_observations(self, states: States) -> dict[Task, NDArray[np.float32]]:
