@@ -56,7 +56,7 @@ def _losses(subject: Subject, plan: TransferPlan) -> dict[str, Any]:
 
 
 def _score(subject: Subject) -> dict[str, Any]:
-    """Mean return on its own task of a system that acts: the same episodes for every checkpoint of a study."""
+    """Mean return on its own task of a system that acts, over the same episodes for every checkpoint."""
     if subject.actor is None:
         return {}
     task = require(subject, "task", subject.task)
