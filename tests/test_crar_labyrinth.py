@@ -122,6 +122,16 @@ def test_what_a_batch_shows_is_what_the_walk_did() -> None:
     assert torch.equal(batch.next_state == batch.state, torch.from_numpy(stayed))
 
 
+def test_a_batch_of_steps_against_walls_alone_is_learned_from() -> None:
+    ours = trainer("separate", BASE_PLAN, "optimiser.batch=2")
+    plain = Loop(ours.agent, ours.agent.fresh(5), "separate")
+    ours.step = next(step for step in range(250) if len(ours.batch_of(step)[0][0]) == 2)
+    seen = plain.learn(*seen_by(ours, ours.step))
+    ours.update()
+    for term, values in ours.take_losses().items():
+        assert float(values[0]) == pytest.approx(float(seen[term]), rel=1e-3, abs=1e-6), term
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("stop", [3, 9])
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, algorithm: str, stop: int) -> None:
