@@ -87,6 +87,25 @@ def test_target_nets_are_copied_when_it_is_time_and_belong_to_the_state_alone(tm
     assert set(running.member(0)) == set(running.agent.shapes())
 
 
+@pytest.mark.parametrize("algorithm", ["separate", "shared"])
+def test_a_term_at_rest_moves_nothing_and_its_squares_fall(algorithm: str) -> None:
+    """Small embeddings lie within 1, so that ``bound`` is 0: what a step by gradients of 0 does, exactly."""
+    resting, stepping = (trainer(algorithm, BASE_PLAN, "loss.terms=bound,entropy_random,q") for _ in range(2))
+    stepping.at_rest = lambda loss: False  # type: ignore[method-assign]
+    for running in (resting, stepping):
+        running.stack.views["encoder/3.weight"].data.mul_(0.1)
+        for _ in range(3):
+            running.update()
+            running.squares["bound"]["encoder"] += 1.0
+        assert running.take_losses()["bound"][0] == 0.0
+    assert resting.squares["bound"]["encoder"][0, 0].item() == pytest.approx(1 + 0.9 + 0.81)
+    for optimiser, components in stepping.squares.items():
+        for component, squares in components.items():
+            assert torch.equal(resting.squares[optimiser][component], squares), optimiser
+    for name, tensor in stepping.member(0).items():
+        assert torch.equal(resting.member(0)[name], tensor), name
+
+
 def test_what_a_batch_shows_is_what_the_walk_did() -> None:
     running = trainer("summed")
     pictures, after, batch = seen_by(running, 3)
@@ -101,6 +120,16 @@ def test_what_a_batch_shows_is_what_the_walk_did() -> None:
     shown = len(running.batch_of(3)[0][0])
     assert shown == 2 * len(rows) - stayed.sum()  # what shows the same is encoded once
     assert torch.equal(batch.next_state == batch.state, torch.from_numpy(stayed))
+
+
+def test_a_batch_of_steps_against_walls_alone_is_learned_from() -> None:
+    ours = trainer("separate", BASE_PLAN, "optimiser.batch=2")
+    plain = Loop(ours.agent, ours.agent.fresh(5), "separate")
+    ours.step = next(step for step in range(250) if len(ours.batch_of(step)[0][0]) == 2)
+    seen = plain.learn(*seen_by(ours, ours.step))
+    ours.update()
+    for term, values in ours.take_losses().items():
+        assert float(values[0]) == pytest.approx(float(seen[term]), rel=1e-3, abs=1e-6), term
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -10,7 +10,7 @@ import torch
 
 import diag
 from diag.commands.app import run as command
-from diag.sources.systems.crar_labyrinth import PAIRED, LabyrinthTasks
+from diag.sources.systems.crar_labyrinth import PAIRED, LabyrinthSystem, LabyrinthTasks
 from diag.sources.systems.stacked import TaskBatch, stacked
 from diag.subject import LastLinear, LatentObjective, Layered, StackedObjective
 from diag.units.symmetry import apply, random_symmetry
@@ -142,6 +142,10 @@ def test_returns_are_those_of_training(base: Path) -> None:
     assert subject.parameters is not None
     returns = subject.actor.returns(subject.parameters, "source", 4, 0)
     assert saved.header.metrics["returns"]["depth0"][-1] == pytest.approx(returns.mean(), rel=1e-6)
+    assert isinstance(subject.actor, LabyrinthSystem)
+    planned = subject.actor.returns(subject.parameters, "source", 4, 0, depth=1)
+    theirs = agent("evaluation.depths=[1]").evaluate(subject.parameters, "source", 0)
+    assert planned.mean() == pytest.approx(theirs["depth1"], rel=1e-6)
 
 
 def test_its_losses_are_a_landscape(made: Path, transfer: Path) -> None:

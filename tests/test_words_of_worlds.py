@@ -22,6 +22,7 @@ come from."""
 OWN = {
     "trainers/crar.py": "the algorithm",
     "trainers/crar_labyrinth.py": "the algorithm with rewards",
+    "trainers/crar_labyrinth_settings.py": "its settings",
     "trainers/crar_terms.py": "what both have in common",
     "trainers/envs/simple_maze.py": "the world",
     "diag/sources/systems/crar.py": "the algorithm's checkpoints",

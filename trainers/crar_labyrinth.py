@@ -1,4 +1,4 @@
-"""CRAR with rewards in labyrinths: settings, convolutional nets, double Q-learning, planning and returns.
+"""CRAR with rewards in labyrinths: convolutional nets, double Q-learning, planning and returns.
 
 The agent of the first paper's section 5.2 (François-Lavet et al., arXiv 1809.04506). Embeddings are planes,
 (3, tiles, tiles); the models on them are convolutional. It learns from random steps that are collected once
@@ -15,19 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
-import pydantic
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainers.crar_labyrinth_settings import LabyrinthSettings
 from trainers.crar_terms import (
     BLOCK,
-    Constants,
     CrarPhase,
-    Optimiser,
     TermDescent,
     batch_rows,
     double_q_target,
@@ -42,7 +40,7 @@ from trainers.nets import ConvNet, beside_planes, conv_encoder, conv_head, conv_
 from trainers.one_by_one import OneByOne
 from trainers.plan import BASE_PLAN, TransferPlan
 from trainers.planning import Models, planned_actions
-from trainers.settings import Positive, Settings, SettingsError, Tree, Units
+from trainers.settings import Settings, SettingsError
 from trainers.stack import Parameters, Stack, gradients
 from trainers.streams import WEIGHT_STREAM, generator, stream_of
 from trainers.system import Training
@@ -51,82 +49,11 @@ from trainers.windows import encoded, windows_of
 
 __all__ = ["LABYRINTHS", "LabyrinthBatch", "LabyrinthCRAR", "LabyrinthSettings", "LabyrinthTrainer"]
 
-Term = Literal["transition", "reward", "discount", "bound", "entropy_random", "entropy_successive", "q"]
-
 MODELS = ("transition", "reward", "discount", "q")
 """The models on the embedding, each trained by the term of its name."""
 
 WITH_SUCCESSORS = {"transition", "entropy_successive"}
 """Terms whose gradient goes through what followed, too."""
-
-
-class LabyrinthData(Tree):
-    """The random steps that a run trains on, collected once."""
-
-    steps: Annotated[int, pydantic.Field(gt=0, le=10**7, strict=True)] = 200_000
-    limited: bool = True
-    """Whether an episode is cut short after the world's most steps, as the paper's text has it; else the
-    last key alone ends it, as in training by its public files. 200,000 steps are of 4,091 labyrinths with
-    the limit, and of 533 without."""
-
-
-class ConvModel(Tree):
-    """Planes of the embedding, and widths of the nets, by default the paper's."""
-
-    planes: Units = 3
-    encoder: tuple[Units, Units, Units] = (8, 16, 32)
-    transition: tuple[Units, Units, Units, Units, Units] = (16, 32, 64, 32, 16)
-    heads: tuple[Units, Units, Units, Units] = (16, 32, 16, 4)
-    """Filters of the models of reward, discount and Q, and the units of their dense layers."""
-    dense: tuple[Units, Units, Units] = (200, 50, 20)
-
-
-class LabyrinthLoss(Constants):
-    """The loss terms in the order of their optimiser steps, and their constants."""
-
-    terms: Annotated[tuple[Term, ...], pydantic.Field(min_length=1)] = (
-        "transition",
-        "reward",
-        "discount",
-        "bound",
-        "entropy_random",
-        "entropy_successive",
-        "q",
-    )
-    entropy_successive_divisor: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)] = 1.0
-    """The learning rate (or, summed, the weight) of ``entropy_successive`` is divided by this."""
-    target_every: Positive = 1000
-    """Updates between copies of the trained nets into those that Q's target is taken with."""
-
-
-class Evaluation(Tree):
-    """When and how the agent's returns are taken during training."""
-
-    every: Positive = 1
-    """Points of the loss curves (``log_every`` updates each) between two with returns; the last has them."""
-    depths: Annotated[
-        tuple[Annotated[int, pydantic.Field(ge=0, le=12, strict=True)], ...], pydantic.Field(max_length=8)
-    ] = (0,)
-    """Depths that it plans to; 0 is Q alone. The paper has 0, 1, 3 and 6, which takes 250 times as long."""
-    episodes: Annotated[int, pydantic.Field(gt=0, le=10**5, strict=True)] = 64
-    explore: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.1
-    """ε: the share of steps that are random."""
-    seed: Annotated[int, pydantic.Field(ge=0, strict=True)] = 0
-    """Seed of the labyrinths that are played, the same ones each time."""
-
-
-class LabyrinthSettings(Settings):
-    """Everything that, with a seed, determines a run of CRAR in labyrinths."""
-
-    system: Literal["crar"] = "crar"
-    world: str = "labyrinth"
-    data: LabyrinthData = LabyrinthData()
-    model: ConvModel = ConvModel()
-    loss: LabyrinthLoss = LabyrinthLoss()
-    optimiser: Optimiser = Optimiser()
-    evaluation: Evaluation = Evaluation()
-    train: CrarPhase = CrarPhase()
-    transfer: CrarPhase = CrarPhase()
 
 
 @dataclass(frozen=True)

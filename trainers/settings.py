@@ -78,7 +78,8 @@ class Settings(Tree):
         kind = known.kind_of(tree)
         if issubclass(cls, known.kinds()) and not issubclass(kind, cls):
             world = value(tree.get("world"))
-            raise SettingsError(f"setting 'world': found {world}, whose settings are others: use --preset")
+            expected = "a world that has the same settings; for others use --preset"
+            raise SettingsError(f"setting 'world': found {world}, expected {expected}")
         if not issubclass(kind, cls):
             wanted = cls.model_fields["system"].default
             raise SettingsError(f"setting 'system': found {value(tree.get('system'))}, expected {wanted!r}")

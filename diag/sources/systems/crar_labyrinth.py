@@ -92,9 +92,14 @@ class LabyrinthSystem(StackedSystem):
         }
         return {f"{c}/{i}": y[0] for c, outputs in layers.items() for i, y in enumerate(outputs[:-1])}
 
-    def returns(self, parameters: Parameters, task: Task, episodes: int, seed: int) -> NDArray[np.float64]:
-        """Undiscounted returns (episodes,), ε-greedy on Q in a labyrinth each, as ``depth0`` of training."""
-        return self.agent.returns(stacked(parameters), task_of(task), episodes, seed, depth=PLANNED)
+    def returns(
+        self, parameters: Parameters, task: Task, episodes: int, seed: int, *, depth: int = PLANNED
+    ) -> NDArray[np.float64]:
+        """Undiscounted returns (episodes,), ε-greedy in a labyrinth each, planning to a depth.
+
+        They are those of training's ``depth0``, … for its number of episodes and its seed.
+        """
+        return self.agent.returns(stacked(parameters), task_of(task), episodes, seed, depth=depth)
 
 
 class LabyrinthTasks:
