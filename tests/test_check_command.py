@@ -108,7 +108,11 @@ def test_a_baseline_of_another_base_is_refused(here: Path, capsys: pytest.Captur
     ("options", "words"),
     [
         (["--exit-zero"], "exit status 0, held there by --exit-zero; it would be 1"),
-        (["--write-baseline", "new.json"], "exit status 0, held there by --write-baseline; it would be 1"),
+        pytest.param(
+            ["--write-baseline", "new.json"],
+            "exit status 0, held there by --write-baseline; it would be 1",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_a_status_that_is_held_is_said_in_every_output(

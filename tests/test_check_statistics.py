@@ -123,6 +123,7 @@ REPEATS = 1200
 
 
 @pytest.mark.parametrize(("drawn", "n", "margin"), CASES)
+@pytest.mark.long
 def test_one_that_is_worse_by_the_margin_passes_once_in_forty(drawn: Drawn, n: int, margin: float) -> None:
     """And fails as rarely: at the margin itself neither answer is right, and "cannot tell" is."""
     rng = np.random.default_rng(1)
@@ -136,6 +137,7 @@ def test_one_that_is_worse_by_the_margin_passes_once_in_forty(drawn: Drawn, n: i
 
 
 @pytest.mark.parametrize("mean", [10.0, -10.0])
+@pytest.mark.long
 def test_a_margin_that_is_a_share_of_an_estimated_mean_holds_too(mean: float) -> None:
     """A tenth, and a half: then the reference's own error moves the margin as well."""
     rng = np.random.default_rng(2)

@@ -132,7 +132,14 @@ def test_a_batch_of_steps_against_walls_alone_is_learned_from() -> None:
         assert float(values[0]) == pytest.approx(float(seen[term]), rel=1e-3, abs=1e-6), term
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        "separate",
+        pytest.param("shared", marks=pytest.mark.long),
+        pytest.param("summed", marks=pytest.mark.long),
+    ],
+)
 @pytest.mark.parametrize("stop", [3, 9])
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, algorithm: str, stop: int) -> None:
     settings = tiny(f"train.algorithm={algorithm}")
@@ -185,7 +192,14 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(tmp_path_factory.mktemp("labyrinth"), tiny(), (0,)).path(0)
 
 
-@pytest.mark.parametrize("name", plan_names())
+PLANS_AT_ONCE = ("freeze-dynamics", "delayed-structure")
+"""The paper's own plan, and one with a schedule; all are tested by name."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in PLANS_AT_ONCE else pytest.param(n, marks=pytest.mark.long) for n in plan_names()],
+)
 def test_it_transfers_under_every_plan(tmp_path: Path, base: Path, name: str) -> None:
     plan = named_plan(name)
     run = train(tmp_path, tiny("transfer.updates=20", "transfer.log_every=1"), (3,), base, plan)

@@ -10,6 +10,7 @@ import torch
 
 import diag
 from diag.commands.app import run as command
+from diag.comparisons.conclusion import conclusion
 from diag.sources.systems.crar_labyrinth import PAIRED, LabyrinthSystem, LabyrinthTasks
 from diag.sources.systems.stacked import TaskBatch, stacked
 from diag.subject import LastLinear, LatentObjective, Layered, StackedObjective
@@ -57,6 +58,16 @@ def test_l2_is_the_papers(base: Path, transfer: Path) -> None:
     assert result.measures["l2"].value == pytest.approx(float(norms.mean()), rel=1e-5)
     assert result.picture is not None
     assert result.picture.colour == "keys_left"
+
+
+def test_nobody_is_sent_to_a_repair_that_refuses(
+    base: Path, transfer: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    result = diag.compare(base, transfer)
+    assert result.outcome == "elsewhere"
+    assert "Transfer again" in conclusion(result)
+    assert "diag repair" not in conclusion(result)
+    assert command(["repair", str(base), str(transfer), "-o", str(tmp_path / "mended.safetensors")]) == 2
 
 
 def test_the_subject_offers_what_it_can(base: Path, transfer: Path) -> None:

@@ -86,6 +86,7 @@ def bounds(change: Measure) -> tuple[float, float, float]:
     return change.value, change.low, change.high
 
 
+@pytest.mark.long
 def test_a_training_at_rest_is_not_taken_for_a_descent() -> None:
     """The checkpoint is one draw of the noise, from which most of the loss of the ball could be taken."""
     training, called, values, below = Training(400), 0, [], []
@@ -102,6 +103,7 @@ def test_a_training_at_rest_is_not_taken_for_a_descent() -> None:
     assert np.mean(below) < -0.1  # what the loss at the mean over continuations would say
 
 
+@pytest.mark.long
 def test_at_rest_the_gradient_may_promise_what_training_does_not_keep() -> None:
     training, walked = Training(400), []
     for seed in range(20):
@@ -113,7 +115,7 @@ def test_at_rest_the_gradient_may_promise_what_training_does_not_keep() -> None:
 
 
 @pytest.mark.parametrize("m", [8, 32])
-@pytest.mark.parametrize("far", [0.0, 5.0])
+@pytest.mark.parametrize("far", [0.0, pytest.param(5.0, marks=pytest.mark.long)])
 def test_the_interval_holds_what_is_known_to_happen(m: int, far: float) -> None:
     """At rest, and on the way down from five times as far, from one checkpoint each."""
     training = Training(50)

@@ -162,6 +162,7 @@ def test_the_page_looks_almost_alike_without_scripts(page: str, tmp_path: Path) 
     assert sizes[1] == pytest.approx(sizes[0], rel=0.25)
 
 
+@pytest.mark.long
 def test_a_fine_plane_is_thinned_and_its_page_written(examples: Path) -> None:
     """Altair refuses 5,000 rows; a page draws a fine plane in as many cells as can be seen."""
     ends = examples / "mirrored.safetensors", examples / "matched.safetensors"

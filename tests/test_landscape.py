@@ -174,6 +174,7 @@ def test_a_plane_holds_the_three_checkpoints_and_the_slice(examples: Path) -> No
     assert total[one, zero] == pytest.approx(ends[-1], rel=1e-5)
 
 
+@pytest.mark.long
 def test_equal_seeds_give_equal_results(examples: Path) -> None:
     a, b = examples / "mirrored.safetensors", examples / "matched.safetensors"
     once, again = (diag.landscape(a, b, points=5, curve_steps=5) for _ in range(2))

@@ -36,6 +36,7 @@ def other_model(subject: Subject, factor: float) -> Subject:
     return replace(subject, path="changed", parameters=changed)
 
 
+@pytest.mark.long
 def test_what_is_held_is_held_in_the_walk_too(examples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With B's own transition model in the walk and A's in the loss, training on would seem to ruin B."""
     monkeypatch.setattr(crar, "WARM", 4)

@@ -70,6 +70,7 @@ def test_a_state_that_is_seen_often_never_stands_on_both_sides(rng: np.random.Ge
     assert np.mean([f.p for f in kept_whole if f.p is not None]) > 0.2
 
 
+@pytest.mark.long
 def test_a_category_never_leaks_either(rng: np.random.Generator) -> None:
     state = np.repeat(np.arange(31), 10)
     kind = np.array(["a", "b"])[rng.integers(2, size=31)][state]

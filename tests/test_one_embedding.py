@@ -107,6 +107,7 @@ def test_it_sees_no_linear_map_of_the_embedding(x: Floats, rng: np.random.Genera
 
 
 @pytest.mark.parametrize("categories", [0, 3, 6])
+@pytest.mark.long
 def test_chance_is_that_of_random_embeddings(categories: int, rng: np.random.Generator) -> None:
     """The drawn eigenvalues against embeddings that were really made, and their correlations measured."""
     n, d = 60, 4

@@ -318,6 +318,7 @@ def test_bad_arrays_are_refused(x: Array, words: str) -> None:
         probes.ladder(x, np.ones((5, 2)))
 
 
+@pytest.mark.long
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     """Held-out R² of a noisy flip: 95% intervals over 200 samples of 256 states."""
     truth = 1 - 0.25 / (1 + 0.0)

@@ -170,6 +170,7 @@ def test_matched_is_mended_by_force(tmp_path: Path) -> None:
     assert found.written is not None
 
 
+@pytest.mark.long
 def test_stopped_it_goes_on_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "SAVE_EVERY", 10)
     out = tmp_path / "mended.safetensors"

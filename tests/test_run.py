@@ -109,7 +109,8 @@ def test_resuming_needs_the_same_settings_and_untouched_weights(tmp_path: Path) 
         prepare(run, resume=True, overwrite=False)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.long
 def test_ctrl_c_leaves_usable_checkpoints(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "diag", "train", "crar", "--seeds", "0-1", "--out", str(tmp_path), "-q"]
     running = subprocess.Popen(

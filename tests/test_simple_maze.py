@@ -99,11 +99,11 @@ def test_what_follows_an_end_is_shown_as_zeros_and_teaches_the_discount() -> Non
     assert agent.pictures("source").shape == (32, 8, 8)
     assert not agent.pictures("target")[31].any()
     running = agent.training(None, [agent.fresh(0)], [0])
-    for _ in range(300):
+    for _ in range(150):
         running.update()
     assert running.take_losses()["discount"] > 0.05  # a fifth are ends, which a state alone does not tell
     without = CRAR.of(preset("simple-maze").with_overrides(changes[1:])).training(None, [agent.fresh(0)], [0])
-    for _ in range(300):
+    for _ in range(150):
         without.update()
     assert without.take_losses()["discount"] < 0.05
 

@@ -84,7 +84,19 @@ def test_other_columns_are_refused_by_name(base: Array, tmp_path: Path) -> None:
     assert (found.columns.taken, found.dimensions) == (("a", "b"), (2, 2))
 
 
-@pytest.mark.parametrize("name", ["step", "t", "env_id", "Env ID", "timestep", "episode", "Unnamed: 0", "id"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "step",
+        "Env ID",
+        "Unnamed: 0",
+        "id",
+        pytest.param("t", marks=pytest.mark.long),
+        pytest.param("env_id", marks=pytest.mark.long),
+        pytest.param("timestep", marks=pytest.mark.long),
+        pytest.param("episode", marks=pytest.mark.long),
+    ],
+)
 def test_a_flipped_transfer_beside_bookkeeping_is_flipped(name: str, base: Array, tmp_path: Path) -> None:
     """Beside such a column it was matched with R² 1.00, and the gate passed."""
     counted = np.arange(ROWS) * 1.5

@@ -169,6 +169,7 @@ def test_pieces_are_even_and_fill_the_processes() -> None:
     assert len({p.key for p in pieces}) == len(pieces)
 
 
+@pytest.mark.long
 def test_a_base_that_diverges_takes_its_transfers_with_it_and_nothing_else(tmp_path: Path) -> None:
     study = read_study("tiny", [*SHORT, "transfers=2"])
     out = tmp_path / "out"

@@ -46,6 +46,7 @@ def out(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "ein Ort, süß" / "out"))
 
 
+@pytest.mark.long
 def test_where_only_measures_are_left_progress_does_not_divide_by_nothing(
     out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +108,7 @@ def test_a_training_begun_anew_may_be_stopped_again_before_it_ends(out: Path) ->
     assert weights(out) == before
 
 
+@pytest.mark.long
 def test_measures_are_kept_training_by_training(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import diag.studies.measure as measuring
 

@@ -166,6 +166,7 @@ def test_an_ensemble_of_two_bases_trains_goes_on_and_is_read(tmp_path: Path, bas
     assert diag.compare(base, run.path(0)).states == ring.STATES
 
 
+@pytest.mark.long
 def test_transfers_in_two_processes_are_those_of_one(tmp_path: Path, base: Path) -> None:
     one, two = (train(tmp_path / str(n), settings("ring-walked"), (0, 1), base, jobs=n) for n in (1, 2))
     for seed in (0, 1):

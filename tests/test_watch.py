@@ -47,7 +47,15 @@ def hovering(x: Floats, by: float) -> Callable[[float], Floats]:
     return at
 
 
-@pytest.mark.parametrize(("dimensions", "rows"), [(2, 31), (2, 200), (5, 60), (16, 200)])
+@pytest.mark.parametrize(
+    ("dimensions", "rows"),
+    [
+        (2, 31),
+        (16, 200),
+        pytest.param(2, 200, marks=pytest.mark.long),
+        pytest.param(5, 60, marks=pytest.mark.long),
+    ],
+)
 def test_an_exact_mirror_image_is_stopped(dimensions: int, rows: int) -> None:
     """Whatever the models make of it, which in 16 dimensions take it for one that lands."""
     base = np.random.default_rng(1).normal(size=(rows, dimensions))
@@ -63,6 +71,7 @@ def test_an_exact_mirror_image_is_stopped(dimensions: int, rows: int) -> None:
     assert "since 1% of them" in str(last)
 
 
+@pytest.mark.long
 def test_the_chance_of_what_stands_elsewhere_does_not_rise() -> None:
     """84% → 2% → 6% says that less time helps."""
     watch = diag.watch(BASE, updates=UPDATES, model=MODEL, quiet=True)
@@ -101,6 +110,7 @@ def test_a_mirror_image_that_hovers_and_escapes_later_is_not_stopped_as_one_at_r
     assert watch.looks[-1].probability.value > 0.9
 
 
+@pytest.mark.long
 def test_one_that_escapes_from_rest_is_forecast_afresh() -> None:
     """The advice was to stop, and was not taken; what was said of the place that it has left is forgotten."""
     watch = diag.watch(BASE, updates=UPDATES, model=MODEL, quiet=True)
@@ -135,7 +145,16 @@ def test_noise_that_changes_is_not_at_rest_and_noise_that_stays_is() -> None:
     assert (stopped is not None) == any(look.stop for look in watch.looks)
 
 
-@pytest.mark.parametrize("every", [1, 7, 400, 800, 2000])
+@pytest.mark.parametrize(
+    "every",
+    [
+        7,
+        800,
+        pytest.param(1, marks=pytest.mark.long),
+        pytest.param(400, marks=pytest.mark.long),
+        pytest.param(2000, marks=pytest.mark.long),
+    ],
+)
 def test_called_rarely_or_often_it_stops_where_the_evidence_is(every: int) -> None:
     """At the first call from 10% on that comes 5% of the budget after one that saw the same place."""
     steps = range(every - 1, UPDATES, every)

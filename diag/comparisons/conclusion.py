@@ -61,7 +61,7 @@ def conclusion(result: Comparison) -> str:
             return (
                 "It is caught in a mirrored copy of the base's space, where the models that read the "
                 "embedding do not work. Training on at a small learning rate seldom leads out; "
-                "`diag repair` does."
+                f"{'`diag repair` does' if _mendable(result) else 'another seed or another base may'}."
             )
         case "collapsed":
             return (
@@ -70,7 +70,8 @@ def conclusion(result: Comparison) -> str:
         case "elsewhere":
             return (
                 "It does not lie where the models that read the embedding expect it. "
-                "Try `diag repair`, or transfer again with another seed or another base."
+                f"{'Try `diag repair`, or transfer' if _mendable(result) else 'Transfer'} again with another "
+                "seed or another base."
             )
         case "free":
             return (
@@ -78,6 +79,15 @@ def conclusion(result: Comparison) -> str:
             )
         case None:
             return "The evidence does not decide: compare again with more states, or later in training."
+
+
+def _mendable(result: Comparison) -> bool:
+    """Whether a repair may take it: no checkpoint whose embedding is of planes, and nothing that it refuses.
+
+    A map of planes cannot be folded into a convolution; such worlds have no number of states in place.
+    Arrays, which do not say what is frozen, are always mended.
+    """
+    return result.frozen is None or result.success_states is not None
 
 
 def next_command(result: Comparison) -> str | None:
