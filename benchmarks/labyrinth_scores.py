@@ -113,11 +113,13 @@ def main() -> int:
         own, distance = f"{group['base_score'].iloc[0]:.2f}", f"{group['l2'].median():.2f}"
         count = f"{int(group['scores'].sum())} of {len(group)}"
         print(row(variant, plan, base, own, len(group), scores, count, words, distance))
-    frozen = transfers[transfers["plan"].isin(["freeze-dynamics", "reset-encoder"])]
+    frozen = transfers[transfers["variant"] == "main"]  # the other variants are of one or two bases
+    if frozen.empty:
+        return 0
     scores, bases = frozen["scores"].to_numpy(bool), frozen["base_seed"].to_numpy(np.int64)
     rate = wilson(int(scores.sum()), len(scores))
     low, high = (f"{end:.0%}" if end is not None else "–" for end in (rate.low, rate.high))
-    print(f"\n{rate.count} of {rate.n} transfers with frozen models score, [{low}, {high}].\n")
+    print(f"\n{rate.count} of {rate.n} transfers of `main` score, [{low}, {high}].\n")
     print(row("sign of failure", "AUC over all", "AUC within bases", "best threshold", "rank correlation"))
     print("|---|---|---|---|---|")
     for measure in MEASURES:

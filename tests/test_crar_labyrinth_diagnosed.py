@@ -11,7 +11,7 @@ import torch
 import diag
 from diag.commands.app import run as command
 from diag.comparisons.conclusion import conclusion
-from diag.sources.systems.crar_labyrinth import PAIRED, LabyrinthSystem, LabyrinthTasks
+from diag.sources.systems.crar_labyrinth import PAIRED, LabyrinthSystem, LabyrinthTasks, _partners
 from diag.sources.systems.stacked import TaskBatch, stacked
 from diag.subject import LastLinear, LatentObjective, Layered, StackedObjective
 from diag.units.symmetry import apply, random_symmetry
@@ -104,6 +104,16 @@ def test_samples_to_judge_by_are_steps_of_the_world(base: Path) -> None:
     assert (batch.samples.reward[~changed] == -0.1).all()  # against a wall, nothing is taken
     other = tasks.batch("target", 40, 3)
     assert torch.equal(other.batch.observations, -batch.observations)
+
+
+def test_no_sample_is_paired_with_its_own_episode() -> None:
+    episodes = np.repeat([3, 4, 9, 11], [1, 5, 2, 4])
+    drawn = np.stack([_partners(episodes, np.random.default_rng(seed)) for seed in range(400)])
+    assert (episodes[drawn] != episodes).all()
+    assert {(row, partner) for row in range(12) for partner in np.unique(drawn[:, row])} == {
+        (row, partner) for row in range(12) for partner in range(12) if episodes[row] != episodes[partner]
+    }
+    assert set(_partners(np.zeros(3, np.int64), np.random.default_rng(0))) <= {0, 1, 2}
 
 
 def test_hidden_units_can_be_exchanged(transfer: Path) -> None:

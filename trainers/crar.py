@@ -19,6 +19,7 @@ from torch import Tensor
 from trainers.crar_labyrinth import LABYRINTHS, LabyrinthCRAR, LabyrinthSettings
 from trainers.crar_terms import (
     BLOCK,
+    WITH_SUCCESSORS,
     Constants,
     CrarPhase,
     Optimiser,
@@ -207,15 +208,18 @@ class CRAR:
         self, parameters: Parameters, embeddings: Tensor, batch: Batch, terms: Iterable[str]
     ) -> dict[str, Tensor]:
         """Per-sample losses {term: (S, n)} given the embeddings (S, K, d) of the task's K observations."""
-        actions = torch.nn.functional.one_hot(batch.action, self.world.actions)
+        terms = tuple(terms)
+        onward = not WITH_SUCCESSORS.isdisjoint(terms)
         return sample_losses(
             terms,
-            lambda component, x, actions: self._head(component, parameters, x, actions),
+            lambda component, x, chosen: self._head(
+                component, parameters, x, torch.nn.functional.one_hot(chosen, self.world.actions)
+            ),
             self.settings.loss,
             rows_of(embeddings, batch.state),
-            rows_of(embeddings, batch.next_state),
+            rows_of(embeddings, batch.next_state) if onward else None,
             batch.partner,
-            actions,
+            batch.action,
             batch.reward,
             batch.terminal,
         )

@@ -25,6 +25,7 @@ from torch import Tensor
 from trainers.crar_labyrinth_settings import LabyrinthSettings
 from trainers.crar_terms import (
     BLOCK,
+    WITH_SUCCESSORS,
     CrarPhase,
     TermDescent,
     batch_rows,
@@ -51,9 +52,6 @@ __all__ = ["LABYRINTHS", "LabyrinthBatch", "LabyrinthCRAR", "LabyrinthSettings",
 
 MODELS = ("transition", "reward", "discount", "q")
 """The models on the embedding, each trained by the term of its name."""
-
-WITH_SUCCESSORS = {"transition", "entropy_successive"}
-"""Terms whose gradient goes through what followed, too."""
 
 
 @dataclass(frozen=True)

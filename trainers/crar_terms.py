@@ -94,6 +94,9 @@ class CrarPhase(Phase):
         return {"separate": 4.0, "shared": 3.0, "summed": 1.0}[self.algorithm]
 
 
+WITH_SUCCESSORS = frozenset({"transition", "entropy_successive"})
+"""Terms whose gradient goes through what followed, too."""
+
 COMPONENT_OF_TERM: Mapping[str, str | None] = {
     "transition": "transition",
     "reward": "reward",
@@ -134,7 +137,8 @@ def sample_losses(
     """Per-sample losses {term: (S, n)} from embeddings (S, n, *shape) of states and of what followed them.
 
     ``x_next`` and ``target`` may be None where no term needs them. ``partner`` (S, n) or (n,) is the sample
-    that each is paired with in ``entropy_random``; ``actions`` are one-hot, (S, n, A) or (n, A).
+    that each is paired with in ``entropy_random``; ``actions`` are as ``model`` takes them, and for ``q``
+    one-hot, (S, n, A) or (n, A).
     """
     goes_on = 1.0 - terminal.to(x.dtype)
     losses: dict[str, Tensor] = {}

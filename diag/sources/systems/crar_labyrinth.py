@@ -133,10 +133,25 @@ class LabyrinthTasks:
             torch.from_numpy(walk.reward[rows]),
             torch.from_numpy(walk.terminal[rows]),
             torch.from_numpy(first + n),
-            torch.from_numpy(rng.integers(n, size=n)),
+            torch.from_numpy(_partners(walk.episode[rows], rng)),
         )
         return Sampled(TaskBatch(torch.from_numpy(pictures), samples), walk.episode[rows].astype(np.int64))
 
     def variables(self) -> Mapping[str, NDArray[Any]]:
         """Known facts of the states that are paired where no number is asked for."""
         return self.world.variables(scattered(self.world, PAIRED, 0))
+
+
+def _partners(episodes: NDArray[np.integer[Any]], rng: np.random.Generator) -> NDArray[np.int64]:
+    """A sample (n,) of another episode for each, so that no state is paired with itself or its neighbour.
+
+    ``episodes`` (n,) stand in order. Where all samples are of one episode, any of them is taken.
+    """
+    n = len(episodes)
+    first = np.searchsorted(episodes, episodes, "left")
+    others = n - (np.searchsorted(episodes, episodes, "right") - first)
+    if not others.min():
+        return rng.integers(n, size=n)
+    # A number among the others: those before the episode keep it, those behind it begin after its end.
+    drawn = rng.integers(others)
+    return np.asarray(np.where(drawn < first, drawn, drawn + n - others), np.int64)
