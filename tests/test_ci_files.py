@@ -102,6 +102,7 @@ def test_the_action_fails_a_flipped_one_and_annotates_it(checkout: Path, example
     assert "mirrored" in summary
 
 
+@pytest.mark.long
 def test_the_action_hands_bad_input_on(checkout: Path) -> None:
     run, outputs, _ = as_action(checkout, base="absent.safetensors", transfers="models/transfers/*")
     assert run.returncode == 2

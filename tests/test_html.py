@@ -97,6 +97,7 @@ def test_names_cannot_break_out(compared: Comparison) -> None:
     assert text.count("<script") == 2
 
 
+@pytest.mark.long
 def test_only_one_dimension_and_many_are_drawn(tmp_path: Path) -> None:
     import numpy as np
 

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 import diag
+from diag.landscapes.result import Landscape
 from diag.outputs.json import render
 from diag.outputs.lines import WIDTH
 from diag.outputs.registry import html, text
 from diag.sources.systems import crar
 from diag.subject import Pairs, Parameters, Sampled, Subject, SubjectError
-from tests.conftest import short, train
+from tests.conftest import EXAMPLES, short, train
 from trainers import checkpoint as files
 
 
@@ -264,9 +265,18 @@ def test_numbers_that_make_no_sense(examples: Path, options: dict[str, Any], wor
         diag.landscape(examples / "mirrored.safetensors", examples / "matched.safetensors", **options)
 
 
-def test_the_json_has_the_documented_shape(examples: Path) -> None:
-    ends = examples / "mirrored.safetensors", examples / "matched.safetensors"
-    found = diag.landscape(*ends, points=5, beyond=0, curve_steps=5)
+@pytest.fixture(scope="module")
+def taken() -> Landscape:
+    """A landscape of the two example transfers, with short walks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crar, "EARLY", range(2, 4))
+        patch.setattr(crar, "LATE", range(6, 8))
+        ends = (EXAMPLES / f"{name}.safetensors" for name in ("mirrored", "matched"))
+        return diag.landscape(*ends, points=5, beyond=0, curve_steps=5)
+
+
+def test_the_json_has_the_documented_shape(taken: Landscape) -> None:
+    found = taken
     tree = json.loads(render(found))
     assert tree["slice"]["t"] == [0, 0.25, 0.5, 0.75, 1]
     assert set(tree["slice"]["losses"]) == {"total", *found.weights}
@@ -278,8 +288,6 @@ def test_the_json_has_the_documented_shape(examples: Path) -> None:
     assert set(tree["tasks"]) == {"source", "target"}
 
 
-def test_the_text_fits(examples: Path) -> None:
-    ends = examples / "mirrored.safetensors", examples / "matched.safetensors"
-    found = diag.landscape(*ends, points=5, curve_steps=5)
-    found = replace(found, base=replace(found.base, path="x" * 300))
+def test_the_text_fits(taken: Landscape) -> None:
+    found = replace(taken, base=replace(taken.base, path="x" * 300))
     assert max(map(len, text(found, verbose=True).splitlines())) <= WIDTH

@@ -174,6 +174,7 @@ def test_categories_that_are_no_text_are_escaped(world: tuple[np.ndarray, dict[s
 
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.long
 def test_live_charts_replace_the_static_ones(one: Probed, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text(html(one))

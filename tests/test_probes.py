@@ -124,6 +124,7 @@ def test_a_state_never_stands_in_both_halves() -> None:
     assert value < 0
 
 
+@pytest.mark.long
 def test_signs_need_no_search_at_any_width() -> None:
     rng = np.random.default_rng(0)
     y = rng.normal(size=(2200, 512))

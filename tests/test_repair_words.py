@@ -131,6 +131,7 @@ def test_fewer_updates_than_maps_are_refused() -> None:
         diag.repair(BASE, BENT, unpaired="permutations", train=9)
 
 
+@pytest.mark.long
 def test_a_search_says_its_own_updates_and_those_of_all_maps(tmp_path: Path) -> None:
     out = tmp_path / "mended.safetensors"
     found = diag.repair(BASE, BENT, unpaired="permutations", train=10, force=True, out=out)

@@ -163,6 +163,7 @@ def test_an_early_checkpoint_that_was_changed_is_found(out: Path) -> None:
     assert go_on(out)
 
 
+@pytest.mark.long
 def test_a_base_that_came_back_as_another_is_found(out: Path) -> None:
     path = out / "main/base/seed0.safetensors"
 
@@ -209,6 +210,7 @@ def test_a_crash_while_a_training_is_dropped_leaves_one_that_can_be_gone_on_with
     assert len(Folder(out).done()) == 4
 
 
+@pytest.mark.long
 def test_a_checkpoint_under_anothers_name_is_not_measured(out: Path) -> None:
     folder = out / "main/freeze-dynamics/base0"
     shutil.rmtree(out / "results")
