@@ -28,7 +28,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from trainers.crar_labyrinth import LabyrinthBatch, LabyrinthCRAR, LabyrinthSettings, LabyrinthTrainer
+from trainers.crar_labyrinth import LabyrinthCRAR, LabyrinthSettings, LabyrinthTrainer
+from trainers.crar_terms import Batch
 from trainers.nets import ConvNet
 from trainers.plan import BASE_PLAN, TransferPlan
 from trainers.settings import preset
@@ -99,7 +100,7 @@ class Loop:
         if "reward" in self.optimisers:
             self.optimisers["discount"] = self.optimisers["reward"]
 
-    def learn(self, s: Tensor, s_after: Tensor, batch: LabyrinthBatch) -> dict[str, Tensor]:
+    def learn(self, s: Tensor, s_after: Tensor, batch: Batch) -> dict[str, Tensor]:
         """One update on pictures (n, side, side) and a batch; gives the losses that its steps saw."""
         if self.step % self.agent.settings.loss.target_every == 0:
             self.targets = copy.deepcopy({c: self.nets[c] for c in ("encoder", "q")})
@@ -146,7 +147,7 @@ class Loop:
         term: str,
         s: Tensor,
         s_after: Tensor,
-        batch: LabyrinthBatch,
+        batch: Batch,
         x: Tensor | None = None,
         x_after: Tensor | None = None,
     ) -> Tensor:
@@ -178,11 +179,11 @@ class Loop:
         return torch.exp(-5 * (x - other).square().sum((1, 2, 3)).clamp(1e-6, 10).sqrt()).mean()
 
 
-def seen_by(trainer: LabyrinthTrainer, step: int) -> tuple[Tensor, Tensor, LabyrinthBatch]:
+def seen_by(trainer: LabyrinthTrainer, step: int) -> tuple[Tensor, Tensor, Batch]:
     """The first seed's batch of an update, with a picture of each state and of each that followed."""
     states, batch = trainer.batch_of(step)
     own = {name: column[0] if column.dim() == 2 else column for name, column in vars(batch).items()}
-    alone = LabyrinthBatch(**own)
+    alone = Batch(**own)
     pictures = torch.from_numpy(trainer.agent.world.observations(states[0], trainer.shown))
     return pictures[alone.state], pictures[alone.next_state], alone
 

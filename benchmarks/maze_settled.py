@@ -80,21 +80,21 @@ def averaged(paths: Sequence[Path]) -> Floats:
 
 def judged(root: Path) -> pd.DataFrame:
     """A row for each transfer and moment: variant, base, seed, moment, each rule's word, L2."""
-    table, told = Folder(root).results(), []
+    folder, told = Folder(root), []
+    table = folder.results()
     if table.empty:
         return table
     kept = table[(table["path"] != "") & table["finite"]]
     kept = kept[[(root / path).exists() for path in kept["path"]]]
     bases: dict[str, Floats] = {}
     origin = kept[(kept["phase"] == "base") & kept["final"]].set_index(["variant", "base_seed"])["path"]
+    study = folder.study()
+    owner = {v.name: study.base_of(v).name for v in study.variants}
     transfers = kept[kept["phase"] == "transfer"]
     finished = transfers.groupby(["variant", "base_seed", "seed"])["final"].transform("any")
     transfers = transfers[finished]
     for (variant, number, _), rows in transfers.groupby(["variant", "base_seed", "seed"]):
-        own = {v: p for (v, n), p in origin.items() if n == number}
-        path = own.get(
-            variant, own.get("files")
-        )  # variants that train their bases alike share those of `files`
+        path = origin.get((owner[variant], number))
         if path is None:
             continue
         if path not in bases:

@@ -30,7 +30,8 @@ import torch
 from torch import Tensor, nn
 
 from trainers import checkpoint as files
-from trainers.crar import CRAR, Batch, Trainer
+from trainers.crar import CRAR, Trainer
+from trainers.crar_terms import Batch
 from trainers.envs import collect, world
 from trainers.plan import named_plan
 from trainers.settings import preset

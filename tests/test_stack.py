@@ -11,7 +11,8 @@ import torch
 
 from tests.conftest import short, train
 from trainers import checkpoint as files
-from trainers.crar import CRAR, Batch, Trainer
+from trainers.crar import CRAR, Trainer
+from trainers.crar_terms import Batch
 from trainers.envs import collect, world
 from trainers.nets import TanhNet
 from trainers.plan import BASE_PLAN, named_plan

@@ -20,6 +20,7 @@ from trainers.crar_labyrinth import LABYRINTHS, LabyrinthCRAR, LabyrinthSettings
 from trainers.crar_terms import (
     BLOCK,
     WITH_SUCCESSORS,
+    Batch,
     Constants,
     CrarPhase,
     Optimiser,
@@ -93,19 +94,6 @@ class CrarSettings(Settings):
         """The settings of labyrinths where the tree's world is one, else these."""
         world = tree.get("world")
         return LabyrinthSettings if isinstance(world, str) and world in LABYRINTHS else cls
-
-
-@dataclass(frozen=True)
-class Batch:
-    """n transitions of a task as indices into its table of observations; every tensor is (n,) or (S, n)."""
-
-    state: Tensor
-    action: Tensor
-    reward: Tensor
-    terminal: Tensor
-    next_state: Tensor
-    partner: Tensor
-    """The sample, within the batch, that each sample is paired with in ``entropy_random``."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from trainers.crar_labyrinth_settings import LabyrinthSettings
 from trainers.crar_terms import (
     BLOCK,
     WITH_SUCCESSORS,
+    Batch,
     CrarPhase,
     TermDescent,
     batch_rows,
@@ -48,23 +49,10 @@ from trainers.system import Training
 from trainers.threads import one_thread
 from trainers.windows import encoded, windows_of
 
-__all__ = ["LABYRINTHS", "LabyrinthBatch", "LabyrinthCRAR", "LabyrinthSettings", "LabyrinthTrainer"]
+__all__ = ["LABYRINTHS", "LabyrinthCRAR", "LabyrinthSettings", "LabyrinthTrainer"]
 
 MODELS = ("transition", "reward", "discount", "q")
 """The models on the embedding, each trained by the term of its name."""
-
-
-@dataclass(frozen=True)
-class LabyrinthBatch:
-    """n transitions as indices into a table of pictures; every tensor is (n,) or (S, n)."""
-
-    state: Tensor
-    action: Tensor
-    reward: Tensor
-    terminal: Tensor
-    next_state: Tensor
-    partner: Tensor
-    """The sample, within the batch, that each sample is paired with in ``entropy_random``."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +169,7 @@ class LabyrinthCRAR:
         parameters: Parameters,
         x: Tensor,
         x_next: Tensor | None,
-        batch: LabyrinthBatch,
+        batch: Batch,
         terms: Iterable[str],
         target: Tensor | None = None,
     ) -> dict[str, Tensor]:
@@ -200,7 +188,7 @@ class LabyrinthCRAR:
         )
 
     def losses_at(
-        self, parameters: Parameters, embeddings: Tensor, batch: LabyrinthBatch, terms: Iterable[str]
+        self, parameters: Parameters, embeddings: Tensor, batch: Batch, terms: Iterable[str]
     ) -> dict[str, Tensor]:
         """Per-sample losses {term: (S, n)} given embeddings (S, K, …) of the pictures that the batch indexes.
 
@@ -215,7 +203,7 @@ class LabyrinthCRAR:
                 target = self.target(batch, values, values)
         return self.losses_of(parameters, x, x_next, batch, terms, target)
 
-    def target(self, batch: LabyrinthBatch, online: Tensor, target: Tensor) -> Tensor:
+    def target(self, batch: Batch, online: Tensor, target: Tensor) -> Tensor:
         """Double Q-learning's target (S, n) from both nets' values (S, n, A) of what followed."""
         return double_q_target(batch.reward, batch.terminal, self.settings.loss.discount, online, target)
 
@@ -323,7 +311,7 @@ class LabyrinthTrainer(TermDescent):
         self.seen = [windows_of(self.agent.world, one, self.shown, self.device) for one in states]
         self._last: tuple[int, bool, Tensor] | None = None
 
-    def batch_of(self, step: int) -> tuple[list[States], LabyrinthBatch]:
+    def batch_of(self, step: int) -> tuple[list[States], Batch]:
         """The K states of each seed that an update shows, and its transitions (S, n).
 
         The first n are those that the steps started from. Of those that they led to there are the ones that
@@ -349,7 +337,7 @@ class LabyrinthTrainer(TermDescent):
             torch.from_numpy(np.stack(column)).to(self.device) for column in zip(*columns, strict=True)
         )
         state = torch.arange(size, device=self.device)
-        return shown, LabyrinthBatch(state, action, reward, terminal, next_state, state.roll(1))
+        return shown, Batch(state, action, reward, terminal, next_state, state.roll(1))
 
     def embedded(self, views: Parameters, rows: slice | Tensor) -> Tensor:
         """Embeddings (S, m, …) of some of the states that the update shows, by number, (m,) or (S, m)."""

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -120,6 +121,19 @@ BLOCK = 250
 
 Models = Callable[[str, Tensor, Tensor], Tensor]
 """``model(component, x, actions)``: outputs (S, n, …) of a model at embeddings and one-hot actions."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """n transitions of a task as indices into a table of its observations; every tensor is (n,) or (S, n)."""
+
+    state: Tensor
+    action: Tensor
+    reward: Tensor
+    terminal: Tensor
+    next_state: Tensor
+    partner: Tensor
+    """The sample, within the batch, that each sample is paired with in ``entropy_random``."""
 
 
 def sample_losses(

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from diag.sources.systems import Trained, crar_labyrinth
 from diag.sources.systems.finite import FiniteTasks
-from diag.sources.systems.stacked import StackedSystem, Tables, TaskBatch, stacked
+from diag.sources.systems.stacked import StackedSystem, Tables, TaskBatch, after_each_action, stacked
 from diag.subject import Parameters, Subject, Task
 from diag.units.layers import Dense, chain
-from trainers.crar import CRAR, Batch, Trainer, beside
+from trainers.crar import CRAR, Trainer, beside
 from trainers.crar_labyrinth import LabyrinthCRAR
+from trainers.crar_terms import Batch
 from trainers.envs import FiniteWorld
 from trainers.plan import BASE_PLAN
 from trainers.streams import stream_of
@@ -79,12 +80,7 @@ class CrarSystem(StackedSystem):
         """Expected next embeddings (n, A, d) by the transition model; None where none was trained."""
         if "transition" not in self.agent.nets:
             return None
-        actions = torch.eye(self.agent.world.actions)
-        reached = [
-            self.agent.predict(stacked(parameters), embeddings[None], a.expand(len(embeddings), -1))[0]
-            for a in actions
-        ]
-        return torch.stack(reached, 1)
+        return after_each_action(self.agent, self.agent.world.actions, parameters, embeddings)
 
     def activations(self, parameters: Parameters, batch: TaskBatch) -> dict[str, Tensor]:
         """Hidden units' activations: the encoder's over the table of observations, others' over the batch."""

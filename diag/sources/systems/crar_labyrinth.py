@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diag.sources.systems import Trained
-from diag.sources.systems.stacked import StackedSystem, TaskBatch, stacked
+from diag.sources.systems.stacked import StackedSystem, TaskBatch, after_each_action, stacked
 from diag.subject import Pairs, Parameters, Sampled, Subject, Task
 from diag.units.layers import Conv, Dense, chain
-from trainers.crar_labyrinth import LabyrinthBatch, LabyrinthCRAR, task_of
+from trainers.crar_labyrinth import LabyrinthCRAR, task_of
+from trainers.crar_terms import Batch
 from trainers.envs.labyrinth import TASKS, LabyrinthWorld, joined
 from trainers.envs.labyrinth_walks import collect, scattered
 from trainers.streams import EVALUATION_STREAM, JUDGING_PHASE, generator
@@ -75,12 +76,7 @@ class LabyrinthSystem(StackedSystem):
         """Expected next embeddings (n, A, planes, tiles, tiles); None without a transition model."""
         if "transition" not in self.agent.nets:
             return None
-        actions = torch.eye(self.agent.world.actions)
-        reached = [
-            self.agent.predict(stacked(parameters), embeddings[None], a.expand(len(embeddings), -1))[0]
-            for a in actions
-        ]
-        return torch.stack(reached, 1)
+        return after_each_action(self.agent, self.agent.world.actions, parameters, embeddings)
 
     def activations(self, parameters: Parameters, batch: TaskBatch) -> dict[str, Tensor]:
         """Hidden units' activations: the encoder's over the table of pictures, others' over the batch."""
@@ -127,7 +123,7 @@ class LabyrinthTasks:
         rows = np.sort(rng.choice(len(walk), n, replace=False))
         pictures = self.world.observations(joined([walk.before(rows), walk.after(rows)]), task_of(task))
         first = np.arange(n)
-        samples = LabyrinthBatch(
+        samples = Batch(
             torch.from_numpy(first),
             torch.from_numpy(walk.action[rows].astype(np.int64)),
             torch.from_numpy(walk.reward[rows]),

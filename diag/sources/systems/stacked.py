@@ -115,6 +115,23 @@ class Tables:
         return embeddings[:, : self._states], losses
 
 
+class Foreseeing(Protocol):
+    """A system with a model of what an action leads to."""
+
+    def predict(self, parameters: Parameters, x: Tensor, actions: Tensor) -> Tensor:
+        """Expected next embeddings (S, n, *shape) after actions (n, A), one-hot."""
+        ...
+
+
+def after_each_action(agent: Foreseeing, actions: int, parameters: Parameters, embeddings: Tensor) -> Tensor:
+    """Expected next embeddings (n, A, *shape) of one set of parameters, after each of A actions."""
+    reached = [
+        agent.predict(stacked(parameters), embeddings[None], action.expand(len(embeddings), -1))[0]
+        for action in torch.eye(actions)
+    ]
+    return torch.stack(reached, 1)
+
+
 def stacked(parameters: Parameters) -> dict[str, Tensor]:
     """One set of parameters as a stack of one."""
     return {name: tensor.unsqueeze(0) for name, tensor in parameters.items()}
