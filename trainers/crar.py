@@ -20,6 +20,7 @@ from trainers.crar_labyrinth import LABYRINTHS, LabyrinthCRAR, LabyrinthSettings
 from trainers.crar_terms import (
     BLOCK,
     WITH_SUCCESSORS,
+    Agent,
     Batch,
     Constants,
     CrarPhase,
@@ -34,7 +35,7 @@ from trainers.nets import Pass, TanhNet
 from trainers.plan import BASE_PLAN, TransferPlan
 from trainers.settings import Positive, Settings, Tree, Units, Widths
 from trainers.stack import Parameters, gradients
-from trainers.streams import WEIGHT_STREAM, generator, stream_of
+from trainers.streams import stream_of
 from trainers.system import System
 
 Term = Literal["transition", "reward", "discount", "bound", "entropy_random", "entropy_successive"]
@@ -97,7 +98,7 @@ class CrarSettings(Settings):
 
 
 @dataclass(frozen=True)
-class CRAR:
+class CRAR(Agent):
     """The networks and losses of one CRAR agent, a :class:`trainers.system.System`; holds no parameters."""
 
     name: ClassVar[str] = "crar"
@@ -141,24 +142,6 @@ class CRAR:
         """Dimensions of the embedding."""
         return self.settings.model.embedding
 
-    @property
-    def readers(self) -> tuple[str, ...]:
-        """The models on the embedding."""
-        return tuple(component for component in self.nets if component != "encoder")
-
-    @property
-    def ensembles(self) -> tuple[str, ...]:
-        """None: no net has inputs for a frozen copy's outputs."""
-        return ()
-
-    def shapes(self, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, tuple[int, ...]]:
-        """Every parameter's name and shape, whatever the plan."""
-        return {
-            f"{component}/{name}": shape
-            for component, net in self.nets.items()
-            for name, shape in net.shapes().items()
-        }
-
     def pictures(self, task: str) -> Tensor:
         """A task's observations that data index: one a state, and zeros after a stored episode's end."""
         table = torch.from_numpy(self.world.observations[task])
@@ -171,15 +154,6 @@ class CRAR:
         return collect(
             self.world, data.steps, data.episode_steps, *seed, ends_are_terminal=data.ends_are_terminal
         )
-
-    def fresh(self, *seed: int, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, Tensor]:
-        """A fresh initialisation from a seed, whatever the plan."""
-        rng = generator(WEIGHT_STREAM, *seed)
-        return {
-            f"{component}/{name}": value
-            for component, net in self.nets.items()
-            for name, value in net.fresh(rng).items()
-        }
 
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
         """Embeddings (S, n, d) of observations (n, *shape)."""

@@ -26,6 +26,7 @@ from trainers.crar_labyrinth_settings import LabyrinthSettings
 from trainers.crar_terms import (
     BLOCK,
     WITH_SUCCESSORS,
+    Agent,
     Batch,
     CrarPhase,
     TermDescent,
@@ -44,7 +45,7 @@ from trainers.plan import BASE_PLAN, TransferPlan
 from trainers.planning import Models, planned_actions
 from trainers.settings import Settings, SettingsError
 from trainers.stack import Parameters, Stack, gradients
-from trainers.streams import WEIGHT_STREAM, generator, stream_of
+from trainers.streams import stream_of
 from trainers.system import Training
 from trainers.threads import one_thread
 from trainers.windows import encoded, windows_of
@@ -56,7 +57,7 @@ MODELS = ("transition", "reward", "discount", "q")
 
 
 @dataclass(frozen=True)
-class LabyrinthCRAR:
+class LabyrinthCRAR(Agent):
     """The networks and losses of an agent in labyrinths, a :class:`trainers.system.System`; no parameters."""
 
     name: ClassVar[str] = "crar"
@@ -106,33 +107,6 @@ class LabyrinthCRAR:
     def embedding(self) -> int:
         """Numbers in one embedding, all its planes'."""
         return self.settings.model.planes * self.world.tiles**2
-
-    @property
-    def readers(self) -> tuple[str, ...]:
-        """The models on the embedding."""
-        return tuple(component for component in self.nets if component != "encoder")
-
-    @property
-    def ensembles(self) -> tuple[str, ...]:
-        """None: no net has inputs for a frozen copy's outputs."""
-        return ()
-
-    def shapes(self, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, tuple[int, ...]]:
-        """Every parameter's name and shape, whatever the plan."""
-        return {
-            f"{component}/{name}": shape
-            for component, net in self.nets.items()
-            for name, shape in net.shapes().items()
-        }
-
-    def fresh(self, *seed: int, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, Tensor]:
-        """A fresh initialisation from a seed, whatever the plan."""
-        rng = generator(WEIGHT_STREAM, *seed)
-        return {
-            f"{component}/{name}": value
-            for component, net in self.nets.items()
-            for name, value in net.fresh(rng).items()
-        }
 
     @property
     def walked(self) -> LabyrinthWorld:

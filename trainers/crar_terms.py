@@ -23,7 +23,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pydantic
@@ -36,7 +36,7 @@ from trainers.plan import TransferPlan
 from trainers.rmsprop import ClipBy, RMSprop
 from trainers.settings import MOST_UNITS, Phase, Positive, Rate, Tree
 from trainers.stack import Parameters
-from trainers.streams import BATCH_STREAM, generator
+from trainers.streams import BATCH_STREAM, WEIGHT_STREAM, generator
 from trainers.system import System
 
 Algorithm = Literal["separate", "shared", "summed"]
@@ -121,6 +121,40 @@ BLOCK = 250
 
 Models = Callable[[str, Tensor, Tensor], Tensor]
 """``model(component, x, actions)``: outputs (S, n, …) of a model at embeddings and one-hot actions."""
+
+
+class Agent:
+    """The parts of a :class:`trainers.system.System` that follow from an agent's nets by component."""
+
+    nets: Mapping[str, Any]
+    """{component: its net}; ``encoder`` makes the embedding, and the others read it."""
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """The models on the embedding."""
+        return tuple(component for component in self.nets if component != "encoder")
+
+    @property
+    def ensembles(self) -> tuple[str, ...]:
+        """None: no net has inputs for a frozen copy's outputs."""
+        return ()
+
+    def shapes(self, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, tuple[int, ...]]:
+        """Every parameter's name and shape, whatever the plan."""
+        return {
+            f"{component}/{name}": shape
+            for component, net in self.nets.items()
+            for name, shape in net.shapes().items()
+        }
+
+    def fresh(self, *seed: int, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, Tensor]:
+        """A fresh initialisation from a seed, whatever the plan."""
+        rng = generator(WEIGHT_STREAM, *seed)
+        return {
+            f"{component}/{name}": value
+            for component, net in self.nets.items()
+            for name, value in net.fresh(rng).items()
+        }
 
 
 @dataclass(frozen=True)
