@@ -57,8 +57,8 @@ def run(
 
     Seeds are stacked, and stacks are spread over processes or a Ray cluster. Whatever stops it, a minute is
     lost at most: the same command goes on, and ends with the same weights. More seeds, plans or variants
-    may be added to a folder later. --set changes bases, transfers, plans and keep of the study, or any
-    setting.
+    may be added to a folder later. --set changes bases, transfers, plans and keep of the study, takes some
+    of its variants alone, or changes any setting.
 
     \b
     Examples:
@@ -66,6 +66,7 @@ def run(
       diag study run simple-maze --out runs/maze --dry-run
       diag study run simple-maze --out runs/maze
       diag study run simple-maze --out runs/small --set transfers=4
+      diag study run labyrinth-small --out runs/labyrinths --set variants=main,scratch
       diag study run mine.toml --out mine --engine ray --address 10.0.0.5:6379
     """
     from diag.studies.folder import Folder as Kept

@@ -47,6 +47,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _OWN = ("bases", "transfers", "plans", "keep")
 """Fields of the study itself that ``--set`` changes."""
 
+_CHOICE = "variants"
+"""Name under which ``--set`` takes the variants that are wanted, of those that the study has."""
+
 Seeds = int | str
 Share = Annotated[float, pydantic.Field(gt=0, lt=1)]
 
@@ -152,8 +155,8 @@ def study_names() -> list[str]:
 def read_study(source: str, overrides: Sequence[str] = ()) -> Study:
     """A shipped study by its name, or one from a TOML file by its path; raises :class:`StudyError`.
 
-    ``overrides`` are ``name=value``: ``bases``, ``transfers``, ``plans`` and ``keep`` of every variant, or
-    settings such as ``transfer.updates``.
+    ``overrides`` are ``name=value``: ``bases``, ``transfers``, ``plans`` and ``keep`` of every variant,
+    ``variants`` for some of the study's alone, or settings such as ``transfer.updates``.
     """
     path = Path(source)
     if source.endswith(".toml"):
@@ -181,10 +184,15 @@ def _resolved(name: str, tree: Mapping[str, Any], overrides: Sequence[str], home
     try:
         file = _StudyFile.model_validate(tree)
         own, settings = _parted(overrides, _setting_names(file))
+        wanted = own.pop(_CHOICE, None)
         file = _StudyFile.model_validate({**file.model_dump(), **own})
     except pydantic.ValidationError as error:
         raise StudyError(_in_words(error)) from None
     columns = file.variants or {MAIN: _VariantFile()}
+    for unknown in (v for v in wanted or () if v not in columns):
+        raise StudyError(unknown_name("variant", unknown, columns))
+    if wanted is not None:
+        columns = {name: column for name, column in columns.items() if name in wanted}
     variants = tuple(_variant(n, file, column, own, settings, home) for n, column in columns.items())
     _check_apart(variants)
     return Study(_named("study", name), file.about, tuple(sorted(set(file.keep))), variants)
@@ -203,10 +211,10 @@ def _parted(overrides: Iterable[str], known: Sequence[str]) -> tuple[dict[str, A
     settings = []
     for assignment in overrides:
         name, equals, text = (part.strip() for part in assignment.partition("="))
-        if name in _OWN and equals:
+        if name in (*_OWN, _CHOICE) and equals:
             own[name] = _own_value(name, text)
         elif equals and name not in known:
-            raise StudyError(unknown_name("setting", name, [*_OWN, *known]))
+            raise StudyError(unknown_name("setting", name, [*_OWN, _CHOICE, *known]))
         else:
             settings.append(assignment)
     return own, settings
@@ -216,7 +224,9 @@ def _own_value(name: str, text: str) -> Any:
     if name in ("bases", "transfers"):
         return int(text) if text.isdecimal() else text
     listed = [part.strip(" \"'") for part in text.strip("[] ").split(",") if part.strip()]
-    if name == "plans":
+    if name in ("plans", _CHOICE):
+        if not listed:
+            raise StudyError(f"{name}: found {text!r}, expected names such as a,b")
         return listed
     try:
         return [float(part) for part in listed]
