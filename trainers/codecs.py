@@ -205,7 +205,9 @@ def _check(kind: Kind, observation: Shape, widths: tuple[int, ...]) -> None:
         least = GRID_GROWTH + 1
         raise CodecError(f"found {sides} cells, expected {least} or more a side for 'grid' (or 'mlp')")
     if kind == "image" and observation[1:] != (IMAGE_SIDE, IMAGE_SIDE):
-        raise CodecError(f"found {sides} pixels, expected {IMAGE_SIDE} by {IMAGE_SIDE} for 'image' (or 'mlp')")
+        raise CodecError(
+            f"found {sides} pixels, expected {IMAGE_SIDE} by {IMAGE_SIDE} for 'image' (or 'mlp')"
+        )
 
 
 def _sides(sides: tuple[int, ...], kernels: tuple[int, ...], stride: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Fully connected ELU nets on one set of parameters, and fresh weights of any net: what Dreamer's are made of.
+"""Fully connected ELU nets on one set of parameters, and fresh weights of any net.
 
 Parameters have no stack axis here: ``component/layer.weight`` is (out, in).
 """

@@ -12,11 +12,16 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from time import sleep
 
 NAME = ".lock"
 """Suffix of a lock's file."""
 
 _HELD = (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK)
+
+
+WAIT_SECONDS = 0.2
+"""Time between two looks at a lock that is waited for."""
 
 
 class HeldError(OSError):
@@ -83,3 +88,16 @@ def _holder(descriptor: int) -> str:
     """The words in a lock's file about its holder: none where it has just been taken."""
     line = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
     return line if line.isprintable() else ""
+
+
+@contextmanager
+def waited(file: Path) -> Iterator[None]:
+    """Hold a file's lock as soon as nobody else does; raises as :func:`alone`, but for HeldError."""
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(alone([file]))
+                break
+            except HeldError:
+                sleep(WAIT_SECONDS)
+        yield

@@ -7,12 +7,13 @@ fall out of its cache. Each seed then is a stack of its own, and its bits its ow
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainers.system import State, Training
+from trainers.system import Sourced, State, Training
 
 
 class OneByOne:
@@ -30,6 +31,12 @@ class OneByOne:
     def step(self, step: int) -> None:
         for training in self.trainings:
             training.step = step
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What a checkpoint of any of them says beside, which is the same for each."""
+        first = self.trainings[0]
+        return first.facts if isinstance(first, Sourced) else {}
 
     def update(self) -> None:
         """Do one update of every seed."""

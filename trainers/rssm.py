@@ -1,4 +1,4 @@
-"""The recurrent state-space model of Dreamer: what a latent state is, and how it goes on with and without sight.
+"""The recurrent state-space model of Dreamer: latent states, and how they go on with and without sight.
 
 A state is a deterministic part h (GRU) and a stochastic part z, drawn from the posterior q(z | h, e) where an
 observation's embedding e is seen, and from the prior p(z | h) where none is: Hafner et al., arXiv 1811.04551
@@ -34,7 +34,7 @@ LEAST_DEVIATION = 0.1
 """Least standard deviation of a Gaussian latent, as in Dreamer's public code."""
 
 UPDATE_BIAS = -1.0
-"""Added to the update gate before its sigmoid, as in DreamerV2's public code: states change slowly at first."""
+"""Added to the update gate before its sigmoid, as in DreamerV2's public code: states begin slow."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,17 @@ class Latents:
         """The most likely z (…, size)."""
         if self.kind == "gaussian":
             return self.moments(statistics)[0]
-        logits = statistics.unflatten(-1, (self.groups, self.classes))
+        logits = self._split(statistics)
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0).flatten(-2)
 
     def expected(self, statistics: Tensor) -> Tensor:
         """The mean of z (…, size): the probabilities of a categorical."""
         if self.kind == "gaussian":
             return self.moments(statistics)[0]
-        return statistics.unflatten(-1, (self.groups, self.classes)).softmax(-1).flatten(-2)
+        return self._split(statistics).softmax(-1).flatten(-2)
+
+    def _split(self, statistics: Tensor) -> Tensor:
+        return statistics.reshape(*statistics.shape[:-1], self.groups, self.classes)
 
     def moments(self, statistics: Tensor) -> tuple[Tensor, Tensor]:
         """Means and standard deviations (…, groups) of Gaussian latents."""
@@ -90,7 +93,7 @@ class Latents:
         return mean, softplus(raw) + LEAST_DEVIATION
 
     def _straight_through(self, statistics: Tensor, noise: Tensor) -> Tensor:
-        probabilities = statistics.unflatten(-1, (self.groups, self.classes)).softmax(-1)
+        probabilities = self._split(statistics).softmax(-1)
         with torch.no_grad():
             cumulated = probabilities.cumsum(-1)
             # Held against the sum itself, which rounding may leave below 1: a class is always chosen.
@@ -107,8 +110,7 @@ class Latents:
         if self.kind == "gaussian":
             (m, s), (n, t) = self.moments(q), self.moments(p)
             return ((t / s).log() + (s.square() + (m - n).square()) / (2 * t.square()) - 0.5).sum(-1)
-        shape = (self.groups, self.classes)
-        log_q, log_p = (x.unflatten(-1, shape).log_softmax(-1) for x in (q, p))
+        log_q, log_p = (self._split(x).log_softmax(-1) for x in (q, p))
         return (log_q.exp() * (log_q - log_p)).sum((-2, -1))
 
     def balanced(self, posterior: Tensor, prior: Tensor, balance: float) -> tuple[Tensor, Tensor]:
@@ -257,5 +259,3 @@ class Rssm:
         reset, candidate, update = gates.chunk(3, -1)
         candidate = torch.tanh(reset.sigmoid() * candidate)
         return torch.lerp(h, candidate, (update + UPDATE_BIAS).sigmoid())
-
-

@@ -26,7 +26,7 @@ from trainers.plan import TransferPlan
 from trainers.settings import Phase, Settings, SettingsError
 from trainers.stack import component_of
 from trainers.streams import shuffling, stream_of
-from trainers.system import State, StateError, System, Training, system_of
+from trainers.system import Sourced, State, StateError, System, Training, system_of
 
 MOST_NUMBERS = 100_000
 """Most numbers in one range: more is a slip of the keyboard."""
@@ -377,6 +377,8 @@ def train_members(
     training = system.training(run.plan, parameters, seeds, run.device)
     if members[0].step > 0:
         training.restore([member.state for member in members])
+    for member in members:
+        member.curves.update(training.facts if isinstance(training, Sourced) else {})
     saved = monotonic()
 
     def save() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,15 @@ class Training(Protocol):
 
     def evaluate(self) -> Mapping[str, NDArray[np.float32]]:
         """Mean returns now, {mode: (seeds,)}; empty for a system that does not act."""
+
+
+@runtime_checkable
+class Sourced(Protocol):
+    """A training whose checkpoints say more among their metrics, such as what files it learns from."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Plain values by name, such as JSON holds."""
 
 
 class System(Protocol):

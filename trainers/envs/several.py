@@ -1,0 +1,122 @@
+"""Several games as one world, whose looks they are: as many channels as the widest, and the same actions.
+
+The fourth paper trains one world model on four of MinAtar's games and takes it to the fifth, with "six
+possible actions" in each (section 2.1). It does not say how games of 4 to 10 channels share an encoder. Here a game's
+channels come first, in their own order, and the rest are empty: channel 0 is the player's in all five games,
+and what the others show differs from game to game.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.envs.acting import (
+    Discrete,
+    PairedEnvs,
+    PairedWorld,
+    Saved,
+    States,
+    Step,
+    World,
+    WorldError,
+    acting_world,
+    checked_variant,
+)
+
+
+@dataclass(frozen=True)
+class Several:
+    """Games side by side as looks of one world; raises :class:`trainers.envs.acting.WorldError`."""
+
+    name: str
+    games: Mapping[str, PairedWorld]
+
+    def __post_init__(self) -> None:
+        counts = {game: world.actions.n for game, world in self.games.items()}
+        sides = {world.observation_shape[1:] for world in self.games.values()}
+        if len(set(counts.values())) != 1 or len(sides) != 1:
+            raise WorldError(f"games of {self.name}: found other actions or sides, expected the same in each")
+
+    @functools.cached_property
+    def observation_shape(self) -> tuple[int, int, int]:
+        shapes = [world.observation_shape for world in self.games.values()]
+        return max(channels for channels, _, _ in shapes), *shapes[0][1:]
+
+    @property
+    def actions(self) -> Discrete:
+        return next(iter(self.games.values())).actions
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        return tuple(self.games)
+
+    @property
+    def max_steps(self) -> int:
+        return max(world.max_steps for world in self.games.values())
+
+    @property
+    def exact(self) -> bool:
+        return all(world.exact for world in self.games.values())
+
+    def envs(self, variant: str, n: int, *seed: int) -> PaddedEnvs:
+        game = self.games[checked_variant(self, variant)]
+        return PaddedEnvs(game.envs(game.variants[0], n, *seed), self.observation_shape[0])
+
+    def variables(self, variant: str, states: States) -> dict[str, NDArray[np.float64]]:
+        """Known facts of a game's hidden states, {name: (n,)}."""
+        return self.games[checked_variant(self, variant)].variables(states)
+
+
+class PaddedEnvs:
+    """Environments of one game, with empty channels after its own."""
+
+    def __init__(self, envs: PairedEnvs, channels: int) -> None:
+        self._envs, self._channels = envs, channels
+
+    @property
+    def observations(self) -> NDArray[np.uint8]:
+        return self._padded(self._envs.observations)
+
+    def _padded(self, seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        padded = np.zeros((len(seen), self._channels, *seen.shape[2:]), np.uint8)
+        padded[:, : seen.shape[1]] = seen
+        return padded
+
+    def step(self, actions: NDArray[np.integer[Any]]) -> Step:
+        return self._envs.step(actions)
+
+    def last_observations(self) -> NDArray[np.uint8]:
+        return self._padded(self._envs.last_observations())
+
+    def hidden(self) -> States:
+        return self._envs.hidden()
+
+    def state(self) -> Saved:
+        return self._envs.state()
+
+    def restore(self, saved: Saved) -> None:
+        self._envs.restore(saved)
+
+    def close(self) -> None:
+        self._envs.close()
+
+
+def _minatar() -> Several:
+    from trainers.envs.minatar import GAMES, MinAtarWorld
+
+    return Several("minatar", {g: cast(PairedWorld, MinAtarWorld(g, minimal=False)) for g in GAMES})
+
+
+_SEVERAL: dict[str, Callable[[], Several]] = {"minatar": _minatar}
+
+
+@functools.cache
+def world_of(name: str) -> World:
+    """The world of that name, one of several games or of one; raises WorldError."""
+    return _SEVERAL[name]() if name in _SEVERAL else acting_world(name)
