@@ -272,19 +272,26 @@ def _act(rule: Rule, old: Tensor, fresh: Tensor, rng: np.random.Generator) -> Te
             return old.reshape(-1)[order].reshape(old.shape).clone()
 
 
-def _shipped() -> dict[str, Any]:
-    text = resources.files("trainers.recipes").joinpath("plans", "plans.toml").read_text("utf-8")
-    return tomllib.loads(text)
+GENERAL = "plans"
+"""Name of the file of plans that fit any system; another is a system's own, and has its name."""
 
 
-def plan_names() -> list[str]:
-    """The plans that ship with the package."""
-    return list(_shipped())
+def _shipped() -> dict[str, dict[str, Any]]:
+    """Plans by name, by the name of their file."""
+    folder = resources.files("trainers.recipes").joinpath("plans")
+    names = sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    return {name: tomllib.loads(folder.joinpath(f"{name}.toml").read_text("utf-8")) for name in names}
+
+
+def plan_names(system: str | None = None) -> list[str]:
+    """The plans that ship with the package: those that fit any system, and a system's own."""
+    shipped = _shipped()
+    return [*shipped[GENERAL], *shipped.get(system or "", {})]
 
 
 def named_plan(name: str) -> TransferPlan:
     """A plan that ships with the package; raises :class:`PlanError` with the nearest match."""
-    plans = _shipped()
+    plans = {name: plan for file in _shipped().values() for name, plan in file.items()}
     if name not in plans:
         raise PlanError(unknown_name("plan", name, plans))
     return TransferPlan.from_tree({"name": name, **plans[name]})

@@ -28,7 +28,7 @@ from trainers import lock as locks
 from trainers.checkpoint import CheckpointError, write_atomically
 from trainers.dreamer_settings import Data
 from trainers.envs.acting import World
-from trainers.policies import Policy, policies_of
+from trainers.policies import policies_of
 from trainers.replay import Sequences, sequences_of
 from trainers.safe_text import MOST_HEADER
 from trainers.streams import DATA_STREAM, WORLD_STREAM, generator
@@ -113,20 +113,21 @@ def record(world: World, looks: Sequence[str], data: Data) -> dict[str, NDArray[
     share = -(-data.steps // len(looks))
     parts = []
     for number, look in enumerate(looks):
-        policies = policies_of(world, look, data.policies, data.dqn_steps, data.seed, number)
-        columns = _of_look(world, look, policies, share, data, number)
+        columns = look_columns(world, look, data, share, number)
         parts.append({**columns, "look": np.full(len(columns["action"]), number, np.uint8)})
     return {name: np.concatenate([part[name] for part in parts])[: data.steps] for name in parts[0]}
 
 
-def _of_look(
-    world: World, look: str, policies: Sequence[Policy], rows: int, data: Data, number: int
-) -> dict[str, NDArray[Any]]:
-    """Rows (``rows``, …) of one look, environment after environment; each draws its policy anew at times."""
+def look_columns(world: World, look: str, data: Data, rows: int, *seed: int) -> dict[str, NDArray[Any]]:
+    """Rows (``rows``, …) of one look, environment after environment; each draws its policy anew at times.
+
+    All of ``data`` counts but its folder and its number of steps; ``seed`` stands beside its own.
+    """
+    policies = policies_of(world, look, data.policies, data.dqn_steps, data.seed, *seed)
     n = min(data.environments, rows)
     each = -(-rows // n)
-    rng = generator(DATA_STREAM, data.seed, number)
-    envs = world.envs(look, n, data.seed, WORLD_STREAM, number)
+    rng = generator(DATA_STREAM, data.seed, *seed)
+    envs = world.envs(look, n, data.seed, WORLD_STREAM, *seed)
     lanes: list[list[tuple[Any, ...]]] = [[(seen, 0, 0.0, False, True)] for seen in envs.observations]
     now = 0
     while min(map(len, lanes)) < each:

@@ -2,8 +2,8 @@
 
 A row is an observation, the action that led to it, the reward that came with it, whether the episode ended
 there, and whether it began there (then action and reward are none). What an ended episode showed last is a
-row of its own, before the first of the next episode. So a sequence may cross from one episode to the next, and a
-recurrent model that starts anew at ``first`` reads every row.
+row of its own, before the first of the next episode. So a sequence may cross from one episode to the next,
+and a recurrent model that starts anew at ``first`` reads every row.
 
 Rows of one environment stand in the order of time in a lane of their own; a full lane forgets its oldest row.
 """

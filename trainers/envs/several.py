@@ -1,9 +1,9 @@
 """Several games as one world, whose looks they are: as many channels as the widest, and the same actions.
 
 The fourth paper trains one world model on four of MinAtar's games and takes it to the fifth, with "six
-possible actions" in each (section 2.1). It does not say how games of 4 to 10 channels share an encoder. Here a game's
-channels come first, in their own order, and the rest are empty: channel 0 is the player's in all five games,
-and what the others show differs from game to game.
+possible actions" in each (section 2.1). It does not say how games of 4 to 10 channels share an encoder. Here
+a game's channels come first, in their own order, and the rest are empty: channel 0 is the player's in all
+five games, and what the others show differs from game to game.
 """
 
 from __future__ import annotations

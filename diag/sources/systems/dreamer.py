@@ -1,0 +1,173 @@
+"""A checkpoint of Dreamer -> a Subject: latent states along histories, the world model's losses, and returns.
+
+An observation here is one row of a history: whether the history begins there, the action that led to it, and
+what was seen. Rows stand in the order of time, history after history, so that each is embedded with all that
+came before it. The embedding is the posterior latent state: the mean of its stochastic part (a categorical's
+probabilities) and its deterministic part, on the way of the most likely states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diag.sources.systems import Trained
+from diag.subject import Pairs, Parameters, Sampled, Subject, Task
+from trainers.dreamer import Dreamer
+from trainers.dreamer_settings import Data
+from trainers.envs.acting import PairedWorld
+from trainers.histories import Histories, histories
+from trainers.recorded import look_columns
+from trainers.replay import Sequences, sequences_of
+from trainers.streams import EVALUATION_STREAM, JUDGING_PHASE, generator
+
+PAIRED = 32
+"""Histories where no number of observations is asked for, each of an environment of its own."""
+
+BEFORE = 3
+"""Lengths of a sequence that an environment may have gone before one is taken from it to judge losses on."""
+
+MARKS = 2
+"""Numbers of a row before the picture's: 1 where its history begins, else 0, and the action."""
+
+
+def subject(trained: Trained) -> Subject:
+    """The subject of a checkpoint of Dreamer; one that was trained on recorded data has no policy."""
+    dreamer = trained.system
+    assert isinstance(dreamer, Dreamer)
+    settings = dreamer.settings
+    phase = settings.train if trained.plan is None else settings.transfer
+    system = DreamerSystem(dreamer)
+    return trained.subject(
+        encoder=system,
+        objective=system,
+        tasks=DreamerTasks(dreamer),
+        actor=system if phase.algorithm == "agent" else None,
+    )
+
+
+@dataclass(frozen=True)
+class HistoryBatch:
+    """Sequences to take losses on, and the noise that their latent states are drawn by."""
+
+    sequences: Sequences
+    noise: Tensor
+    rows: int
+    """Losses that count: sequence after sequence, the last of them cut short."""
+
+    def to(self, device: str) -> HistoryBatch:
+        """This batch on another device."""
+        return HistoryBatch(self.sequences.to(device), self.noise.to(device), self.rows)
+
+
+class DreamerSystem:
+    """Latent states, losses and returns of one set of parameters."""
+
+    def __init__(self, dreamer: Dreamer) -> None:
+        loss, model = dreamer.settings.loss, dreamer.settings.model
+        self.dreamer = dreamer
+        self.terms: Mapping[str, float] = dreamer.weights
+        self.constants: Mapping[str, Any] = {
+            "loss": loss.model_dump(mode="json"),
+            "latents": model.latents,
+            "length": dreamer.settings.batches.length,
+        }
+
+    def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        """Latent states (n, Z + D) of rows (n, 2 + c·h·w), histories one after the other."""
+        rssm, n = self.dreamer.rssm, len(observations)
+        begins = observations[:, 0] != 0
+        begins[0] = True
+        starts = begins.nonzero()[:, 0]
+        lengths = torch.diff(starts, append=starts.new_tensor([n]))
+        step = torch.arange(int(lengths.max()), device=observations.device)[:, None]
+        # Shorter histories are filled up with their own last row, which nothing is read of.
+        rows = starts + torch.minimum(step, lengths - 1)
+        pictures = observations[:, MARKS:].reshape(n, *self.dreamer.world.observation_shape)[rows]
+        none = torch.zeros(rows.shape, device=observations.device)
+        sequences = Sequences(
+            pictures, observations[:, 1].long()[rows], none, none.bool(), (step == 0).expand_as(rows)
+        )
+        seen = self.dreamer.observe(parameters, sequences, None)
+        states = torch.cat([rssm.latents.expected(seen.posterior), seen.state.deter], -1)
+        return states.transpose(0, 1)[(step < lengths).T]
+
+    def losses(self, parameters: Parameters, batch: HistoryBatch) -> dict[str, Tensor]:
+        """Losses {term: (n,)} of each row; ``kl`` is neither balanced nor free, which changes no value of it.
+
+        Latent states are drawn by the batch's noise: of categoricals, losses jump where a draw changes, and
+        gradients pass straight through, as in training.
+        """
+        dreamer = self.dreamer
+        seen = dreamer.observe(parameters, batch.sequences, batch.noise)
+        losses = dreamer.predictions(parameters, batch.sequences, seen.state.features)
+        losses["kl"] = dreamer.rssm.latents.divergence(seen.posterior, seen.prior)
+        return {term: values.T.flatten()[: batch.rows] for term, values in losses.items()}
+
+    def returns(self, parameters: Parameters, task: Task, episodes: int, seed: int) -> NDArray[np.float64]:
+        """Undiscounted returns (episodes,) with actions drawn from the policy."""
+        return self.dreamer.returns(parameters, task, episodes, seed)
+
+
+class DreamerTasks:
+    """Source and target of a world's looks, as a random policy meets them.
+
+    A world that shows the same hidden states in every look pairs histories of the source's first look with
+    the same as the target's first look shows them. Games have no states in common: both tasks then show the
+    target's, so that a comparison says how two models see the same histories of the target.
+    """
+
+    def __init__(self, dreamer: Dreamer) -> None:
+        self.dreamer, self.length = dreamer, dreamer.settings.batches.length
+        looks = {task: ", ".join(dreamer.looks(task)) for task in ("source", "target")}
+        self.name = f"{dreamer.settings.world} ({looks['source']} to {looks['target']})"
+
+    def _histories(self, n: int | None, seed: int) -> Histories:
+        count = PAIRED if n is None else -(-n // self.length)
+        look = self.dreamer.looks("target")[0]
+        return histories(
+            self.dreamer.world, look, count, self.length, 0 if n is None else seed, JUDGING_PHASE
+        )
+
+    def paired_observations(self, n: int | None, seed: int) -> Pairs:
+        """n rows of histories of a sequence's length; without a number always the same :data:`PAIRED`."""
+        met, world = self._histories(n, seed), self.dreamer.world
+        rows = len(met) if n is None else n
+        shown = {}
+        for task in ("source", "target"):
+            seen = met.observation
+            if isinstance(world, PairedWorld):
+                seen = world.render(met.states, self.dreamer.looks(task)[0])
+            marks = np.stack([met.first, met.action], 1).astype(np.uint8)
+            whole = np.concatenate([marks, seen.reshape(len(met), -1)], 1)[:rows]
+            shown[task] = torch.from_numpy(whole)
+        return Pairs(shown, met.history[:rows], "episodes")
+
+    def variables(self) -> Mapping[str, NDArray[Any]]:
+        """Known facts of the rows that are paired where no number is asked for."""
+        met = self._histories(None, 0)
+        return {"steps_before": met.time.astype(np.float64), **met.variables}
+
+    def batch(self, task: Task, n: int, seed: int) -> Sampled:
+        """n rows of sequences by a random policy, each of an environment of its own; a group each."""
+        dreamer, length = self.dreamer, self.length
+        looks, count = dreamer.looks(task), -(-n // length)
+        rng = generator(EVALUATION_STREAM, seed, n)
+        parts: list[dict[str, NDArray[Any]]] = []
+        for number, look in enumerate(looks[:count]):
+            places = len(range(number, count, len(looks)))
+            rows = places * length * (1 + BEFORE)
+            data = Data(steps=rows, environments=places, seed=seed)
+            columns = look_columns(dreamer.world, look, data, rows, JUDGING_PHASE, number)
+            parts.append({name: c.reshape(places, -1, *c.shape[1:]) for name, c in columns.items()})
+        lanes = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        starts = rng.integers(length * BEFORE + 1, size=count)
+        sequences = sequences_of(lanes, np.arange(count), starts + np.arange(length)[:, None])
+        noise = dreamer.rssm.latents.noise(rng, length, count)
+        return Sampled(HistoryBatch(sequences, noise, n), np.arange(count).repeat(length)[:n])
