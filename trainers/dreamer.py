@@ -2,8 +2,9 @@
 
 Hafner et al., arXiv 2010.02193 (version 2: categorical latents, KL balancing, REINFORCE) and 1912.01603
 (version 1: Gaussian latents, gradients through the dynamics). Components: ``encoder`` (an observation's
-embedding), ``recurrent`` (:mod:`trainers.rssm`), ``decoder``, ``reward`` and ``discount`` (heads on the latent
-state: the observation, the reward on arrival, the chance that the episode goes on), ``actor`` and ``critic``.
+embedding), ``recurrent`` (:mod:`trainers.rssm`), ``decoder``, ``reward`` and ``discount`` (heads on the
+latent state: the observation, the reward on arrival, the chance that the episode goes on), ``actor`` and
+``critic``.
 
 The world model descends, as means over a batch's B sequences of T rows,
 

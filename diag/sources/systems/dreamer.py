@@ -28,7 +28,11 @@ from trainers.replay import Sequences, sequences_of
 from trainers.streams import EVALUATION_STREAM, JUDGING_PHASE, generator
 
 PAIRED = 32
-"""Histories where no number of observations is asked for, each of an environment of its own."""
+"""Least number of histories where no number of observations is asked for, each of an environment of its own."""
+
+ROWS_A_NUMBER = 4
+"""Rows for each number of the embedding, where none are asked for: a map of the whole embedding is fitted on
+one half of them, and judged on the other."""
 
 BEFORE = 3
 """Lengths of a sequence that an environment may have gone before one is taken from it to judge losses on."""
@@ -129,14 +133,16 @@ class DreamerTasks:
         self.name = f"{dreamer.settings.world} ({looks['source']} to {looks['target']})"
 
     def _histories(self, n: int | None, seed: int) -> Histories:
-        count = PAIRED if n is None else -(-n // self.length)
+        wanted = ROWS_A_NUMBER * self.dreamer.embedding if n is None else n
+        count = -(-wanted // self.length)
+        count = max(PAIRED, count) if n is None else count
         look = self.dreamer.looks("target")[0]
         return histories(
             self.dreamer.world, look, count, self.length, 0 if n is None else seed, JUDGING_PHASE
         )
 
     def paired_observations(self, n: int | None, seed: int) -> Pairs:
-        """n rows of histories of a sequence's length; without a number always the same :data:`PAIRED`."""
+        """n rows of histories of a sequence's length; without a number always the same ones."""
         met, world = self._histories(n, seed), self.dreamer.world
         rows = len(met) if n is None else n
         shown = {}
