@@ -214,17 +214,13 @@ class DreamerTraining(Descent):
     def values(self, index: int) -> dict[str, Any]:
         return {} if self.recording is None else {"data": self.recording.sha256}
 
-    def go_on(self, index: int, values: Mapping[str, Any]) -> None:
-        if self.recording is not None and values["data"] != self.recording.sha256:
-            raise StateError(
-                "recorded data of another hash", f"the file that it began with ({values['data']})"
-            )
-
     def restore(self, states: Sequence[TrainingState]) -> None:
         """Go on from a state; raises :class:`trainers.system.StateError`."""
         own = {n: t for n, t in states[0].tensors.items() if n.startswith(OWN)}
         rest = {n: t for n, t in states[0].tensors.items() if n not in own}
         super().restore([replace(states[0], tensors=rest)])
+        if self.recording is not None and states[0].values.get("data") != self.recording.sha256:
+            raise StateError(f"other bytes in {self.recording.path} than it began with", "the same data")
         if self.experience is not None:
             try:
                 self.experience.restore(own, states[0].values["experience"])

@@ -28,7 +28,7 @@ from trainers.replay import Sequences, sequences_of
 from trainers.streams import EVALUATION_STREAM, JUDGING_PHASE, generator
 
 PAIRED = 32
-"""Least number of histories where no number of observations is asked for, each of an environment of its own."""
+"""Least number of histories where no number of rows is asked for, each of an environment of its own."""
 
 ROWS_A_NUMBER = 4
 """Rows for each number of the embedding, where none are asked for: a map of the whole embedding is fitted on
