@@ -132,7 +132,7 @@ def test_data_of_another_hash_are_refused_on_resuming(tmp_path: Path) -> None:
     content[-1] ^= 1
     data.write_bytes(bytes(content))
     with pytest.raises(
-        CheckpointError, match="found other bytes in .* than it began with; expected the same data"
+        CheckpointError, match=r"found other bytes in .* than it began with; expected the same data"
     ):
         prepare(run, resume=True, overwrite=False)
 

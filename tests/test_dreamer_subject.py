@@ -107,15 +107,15 @@ def test_losses_have_gradients(pair: tuple[Path, Path]) -> None:
 
 def test_a_transfer_is_compared_with_its_base(pair: tuple[Path, Path]) -> None:
     result = diag.compare(*pair)
-    assert result.verdict.exit_status in (0, 1)
-    assert "recurrent" in (open_subject(pair[1]).frozen or ())
-    same = diag.compare(pair[0], pair[1], task="source") if False else None
-    assert same is None
+    assert result.rows > 4 * 40  # so many to a number of the embedding
+    assert open_subject(pair[1]).frozen == ("recurrent",)
 
 
 def test_the_cell_can_be_read_from_the_latent_state(pair: tuple[Path, Path]) -> None:
-    found = {one.name: one for one in diag.probe(pair[0]).variables}
-    assert found["cell"].linear.value > 0.8
+    finding = diag.probe(pair[0]).columns[0].findings["cell"]
+    score = finding.probe.score.value
+    assert score is not None
+    assert score > 0.8
 
 
 def test_a_transfer_acts_and_a_base_on_recorded_data_does_not(pair: tuple[Path, Path]) -> None:

@@ -149,3 +149,22 @@ def test_gradients_reach_every_parameter(kind: Kind) -> None:
     seen = rssm.observe(parameters, embeddings, actions, first, rssm.latents.noise(rng, 5, 4))
     rssm.latents.divergence(seen.posterior, seen.prior).sum().backward()
     assert all(t.grad is not None and bool(t.grad.any()) for t in parameters.values())
+
+
+@pytest.mark.parametrize("kind", RSSMS)
+def test_weights_whose_gradients_come_later_have_the_same(kind: Kind) -> None:
+    rssm, rng = RSSMS[kind], np.random.default_rng(0)
+    parameters = {
+        f"recurrent/{n}": t.double().requires_grad_() for n, t in fresh_weights(rssm.shapes(), rng).items()
+    }
+    actions = torch.eye(3)[torch.from_numpy(rng.integers(3, size=(5, 4)))].double()
+    embeddings = torch.from_numpy(rng.normal(size=(5, 4, 8))).requires_grad_()
+    first = torch.from_numpy(rng.random((5, 4)) < 0.2)
+    noise, ahead = rssm.latents.noise(rng, 5, 4).double(), torch.from_numpy(rng.normal(size=(5, 4, 7)))
+    slopes = []
+    for once in (False, True):
+        seen = rssm.observe(parameters, embeddings, actions, first, noise, None, once)
+        loss = rssm.latents.divergence(seen.posterior, seen.prior).sum() + (seen.state.deter * ahead).sum()
+        slopes.append(torch.autograd.grad(loss, [*parameters.values(), embeddings], create_graph=not once))
+    for one, other in zip(*slopes, strict=True):
+        torch.testing.assert_close(one, other)

@@ -162,12 +162,17 @@ class Dreamer:
         return self.encoder(parameters, "encoder", seen).reshape(*observations.shape[:-3], -1)
 
     def observe(
-        self, parameters: Parameters, batch: Sequences, noise: Tensor | None, state: State | None = None
+        self,
+        parameters: Parameters,
+        batch: Sequences,
+        noise: Tensor | None,
+        state: State | None = None,
+        once: bool = False,
     ) -> Seen:
         """Latent states along sequences; without noise, each stochastic part is the most likely one."""
         actions = one_hot(batch.action, self.rssm.actions).to(torch.float32)
         embeddings = self.embed(parameters, batch.observation)
-        return self.rssm.observe(parameters, embeddings, actions, batch.first, noise, state)
+        return self.rssm.observe(parameters, embeddings, actions, batch.first, noise, state, once)
 
     def head(self, parameters: Parameters, component: str, features: Tensor) -> Tensor:
         """Outputs (…,) of reward, discount (a logit) and critic, or the actor's logits (…, A)."""

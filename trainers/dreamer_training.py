@@ -110,7 +110,7 @@ class DreamerTraining(Descent):
         trained = [c for c in MODEL if c in self.components]
         with torch.set_grad_enabled(bool(trained)):
             parameters = self.live() if trained else self.fixed()
-            seen = self.dreamer.observe(parameters, batch, noise)
+            seen = self.dreamer.observe(parameters, batch, noise, once=True)
             per_row = self.dreamer.predictions(parameters, batch, seen.state.features)
             losses = {term: rows.mean() for term, rows in per_row.items()} | {"kl": self.dreamer.kl(seen)}
             losses = {term: loss for term, loss in losses.items() if term in terms}

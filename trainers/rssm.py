@@ -11,19 +11,21 @@ with one hidden ELU layer in P and in Q. All of it is one component, ``recurrent
 the fourth paper holds fixed while encoder and decoder train (section 3.1) is all of this.
 
 What a step does not have to wait for is taken out of the loop over time: the actions' and the embeddings'
-shares of their layers before it, and all priors after it. Random numbers are given from outside, one uniform
-for each categorical (inverse of the cumulated probabilities), one normal number for each Gaussian.
+shares of their layers before it, all priors after it, and in training the weights' gradients. Random numbers
+are given from outside, one uniform for each categorical (inverse of the cumulated probabilities), one normal
+number for each Gaussian.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import elu, layer_norm, linear, softplus
 
 from trainers.dense import Parameters, Shapes
@@ -123,6 +125,48 @@ class Latents:
         return balance * to_prior, (1 - balance) * to_posterior
 
 
+class _WeightLater(torch.autograd.Function):
+    """What a layer adds to its inputs' share at every step of a loop, and its weight's gradient at the end.
+
+    Inside the loop the weight is taken without a gradient. The gradients (T, B, out) of all steps meet here,
+    and with the inputs of all steps make the weight's in one product, where autograd would make and add T.
+    It has no second derivative: that of the loop would lack the weight's share.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, added: Tensor, weight: Tensor, inputs: list[Tensor]) -> Tensor:
+        ctx.inputs = inputs
+        return added.view_as(added)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        weight = None
+        if ctx.needs_input_grad[1]:
+            weight = slopes.flatten(0, 1).T @ torch.cat(ctx.inputs)
+        return slopes, weight, None
+
+
+_later: Any = _WeightLater.apply
+
+
+class _Layer:
+    """A layer inside the loop over time, of which ``added`` (T, B, out) does not depend on the loop."""
+
+    def __init__(self, added: Tensor, weight: Tensor, once: bool) -> None:
+        self._inputs: list[Tensor] = []
+        self._once = once and weight.requires_grad and torch.is_grad_enabled()
+        if self._once:
+            added, weight = _later(added, weight, self._inputs), weight.detach()
+        self._added, self._weight = added.unbind(0), weight.T
+
+    def __call__(self, now: int, x: Tensor) -> Tensor:
+        """The layer's outputs (B, out) at one step for inputs (B, in)."""
+        if self._once:
+            self._inputs.append(x.detach())
+        return torch.addmm(self._added[now], x, self._weight)
+
+
 class State(NamedTuple):
     """Latent states: deterministic h (…, D) and stochastic z (…, Z)."""
 
@@ -197,30 +241,37 @@ class Rssm:
         first: Tensor,
         noise: Tensor | None,
         state: State | None = None,
+        once: bool = False,
     ) -> Seen:
         """States along sequences of embeddings (T, B, E), each after the action (T, B, A) that led there.
 
         Where ``first`` (T, B) holds, an episode begins: the state before it is zeros, and the action none.
-        Without ``noise`` (T, B, groups), each z is the most likely one.
+        Without ``noise`` (T, B, groups), each z is the most likely one. With ``once``, what follows has first
+        derivatives alone, and they take less time.
         """
         own = self._own(parameters)
         stay = (~first).to(embeddings.dtype).unsqueeze(-1)
         any_first = first.flatten(1).any(1).tolist()
-        from_actions = self._from_actions(own, actions * stay)
-        from_embeddings = linear(
-            embeddings, own["posterior.0.weight"][:, self.deterministic :], own["posterior.0.bias"]
-        )
-        h_weight = own["posterior.0.weight"][:, : self.deterministic].T
-        z_weight = own["input.weight"][:, : self.latents.size].T
-        out_weight, out_bias = own["posterior.1.weight"].T, own["posterior.1.bias"]
-        h, z = self.start(embeddings.shape[1], embeddings.device) if state is None else state
+        steps, d, z_size = embeddings.shape[:2], self.deterministic, self.latents.size
+        read, seen = own["input.weight"], own["posterior.0.weight"]
+        from_actions = linear(actions * stay, read[:, z_size:], own["input.bias"])
+        from_embeddings = linear(embeddings, seen[:, d:], own["posterior.0.bias"])
+        bias = own.get("gates.bias")
+        gate_bias = embeddings.new_zeros(*steps, 3 * d) if bias is None else bias.expand(*steps, -1)
+        enter = _Layer(from_actions, read[:, :z_size], once)
+        gates = _Layer(gate_bias, own["gates.weight"], once)
+        look = _Layer(from_embeddings, seen[:, :d], once)
+        tell = _Layer(own["posterior.1.bias"].expand(*steps, -1), own["posterior.1.weight"], once)
+        if state is None:
+            state = State(embeddings.new_zeros(steps[1], d), embeddings.new_zeros(steps[1], z_size))
+        h, z = state
         deters, stochs, posteriors = [], [], []
         for now in range(len(embeddings)):
             if any_first[now]:
                 h, z = h * stay[now], z * stay[now]
-            h = self._gru(own, elu(torch.addmm(from_actions[now], z, z_weight)), h)
-            hidden = elu(torch.addmm(from_embeddings[now], h, h_weight))
-            posterior = torch.addmm(out_bias, hidden, out_weight)
+            x = elu(enter(now, z))
+            h = self._gru(own, gates(now, torch.cat([x, h], -1)), h)
+            posterior = tell(now, elu(look(now, h)))
             draw = self.latents
             z = draw.likeliest(posterior) if noise is None else draw.drawn(posterior, noise[now])
             deters.append(h)
@@ -232,9 +283,9 @@ class Rssm:
     def imagine(self, parameters: Parameters, state: State, actions: Tensor, noise: Tensor | None) -> State:
         """The states (B, …) after actions (B, A) that nothing is seen of; z is drawn from the prior."""
         own = self._own(parameters)
-        z_weight = own["input.weight"][:, : self.latents.size].T
-        x = elu(torch.addmm(self._from_actions(own, actions), state.stoch, z_weight))
-        h = self._gru(own, x, state.deter)
+        x = elu(linear(torch.cat([state.stoch, actions], -1), own["input.weight"], own["input.bias"]))
+        gates = linear(torch.cat([x, state.deter], -1), own["gates.weight"], own.get("gates.bias"))
+        h = self._gru(own, gates, state.deter)
         prior = self._prior(own, h)
         z = self.latents.likeliest(prior) if noise is None else self.latents.drawn(prior, noise)
         return State(h, z)
@@ -242,18 +293,13 @@ class Rssm:
     def _own(self, parameters: Parameters) -> Mapping[str, Tensor]:
         return {name: parameters[f"{self.component}/{name}"] for name in self.shapes()}
 
-    def _from_actions(self, own: Mapping[str, Tensor], actions: Tensor) -> Tensor:
-        """The share (…, H) of actions (…, A) in the input layer, with its bias."""
-        return linear(actions, own["input.weight"][:, self.latents.size :], own["input.bias"])
-
     def _prior(self, own: Mapping[str, Tensor], deter: Tensor) -> Tensor:
         """Statistics (…, S) of the prior at deterministic states (…, D)."""
         hidden = elu(linear(deter, own["prior.0.weight"], own["prior.0.bias"]))
         return linear(hidden, own["prior.1.weight"], own["prior.1.bias"])
 
-    def _gru(self, own: Mapping[str, Tensor], x: Tensor, h: Tensor) -> Tensor:
-        """The next deterministic state (B, D) from inputs (B, H) and the one before."""
-        gates = linear(torch.cat([x, h], -1), own["gates.weight"], own.get("gates.bias"))
+    def _gru(self, own: Mapping[str, Tensor], gates: Tensor, h: Tensor) -> Tensor:
+        """The next deterministic state (B, D) from the gates (B, 3·D) and the one before."""
         if self.norm:
             gates = layer_norm(gates, gates.shape[-1:], own["gates.gain"], own["gates.offset"])
         reset, candidate, update = gates.chunk(3, -1)
