@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
+from torch.nn.functional import binary_cross_entropy_with_logits, one_hot, softplus
 
 from trainers.codecs import CodecError, Decoder, Encoder, decoder_of, encoder_of
 from trainers.dense import Dense, Parameters, fresh_weights
@@ -49,6 +49,13 @@ MODEL = ("encoder", "recurrent", "decoder", "reward", "discount")
 
 BRIGHTEST = 255.0
 """An observation's numbers are divided by this."""
+
+
+def scaled(observations: Tensor) -> Tensor:
+    """Observations of 0 … 1: those of uint8 divided by :data:`BRIGHTEST`, others as they are."""
+    if observations.dtype != torch.uint8:
+        return observations
+    return observations.to(torch.float32).mul_(1 / BRIGHTEST)
 
 
 class Outlook(NamedTuple):
@@ -157,8 +164,8 @@ class Dreamer:
         return tasks.source if task == "source" else tasks.target
 
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
-        """Embeddings (…, E) of single observations (…, c, h, w) uint8."""
-        seen = observations.reshape(-1, *observations.shape[-3:]).to(torch.float32) / BRIGHTEST
+        """Embeddings (…, E) of single observations (…, c, h, w): uint8, or scaled (:func:`scaled`)."""
+        seen = scaled(observations.reshape(-1, *observations.shape[-3:]))
         return self.encoder(parameters, "encoder", seen).reshape(*observations.shape[:-3], -1)
 
     def observe(
@@ -193,11 +200,11 @@ class Dreamer:
 
     def predictions(self, parameters: Parameters, batch: Sequences, features: Tensor) -> dict[str, Tensor]:
         """Losses {term: (T, B)} of what the heads and the decoder say of latent states (T, B, F)."""
-        seen = batch.observation.flatten(0, 1).to(torch.float32) / BRIGHTEST
+        seen = scaled(batch.observation.flatten(0, 1))
         flat = features.flatten(0, 1)
         pictures = self.decoder(parameters, "decoder", flat)
         if self.settings.loss.image == "bernoulli":
-            image = binary_cross_entropy_with_logits(pictures, seen, reduction="none")
+            image = softplus(pictures) - pictures * seen  # −ln of the chances, in fewer passes
         else:
             image = (pictures - seen).square() / 2
         reward = (self.head(parameters, "reward", features) - batch.reward).square() / 2

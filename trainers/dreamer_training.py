@@ -17,7 +17,7 @@ from torch import Tensor
 
 from trainers.adam import Adam
 from trainers.descent import Descent
-from trainers.dreamer import MODEL, Dreamer
+from trainers.dreamer import MODEL, Dreamer, scaled
 from trainers.dreamer_acting import STATE_FAULTS, Experience
 from trainers.imagination import actor_loss, critic_loss, lambda_returns, reached
 from trainers.plan import BASE_PLAN, TransferPlan
@@ -108,6 +108,7 @@ class DreamerTraining(Descent):
     def learn(self, batch: Sequences, noise: Tensor, terms: Sequence[str]) -> Seen:
         """One step of the world model; gives the latent states that the batch was seen in."""
         trained = [c for c in MODEL if c in self.components]
+        batch = replace(batch, observation=scaled(batch.observation))
         with torch.set_grad_enabled(bool(trained)):
             parameters = self.live() if trained else self.fixed()
             seen = self.dreamer.observe(parameters, batch, noise, once=True)

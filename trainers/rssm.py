@@ -120,8 +120,14 @@ class Latents:
 
         α·KL(sg(q) ‖ p) and (1 − α)·KL(q ‖ sg(p)) (arXiv 2010.02193, algorithm 2): their sum is KL(q ‖ p).
         """
-        to_prior = self.divergence(posterior.detach(), prior)
-        to_posterior = self.divergence(posterior, prior.detach())
+        if self.kind == "gaussian":
+            to_prior = self.divergence(posterior.detach(), prior)
+            to_posterior = self.divergence(posterior, prior.detach())
+        else:
+            log_q, log_p = (self._split(x).log_softmax(-1) for x in (posterior, prior))
+            fixed_q, fixed_p = log_q.detach(), log_p.detach()
+            to_prior = (fixed_q.exp() * (fixed_q - log_p)).sum((-2, -1))
+            to_posterior = (log_q.exp() * (log_q - fixed_p)).sum((-2, -1))
         return balance * to_prior, (1 - balance) * to_posterior
 
 
