@@ -50,7 +50,7 @@ def test_a_game_is_played_as_the_package_plays_it() -> None:
     saved = envs.state()
     theirs.seed(0)
     drawn = saved.values["generators"][0]
-    state = {"key": saved.arrays["keys"][0], "pos": drawn["pos"]}
+    state = {"key": saved.arrays["keys"][0].astype(np.uint32), "pos": drawn["pos"]}
     theirs.random.set_state({"bit_generator": "MT19937", "state": state, "has_gauss": 0, "gauss": 0.0})
     for name in ("ball_y", "ball_x", "ball_dir", "pos", "strike", "last_x", "last_y", "terminal"):
         setattr(theirs.env, name, saved.values["games"][0][name])

@@ -243,7 +243,7 @@ class MinAtarEnvs:
                 {"pos": d["state"]["pos"], "has_gauss": d["has_gauss"], "gauss": d["gauss"]} for d in drawn
             ],
         }
-        keys = np.array([d["state"]["key"] for d in drawn])
+        keys = np.array([d["state"]["key"] for d in drawn], np.int64)
         return Saved({"action": self._action.copy(), "time": self._time.copy(), "keys": keys}, values)
 
     def restore(self, saved: Saved) -> None:
@@ -255,7 +255,7 @@ class MinAtarEnvs:
         for game, told, drawn, key in zip(self._games, games, generators, saved.arrays["keys"], strict=True):
             for name, value in told.items():
                 setattr(game, name, _rebuilt(value))
-            state = {"key": key.copy(), "pos": drawn["pos"]}
+            state = {"key": key.astype(np.uint32), "pos": drawn["pos"]}
             rest = {"has_gauss": drawn["has_gauss"], "gauss": drawn["gauss"]}
             game.random.set_state({"bit_generator": "MT19937", "state": state, **rest})
         self._action, self._time = saved.arrays["action"].copy(), saved.arrays["time"].copy()
