@@ -22,7 +22,7 @@ from diag.result import Columns, FileRef, Grouping
 from diag.sources import Source, opened, same_file
 from diag.sources.bookkeeping import check_equal_columns
 from diag.sources.supplied import NOTHING, Supplied
-from diag.subject import LastLinear, Subject, SubjectError
+from diag.subject import LastConvolution, LastLinear, Subject, SubjectError
 
 
 def compare(
@@ -155,7 +155,7 @@ def _comparison(
         order=relation.order,
         by_channel=relation.by_channel,
         flat=None if relation.flat is None else relation.flat.steps,
-        foldable=transfer.embeddings is not None or isinstance(transfer.encoder, LastLinear),
+        foldable=transfer.embeddings is not None or isinstance(transfer.encoder, (LastLinear, LastConvolution)),
         grouping=kinds.get(pair.null, "states"),
         rows=len(pair.base),
         dropped=pair.dropped + evidence.dropped,
