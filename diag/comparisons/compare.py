@@ -155,7 +155,8 @@ def _comparison(
         order=relation.order,
         by_channel=relation.by_channel,
         flat=None if relation.flat is None else relation.flat.steps,
-        foldable=transfer.embeddings is not None or isinstance(transfer.encoder, (LastLinear, LastConvolution)),
+        foldable=transfer.embeddings is not None
+        or isinstance(transfer.encoder, (LastLinear, LastConvolution)),
         grouping=kinds.get(pair.null, "states"),
         rows=len(pair.base),
         dropped=pair.dropped + evidence.dropped,

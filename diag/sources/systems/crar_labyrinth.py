@@ -15,7 +15,7 @@ from diag.sources.systems.stacked import StackedSystem, TaskBatch, after_each_ac
 from diag.subject import Pairs, Parameters, Sampled, Subject, Task
 from diag.units.layers import Conv, Dense, chain
 from trainers.crar_labyrinth import LabyrinthCRAR, task_of
-from trainers.crar_terms import Batch
+from trainers.crar_terms import SQUARED_DISTANCE_LIMITS, Batch
 from trainers.envs.labyrinth import TASKS, LabyrinthWorld, States, joined
 from trainers.envs.labyrinth_walks import Walk, collect, scattered
 from trainers.streams import EVALUATION_STREAM, JUDGING_PHASE, generator, stream_of
@@ -93,6 +93,23 @@ class LabyrinthSystem(StackedSystem):
         walks = [self.agent.collected(seed, stream_of(base=False)) for seed in seeds]
         return WalkedSteps(self, task, walks, device)
 
+    def losses_at_many(
+        self, parameters: Parameters, embeddings: Tensor, batch: TaskBatch
+    ) -> dict[str, Tensor]:
+        """Per-sample losses; ``entropy_successive`` less what it is at a step that changed nothing.
+
+        Such a step shows the same picture again and has one value whatever the encoder does. More than half
+        of a random walk's are of that kind, and would be most of the total. Without it the losses are others
+        by a constant: gradients, curvature and heights are the same.
+        """
+        losses = super().losses_at_many(parameters, embeddings, batch)
+        if (loss := losses.get("entropy_successive")) is not None:
+            shown, samples = batch.observations, batch.samples
+            still = (shown[samples.state] == shown[samples.next_state]).flatten(1).all(1)
+            constant = at_rest(self.agent.settings.loss.entropy_scale, loss)
+            losses["entropy_successive"] = loss - still * constant
+        return losses
+
     def predict(self, parameters: Parameters, embeddings: Tensor) -> Tensor | None:
         """Expected next embeddings (n, A, planes, tiles, tiles); None without a transition model."""
         if "transition" not in self.agent.nets:
@@ -117,6 +134,11 @@ class LabyrinthSystem(StackedSystem):
         They are those of training's ``depth0``, … for its number of episodes and its seed.
         """
         return self.agent.returns(stacked(parameters), task_of(task), episodes, seed, depth=depth)
+
+
+def at_rest(scale: float, like: Tensor) -> Tensor:
+    """The value of ``entropy_successive`` where two pictures are the same: exp(−C_d·10⁻³)."""
+    return torch.exp(-scale * torch.full((), SQUARED_DISTANCE_LIMITS[0], dtype=like.dtype).sqrt()).to(like)
 
 
 class WalkedSteps:
@@ -145,7 +167,7 @@ class WalkedSteps:
         state = torch.arange(pairs, pairs + m, device=self._device)
         partner = torch.arange(m, device=self._device).roll(1)  # as in training: the batch rolled by one
         batch = Batch(state, action, reward, terminal, state + m, partner)
-        return x[:, :pairs], self._system.stackable.losses_at(parameters, x, batch, tuple(self._system.terms))
+        return x[:, :pairs], agent.losses_at(parameters, x, batch, tuple(self._system.terms), held=True)
 
 
 def further_states(world: LabyrinthWorld, n: int, seed: int) -> States:
