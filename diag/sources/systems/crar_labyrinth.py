@@ -171,8 +171,19 @@ class WalkedSteps:
 
 
 def further_states(world: LabyrinthWorld, n: int, seed: int) -> States:
-    """n states, each of a labyrinth of its own, apart from those that comparisons are made on."""
-    return scattered(world, n, FURTHER, seed)
+    """n states, each of a labyrinth of its own, none of which comparisons are made on.
+
+    One in six of the small world's would come up again: twice as many are drawn as are needed.
+    """
+    judged = set(_each(scattered(world, PAIRED, 0)))
+    drawn = scattered(world, 2 * n, FURTHER, seed)
+    return drawn[np.flatnonzero([state not in judged for state in _each(drawn)])[:n]]
+
+
+def _each(states: States) -> list[bytes]:
+    """What tells each of some states from others: its walls, the agent's place and the keys'."""
+    rows = zip(states.walls, states.agent, states.keys, strict=True)
+    return [walls.tobytes() + agent.tobytes() + np.sort(keys).tobytes() for walls, agent, keys in rows]
 
 
 class LabyrinthTasks:
