@@ -90,15 +90,21 @@ def _grids(result: Comparison) -> list[str]:
     size = f"{found.height} × {found.width}"
     title = f"best map of channels, by how the transfer's grid of {size} is taken"
     lines = ["", *wrapped(f"{title} ({found.layout}):", "  ", "  ")]
-    lines += [line for grid in found.ladders for line in _row(grid, found.best(grid), GRID)]
+    lines += [line for grid in found.ladders for line in _row(grid, _rounded(found.best(grid)), GRID)]
     known = [s.r2 for s in result.flat or result.ladder if s.r2.value is not None]
     if result.flat is None:
         words = "The relation is named by maps of all numbers: none of channels alone does as well."
         return [*lines, *wrapped(words, "  ", "  ")]
     if known:
         best = max(known, key=lambda r2: r2.value or 0.0)
-        lines += _row("number by number, as it is", best, GRID)
+        lines += _row("number by number, as it is", _rounded(best), GRID)
     return lines
+
+
+def _rounded(r2: Measure) -> Measure:
+    """A measure to two decimals: how far below 0.01 an R² is says nothing."""
+    value, low, high = (None if end is None else round(end, 2) for end in (r2.value, r2.low, r2.high))
+    return Measure(value, low, high, r2.reason)
 
 
 def _rung(step: Step) -> list[str]:
@@ -106,10 +112,10 @@ def _rung(step: Step) -> list[str]:
 
 
 def _row(name: str, r2: Measure, room: int) -> list[str]:
-    """A name with R², its interval and a bar, or with the reason why there is none."""
+    """A name with R², its interval and for rungs a bar, or with the reason why there is none."""
     if r2.value is None:
         return wrapped(r2.reason or "", f"  {name:{room}} {'–':>6}   ", " " * (room + 12))
-    bar = "█" * round(min(1.0, max(0.0, r2.value)) * bar_room(WIDTH - BAR + room - RUNG))
+    bar = "█" * round(min(1.0, max(0.0, r2.value)) * bar_room(WIDTH - BAR)) if room == RUNG else ""
     return [f"  {name:{room}} {number(r2.value):>6}   {span(r2):18} {bar}".rstrip()]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from diag.comparisons.result import Comparison, Picture
-from diag.outputs.words import number, span_or_reason, version
+from diag.outputs.words import hundredths, number, span_or_reason, version
 from diag.wording import plural
 from reports import Figure, Section, charts
 
@@ -116,26 +116,19 @@ def grid_sections(result: Comparison) -> list[Section]:
     found = result.by_channel
     if found is None:
         return []
+    flat = result.flat if result.flat is not None else result.ladder
+    known = [step.r2 for step in flat if step.r2.value is not None]
+    flat_best = max(known, key=lambda r2: r2.value or 0.0, default=flat[0].r2)
+    each = [(grid, found.best(grid), ladder.steps) for grid, ladder in found.ladders.items()]
     rows = [
         {
             "the transfer's grid": grid,
-            **{step.transform: number(step.r2.value) for step in ladder.steps},
-            "best map": number(found.best(grid).value),
-            "95% interval": span_or_reason(found.best(grid)),
-        }
-        for grid, ladder in found.ladders.items()
-    ]
-    flat = result.flat if result.flat is not None else result.ladder
-    known = [step.r2 for step in flat if step.r2.value is not None]
-    best = max(known, key=lambda r2: r2.value or 0.0, default=flat[0].r2)
-    rows.append(
-        {
-            "the transfer's grid": "number by number, as it is",
-            **{step.transform: number(step.r2.value) for step in flat},
-            "best map": number(best.value),
+            "best map": hundredths(best.value),
             "95% interval": span_or_reason(best),
+            **{s.transform: hundredths(s.r2.value) for s in steps if s.transform != "similarity"},
         }
-    )
+        for grid, best, steps in [*each, ("number by number, as it is", flat_best, flat)]
+    ]
     count = found.channels[0]
     numbers = count * found.height * found.width
     words = [
