@@ -16,7 +16,7 @@ from diag.outputs.lines import (
     short,
     warning_lines,
 )
-from diag.outputs.words import MEASURES, below, grouped, number, span
+from diag.outputs.words import MEASURES, below, grouped, number, span, to_hundredths
 from diag.wording import p_value, plural
 from probes import Measure, Step
 
@@ -90,21 +90,15 @@ def _grids(result: Comparison) -> list[str]:
     size = f"{found.height} × {found.width}"
     title = f"best map of channels, by how the transfer's grid of {size} is taken"
     lines = ["", *wrapped(f"{title} ({found.layout}):", "  ", "  ")]
-    lines += [line for grid in found.ladders for line in _row(grid, _rounded(found.best(grid)), GRID)]
+    lines += [line for grid in found.ladders for line in _row(grid, to_hundredths(found.best(grid)), GRID)]
     known = [s.r2 for s in result.flat or result.ladder if s.r2.value is not None]
     if result.flat is None:
         words = "The relation is named by maps of all numbers: none of channels alone does as well."
         return [*lines, *wrapped(words, "  ", "  ")]
     if known:
         best = max(known, key=lambda r2: r2.value or 0.0)
-        lines += _row("number by number, as it is", _rounded(best), GRID)
+        lines += _row("number by number, as it is", to_hundredths(best), GRID)
     return lines
-
-
-def _rounded(r2: Measure) -> Measure:
-    """A measure to two decimals: how far below 0.01 an R² is says nothing."""
-    value, low, high = (None if end is None else round(end, 2) for end in (r2.value, r2.low, r2.high))
-    return Measure(value, low, high, r2.reason)
 
 
 def _rung(step: Step) -> list[str]:

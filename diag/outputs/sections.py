@@ -8,12 +8,15 @@ from typing import Any
 import pandas as pd
 
 from diag.comparisons.result import Comparison, Picture
-from diag.outputs.words import hundredths, number, span_or_reason, version
+from diag.outputs.words import hundredths, number, span_or_reason, to_hundredths, version
 from diag.wording import plural
 from reports import Figure, Section, charts
 
 MOST_POINTS = 2000
 """States drawn in an embedding's picture; more are thinned evenly, and the text says so."""
+
+GRID_RUNGS = ("signs", "permutation", "affine")
+"""Rungs that the table of symmetries shows beside the best one: more would not fit a page."""
 
 
 def panels(picture: Picture, base_name: str, transfer_name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -124,8 +127,8 @@ def grid_sections(result: Comparison) -> list[Section]:
         {
             "the transfer's grid": grid,
             "best map": hundredths(best.value),
-            "95% interval": span_or_reason(best),
-            **{s.transform: hundredths(s.r2.value) for s in steps if s.transform != "similarity"},
+            "95% interval": span_or_reason(to_hundredths(best)),
+            **{s.transform: hundredths(s.r2.value) for s in steps if s.transform in GRID_RUNGS},
         }
         for grid, best, steps in [*each, ("number by number, as it is", flat_best, flat)]
     ]

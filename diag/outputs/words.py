@@ -63,6 +63,12 @@ def hundredths(value: float | None) -> str:
     return number(None if value is None else round(value, 2))
 
 
+def to_hundredths(r2: Measure) -> Measure:
+    """An R² to two decimals: how far below 0.01 it is says nothing."""
+    value, low, high = (None if end is None else round(end, 2) for end in (r2.value, r2.low, r2.high))
+    return Measure(value, low, high, r2.reason)
+
+
 def span(measure: Measure, digits: int = 2) -> str:
     """The interval of a measure as ``[low, high]``; empty where it has none."""
     if measure.low is None or measure.high is None:
