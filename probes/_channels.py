@@ -92,7 +92,7 @@ def channel_ladders(
     >>> y = rng.normal(size=(60, 3, 4, 4))
     >>> found = channel_ladders(-y[:, [1, 0, 2], :, ::-1], y)
     >>> found.layout, found.grid, found.ladder["permutation"].map.order
-    ('channels first', 'mirrored top to bottom', (1, 0, 2))
+    ('channels first', 'mirrored left to right', (1, 0, 2))
     """
     if not 0 <= margin <= 1:
         raise ProbeError(f"margin is {margin}, expected 0 to 1")
