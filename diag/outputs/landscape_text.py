@@ -94,8 +94,8 @@ def returns_in_words(result: Landscape) -> list[str]:
             if task.moves is not None and task.moves.returns is not None
         )
         words.append(
-            f"Returns are means of {of} episodes at each of {points} points, with 95% bootstrap intervals over "
-            "episodes."
+            f"Returns are means of {of} episodes at each of {points} points, with 95% bootstrap intervals "
+            "over episodes."
         )
     return words
 

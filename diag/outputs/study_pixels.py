@@ -64,7 +64,8 @@ def planes_sections(report: StudyReport) -> list[Section]:
     words = [
         "Each picture is the embedding of one state, the same for all: its planes are red, green and blue. "
         "The transfers of a base are drawn on the base's own scale, so that where a transfer landed "
-        "its picture is its base's, like in the paper's figure 9. ✓ marks a transfer that succeeds, ✗ one that fails."
+        "its picture is its base's, like in the paper's figure 9. ✓ marks a transfer that "
+        "succeeds, ✗ one that fails."
     ]
     description = (
         "Embeddings of one state as small colour pictures: each base, its best and its worst transfer."

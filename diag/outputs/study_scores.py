@@ -7,6 +7,7 @@ import pandas as pd
 
 from diag.outputs.study_pixels import episodes_sections, planes_sections
 from diag.outputs.study_scores_text import (
+    gated_words,
     milder_words,
     mine_of,
     predictor_name,
@@ -214,9 +215,10 @@ def _predictors(report: StudyReport) -> list[Section]:
     )
     words = [
         "Each measure is taken as a sign of failure. The area under its curve (AUC) is how often a failure "
-        "has the worse value of a failure and a success: 0.5 tells nothing, 1 all. Over all transfers a measure "
-        "may only tell bases apart; within bases it compares transfers of one base alone.",
+        "has the worse value of a failure and a success: 0.5 tells nothing, 1 all. Over all transfers a "
+        "measure may only tell bases apart; within bases it compares transfers of one base alone.",
         *predictor_words(report),
+        *gated_words(report),
         "Intervals resample whole bases, and are at least as wide as Newcombe's, which takes transfers for "
         "independent. The threshold is Youden's: it parts failures from successes best. The rank is "
         "Spearman's correlation with the score. R² and states count "

@@ -10,6 +10,7 @@ from diag.outputs.words import number, span
 from diag.studies.report import RELATIONS
 from diag.studies.result import StudyReport
 from diag.studies.scored import Predictor
+from diag.studies.sentence import of, percent
 from diag.studies.success import lower
 from diag.wording import listed
 from probes import Measure
@@ -45,7 +46,8 @@ def score_lines(report: StudyReport) -> list[str]:
             for p in report.predictors
         ]
         lines += ["", *table(columns, rows)]
-        lines += ["", *(line for told_of in predictor_words(report) for line in wrapped(told_of))]
+        said = [*predictor_words(report), *gated_words(report)]
+        lines += ["", *(line for told_of in said for line in wrapped(told_of))]
     if report.sweep is not None:
         columns = (
             Column(report.sweep.setting, 24),
@@ -95,6 +97,22 @@ def mine_of(report: StudyReport) -> pd.DataFrame:
     first, every = report.groups[0], report.transfers
     own = every[(every["variant"] == first.variant) & (every["plan"] == first.plan)]
     return pd.DataFrame(own.loc[np.isfinite(own["score"])])
+
+
+def gated_words(report: StudyReport) -> list[str]:
+    """What the gate's check of the relation would have said of the reference's transfers."""
+    found = report.gated
+    if found is None:
+        return []
+    said = []
+    for rate, of_what, does in (
+        (found.false_passes, "failures", "pass"),
+        (found.false_alarms, "successes", "fail"),
+    ):
+        if rate.n:
+            said.append(f"{of(rate)} {of_what} {does} ({percent(rate)})")
+    unknown = f"; of {found.undecided} of all transfers the relation is undecided" if found.undecided else ""
+    return [f"By a gate that asks for matched embeddings, {' and '.join(said)}{unknown}."]
 
 
 def predictor_name(predictor: Predictor) -> str:

@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from diag.studies.scored import Predictor, Roc
-from diag.studies.statistics import RESAMPLES, auc, auc_within
+from diag.studies.scored import Gated, Predictor, Roc
+from diag.studies.statistics import RESAMPLES, auc, auc_within, wilson
 from probes import Floats, Measure
 
 RELATION = "relation"
@@ -44,6 +44,22 @@ def predictors(last: pd.DataFrame, relations: Sequence[str]) -> tuple[Predictor,
     terms = [str(c) for c in last.columns if str(c).startswith("loss_") and c not in MEASURES]
     return tuple(
         predictor(table, name) for name in (*MEASURES, *terms) if name in table and table[name].notna().any()
+    )
+
+
+def gated(last: pd.DataFrame, undecided: str) -> Gated | None:
+    """What a gate that asks for ``matched`` says of transfers of one group; None where there are none.
+
+    ``undecided`` is the name of a relation that is not known, which neither passes nor alarms.
+    """
+    success, names = last["success"].to_numpy(bool), last["name"].to_numpy(object)
+    if not len(last):
+        return None
+    matched, unknown = names == "matched", names == undecided
+    return Gated(
+        wilson(int((matched & ~success).sum()), int((~success).sum())),
+        wilson(int((~matched & ~unknown & success).sum()), int(success.sum())),
+        int(unknown.sum()),
     )
 
 

@@ -88,7 +88,7 @@ def _variants(study: Study) -> dict[str, VariantFacts]:
 
 def _flat(tree: Mapping[str, Any], place: str = "") -> dict[str, Any]:
     """A tree of settings by dotted names."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in tree.items():
         here = f"{place}{name}"
         flat |= _flat(value, f"{here}.") if isinstance(value, dict) else {here: value}

@@ -16,7 +16,7 @@ import pandas as pd
 from diag.studies import StudyError
 from diag.studies.beside import beside
 from diag.studies.curves import base_curves, loss_curves, progress_curves
-from diag.studies.prediction import predictors
+from diag.studies.prediction import gated, predictors
 from diag.studies.result import (
     Beside,
     Cell,
@@ -133,6 +133,7 @@ def report(
     return replace(
         whole,
         predictors=predictors(mine, RELATIONS),
+        gated=gated(mine, UNDECIDED),
         sweep=sweep(last, names, facts),
         returns=returns_on_the_way(returns, last, first, owner),
         distances=distances_on_the_way(transfers, last, first),

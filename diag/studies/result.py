@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from diag.result import SCHEMA_VERSION, Verdict, finite, measure_tree, numbers
 from diag.shown import Shown
 from diag.studies.histogram import Bar, stacked
-from diag.studies.scored import Episodes, Planes, Predictor, Standing, VariantFacts, standard_tree
+from diag.studies.scored import Episodes, Gated, Planes, Predictor, Standing, VariantFacts, standard_tree
 from diag.studies.statistics import Rate
 from probes import Floats, Measure
 
@@ -319,6 +319,7 @@ class StudyReport(Shown, kind="study"):
     """What success is judged by."""
     predictors: tuple[Predictor, ...] = ()
     """What each measure says of the success of the reference's transfers, where scores decide it."""
+    gated: Gated | None = None
     sweep: Sweep | None = None
     returns: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Returns on the way (:func:`diag.studies.curves.returns_on_the_way`)."""
@@ -377,6 +378,7 @@ class StudyReport(Shown, kind="study"):
             "paper": [row.to_tree() for row in self.beside],
             "scores": [_plain(row) for row in self.scores.to_dict("records")],
             "predictors": [one.to_tree() for one in self.predictors],
+            "gated": None if self.gated is None else self.gated.to_tree(),
             "sweep": None if self.sweep is None else self.sweep.to_tree(),
             "base_curves": [curve.to_tree() for curve in self.base_curves],
             "transfers": [_plain(row) for row in self.transfers.to_dict("records")],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from diag.result import finite, measure_tree, numbers
+from diag.studies.statistics import Rate
 from diag.subject import Film
 from probes import Floats, Measure
 from trainers.system import Standard
@@ -75,6 +76,22 @@ class Predictor:
             "roc": self.roc.to_tree(),
             "roc_within": self.roc_within.to_tree(),
         }
+
+
+@dataclass(frozen=True)
+class Gated:
+    """What the gate's check of the relation would say of transfers whose success is known."""
+
+    false_passes: Rate
+    """Of the failures, those that are surely matched."""
+    false_alarms: Rate
+    """Of the successes, those that surely have another relation."""
+    undecided: int
+    """Transfers whose relation is not known."""
+
+    def to_tree(self) -> dict[str, Any]:
+        rates = {n: getattr(self, n).to_tree() for n in ("false_passes", "false_alarms")}
+        return {**rates, "undecided": self.undecided}
 
 
 @dataclass(frozen=True, eq=False)
