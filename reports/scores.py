@@ -30,7 +30,12 @@ def earned(rows: pd.DataFrame, bases: pd.DataFrame, lines: pd.DataFrame) -> Any:
     """
     order = list(dict.fromkeys(bases["base"]))
     y = alt.Y("base:N", sort=order, title="base")
-    x = alt.X("score:Q", title="score (mean return of an episode)", scale=alt.Scale(zero=False, padding=14))
+    x = alt.X(
+        "score:Q",
+        title="score (mean return of an episode)",
+        scale=alt.Scale(zero=False, padding=14),
+        axis=alt.Axis(tickCount=8),
+    )
     points = (
         alt.Chart(rows)
         .mark_point(filled=True, size=60, opacity=0.75, aria=False)
@@ -122,7 +127,8 @@ def against_score(rows: pd.DataFrame, marks: pd.DataFrame, lines: pd.DataFrame) 
     names = [n for n in RELATIONS if n in set(rows["relation"])]
     names += sorted(set(rows["relation"]) - set(names))
     bases = list(dict.fromkeys(rows["base"]))
-    x = alt.X("l2:Q", title="L2 distance to the base's embeddings", scale=alt.Scale(domainMin=0))
+    far = max(float(known) for known in (*rows["l2"], *marks["l2"]))
+    x = alt.X("l2:Q", title="L2 distance to the base's embeddings", scale=alt.Scale(domain=[0, 1.08 * far]))
     y = alt.Y("score:Q", title="score", scale=alt.Scale(zero=False, padding=12))
     key = {"orient": "right", "symbolOpacity": 1, "symbolLimit": 24}
     points = (

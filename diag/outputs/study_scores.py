@@ -207,8 +207,7 @@ def _predictors(report: StudyReport) -> list[Section]:
                 "AUC, all": told(p.area),
                 "within": told(p.within),
                 "threshold": threshold_words(p),
-                "rank, all": told(p.rank),
-                "within ": told(p.rank_within),
+                "rank": told(p.rank),
             }
             for p in report.predictors
         ]
@@ -221,7 +220,7 @@ def _predictors(report: StudyReport) -> list[Section]:
         *gated_words(report),
         "Intervals resample whole bases, and are at least as wide as Newcombe's, which takes transfers for "
         "independent. The threshold is Youden's: it parts failures from successes best. The rank is "
-        "Spearman's correlation with the score. R² and states count "
+        "Spearman's correlation with the score, over all transfers. R² and states count "
         "as a sign of failure where they are low; a relation counts by its place on the ladder "
         f"({', '.join(RELATIONS)}).",
     ]

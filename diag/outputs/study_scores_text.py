@@ -19,10 +19,10 @@ from trainers.system import Standard
 MEASURES = {
     "l2": "L2 distance",
     "l2_relative": "L2 over the base's spread",
-    "relation": "relation, in the ladder's order",
-    "r2_identity": "R², as it is",
-    "r2_orthogonal": "R², best rotation",
-    "own_states": "states nearest to their own",
+    "relation": "relation, by its rung",
+    "r2_identity": "R² as it is",
+    "r2_orthogonal": "R² by a rotation",
+    "own_states": "states in place",
     "loss_total": "total loss",
 }
 """Predictors in words; the other losses go by their own names."""
@@ -36,13 +36,13 @@ def score_lines(report: StudyReport) -> list[str]:
     lines = ["", *(line for told_of in words for line in wrapped(told_of))]
     if report.predictors:
         columns = (
-            Column("sign of failure", 31, "<"),
+            Column("sign of failure", 26, "<"),
             Column("AUC over all", 18),
             Column("within bases", 18),
-            Column("  threshold", 0, "<"),
+            Column("threshold", 11),
         )
         rows = [
-            (predictor_name(p), told(p.area), told(p.within), f"  {threshold_words(p)}")
+            (predictor_name(p), told(p.area), told(p.within), threshold_words(p).partition(" [")[0])
             for p in report.predictors
         ]
         lines += ["", *table(columns, rows)]
@@ -116,8 +116,8 @@ def gated_words(report: StudyReport) -> list[str]:
 
 
 def predictor_name(predictor: Predictor) -> str:
-    """A predictor in words: ``total loss``, ``loss: transition``."""
-    return MEASURES.get(predictor.name, f"loss: {predictor.name.removeprefix('loss_')}")
+    """A predictor in words: ``total loss``, ``transition loss``."""
+    return MEASURES.get(predictor.name, f"{predictor.name.removeprefix('loss_')} loss")
 
 
 def told(measure: Measure) -> str:
