@@ -63,6 +63,16 @@ def test_of_a_base_that_learned_nothing_no_transfer_can_succeed() -> None:
     assert "No transfer of base 0 and 1 can succeed" in " ".join(w for s in sections(found) for w in s.words)
 
 
+def test_before_the_first_transfer_the_rule_is_known() -> None:
+    study = made({0: 1}, 1, score=True, drawn=False, points=3)
+    bases = study.results[study.results["phase"] == "base"].assign(score=1.0)
+    found = report(bases, study.curves, replace(study.facts, variants=VARIANTS))
+    assert found.by == "score"
+    assert (found.predictors, found.gated, found.sweep) == ((), None, None)
+    assert "an agent that errs earns -3.00" in " ".join(text(found).split())
+    assert [s.title for s in sections(found)] == ["What is missing"]
+
+
 def test_variants_share_their_owners_bases() -> None:
     found = paid({0: [0.9, -4.0]})
     slow = found.transfers[found.transfers["variant"] == "slow"]

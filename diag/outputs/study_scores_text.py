@@ -82,7 +82,7 @@ def milder_words(report: StudyReport) -> list[str]:
     least = lower(standards)
     told = []
     for standard in standards:
-        if least is not None and standard != least:
+        if least is not None and standard != least and len(mine):
             halfway = (mine["base_score"] + standard.score) / 2
             count = int(((mine["score"] >= halfway) & (mine["base_score"] > standard.score)).sum())
             told.append(

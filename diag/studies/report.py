@@ -118,7 +118,7 @@ def report(
         tuple(groups),
         missing,
         beside(groups, facts, last, bases),
-        _transfers(last),
+        _transfers(last, found.by == "score" or bool(last["score"].notna().any())),
         score_curves(transfers, returns, names, facts),
         base_curves(curves, groups),
         stages(shown, groups),
@@ -334,7 +334,7 @@ def _against_first(groups: Sequence[Group]) -> list[Group]:
     ]
 
 
-def _transfers(last: pd.DataFrame) -> pd.DataFrame:
+def _transfers(last: pd.DataFrame, acting: bool) -> pd.DataFrame:
     outcome = np.where(last["success"], "success", "failure")
     return pd.DataFrame(
         {
@@ -347,6 +347,6 @@ def _transfers(last: pd.DataFrame) -> pd.DataFrame:
             "own_states": last["own_states"],
             "l2": last["l2"],
             "loss": last["loss_total"],
-            **({k: last[k] for k in EARNED} if last["score"].notna().any() else {}),
+            **({k: last[k] for k in EARNED} if acting else {}),
         }
     )

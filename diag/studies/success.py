@@ -41,7 +41,8 @@ def judged(last: pd.DataFrame, bases: pd.DataFrame, facts: StudyFacts) -> Judged
     if last["succeeded"].notna().any():
         landed = last["succeeded"].fillna(False).to_numpy(bool)
         return Judged(rows.assign(success=landed), "states", _by_states(last))
-    if rows["retained"].notna().any():
+    begun = rows.empty and bases["score"].notna().any() and any(v.standards for v in facts.variants.values())
+    if begun or rows["retained"].notna().any():
         landed = (rows["retained"] >= HALFWAY).to_numpy(bool)
         return Judged(rows.assign(success=landed), "score", _by_score(facts.variants))
     return Judged(
