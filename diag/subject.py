@@ -261,6 +261,40 @@ class Actor(Protocol):
         ...
 
 
+@runtime_checkable
+class SeededEpisodes(Protocol):
+    """An actor whose episodes follow from their seed alone, but for what the agent does in them."""
+
+    def episodes_played(self) -> str:
+        """What its episodes are, in words.
+
+        Where two actors say the same, episode i of a seed begins in the same hidden state for both and has
+        the same chances, whatever the task shows: their returns are paired.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """A handful of moments of one episode, as small pictures for people."""
+
+    frames: NDArray[np.uint8]
+    """(k, h, w, 3) red, green and blue."""
+    captions: tuple[str, ...]
+    """A few words under each frame."""
+    summary: str
+    """What happens, in a clause: ``takes both keys in 12 steps``."""
+
+
+@runtime_checkable
+class Filmed(Protocol):
+    """An actor whose episodes can be drawn."""
+
+    def film(self, parameters: Parameters, task: Task, episodes: int, number: int, seed: int) -> Film:
+        """Episode ``number`` of those that ``returns`` plays with these numbers."""
+        ...
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Paired observations: hidden states rendered by both tasks, with the state or episode of each row."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,6 +132,24 @@ class System(Protocol):
 
     def evaluate(self, parameters: Parameters, task: str, seed: int) -> Mapping[str, float]:
         """Mean returns on a task by mode (``greedy``, ``sampled``); empty for a system that does not act."""
+
+
+@dataclass(frozen=True)
+class Standard:
+    """A mean return to hold an agent's score against, and whose it is, in words."""
+
+    score: float
+    whose: str
+    """``an agent that …``."""
+
+
+@runtime_checkable
+class Standards(Protocol):
+    """A system whose world says what an agent earns that has not learned its task."""
+
+    def standards(self) -> tuple[Standard, ...]:
+        """The score of an agent that achieves nothing, which success is judged by; then others, for scale."""
+        ...
 
 
 def system_class(name: str) -> type[System]:

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from diag.sources.systems import Trained
 from diag.sources.systems.stacked import StackedSystem, TaskBatch, after_each_action, stacked
-from diag.subject import Pairs, Parameters, Sampled, Subject, Task
+from diag.subject import Film, Pairs, Parameters, Sampled, Subject, Task
 from diag.units.layers import Conv, Dense, chain
 from trainers.crar_labyrinth import LabyrinthCRAR, task_of
 from trainers.crar_terms import SQUARED_DISTANCE_LIMITS, Batch
 from trainers.envs.labyrinth import TASKS, LabyrinthWorld, States, joined
+from trainers.envs.labyrinth_films import filmed, summary_of
 from trainers.envs.labyrinth_walks import Walk, collect, scattered
 from trainers.streams import EVALUATION_STREAM, JUDGING_PHASE, generator, stream_of
 from trainers.windows import encoded, windows_of
@@ -134,6 +135,16 @@ class LabyrinthSystem(StackedSystem):
         They are those of training's ``depth0``, … for its number of episodes and its seed.
         """
         return self.agent.returns(stacked(parameters), task_of(task), episodes, seed, depth=depth)
+
+    def episodes_played(self) -> str:
+        """The labyrinths that are played, and the share of random steps: both follow from the seed."""
+        return f"{self.agent.world}, {self.agent.settings.evaluation.explore} of the steps at random"
+
+    def film(self, parameters: Parameters, task: Task, episodes: int, number: int, seed: int) -> Film:
+        """Episode ``number`` of those that :meth:`returns` plays, on Q alone."""
+        shown = task_of(task)
+        episode = self.agent.episode(stacked(parameters), shown, episodes, number, seed, depth=PLANNED)
+        return Film(*filmed(self.agent.world, episode, shown), summary_of(episode))
 
 
 def at_rest(scale: float, like: Tensor) -> Tensor:
