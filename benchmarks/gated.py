@@ -3,8 +3,9 @@
     diag study run simple-maze-bases --out runs/bases
     python benchmarks/gated.py runs/bases
 
-Its defaults as they are; a table of the gate's outcomes by what the study says of each transfer: a success
-(29 or more of 31 states in place), matched without success, or neither; and which checks failed how often.
+Its defaults as they are; a table of the gate's outcomes by what the study's report says of each transfer (by
+its states, by its score, or by its relation, whichever its world offers); and for each check, with Wilson's
+intervals, how many of the failures it lets pass and how many of the successes it alarms at.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from pathlib import Path
 
 import diag
 from diag.studies.folder import Folder
+from diag.studies.reading import report_of
+from diag.studies.sentence import of, percent
+from diag.studies.statistics import wilson
 
 OUTCOMES = ("pass", "warn", "inconclusive", "fail")
 
@@ -22,29 +26,39 @@ OUTCOMES = ("pass", "warn", "inconclusive", "fail")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("study", type=Path)
-    study = parser.parse_args().study
-    rows = Folder(study).results()
+    root = parser.parse_args().study
+    report, study = report_of(root), Folder(root).study()
+    rows = Folder(root).results()
     rows = rows[rows["final"] & rows["finite"]]
     bases = rows[rows["phase"] == "base"].set_index(["variant", "base_seed"])["path"]
+    owners = {v.name: study.base_of(v).name for v in study.variants}
+    where = ["variant", "plan", "base_seed", "seed"]
+    paths = rows[rows["phase"] == "transfer"].set_index(where)["path"]
     ended: dict[str, Counter[str]] = {}
-    checks: dict[str, Counter[str]] = {}
-    for (variant, seed), own in rows[rows["phase"] == "transfer"].groupby(["variant", "base_seed"]):
-        gate = diag.check(study / bases[variant, seed], *(study / path for path in own["path"]))
-        for (_, row), one in zip(own.iterrows(), gate.checked, strict=True):
-            kind = "neither" if row["relation"] != "matched" else "matched, no success"
-            kind = "success" if row["succeeded"] is True else kind
+    checks: dict[str, dict[str, Counter[str]]] = {}
+    for (variant, seed), own in report.transfers.groupby(["variant", "base_seed"], sort=False):
+        keys = [tuple(key) for key in own[where].itertuples(index=False, name=None)]
+        known = [(key, kind) for key, kind in zip(keys, own["outcome"], strict=True) if key in paths.index]
+        files = [root / paths[key] for key, _ in known]
+        gate = diag.check(root / bases[owners[str(variant)], seed], *files)
+        for (_, kind), one in zip(known, gate.checked, strict=True):
             ended.setdefault(kind, Counter())[one.outcome if one.error is None else "error"] += 1
             for finding in one.findings:
-                if finding.outcome in ("fail", "warn"):
-                    checks.setdefault(finding.name, Counter())[kind] += 1
-    kinds = [k for k in ("success", "matched, no success", "neither") if k in ended]
+                checks.setdefault(finding.name, {}).setdefault(kind, Counter())[finding.outcome] += 1
+    print(f"A transfer succeeds if {report.rule}.\n")
     print("| ended | transfers | " + " | ".join(OUTCOMES) + " |\n|---|" + "---|" * (len(OUTCOMES) + 1))
-    for kind in kinds:
-        counts = " | ".join(str(ended[kind][o]) for o in OUTCOMES)
-        print(f"| {kind} | {ended[kind].total()} | {counts} |")
-    print("\n| failed or warned | " + " | ".join(kinds) + " |\n|---|" + "---|" * len(kinds))
-    for name, counts in checks.items():
-        print(f"| `{name}` | " + " | ".join(f"{counts[k]}" for k in kinds) + " |")
+    for kind in ("success", "failure"):
+        counts = ended.get(kind, Counter())
+        print(f"| {kind} | {counts.total()} | " + " | ".join(str(counts[o]) for o in OUTCOMES) + " |")
+    print("\n| check | failures that pass | successes that fail or warn | inconclusive |\n|---|---|---|---|")
+    for name, by in {"all": ended, **checks}.items():
+        good, bad = by.get("success", Counter()), by.get("failure", Counter())
+        judged = [c.total() - c["skipped"] - c["error"] for c in (bad, good)]
+        if not any(judged):
+            continue
+        passes, alarms = wilson(bad["pass"], judged[0]), wilson(good["fail"] + good["warn"], judged[1])
+        told = [f"{of(rate)}, {percent(rate)}" for rate in (passes, alarms)]
+        print(f"| `{name}` | {told[0]} | {told[1]} | {good['inconclusive'] + bad['inconclusive']} |")
 
 
 if __name__ == "__main__":

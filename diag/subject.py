@@ -124,6 +124,26 @@ class LastLinear(Protocol):
 
 
 @runtime_checkable
+class LastConvolution(Protocol):
+    """An encoder of planes whose last layer is a linear convolution of 1×1.
+
+    A map of channels that is the same at every place can be folded into it.
+    """
+
+    @property
+    def last_convolution(self) -> str:
+        """Name of the last layer: ``<name>.weight`` (channels, hidden, 1, 1) and ``<name>.bias`` (channels,).
+
+        Embeddings are (n, channels, height, width).
+        """
+        ...
+
+    def last_inputs(self, parameters: Parameters, observations: Tensor) -> Tensor | None:
+        """Inputs (n, hidden, height, width) of the last layer for observations (n, *shape)."""
+        ...
+
+
+@runtime_checkable
 class Predictor(Protocol):
     """An encoder with a model of where actions lead in its embedding space."""
 
@@ -241,6 +261,40 @@ class Actor(Protocol):
         ...
 
 
+@runtime_checkable
+class SeededEpisodes(Protocol):
+    """An actor whose episodes follow from their seed alone, but for what the agent does in them."""
+
+    def episodes_played(self) -> str:
+        """What its episodes are, in words.
+
+        Where two actors say the same, episode i of a seed begins in the same hidden state for both and has
+        the same chances, whatever the task shows: their returns are paired.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """A handful of moments of one episode, as small pictures for people."""
+
+    frames: NDArray[np.uint8]
+    """(k, h, w, 3) red, green and blue."""
+    captions: tuple[str, ...]
+    """A few words under each frame."""
+    summary: str
+    """What happens, in a clause: ``takes both keys in 12 steps``."""
+
+
+@runtime_checkable
+class Filmed(Protocol):
+    """An actor whose episodes can be drawn."""
+
+    def film(self, parameters: Parameters, task: Task, episodes: int, number: int, seed: int) -> Film:
+        """Episode ``number`` of those that ``returns`` plays with these numbers."""
+        ...
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Paired observations: hidden states rendered by both tasks, with the state or episode of each row."""
@@ -269,6 +323,15 @@ class TaskPair(Protocol):
 
     def variables(self) -> Mapping[str, NDArray[Any]]:
         """Known facts of each paired state, {name: (n,)}, for colours and probes."""
+        ...
+
+
+@runtime_checkable
+class Endless(Protocol):
+    """Tasks with more states than can be listed, so that some can be fitted to and others judged by."""
+
+    def further_pairs(self, n: int, seed: int) -> Pairs:
+        """n paired observations of states apart from those of ``paired_observations(None, …)``."""
         ...
 
 
@@ -322,7 +385,8 @@ class Subject(Shown, kind="subject"):
     """The task that the system was trained on."""
     parameters: Parameters | None = None
     encoder: Encoder | None = None
-    """Encoder from observations to embeddings; also LastLinear or Predictor where it can."""
+    """Encoder from observations to embeddings; also LastLinear, LastConvolution or Predictor where it
+    can."""
     objective: Objective | None = None
     """Losses of the system; also LatentObjective, StackedObjective, StackedLatentObjective, Layered, Steps or
     Retrainable where it can."""

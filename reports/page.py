@@ -36,12 +36,20 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """An SVG drawing as it stands, which no script replaces, and the sentence that says what it shows."""
+
+    svg: str
+    description: str
+
+
+@dataclass(frozen=True)
 class Section:
     """A heading with paragraphs, then a figure and a table, each optional."""
 
     title: str
     words: Sequence[str] = ()
-    figure: Figure | None = None
+    figure: Figure | Drawing | None = None
     table: pd.DataFrame | None = None
 
 
@@ -98,7 +106,7 @@ def _spec(chart: Any) -> dict[str, Any]:
 
 def render(page: Page, live: bool = True) -> str:
     """The page's text; with ``live=False`` the drawings stay static, and no script stands in it."""
-    figures = [s.figure for s in page.sections if s.figure is not None] if live else []
+    figures = [s.figure for s in page.sections if isinstance(s.figure, Figure)] if live else []
     numbers = {id(figure): number for number, figure in enumerate(figures)}
     body = "".join(_section(s, place, numbers.get(id(s.figure))) for place, s in enumerate(page.sections))
     facts = "".join(f"<dt>{html.escape(n)}</dt><dd>{html.escape(v)}</dd>" for n, v in page.facts)
@@ -126,7 +134,7 @@ def _section(section: Section, place: int, number: int | None) -> str:
     parts = [f"<section>\n<h2>{html.escape(section.title)}</h2>\n"]
     parts += [f"<p>{html.escape(words)}</p>\n" for words in section.words]
     if section.figure is not None:
-        svg = _renamed(vl_convert.vegalite_to_svg(_spec(section.figure.chart), vl_version=VEGA_LITE), place)
+        svg = _static(section.figure, place)
         label = html.escape(section.figure.description, quote=True)
         spec = "" if number is None else f' data-spec="spec-{number}"'
         parts.append(f'<figure role="img" aria-label="{label}"{spec}>{svg}</figure>\n')
@@ -135,6 +143,12 @@ def _section(section: Section, place: int, number: int | None) -> str:
         parts.append(f'<div class="scroll">{table}</div>\n')
     parts.append("</section>\n")
     return "".join(parts)
+
+
+def _static(figure: Figure | Drawing, place: int) -> str:
+    if isinstance(figure, Drawing):
+        return figure.svg
+    return _renamed(vl_convert.vegalite_to_svg(_spec(figure.chart), vl_version=VEGA_LITE), place)
 
 
 _TAG, _NAME = re.compile(r"<[^<>]*>"), re.compile(r'(?<= id=")[^"]+')

@@ -202,7 +202,10 @@ def test_stages_are_a_base_a_success_and_a_flipped_failure(papers: Made) -> None
 def test_scores_are_means_with_standard_errors() -> None:
     study = made({0: 0, 1: 4}, 4, (MAIN, ("main", "fine-tune")), score=True, drawn=False)
     scores = study.report().scores
-    assert list(dict.fromkeys(scores["panel"])) == ["by base", "by seed", "by plan"]
+    assert list(dict.fromkeys(scores["panel"])) == [
+        *("by base", "by seed"),
+        *("from base 0", "from base 1"),
+    ]
     ends = scores[(scores["panel"] == "by base") & (scores["step"] == 80_000)].set_index("name")
     assert ends.loc["0", "mean"] == pytest.approx(-5, abs=0.5)
     assert ends.loc["1", "mean"] == pytest.approx(1, abs=0.5)

@@ -58,7 +58,12 @@ def test_it_asks_for_nothing_and_is_small(page: str) -> None:
 def test_a_study_with_rewards_shows_its_scores_and_plans() -> None:
     found = made({0: 1, 1: 3}, 4, (MAIN, ("main", "fine-tune")), score=True, drawn=False, points=3).report()
     titles = [s.title for s in sections(found)]
-    for heading in ("Scores", "Plans and variants", "Losses while transferring: fine-tune"):
+    for heading in (
+        "Scores by base and by seed",
+        "Approaches",
+        "Plans and variants",
+        "Losses while transferring: fine-tune",
+    ):
         assert heading in titles
     assert "All embeddings" not in titles
 

@@ -37,7 +37,7 @@ from trainers.crar_terms import (
 )
 from trainers.envs.finite import UnknownWorldError
 from trainers.envs.labyrinth import LABYRINTHS, LabyrinthWorld, States, Task, joined
-from trainers.envs.labyrinth_episodes import returns_of
+from trainers.envs.labyrinth_episodes import Episode, Policy, episode_of, idle_return, returns_of
 from trainers.envs.labyrinth_walks import Walk, collect
 from trainers.nets import ConvNet, beside_planes, conv_encoder, conv_head, conv_transition
 from trainers.one_by_one import OneByOne
@@ -46,7 +46,7 @@ from trainers.planning import Models, planned_actions
 from trainers.settings import Settings, SettingsError
 from trainers.stack import Parameters, Stack, gradients
 from trainers.streams import stream_of
-from trainers.system import Training
+from trainers.system import Standard, Training
 from trainers.threads import one_thread
 from trainers.windows import encoded, windows_of
 
@@ -54,6 +54,9 @@ __all__ = ["LABYRINTHS", "LabyrinthCRAR", "LabyrinthSettings", "LabyrinthTrainer
 
 MODELS = ("transition", "reward", "discount", "q")
 """The models on the embedding, each trained by the term of its name."""
+
+RANDOM_WALKS = 1000
+"""Labyrinths that a random walk is judged in: the standard error of its mean return is then 0.03."""
 
 
 @dataclass(frozen=True)
@@ -162,19 +165,27 @@ class LabyrinthCRAR(Agent):
         )
 
     def losses_at(
-        self, parameters: Parameters, embeddings: Tensor, batch: Batch, terms: Iterable[str]
+        self,
+        parameters: Parameters,
+        embeddings: Tensor,
+        batch: Batch,
+        terms: Iterable[str],
+        *,
+        held: bool = False,
     ) -> dict[str, Tensor]:
         """Per-sample losses {term: (S, n)} given embeddings (S, K, …) of the pictures that the batch indexes.
 
-        A checkpoint holds no target nets: Q's target is taken with these parameters, and has no gradient.
+        A checkpoint holds no target nets: Q's target is taken with these parameters. Gradients are those of
+        the losses as they stand here, and so go through that target too; ``held`` keeps it fixed, as training
+        does.
         """
         terms = tuple(terms)
         x, x_next = rows_of(embeddings, batch.state), rows_of(embeddings, batch.next_state)
         target = None
         if "q" in terms:
-            with torch.no_grad():
-                values = self.nets["q"](parameters, "q", x_next.detach())
-                target = self.target(batch, values, values)
+            values = self.nets["q"](parameters, "q", x_next)
+            target = self.target(batch, values, values)
+            target = target.detach() if held else target
         return self.losses_of(parameters, x, x_next, batch, terms, target)
 
     def target(self, batch: Batch, online: Tensor, target: Tensor) -> Tensor:
@@ -185,6 +196,24 @@ class LabyrinthCRAR(Agent):
         self, parameters: Parameters, task: Task, episodes: int, *seed: int, depth: int = 0
     ) -> NDArray[np.float64]:
         """Returns (episodes,) of one seed's parameters (1, *shape), planning to a depth, ε-greedily."""
+        policy, explore = self.policy(parameters, depth), self.settings.evaluation.explore
+        return returns_of(self.world, task, policy, episodes, *seed, explore=explore)
+
+    def episode(
+        self, parameters: Parameters, task: Task, episodes: int, number: int, *seed: int, depth: int = 0
+    ) -> Episode:
+        """Episode ``number`` of those whose returns :meth:`returns` gives, state by state."""
+        policy, explore = self.policy(parameters, depth), self.settings.evaluation.explore
+        return episode_of(self.world, task, policy, episodes, number, *seed, explore=explore)
+
+    def standards(self) -> tuple[Standard, ...]:
+        """The return of an agent that never takes a key, and the mean return of a random one."""
+        walks = returns_of(self.world, "source", _still, RANDOM_WALKS, 0, explore=1.0)
+        idle = Standard(idle_return(self.world), "an agent that never takes a key")
+        return idle, Standard(float(walks.mean()), "a random walk")
+
+    def policy(self, parameters: Parameters, depth: int) -> Policy:
+        """What one seed's parameters (1, *shape) do, planning to a depth."""
         device = parameters["encoder/0.weight"].device
 
         def policy(pictures: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -192,7 +221,7 @@ class LabyrinthCRAR(Agent):
                 x = self.embed(parameters, torch.from_numpy(pictures).to(device))[0]
                 return planned_actions(self.models(parameters), x, depth).cpu().numpy()
 
-        return returns_of(self.world, task, policy, episodes, *seed, explore=self.settings.evaluation.explore)
+        return policy
 
     def models(self, parameters: Parameters) -> Models:
         """The learned models of one seed, parameters (1, *shape), for planning."""
@@ -243,6 +272,11 @@ class LabyrinthCRAR(Agent):
             [(seed, stream) for seed in seeds],
             device,
         )
+
+
+def _still(pictures: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The first action, whatever is seen: what is left of a policy whose every step is random."""
+    return np.zeros(len(pictures), np.int64)
 
 
 def task_of(name: str) -> Task:

@@ -17,6 +17,9 @@ WORLD_STREAM = 4
 PLAY_STREAM = 5
 """The labyrinths that an agent plays to be judged, and the random actions among its own."""
 
+SHUFFLE_STREAM = 6
+"""The order that a plan's ``permute`` puts a base's numbers into."""
+
 BASE_PHASE, TRANSFER_PHASE = range(2)
 """Numbers of the phases: in each, a seed has another walk and other fresh weights."""
 
@@ -36,4 +39,4 @@ def generator(stream: int, *seed: int) -> np.random.Generator:
 
 def shuffling(seed: int) -> np.random.Generator:
     """Generator that shuffles base tensors for a transfer's seed (``permute`` in a plan)."""
-    return np.random.default_rng([seed, TRANSFER_PHASE])
+    return generator(SHUFFLE_STREAM, seed)

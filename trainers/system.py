@@ -143,6 +143,24 @@ class System(Protocol):
         """Mean returns on a task by mode (``greedy``, ``sampled``); empty for a system that does not act."""
 
 
+@dataclass(frozen=True)
+class Standard:
+    """A mean return to hold an agent's score against, and whose it is, in words."""
+
+    score: float
+    whose: str
+    """``an agent that …``."""
+
+
+@runtime_checkable
+class Standards(Protocol):
+    """A system whose world says what an agent earns that has not learned its task."""
+
+    def standards(self) -> tuple[Standard, ...]:
+        """The score of an agent that achieves nothing, which success is judged by; then others, for scale."""
+        ...
+
+
 def system_class(name: str) -> type[System]:
     """The class of the system of that name; raises :class:`trainers.settings.SettingsError`."""
     if name not in registry.known():

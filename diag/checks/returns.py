@@ -15,7 +15,7 @@ from diag.checks.judging import Found, State, absent, shown
 from diag.checks.kind import Check, Positive
 from diag.checks.pair import Pair
 from diag.repeatable import HeldActor
-from diag.subject import Subject, SubjectError, require
+from diag.subject import SeededEpisodes, Subject, SubjectError, require
 from probes import Measure, share
 
 LEVEL, POWER = 0.95, 0.8
@@ -64,11 +64,25 @@ class ReturnsCheck(Check):
 
     def measured(self, pair: Pair) -> Iterator[Found]:
         """Hold the difference of the mean returns against the margin."""
-        own = None
+        own, base = None, pair.base.subject
         if self.reference is None:
-            base = pair.base.subject
             own = pair.base.once(self.name, lambda: returns_of(base, self.episodes, pair.seed))
-        yield from of_returns(pair.transfer, own, self, pair.seed)
+        yield from of_returns(pair.transfer, own, self, pair.seed, paired(base, pair.transfer))
+
+
+def paired(base: Subject, transfer: Subject) -> bool:
+    """Whether episode i of a seed is the same for both, because both say that they play the same ones.
+
+    Returns that a source holds ready are of episodes that nobody knows, and are not.
+    """
+    return (of_base := _episodes(base)) is not None and of_base == _episodes(transfer)
+
+
+def _episodes(subject: Subject) -> str | None:
+    """The episodes that a subject plays, in words; None where they are not known."""
+    if subject.returns is not None or not isinstance(subject.actor, SeededEpisodes):
+        return None
+    return subject.actor.episodes_played()
 
 
 def returns_of(subject: Subject, episodes: int, seed: int) -> NDArray[np.float64] | None:
@@ -88,12 +102,17 @@ def returns_of(subject: Subject, episodes: int, seed: int) -> NDArray[np.float64
 
 
 def of_returns(
-    transfer: Subject, own: NDArray[np.float64] | None, limits: ReturnsCheck, seed: int
+    transfer: Subject,
+    own: NDArray[np.float64] | None,
+    limits: ReturnsCheck,
+    seed: int,
+    in_pairs: bool = False,
 ) -> Iterator[Found]:
     """Judge whether the transfer's mean return is worse than the reference's by less than the margin.
 
-    ``own`` are the base's returns, which the settings' ``reference`` replaces. Three outcomes from the 95%
-    interval of the difference: it lies above −margin (non-inferior), below it (inferior), or across.
+    ``own`` are the base's returns, which the settings' ``reference`` replaces; ``in_pairs`` says that the
+    transfer's are of the same episodes. Three outcomes from the 95% interval of the difference: it lies above
+    −margin (non-inferior), below it (inferior), or across.
     """
     returns = returns_of(transfer, limits.episodes, seed)
     if returns is None or (own is None and limits.reference is None):
@@ -105,14 +124,16 @@ def of_returns(
     margin = limits.margin * (abs(mean) if limits.relative else 1.0)
     # A margin that is a share of an estimated, negative mean adds to the reference's own uncertainty.
     weight = 1.0 + limits.margin if limits.relative and mean < 0 else 1.0
-    worse = difference(returns, reference, mean, weight)
+    in_pairs = in_pairs and reference is not None and len(reference) == len(returns)
+    worse = difference(returns, reference, mean, weight, in_pairs)
     of_mean = f" ({100 * limits.margin:.3g}% of the reference's mean)" if limits.relative else ""
     state, words = _beside(worse, margin, f"the margin of {margin:.3g}{of_mean}")
     if not words:
-        more = more_episodes(returns, reference, margin, weight)
+        more = more_episodes(returns, reference, margin, weight, in_pairs)
         words = f"across the margin of {margin:.3g}{of_mean}: {_needed(more, reference is not None)}"
     means = f"the mean return is {returns.mean():.4g}, the reference's {mean:.4g}"
-    message = f"{means}: a difference of {shown(worse)}, {words}"
+    how = ", episode by episode" if in_pairs else ""
+    message = f"{means}: a difference of {shown(worse)}{how}, {words}"
     yield Found("returns", state, message, "", worse, "margin")
 
 
@@ -142,13 +163,18 @@ def _needed(more: int | None, both: bool) -> str:
 
 
 def difference(
-    returns: NDArray[np.float64], reference: NDArray[np.float64] | None, mean: float, weight: float = 1.0
+    returns: NDArray[np.float64],
+    reference: NDArray[np.float64] | None,
+    mean: float,
+    weight: float = 1.0,
+    in_pairs: bool = False,
 ) -> Measure:
     """Mean of ``returns`` minus that of ``reference``, or minus the number ``mean``, with its 95% interval.
 
-    The interval is Welch's. For returns that take two values, such as success and failure, it is Newcombe's
-    (1998, method 10): Welch's has no width where all succeed, and passes one of three agents that are worse
-    by the margin. ``weight`` is a factor on the reference's error.
+    The interval is Welch's; ``in_pairs``, where row i of both is the same episode, it is Student's of the
+    differences. For returns that take two values, such as success and failure, it is Newcombe's (1998, method
+    10, and its form for pairs): Welch's has no width where all succeed, and passes one of three agents that
+    are worse by the margin. ``weight`` is a factor on the reference's error.
     """
     from scipy import stats
 
@@ -156,8 +182,15 @@ def difference(
     if (two := _two_values(returns, reference)) is not None:
         down, up = _reach(returns, *two)
         down_before, up_before = (0.0, 0.0) if reference is None else _reach(reference, *two)
-        low = value - float(np.hypot(down, weight * up_before))
-        return Measure(value, low, value + float(np.hypot(up, weight * down_before)))
+        phi = _correlation(returns, reference, two) if in_pairs and reference is not None else 0.0
+        low = value - _joined(down, weight * up_before, phi)
+        return Measure(value, low, value + _joined(up, weight * down_before, phi))
+    if in_pairs and reference is not None:
+        apart = returns - weight * reference
+        half = float(stats.t.ppf((1 + LEVEL) / 2, len(apart) - 1)) * float(
+            apart.std(ddof=1) / len(apart) ** 0.5
+        )
+        return Measure(value, value - half, value + half)
     parts = [float(returns.var(ddof=1)) / len(returns)]
     if reference is not None:
         parts.append(weight**2 * float(reference.var(ddof=1)) / len(reference))
@@ -171,11 +204,16 @@ def difference(
 
 
 def more_episodes(
-    returns: NDArray[np.float64], reference: NDArray[np.float64] | None, margin: float, weight: float = 1.0
+    returns: NDArray[np.float64],
+    reference: NDArray[np.float64] | None,
+    margin: float,
+    weight: float = 1.0,
+    in_pairs: bool = False,
 ) -> int | None:
     """Further episodes each side needs for two equals to pass in 80% of cases; None beyond a million.
 
-    n = (z₀.₉₇₅ + z₀.₈)²·(s₁² + s₂²)/margin², the sample size of a non-inferiority test of two means.
+    n = (z₀.₉₇₅ + z₀.₈)²·(s₁² + s₂²)/margin², the sample size of a non-inferiority test of two means; in
+    pairs, the variance is that of the differences.
     """
     from scipy import stats
 
@@ -183,6 +221,13 @@ def more_episodes(
     spread = _variance(returns, reference)
     if reference is not None:
         spread += weight**2 * _variance(reference, returns)
+        if in_pairs:
+            two = _two_values(returns, reference)
+            spread = (
+                float((returns - weight * reference).var(ddof=1))
+                if two is None
+                else spread * (1 - _correlation(returns, reference, two))
+            )
     needed = z**2 * spread / margin**2
     if not isfinite(needed) or needed > MOST_EPISODES:
         return None
@@ -191,6 +236,29 @@ def more_episodes(
     # luck. Ask for as many again.
     missing = ceil(needed) - have
     return missing if missing > 0 else have
+
+
+def _joined(one: float, other: float, phi: float) -> float:
+    """Length of two errors that are correlated by φ: √(a² − 2·φ·a·b + b²)."""
+    return float(max(one**2 - 2 * phi * one * other + other**2, 0.0) ** 0.5)
+
+
+def _correlation(
+    returns: NDArray[np.float64], reference: NDArray[np.float64], two: tuple[float, float]
+) -> float:
+    """φ of paired returns that take two values, corrected for continuity as Newcombe has it; 0 if all agree.
+
+    With a, b, c and d the pairs of high and high, high and low, low and high, low and low: the numerator
+    a·d − b·c is lowered by n/2, to 0 at least, where it is positive.
+    """
+    middle = sum(two) / 2
+    x, y = returns > middle, reference > middle
+    a, b, c, d = (int((p & q).sum()) for p in (x, ~x) for q in (y, ~y))
+    edges = float((a + b) * (c + d) * (a + c) * (b + d))
+    if not edges:
+        return 0.0
+    cross = float(a * d - b * c)
+    return (max(cross - len(x) / 2, 0.0) if cross > 0 else cross) / float(edges**0.5)
 
 
 def _two_values(*returns: NDArray[np.float64] | None) -> tuple[float, float] | None:

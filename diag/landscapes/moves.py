@@ -13,10 +13,10 @@ import torch
 import probes
 from diag.landscapes.corners import Corners
 from diag.landscapes.evaluate import on_route
-from diag.landscapes.result import Conflict, Moves, Returns
+from diag.landscapes.result import Conflict, Gain, Moves, Returns
 from diag.landscapes.space import Space, Straight
 from diag.repeatable import HeldActor
-from diag.subject import Actor, Encoder, Objective
+from diag.subject import Actor, Encoder, Objective, SeededEpisodes
 from probes import Floats, make_groups
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ SPLITS = 4
 RETURN_POINTS = 11
 """Number of points of the line at which a system that can act is evaluated."""
 
-EPISODES = 20
+EPISODES = 50
 """Number of episodes at each of :data:`RETURN_POINTS` points."""
 
 CONFLICT_POINTS = 26
@@ -74,18 +74,33 @@ def embedding_along(
 
 
 def returns_along(actor: Actor, space: Space, path: Straight, task: str, seed: int) -> Returns:
-    """Mean returns at points of the line, with bootstrap intervals over episodes; the same seeds at each."""
+    """Mean returns at points of the line, with bootstrap intervals over episodes; the same seeds at each.
+
+    Where the episodes follow from the seed, the differences to A are taken episode by episode, too.
+    """
     t = np.linspace(0, 1, RETURN_POINTS)
-    rows = []
-    for at in t:
-        parameters = space.one(path(torch.tensor([at]))[0])
-        returns = np.asarray(HeldActor(actor).returns(parameters, task, EPISODES, seed), np.float64)
-        groups = make_groups(np.arange(len(returns)), seed)
-        draws = groups.resampled(returns[:, None])[:, 0] / len(returns)
-        measure = probes.interval(float(returns.mean()), draws, len(returns))
-        rows.append([np.nan if v is None else v for v in (measure.value, measure.low, measure.high)])
-    value, low, high = np.array(rows).T
-    return Returns(t, value, low, high, EPISODES)
+    played = [
+        np.asarray(
+            HeldActor(actor).returns(space.one(path(torch.tensor([at]))[0]), task, EPISODES, seed), np.float64
+        )
+        for at in t
+    ]
+    value, low, high = _means(played, seed)
+    gain = None
+    if isinstance(actor, SeededEpisodes):
+        gain = Gain(*_means([returns - played[0] for returns in played], seed))
+    return Returns(t, value, low, high, EPISODES, gain)
+
+
+def _means(rows: list[Floats], seed: int) -> tuple[Floats, Floats, Floats]:
+    """Means of rows of one number an episode, and the ends of their intervals, (rows,) each."""
+    measures = []
+    for row in rows:
+        draws = make_groups(np.arange(len(row)), seed).resampled(row[:, None])[:, 0] / len(row)
+        measure = probes.interval(float(row.mean()), draws, len(row))
+        measures.append([np.nan if v is None else v for v in (measure.value, measure.low, measure.high)])
+    value, low, high = np.array(measures).T
+    return value, low, high
 
 
 def conflict_along(

@@ -102,6 +102,27 @@ class Returns:
     low: Floats
     high: Floats
     episodes: int
+    gain: Gain | None = None
+    """Differences to A; None where the system does not say that it plays the same episodes at each t."""
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        columns = {n: numbers(getattr(self, n)) for n in ("value", "low", "high")}
+        gain = None if self.gain is None else self.gain.to_tree()
+        return {"t": self.t.tolist(), **columns, "episodes": self.episodes, "gain": gain}
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Mean differences of the returns to those of A, episode by episode; every array is (points,)."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        return {n: numbers(getattr(self, n)) for n in ("value", "low", "high")}
 
 
 @dataclass(frozen=True)
@@ -125,12 +146,8 @@ class Moves:
             "effective_rank": numbers(self.effective_rank),
             "reference": self.reference,
             "r2": {rung: numbers(v) for rung, v in self.r2.items()},
-            "returns": None,
+            "returns": None if self.returns is None else self.returns.to_tree(),
         }
-        if self.returns is not None:
-            returns = self.returns
-            columns = {n: numbers(getattr(returns, n)) for n in ("value", "low", "high")}
-            tree["returns"] = {"t": returns.t.tolist(), **columns, "episodes": returns.episodes}
         return tree
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diag.landscapes.result import ROUTES, Height, Landscape, Plane, TaskSlice
+from diag.landscapes.result import ROUTES, Gain, Height, Landscape, Plane, Returns, TaskSlice
 from diag.landscapes.verdict import rises_most
 from diag.outputs.landscape_text import (
     WAYS,
@@ -16,6 +16,7 @@ from diag.outputs.landscape_text import (
     missing_in_words,
     moves_in_words,
     plane_in_words,
+    returns_in_words,
     seat_in_words,
 )
 from diag.outputs.sections import footer, warning_words
@@ -49,7 +50,7 @@ def sections(result: Landscape) -> list[Section]:
     """The sections that show a landscape, on its own page and on others."""
     parts = [_ways(result), _slices(result)]
     parts += [_seats(result)] if result.seats else []
-    parts += _moves(result) + _conflict(result)
+    parts += _moves(result) + _returns(result) + _conflict(result)
     return parts + [_plane(plane) for plane in result.planes]
 
 
@@ -164,12 +165,6 @@ def _moves(result: Landscape) -> list[Section]:
                 {"quantity": quantity, "name": name, "t": t, "value": max(v, -1.0) if "R²" in quantity else v}
                 for t, v in zip(moves.t, values, strict=True)
             ]
-        if moves.returns is not None:
-            returns = moves.returns
-            rows += [
-                {"quantity": "return", "name": name, "t": t, "value": v, "low": low, "high": high}
-                for t, v, low, high in zip(returns.t, returns.value, returns.low, returns.high, strict=True)
-            ]
         if moves.reference is not None and len(words) == 1:
             words.append(
                 f"R² compares the embedding at each t with {moves.reference}, after the map that is named. "
@@ -180,6 +175,28 @@ def _moves(result: Landscape) -> list[Section]:
     chart = landscapes.small_lines(_finite(pd.DataFrame(rows), ["value"]), "data of task")
     figure = Figure(chart, "Spread of the embedding, and R² to the reference's, against t.")
     return [Section("The embedding along the straight line", words, figure)]
+
+
+def _returns(result: Landscape) -> list[Section]:
+    rows, words = [], returns_in_words(result)
+    for name, task in result.tasks.items():
+        returns = None if task.moves is None else task.moves.returns
+        if returns is None:
+            continue
+        kinds: dict[str, Returns | Gain] = {"mean return": returns}
+        kinds |= {"its difference to A's": returns.gain} if returns.gain is not None else {}
+        rows += [
+            {"quantity": kind, "name": name, "t": t, "value": v, "low": low, "high": high}
+            for kind, some in kinds.items()
+            for t, v, low, high in zip(returns.t, some.value, some.low, some.high, strict=True)
+        ]
+    if not rows:
+        return []
+    figure = Figure(
+        landscapes.small_lines(_finite(pd.DataFrame(rows), ["value"]), "task"),
+        "Mean return against t, with intervals.",
+    )
+    return [Section("Returns along the straight line", words, figure)]
 
 
 def _conflict(result: Landscape) -> list[Section]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from diag.landscapes.result import Height, Landscape, Plane, Route, RouteName, Seat, TaskSlice
+from diag.landscapes.result import Height, Landscape, Plane, Returns, Route, RouteName, Seat, TaskSlice
 from diag.outputs.layout import width, wrapped
 from diag.outputs.lines import WIDTH, headline, labelled, short, sparkline, warning_lines
 from diag.outputs.words import number, span
@@ -51,6 +51,8 @@ def render(result: Landscape, verbose: bool = False) -> str:
     lines += ["", *_ways(result, verbose)]
     for task in result.tasks.values():
         lines += ["", *_slice(task, verbose)]
+    if told := returns_in_words(result):
+        lines += ["", *(line for words in told for line in wrapped(words, "  ", "  "))]
     for seat in result.seats:
         lines += ["", *_seat(seat, verbose)]
     for plane in result.planes:
@@ -66,6 +68,41 @@ def moves_in_words(result: Landscape) -> str:
         f"{listed(result.moved)} {verb} by {result.distance:.3g} (L2); "
         f"{plural(result.samples, 'sample')} a task, the same at every point"
     )
+
+
+def returns_in_words(result: Landscape) -> list[str]:
+    """What is earned at A, at B and best between them on each task; nothing where nobody acts."""
+    words, of = [], 0
+    for name, task in result.tasks.items():
+        returns = None if task.moves is None else task.moves.returns
+        if returns is None or not np.isfinite(returns.value).all():
+            continue
+        of = returns.episodes
+        best = int(returns.value.argmax())
+        ends = [f"{end} earns {_earned(returns, at)}" for end, at in (("A", 0), ("B", -1))]
+        more = f", and the most is {_earned(returns, best)} at t = {returns.t[best]:.1f}"
+        inside = 0 < best < len(returns.t) - 1
+        words.append(f"On the {name} task, {ends[0]} and {ends[1]}{more if inside else ''}.")
+        if returns.gain is not None:
+            low, high = float(returns.gain.low[-1]), float(returns.gain.high[-1])
+            between = f"{number(float(returns.gain.value[-1]))} [{number(low)}, {number(high)}]"
+            words[-1] += f" Episode by episode, B earns {between} more than A."
+    if words:
+        points = next(
+            len(task.moves.returns.t)
+            for task in result.tasks.values()
+            if task.moves is not None and task.moves.returns is not None
+        )
+        words.append(
+            f"Returns are means of {of} episodes at each of {points} points, with 95% bootstrap intervals "
+            "over episodes."
+        )
+    return words
+
+
+def _earned(returns: Returns, at: int) -> str:
+    low, high = float(returns.low[at]), float(returns.high[at])
+    return f"{number(float(returns.value[at]))} [{number(low)}, {number(high)}]"
 
 
 def missing_in_words(part: str, why: str) -> str:
@@ -147,6 +184,8 @@ def _slice(task: TaskSlice, verbose: bool) -> Iterator[str]:
         for rung, words in RUNGS.items():
             if rung in task.moves.r2:
                 rows[words] = task.moves.r2[rung][inside]
+    if task.moves is not None and task.moves.returns is not None:
+        rows["mean return"] = task.moves.returns.value
     for name, values in rows.items():
         line = f"{sparkline(values, room)} " if room >= LEAST_LINE else ""
         yield f"  {name:{TERM}} {_cell(values[0]):>7} {line}{_cell(values[-1]):>7}"

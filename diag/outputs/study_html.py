@@ -8,6 +8,7 @@ import pandas as pd
 
 from diag.outputs.sections import footer
 from diag.outputs.study_pictures import multiples_sections, stages_section
+from diag.outputs.study_scores import scores_sections
 from diag.outputs.study_text import (
     NOT_ALL_ARE_MEANT_TO,
     area,
@@ -72,6 +73,7 @@ def sections(report: StudyReport) -> list[Section]:
     if first is None or not any(g.succeeded.n for g in report.groups):
         return parts
     parts += [_success(report)]
+    parts += scores_sections(report) if report.by == "score" else []
     parts += [_plans(report)] if len(report.groups) > 1 else []
     parts += [_beside(report)] if report.beside else []
     parts += [_relations(report)]
@@ -80,7 +82,7 @@ def sections(report: StudyReport) -> list[Section]:
     parts += [_margins(report)] if any(g.margins for g in report.groups) else []
     parts += stages_section(report)
     parts += _learning(report)
-    parts += [_scores(report)] if len(report.scores) else []
+    parts += scores_sections(report) if report.by != "score" and len(report.scores) else []
     return parts + multiples_sections(report) + [_pairs(first)] * (len(first.pairs) > 1)
 
 
@@ -124,7 +126,9 @@ def _success(report: StudyReport) -> Section:
         + (", and against the reference plan from the same base" if len(report.groups) > 1 else "")
         + ", with Holm's correction over bases.",
     ]
-    published = pd.DataFrame([{"name": f"paper, base {b.base}", "share": b.count / b.n} for b in paper.BASES])
+    ours = report.facts.world in (None, paper.WORLD)
+    theirs = [{"name": f"paper, base {b.base}", "share": b.count / b.n} for b in paper.BASES if ours]
+    published = pd.DataFrame(theirs, columns=["name", "share"])
     chart = studies.rates(pd.DataFrame(rows), published)
     figure = Figure(chart, "The share of transfers that succeed with its interval, for each base.")
     return Section("Success by base", words, figure, pd.DataFrame(table).fillna(""))
@@ -152,7 +156,7 @@ def _plans(report: StudyReport) -> Section:
         "is that of Mantel and Haenszel's test, by its exact distribution, that the rates are equal within "
         "every base. The difference is the mean difference of the shares over bases, and its interval "
         "resamples bases.",
-        NOT_ALL_ARE_MEANT_TO,
+        *([NOT_ALL_ARE_MEANT_TO] if report.by != "score" else []),
     ]
     return Section("Plans and variants", words, table=pd.DataFrame(rows))
 
@@ -345,18 +349,6 @@ def _lines(curves: Sequence[Curve]) -> pd.DataFrame:
 def _short(value: float) -> float:
     """A number to five digits: more cannot be seen, and each is bytes in the page."""
     return float(f"{value:.5g}")
-
-
-def _scores(report: StudyReport) -> Section:
-    figure = Figure(studies.scores(report.scores), "Mean scores over updates, by base, by seed and by plan.")
-    failed, labyrinths = paper.SCORE_FAILURE, paper.LABYRINTHS
-    words = [
-        "The lines are mean scores of the transfers, and the bands their standard errors, as in the paper's "
-        "figures 8 (the reference plan, by base and by seed) and 10 (by plan). In the paper a failed "
-        f"transfer scores {failed.value:g} (section {failed.section}), and {labyrinths.value:g} transfers "
-        f"were trained (section {labyrinths.section})."
-    ]
-    return Section("Scores", words, figure)
 
 
 def _pairs(group: Group) -> Section:

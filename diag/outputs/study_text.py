@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from diag.outputs.layout import Column, folded, table, width, wrapped
 from diag.outputs.lines import headline, labelled, sparkline
+from diag.outputs.study_scores_text import score_lines
 from diag.outputs.words import number
 from diag.studies.result import Group, Outcomes, PValue, StudyFacts, StudyReport
 from diag.studies.sentence import of, percent, short_name
@@ -22,6 +23,7 @@ FEW_BASES = 6
 """Fewest bases whose bootstrap intervals are wide enough; those of fewer are known to be too narrow."""
 
 TOLD = {
+    "score": "score",
     "l2": "L2 distance to the base",
     "loss_total": "total loss",
     "gradient_norm": "gradient norm",
@@ -44,6 +46,7 @@ def render(report: StudyReport, verbose: bool = False) -> str:
         lines += ["", "  missing", *(line for words in report.missing for line in wrapped(words, "    "))]
     for group in report.groups:
         lines += ["", *_group(group, report, verbose)]
+    lines += score_lines(report)
     if len(report.groups) > 1:
         lines += ["", *_plans(report.groups)]
     if report.beside:
@@ -362,7 +365,7 @@ def _beside(report: StudyReport) -> list[str]:
 
 def _notes(report: StudyReport) -> list[str]:
     notes = ["All intervals are 95% intervals, those of shares by Wilson. All p-values are two-sided."]
-    if len(report.groups) > 1:
+    if len(report.groups) > 1 and report.by != "score":
         notes.append(NOT_ALL_ARE_MEANT_TO)
     return [line for words in notes for line in wrapped(words)]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from diag.studies import paper
+from diag.studies.beside_paid import beside_paid, ratio, shown
 from diag.studies.result import Beside, Group, Outcomes, StudyFacts
 from diag.studies.sentence import of, percent
 from diag.studies.statistics import boschloo, wilson
@@ -23,9 +24,13 @@ def beside(
 
     Nothing for a study of another world.
     """
-    if not groups or not groups[0].succeeded.n or facts.world not in (None, paper.WORLD):
+    if not groups or not groups[0].succeeded.n:
         return ()
     group = groups[0]
+    if facts.world in paper.PAID:
+        return beside_paid(group, facts)
+    if facts.world not in (None, paper.WORLD):
+        return ()
     mine = last[(last["variant"] == group.variant) & (last["plan"] == group.plan)]
     return (
         *_budgets(facts, mine, bases),
@@ -131,7 +136,7 @@ def _distances(group: Group) -> list[Beside]:
     return [
         Beside(
             "L2 of successes, of failures",
-            f"{_number(l2.median.success)}, {_number(l2.median.failure)}",
+            f"{shown(l2.median.success)}, {shown(l2.median.failure)}",
             f"about {theirs.success:g}, {theirs.failure:g}",
             paper.L2_SUCCESS.section,
             "these are medians; the paper's are of the labyrinths, in 192 dimensions, so that only the ratio "
@@ -139,8 +144,8 @@ def _distances(group: Group) -> list[Beside]:
         ),
         Beside(
             "L2, failures over successes",
-            _ratio(l2.median),
-            _ratio(theirs),
+            ratio(l2.median),
+            ratio(theirs),
             paper.L2_SUCCESS.section,
         ),
         Beside(
@@ -161,20 +166,10 @@ def _losses(group: Group) -> list[Beside]:
             rows.append(
                 Beside(
                     f"{words} loss, failures over successes",
-                    _ratio(told.median),
+                    ratio(told.median),
                     "similar" if words == "total" else "slightly bigger",
                     paper.LOSSES_SECTION,
                     "the paper compares a failed transfer with its base",
                 )
             )
     return rows
-
-
-def _ratio(medians: Outcomes) -> str:
-    if medians.success is None or medians.failure is None or not medians.success:
-        return "–"
-    return f"{medians.failure / medians.success:.1f}×"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"

@@ -69,44 +69,6 @@ def base_curves(curves: pd.DataFrame, groups: Sequence[Group]) -> tuple[Curve, .
     return tuple(curves_of_terms)
 
 
-def score_curves(transfers: pd.DataFrame) -> pd.DataFrame:
-    """Mean scores of the transfers and their standard errors over steps, as in the paper's figures 8 and 10.
-
-    Columns panel (``by base``, ``by seed`` and, for several groups, ``by plan``), name, step, mean, low,
-    high and runs; the first two of the first group. Empty where there is no finite score: a world without
-    rewards has none.
-    """
-    if "score" not in transfers or transfers.empty:
-        return pd.DataFrame()
-    known = transfers.assign(score=pd.to_numeric(transfers["score"]).astype(float))
-    known = known[np.isfinite(known["score"])]
-    if known.empty:
-        return pd.DataFrame()
-    known = known.assign(group=known["variant"] + ", " + known["plan"])
-    first = known[known["group"] == known["group"].iloc[0]]
-    panels = [("by base", first, "base_seed"), ("by seed", first, "seed")]
-    panels += [("by plan", known, "group")] if known["group"].nunique() > 1 else []
-    frames = []
-    for panel, mine, key in panels:
-        score = mine.groupby([key, "step"], sort=False)["score"]
-        means = score.agg(["mean", "std", "count"]).reset_index()
-        error = (means["std"] / np.sqrt(means["count"])).fillna(0.0)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "panel": panel,
-                    "name": means[key].astype(str),
-                    "step": means["step"],
-                    "mean": means["mean"],
-                    "low": means["mean"] - error,
-                    "high": means["mean"] + error,
-                    "runs": means["count"],
-                }
-            )
-        )
-    return pd.concat(frames, ignore_index=True)
-
-
 def _by_outcome(mine: pd.DataFrame, step: str, value: str, last: pd.DataFrame, name: str) -> Iterator[Curve]:
     pairs = zip(last["base_seed"], last["seed"], strict=True)
     succeeded = dict(zip(pairs, last["success"], strict=True))

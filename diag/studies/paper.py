@@ -31,7 +31,10 @@ class PublishedRate:
 
 
 WORLD = "simple-maze"
-"""The world whose numbers these are."""
+"""The world of section 5.1."""
+
+PAID = {"labyrinth": True, "labyrinth-small": False}
+"""Worlds of section 5.2, and whether they are of the paper's own size."""
 
 BASES = (
     PublishedRate(1, 3, 22, "5.1.2", "For base model one, 19 out of 22 transfers failed (90%)"),
@@ -64,3 +67,29 @@ LOSSES_SECTION = "A.1 fig. 13"
 
 SCORE_FAILURE = Published(-5, "B", "the agent is not able to perform the task at all (score of -5)")
 LABYRINTHS = Published(36, "5.2.1", "six base models […] For each base model, we ran six transfers")
+
+SCORE_SUCCESS = Published(1, "5.2.1 fig. 8", "read off the figure: the best base models' transfers")
+
+BASES_OF_SIX = {"always": 2, "never": 2}
+"""Section 5.2.1: "some base models appear to always have a successful transfer (basemodel1 and basemodel2)",
+and "do not have a single succeeding transfer (basemodel4 and basemodel5)"."""
+
+LABYRINTH_RATE = Published(5e-4, "5.2.1", "the same as the training of the base model: 5 × 10⁻⁴")
+
+LABYRINTH_LOSSES = "the reward, transition and q losses remain slightly higher"
+LABYRINTH_LOSSES_SECTION = "B fig. 16"
+
+APPROACHES = {
+    "freeze-dynamics": "its own approach: as good as resetting the encoder",
+    "reset-encoder": "helps to avoid a local minimum, but not in all cases",
+    "fine-tune": "performs the best",
+    "no-random-entropy": "on average better than learning from scratch",
+    "delayed-structure": "the only one, but for fine-tuning, with some successes in all cases",
+    "from-scratch": "low variance, second best",
+}
+"""What section 5.2.3 says of each approach, whose numbers figure 10 alone has."""
+
+RATES = {1e-5: False, 5e-5: True, 1e-4: False, 5e-4: True, 1e-3: True, 5e-3: False}
+"""Whether a learning rate's six transfers mostly succeed (appendix D, figure 18)."""
+
+RATE_SETTING = "transfer.learning_rate"

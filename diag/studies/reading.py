@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from diag.comparisons.result import colour_variable
 from diag.embed import embedding
 from diag.sources import open_subject
 from diag.studies.folder import Folder
+from diag.studies.players import episodes_of, planes_of, returns_in
 from diag.studies.report import EmbeddingPicture, PlannedCell, StudyFacts, StudyReport, report
+from diag.studies.scored import VariantFacts
 from diag.studies.study import Study
 from diag.subject import Predictor, Subject, SubjectError, colour_of, require
 from trainers.checkpoint import CheckpointError
+from trainers.system import Standard, Standards, system_of
 
 MOST_PER_CELL = 24
 """Last embeddings that are drawn of one base's transfers under one plan."""
@@ -26,8 +30,11 @@ def report_of(path: Path) -> StudyReport:
     """The report of the study in a folder, finished or not; raises StudyError."""
     folder = Folder(path)
     study = folder.study()
-    results, curves = folder.results(), folder.curves()
-    return report(results, curves, _facts(study, folder), list(_pictures(study, path, results)))
+    results, curves, facts = folder.results(), folder.curves(), _facts(study, folder)
+    whole = report(results, curves, facts, list(_pictures(study, path, results)), returns_in(path, results))
+    if whole.by != "score":
+        return whole
+    return replace(whole, episodes=episodes_of(whole, path, results), planes=planes_of(whole, path, results))
 
 
 def _facts(study: Study, folder: Folder) -> StudyFacts:
@@ -58,7 +65,34 @@ def _facts(study: Study, folder: Folder) -> StudyFacts:
         device=str(last.get("device", "unknown")),
         planned=tuple(planned),
         world=worlds.pop() if len(worlds) == 1 else "several",
+        variants=_variants(study),
     )
+
+
+def _variants(study: Study) -> dict[str, VariantFacts]:
+    first = _flat(study.variants[0].settings.model_dump(exclude={"preset"}))
+    standards: dict[str, tuple[Standard, ...]] = {}
+    known = {}
+    for variant in study.variants:
+        settings = _flat(variant.settings.model_dump(exclude={"preset"}))
+        world = variant.settings.world
+        if world not in standards:
+            system = system_of(variant.settings)
+            standards[world] = system.standards() if isinstance(system, Standards) else ()
+        names = dict.fromkeys([*settings, *first])
+        differs = {n: (settings.get(n), first.get(n)) for n in names if settings.get(n) != first.get(n)}
+        fresh = tuple(p.name for p in variant.plans if all(rule.action == "reset" for rule in p.rules))
+        known[variant.name] = VariantFacts(study.base_of(variant).name, standards[world], differs, fresh)
+    return known
+
+
+def _flat(tree: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """A tree of settings by dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        here = f"{place}{name}"
+        flat |= _flat(value, f"{here}.") if isinstance(value, dict) else {here: value}
+    return flat
 
 
 def _pictures(study: Study, root: Path, results: pd.DataFrame) -> Iterator[EmbeddingPicture]:
@@ -71,16 +105,18 @@ def _pictures(study: Study, root: Path, results: pd.DataFrame) -> Iterator[Embed
         for row in finite[finite["final"] & (finite["phase"] == "base")].to_dict("records")
     }
     opened: dict[str, Subject] = {}
+    drawn: dict[str, bool] = {}
     for row in _worth_showing(finite).to_dict("records"):
         owner = owners.get(row["variant"], row["variant"])
         of = bases.get((owner, row["base_seed"]))
-        if of is None:
+        if of is None or not drawn.get(row["variant"], True):
             continue
         try:
             base = opened.setdefault(of, open_subject(root / of))
             picture = _picture(row, open_subject(root / row["path"]), base)
         except (CheckpointError, SubjectError):
             continue  # a folder copied without its checkpoints still has its table
+        drawn[row["variant"]] = picture is not None
         if picture is not None:
             yield picture
 

@@ -15,7 +15,8 @@ import pandas as pd
 
 from diag.studies import StudyError
 from diag.studies.beside import beside
-from diag.studies.curves import base_curves, loss_curves, progress_curves, score_curves
+from diag.studies.curves import base_curves, loss_curves, progress_curves
+from diag.studies.prediction import gated, predictors
 from diag.studies.result import (
     Beside,
     Cell,
@@ -30,6 +31,7 @@ from diag.studies.result import (
     StudyReport,
     Told,
 )
+from diag.studies.scores import distances_on_the_way, returns_on_the_way, score_curves, spreads, sweep
 from diag.studies.sentence import missing_lines, verdict
 from diag.studies.stages import labelled, stages
 from diag.studies.statistics import (
@@ -45,6 +47,7 @@ from diag.studies.statistics import (
     stratified,
     wilson,
 )
+from diag.studies.success import base_row, common, judged
 from diag.studies.table import KEY
 
 __all__ = [
@@ -72,7 +75,10 @@ MARGINS_BELOW = 11
 RELATIONS = ("matched", "flipped", "permuted", "rotated", "rescaled", "affine", "collapsed", "unrelated")
 UNDECIDED, BROKEN = "undecided", "not finite"
 
-_TOLD = ("l2", "loss_total", "gradient_norm", "mended_loss", "mended_escape")
+EARNED = ("score", "base_score", "retained")
+"""Columns of transfers that act."""
+
+_TOLD = ("score", "l2", "loss_total", "gradient_norm", "mended_loss", "mended_escape")
 
 
 def report(
@@ -80,43 +86,58 @@ def report(
     curves: pd.DataFrame,
     facts: StudyFacts,
     pictures: Sequence[EmbeddingPicture] = (),
+    returns: pd.DataFrame | None = None,
 ) -> StudyReport:
     """The report of a study from its two tables (:mod:`diag.studies.table`) and pictures.
 
-    ``curves`` and ``pictures`` may be empty, and ``results`` may have a column ``score``. Raises StudyError
-    for tables without the columns that name a row.
+    ``curves`` and ``pictures`` may be empty, and ``results`` may have a column ``score``. ``returns`` are
+    those that training took on the way, a row each with the columns that name a row, and ``score``. Raises
+    StudyError for tables without the columns that name a row.
     """
-    for name, table in (("results", results), ("curves", curves)):
+    returns = pd.DataFrame() if returns is None else returns
+    for name, table in (("results", results), ("curves", curves), ("returns", returns)):
         if absent := [column for column in KEY[:-1] if len(table) and column not in table]:
             raise StudyError(f"the table of {name} has no column {absent[0]!r}")
     table = _typed(results)
     transfers = table[table["phase"] == "transfer"]
     last = transfers[transfers["final"]].reset_index(drop=True)
-    by_states = bool(last["succeeded"].notna().any())
-    matched = (last["relation"] == "matched").to_numpy(bool)
-    landed = last["succeeded"].fillna(False).to_numpy(bool) if by_states else matched
-    last = last.assign(success=landed, matched=matched)
-    last["name"] = _relation_names(last)
-    states, needed = _common(last, "states"), _common(last, "success_states")
     bases = table[(table["phase"] == "base") & table["final"]]
+    found = judged(last, bases, facts)
+    last = found.rows.assign(name=_relation_names(found.rows))
+    states, needed = common(last, "states"), common(last, "success_states")
     names = _group_names(last, facts.planned)
-    groups = _against_first([_group(n, last, bases, facts.planned, transfers, curves) for n in names])
+    groups = _against_first([_group(n, last, bases, facts, transfers, curves) for n in names])
     shown = labelled(pictures, last)
     missing = missing_lines(facts, groups, bases, last)
-    return StudyReport(
+    whole = StudyReport(
         facts,
         verdict(groups, bool(missing)),
-        _rule(by_states, states, needed),
+        found.rule,
         states,
         needed,
         tuple(groups),
         missing,
         beside(groups, facts, last, bases),
-        _transfers(last),
-        score_curves(_in_order(transfers, names)),
+        _transfers(last, found.by == "score" or bool(last["score"].notna().any())),
+        score_curves(transfers, returns, names, facts),
         base_curves(curves, groups),
         stages(shown, groups),
         tuple(p for p in shown if p.final),
+        found.by,
+    )
+    if found.by != "score":
+        return whole
+    first = names[0]
+    owner = facts.variants[first[0]].owner if first[0] in facts.variants else first[0]
+    mine = last[(last["variant"] == first[0]) & (last["plan"] == first[1])]
+    return replace(
+        whole,
+        predictors=predictors(mine, RELATIONS),
+        gated=gated(mine, UNDECIDED),
+        sweep=sweep(last, names, facts),
+        returns=returns_on_the_way(returns, last, first, owner),
+        distances=distances_on_the_way(transfers, last, first),
+        terms=spreads(mine, bases[bases["variant"] == owner]),
     )
 
 
@@ -146,20 +167,6 @@ def _relation_names(last: pd.DataFrame) -> list[str]:
     ]
 
 
-def _common(last: pd.DataFrame, column: str) -> int | None:
-    """The one value that all rows have, or None."""
-    values = last[column].dropna().unique()
-    return int(values[0]) if len(values) == 1 else None
-
-
-def _rule(by_states: bool, states: int | None, needed: int | None) -> str:
-    if not by_states:
-        return "the embedding's relation to the base's is matched"
-    if states is None or needed is None:
-        return "enough states are nearest to their own base state"
-    return f"at least {needed} of the {states} states are nearest to their own base state"
-
-
 def _group_names(last: pd.DataFrame, planned: Sequence[PlannedCell]) -> list[tuple[str, str]]:
     """Variant and plan of every group, the reference first, then as planned, then as found."""
     pairs = [(c.variant, c.plan) for c in planned]
@@ -174,14 +181,17 @@ def _group(
     name: tuple[str, str],
     last: pd.DataFrame,
     bases: pd.DataFrame,
-    planned: Sequence[PlannedCell],
+    facts: StudyFacts,
     transfers: pd.DataFrame,
     curves: pd.DataFrame,
 ) -> Group:
     mine = last[(last["variant"] == name[0]) & (last["plan"] == name[1])].reset_index(drop=True)
-    wanted = {c.base_seed: c.transfers for c in planned if (c.variant, c.plan) == name}
+    wanted = {c.base_seed: c.transfers for c in facts.planned if (c.variant, c.plan) == name}
     seeds = sorted({*wanted, *(int(s) for s in mine["base_seed"])})
-    cells = [_cell(name, s, mine[mine["base_seed"] == s], wanted.get(s), bases) for s in seeds]
+    cells = [
+        _cell(name, s, mine[mine["base_seed"] == s], wanted.get(s), base_row(bases, facts, name[0], s))
+        for s in seeds
+    ]
     done = [c for c in cells if c.succeeded.n]
     counts, totals = [c.succeeded.count for c in done], [c.succeeded.n for c in done]
     if len(done) > 1:
@@ -191,7 +201,7 @@ def _group(
         tested = {c.base_seed: PValue(p, q) for c, p, q in zip(done, rest, corrected, strict=True)}
         cells = [replace(c, against_rest=tested.get(c.base_seed)) for c in cells]
     success, seeds_of = mine["success"].to_numpy(bool), mine["base_seed"].to_numpy(np.int64)
-    kinds = [*_TOLD[:2], *_terms(mine), *_TOLD[2:]]
+    kinds = [*_TOLD[:3], *_terms(mine), *_TOLD[3:]]
     told = [
         Told(kind, _medians(mine, kind), auc_within(mine[kind], success, seeds_of))
         for kind in kinds
@@ -222,13 +232,10 @@ def _terms(mine: pd.DataFrame) -> list[str]:
 
 
 def _cell(
-    name: tuple[str, str], seed: int, mine: pd.DataFrame, planned: int | None, bases: pd.DataFrame
+    name: tuple[str, str], seed: int, mine: pd.DataFrame, planned: int | None, base: pd.Series | None
 ) -> Cell:
     success = mine["success"].to_numpy(bool)
     loss = mine["loss_total"].to_numpy(float)
-    own = bases[bases["base_seed"] == seed]
-    same = own[own["variant"] == name[0]]
-    own = own if same.empty else same
     return Cell(
         *name,
         seed,
@@ -238,7 +245,9 @@ def _cell(
         _relations(mine),
         _medians(mine, "l2"),
         _medians(mine, "loss_total"),
-        _median(own["loss_total"]),
+        None if base is None else _median([base["loss_total"]]),
+        _medians(mine, "score"),
+        None if base is None else _median([base["score"]]),
         auc(loss[success], loss[~success]),
         None,
         None,
@@ -285,7 +294,7 @@ def _boschloo(a: Cell, b: Cell) -> float:
 
 
 def _margins(mine: pd.DataFrame) -> tuple[tuple[int, int], ...]:
-    states = _common(mine, "states")
+    states = common(mine, "states")
     if states is None or not mine["own_states"].notna().any():
         return ()
     required = range(states, max(1, states - MARGINS_BELOW) - 1, -1)
@@ -325,7 +334,7 @@ def _against_first(groups: Sequence[Group]) -> list[Group]:
     ]
 
 
-def _transfers(last: pd.DataFrame) -> pd.DataFrame:
+def _transfers(last: pd.DataFrame, acting: bool) -> pd.DataFrame:
     outcome = np.where(last["success"], "success", "failure")
     return pd.DataFrame(
         {
@@ -338,13 +347,6 @@ def _transfers(last: pd.DataFrame) -> pd.DataFrame:
             "own_states": last["own_states"],
             "l2": last["l2"],
             "loss": last["loss_total"],
+            **({k: last[k] for k in EARNED} if acting else {}),
         }
     )
-
-
-def _in_order(transfers: pd.DataFrame, names: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """The rows of the groups in the order of the groups."""
-    places = {name: place for place, name in enumerate(names)}
-    keys = zip(transfers["variant"], transfers["plan"], strict=True)
-    order = np.argsort([places.get(key, len(places)) for key in keys], kind="stable")
-    return transfers.iloc[order]

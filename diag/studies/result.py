@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from diag.result import SCHEMA_VERSION, Verdict, finite, measure_tree, numbers
 from diag.shown import Shown
 from diag.studies.histogram import Bar, stacked
+from diag.studies.scored import Episodes, Gated, Planes, Predictor, Standing, VariantFacts, standard_tree
 from diag.studies.statistics import Rate
 from probes import Floats, Measure
 
@@ -44,6 +45,7 @@ class StudyFacts:
     """Every cell that was asked for; without it nothing can be said of what is missing."""
     world: str | None = None
     """The world that it was trained in; ``several`` where it is not one, None where it is not known."""
+    variants: Mapping[str, VariantFacts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +114,9 @@ class Cell:
     l2: Outcomes
     loss: Outcomes
     base_loss: float | None
+    score: Outcomes
+    """Medians of the scores; None where nobody acts."""
+    base_score: float | None
     auc: Measure
     """AUC of the total loss: 0.5 does not tell failures from successes, at 1 a failure's is always higher."""
     against_rest: PValue | None
@@ -137,6 +142,8 @@ class Cell:
             "l2": self.l2.to_tree(),
             "loss": self.loss.to_tree(),
             "base_loss": finite(self.base_loss),
+            "score": self.score.to_tree(),
+            "base_score": finite(self.base_score),
             "auc": measure_tree(self.auc),
             "against_rest": _tree(self.against_rest),
             "against_reference": _tree(self.against_reference),
@@ -270,6 +277,20 @@ class Beside:
         return {**words, "note": self.note, "p": self.p}
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """Variants that differ from the reference in one number, under its plan, on the bases that all have."""
+
+    setting: str
+    points: pd.DataFrame
+    """A row a value: value, variant, count and n of successes, mean and sd of the scores."""
+    transfers: pd.DataFrame
+    """A row a transfer: value, base_seed, seed, score, outcome."""
+
+    def to_tree(self) -> dict[str, Any]:
+        return {"setting": self.setting, "points": [_plain(r) for r in self.points.to_dict("records")]}
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class StudyReport(Shown, kind="study"):
     """The report of a study; the reference group stands first."""
@@ -285,7 +306,8 @@ class StudyReport(Shown, kind="study"):
     """Missing parts of an unfinished study, a line each."""
     beside: tuple[Beside, ...]
     transfers: pd.DataFrame
-    """Every finished one: variant, plan, base_seed, seed, outcome, relation, own_states, l2 and loss."""
+    """Every finished one: variant, plan, base_seed, seed, outcome, relation, own_states, l2, loss, and where
+    they act their score, their base's, and the share ``retained`` of what it earns more than by chance."""
     scores: pd.DataFrame
     """Mean scores over steps (:func:`diag.studies.curves.score_curves`); empty for worlds without rewards."""
     base_curves: tuple[Curve, ...]
@@ -293,6 +315,20 @@ class StudyReport(Shown, kind="study"):
     """Pictures at growing steps of a base, of a successful and of a failed transfer of it."""
     pictures: tuple[EmbeddingPicture, ...]
     """The last embedding of bases and transfers."""
+    by: Standing = "states"
+    """What success is judged by."""
+    predictors: tuple[Predictor, ...] = ()
+    """What each measure says of the success of the reference's transfers, where scores decide it."""
+    gated: Gated | None = None
+    sweep: Sweep | None = None
+    returns: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Returns on the way (:func:`diag.studies.curves.returns_on_the_way`)."""
+    distances: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """L2 of the reference's transfers at the kept checkpoints: base, seed, step, l2 and outcome."""
+    terms: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Quartiles of each loss over bases, successes and failures (:func:`diag.studies.scores.spreads`)."""
+    planes: tuple[Planes, ...] = ()
+    episodes: Episodes | None = None
     diagnosis: str = "study"
 
     def shown_files(self) -> list[str]:
@@ -331,11 +367,19 @@ class StudyReport(Shown, kind="study"):
                 "rule": self.rule,
                 "states": self.states,
                 "success_states": self.success_states,
+                "by": self.by,
+                "standards": {
+                    name: [standard_tree(one) for one in variant.standards]
+                    for name, variant in facts.variants.items()
+                },
             },
             "missing": list(self.missing),
             "groups": [group.to_tree() for group in self.groups],
             "paper": [row.to_tree() for row in self.beside],
             "scores": [_plain(row) for row in self.scores.to_dict("records")],
+            "predictors": [one.to_tree() for one in self.predictors],
+            "gated": None if self.gated is None else self.gated.to_tree(),
+            "sweep": None if self.sweep is None else self.sweep.to_tree(),
             "base_curves": [curve.to_tree() for curve in self.base_curves],
             "transfers": [_plain(row) for row in self.transfers.to_dict("records")],
         }

@@ -60,6 +60,9 @@ CAUGHT, MISSED = 1.0, -1.0
 MOST_CELLS = 256
 """Most rows and columns of a screen: the table of a look's pictures then takes 100 MB."""
 
+TABLE_BYTES = 2**21
+"""Most bytes of a look's table of whole pictures: what a core's cache holds. 24×24 in colour takes 1 MB."""
+
 PICTURE_ROWS = 240
 """Height of a rendered picture, at least."""
 
@@ -260,7 +263,8 @@ class Drawing:
     """Draws states of one look.
 
     For every column there is a picture twice as high as the screen with the ball in the middle row: an
-    observation is a window of it, its start decided by the ball's row, and in one piece in memory.
+    observation is a window of it, its start decided by the ball's row, and in one piece in memory. Where all
+    windows together take little memory (:data:`TABLE_BYTES`), they are cut out once, and looked up.
     """
 
     def __init__(self, world: CatchWorld, look: Look) -> None:
@@ -283,6 +287,11 @@ class Drawing:
         self._windows: NDArray[np.uint8] = np.lib.stride_tricks.as_strided(
             sheets, (starts, channels, height * width), strides, writeable=False
         )
+        self._table: NDArray[np.uint8] | None = None
+        if height * width * channels * height * width <= TABLE_BYTES:
+            row, column = np.divmod(np.arange(height * width), width)
+            whole = self._windows[column * (2 * height) + height - row]
+            self._table = whole.reshape(height * width, -1)
         self._top, self._below = world.top, after
         offset = np.arange(width) - np.arange(width)[:, None]
         wide = reach(look.paddle)
@@ -295,9 +304,12 @@ class Drawing:
         self, row: NDArray[np.int16], column: NDArray[np.int16], paddle: NDArray[np.int16]
     ) -> NDArray[np.uint8]:
         """Observations (n, c, h, w), a new array; the paddle hides what is behind it."""
-        _, height, _ = self._shape
-        start = column.astype(np.intp) * (2 * height) + (height - row)
-        seen: NDArray[np.uint8] = self._windows[start].reshape(-1, *self._shape)
+        _, height, width = self._shape
+        if self._table is None:
+            start = column.astype(np.intp) * (2 * height) + (height - row)
+            seen: NDArray[np.uint8] = self._windows[start].reshape(-1, *self._shape)
+        else:
+            seen = self._table.take(row.astype(np.intp) * width + column, 0).reshape(-1, *self._shape)
         floor = seen[:, :, self._top :]
         if len(row) and row.max() + self._below < self._top:
             floor[:] = self._strips[paddle]
@@ -330,7 +342,7 @@ class CatchEnvs:
         return self._observations
 
     def _begin(self, which: NDArray[np.integer]) -> None:
-        """Put the next ball and paddle in these places."""
+        """Put the next ball and paddle in these places, from the blocks that their numbers are in."""
         block, offset = np.divmod(self._number[which], BLOCK)
         self._draw(which[block != self._block[which]])
         self._row[which] = 0
@@ -385,7 +397,6 @@ class CatchEnvs:
         self._number, self._row, self._column, self._paddle = (
             array.copy() for array in (number, row, column, paddle)
         )
-        self._draw(np.flatnonzero(self._number // BLOCK != self._block))
         self._last = self._row[:0], self._column[:0], self._paddle[:0]
         self._observations = self._drawing(self._row, self._column, self._paddle)
 
