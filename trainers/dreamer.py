@@ -37,6 +37,7 @@ from trainers.envs.several import world_of
 from trainers.one_by_one import OneByOne
 from trainers.plan import TransferPlan
 from trainers.policies import check_policies
+from trainers.recorded import Recording, recorded
 from trainers.replay import Sequences
 from trainers.rssm import Latents, Rssm, Seen, State
 from trainers.settings import Settings, SettingsError
@@ -269,6 +270,16 @@ class Dreamer:
                     break
         envs.close()
         return total
+
+    def provide(self, plan: TransferPlan | None) -> None:
+        """Record the data of a phase that learns from such, unless they are there."""
+        phase, task = (self.settings.train, "source") if plan is None else (self.settings.transfer, "target")
+        if phase.algorithm == "recorded":
+            self.recording(task)
+
+    def recording(self, task: str) -> Recording:
+        """The recorded data of a task, made now unless their file is there."""
+        return recorded(self.world, self.settings.world, self.looks(task), self.settings.data)
 
     def training(
         self,

@@ -21,7 +21,7 @@ from trainers.dreamer import MODEL, Dreamer, scaled
 from trainers.dreamer_acting import STATE_FAULTS, Experience
 from trainers.imagination import actor_loss, critic_loss, lambda_returns, reached
 from trainers.plan import BASE_PLAN, TransferPlan
-from trainers.recorded import Recording, recorded
+from trainers.recorded import Recording
 from trainers.replay import Sequences
 from trainers.rmsprop import RMSprop
 from trainers.rssm import Seen, State
@@ -63,7 +63,7 @@ class DreamerTraining(Descent):
                 n: self.target[0, span].view(self.stack.views[n].shape[1:]) for n, span in spans.items()
             }
         else:
-            self.recording = recorded(dreamer.world, settings.world, dreamer.looks(task), settings.data)
+            self.recording = dreamer.recording(task)
         self._views = {name: view.squeeze(0) for name, view in self.stack.views.items()}
 
     @property

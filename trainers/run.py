@@ -26,7 +26,7 @@ from trainers.plan import TransferPlan
 from trainers.settings import Phase, Settings, SettingsError
 from trainers.stack import component_of
 from trainers.streams import shuffling, stream_of
-from trainers.system import Sourced, State, StateError, System, Training, system_of
+from trainers.system import Provided, Sourced, State, StateError, System, Training, system_of
 
 MOST_NUMBERS = 100_000
 """Most numbers in one range: more is a slip of the keyboard."""
@@ -194,6 +194,8 @@ def prepare(run: Run, resume: bool, overwrite: bool) -> list[Member]:
             raise files.CheckpointError(run.path(seed), f"{member.step} updates", most)
         if member.step < run.phase.updates or not run.path(seed).exists():
             members.append(member)
+    if members and isinstance(system, Provided):
+        system.provide(run.plan)
     folder = Path(run.out)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -81,6 +81,17 @@ class Sourced(Protocol):
         """Plain values by name, such as JSON holds."""
 
 
+@runtime_checkable
+class Provided(Protocol):
+    """A system with files that training needs and takes long to make; raises OSError or ValueError."""
+
+    def provide(self, plan: TransferPlan | None) -> None:
+        """Make the files of a base's training without a plan, else of a transfer's, unless they are there.
+
+        It is called before a run begins, where a signal still ends the process at once.
+        """
+
+
 class System(Protocol):
     """One algorithm with its settings; holds no parameters.
 
