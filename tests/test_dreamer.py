@@ -185,7 +185,7 @@ def test_a_plan_of_other_terms_is_refused_and_its_own_can_rest(tmp_path: Path, b
         ("data.policies=dqn0", "setting 'data.policies': found 'dqn0'"),
         ("acting.prefill=20", "setting 'acting.prefill': found 20, expected 32 or more"),
         ("model.classes=1", "2 classes or more"),
-        ("model.codec=image", "setting 'model.codec': found 1 by 7 pixels"),
+        ("model.codec=image", "setting 'model.codec': found 1 widths, expected 4 for 'image'"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(tmp_path: Path, assignment: str, words: str) -> None:
