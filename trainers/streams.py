@@ -17,6 +17,9 @@ WORLD_STREAM = 4
 PLAY_STREAM = 5
 """The labyrinths that an agent plays to be judged, and the random actions among its own."""
 
+ACTION_STREAM = 6
+"""The actions that an agent samples from its policy while it trains, or while its play is recorded."""
+
 BASE_PHASE, TRANSFER_PHASE = range(2)
 """Numbers of the phases: in each, a seed has another walk and other fresh weights."""
 
