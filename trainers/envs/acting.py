@@ -1,0 +1,310 @@
+"""Worlds that systems act in: many environments side by side, and what each look shows of one hidden state.
+
+A :class:`World` makes environments of any of its looks (``variants``): the source and the target task of a
+transfer are two of them, and settings name which. :class:`Envs` are n environments that step together. A
+:class:`PairedWorld` can also show the same hidden states in every look, which diagnoses compare
+embeddings on. Worlds know no algorithm, and returns of episodes are counted by whoever plays.
+
+**An episode that ends begins anew in the same step.** What ``step`` returns belongs to the action that was
+taken; ``observations`` are then, for the environments that ended, the first of their new episodes. What the
+ended episodes showed last is to be had from ``last_observations``, until the next step.
+
+>>> world = acting_world("catch-small")
+>>> envs = world.envs("default", 64, 7)
+>>> envs.observations.shape, envs.observations.dtype
+((64, 3, 24, 24), dtype('uint8'))
+>>> step = envs.step(np.zeros(64, np.int64))
+>>> step.rewards.shape, bool(step.ended.any())
+((64,), False)
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.streams import DATA_STREAM, generator
+
+__all__ = [
+    "Discrete",
+    "Envs",
+    "PairedEnvs",
+    "PairedWorld",
+    "Saved",
+    "States",
+    "Step",
+    "Walk",
+    "World",
+    "WorldError",
+    "acting_world",
+    "acting_world_names",
+    "walk",
+]
+
+States = Mapping[str, NDArray[Any]]
+"""n hidden states: arrays by name, each (n, …)."""
+
+SIDE_BY_SIDE = 64
+"""Environments that a random walk is taken in at a time; a part of its numbers, not only of its speed."""
+
+
+class WorldError(ValueError):
+    """A world, look, size, action or saved state that cannot be; the message says found and expected."""
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """Actions that are the numbers 0 to n − 1, with a name each."""
+
+    names: tuple[str, ...]
+
+    @property
+    def n(self) -> int:
+        return len(self.names)
+
+
+class Step(NamedTuple):
+    """What one step of n environments brought; every array is (n,) and the caller's to keep."""
+
+    rewards: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    """Whether the episode came to an end: nothing follows that a value could be bootstrapped from."""
+    truncated: NDArray[np.bool_]
+    """Whether the episode was cut short by a time limit, and did not come to an end."""
+
+    @property
+    def ended(self) -> NDArray[np.bool_]:
+        """Whether a new episode has begun."""
+        return self.terminated | self.truncated
+
+
+@dataclass(frozen=True)
+class Saved:
+    """All that environments need to go on bit for bit, beside what they were made with."""
+
+    arrays: Mapping[str, NDArray[Any]]
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """Plain values that JSON holds: counters, states of generators."""
+
+
+class Envs(Protocol):
+    """n environments of one look, stepped together; whichever ends begins anew in the same step."""
+
+    @property
+    def observations(self) -> NDArray[np.uint8]:
+        """Pictures (n, c, h, w) to act on now. A new array after each step: it is the caller's to keep."""
+
+    def step(self, actions: NDArray[np.integer]) -> Step:
+        """Take one action (n,) in each; raises :class:`WorldError` for actions that do not exist."""
+
+    def last_observations(self) -> NDArray[np.uint8]:
+        """What the k episodes that ended in the last step showed at their end, (k, c, h, w), in order.
+
+        Values are bootstrapped from these where an episode was truncated.
+        """
+
+    def state(self) -> Saved:
+        """A copy of all that :meth:`restore` needs; raises :class:`WorldError` unless ``world.exact``."""
+
+    def restore(self, saved: Saved) -> None:
+        """Go on from there bit for bit; raises :class:`WorldError` for a state of other environments."""
+
+    def close(self) -> None:
+        """Give back what the environments hold; harmless when repeated."""
+
+
+class World(Protocol):
+    """One world in several looks."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def observation_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an observation, the same in every look; its dtype is uint8."""
+
+    @property
+    def actions(self) -> Discrete: ...
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Names of the looks; the first is the one that others are measured from."""
+
+    @property
+    def max_steps(self) -> int:
+        """Most steps of an episode."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether environments can be saved and restored bit for bit."""
+
+    def envs(self, variant: str, n: int, *seed: int) -> Envs:
+        """n fresh environments of a look at the start of their first episodes.
+
+        What environment i meets follows from the seed, i and the actions alone, not from n. Raises
+        :class:`WorldError` for an unknown look or an n below 1.
+        """
+
+
+@runtime_checkable
+class PairedEnvs(Envs, Protocol):
+    """Environments whose hidden states can be had."""
+
+    def hidden(self) -> States:
+        """A copy of the hidden states that ``observations`` show."""
+
+
+@runtime_checkable
+class PairedWorld(World, Protocol):
+    """A world that shows the same hidden states in every look."""
+
+    def envs(self, variant: str, n: int, *seed: int) -> PairedEnvs: ...
+
+    def render(self, states: States, variant: str) -> NDArray[np.uint8]:
+        """Observations (n, c, h, w) of hidden states in a look."""
+
+    def sample_states(self, n: int, *seed: int, apart: int = 1) -> Walk:
+        """n steps of a random policy (:func:`walk`), with the episode of each."""
+
+    def variables(self, states: States) -> dict[str, NDArray[np.float64]]:
+        """Known facts of hidden states, {name: (n,)}, for probes and colours; never NaN."""
+
+    def pictures(self, states: States, variant: str, scale: int = 8) -> NDArray[np.uint8]:
+        """Enlarged pictures for people, (n, h · scale, w · scale, 3)."""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """n steps of a policy, place after place, in the order of time within a place; arrays are (n, …)."""
+
+    states: States
+    """The hidden states that the actions were taken in."""
+    episode: NDArray[np.int64]
+    """Numbers of episodes, from 0 without a gap."""
+    time: NDArray[np.int64]
+    """Steps that the episode had before."""
+    action: NDArray[np.int64]
+    reward: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.episode)
+
+
+def walk(world: PairedWorld, variant: str, n: int, *seed: int, apart: int = 1) -> Walk:
+    """n steps of a random policy in a look, from :data:`SIDE_BY_SIDE` places (fewer, if n is less).
+
+    With ``apart`` of 2 or more one step in so many is kept, drawn at random: states then come from more
+    episodes, and histories have gaps. Raises :class:`WorldError` for an n or ``apart`` below 1.
+    """
+    if n < 1 or apart < 1:
+        raise WorldError(f"random walk: found n={n} and apart={apart}, expected 1 or more of each")
+    places = min(SIDE_BY_SIDE, n)
+    rounds = -(-n // places)
+    rng = generator(DATA_STREAM, *seed)
+    envs = world.envs(variant, places, *seed)
+    kept = rng.integers(apart, size=(rounds, places))
+    actions = rng.integers(world.actions.n, size=(rounds, apart, places))
+    hidden = envs.hidden()
+    states = {k: np.empty((rounds, places, *v.shape[1:]), v.dtype) for k, v in hidden.items()}
+    number, time = np.zeros(places, np.int64), np.zeros(places, np.int64)
+    numbers, times, action = (np.empty((rounds, places), np.int64) for _ in range(3))
+    reward, terminated = np.empty((rounds, places), np.float32), np.empty((rounds, places), np.bool_)
+    for now in range(rounds):
+        for within in range(apart):
+            here = kept[now] == within
+            hidden = envs.hidden()
+            step = envs.step(actions[now, within])
+            for name, rows in states.items():
+                rows[now, here] = hidden[name][here]
+            numbers[now, here], times[now, here] = number[here], time[here]
+            action[now, here], reward[now, here] = actions[now, within, here], step.rewards[here]
+            terminated[now, here] = step.terminated[here]
+            number += step.ended
+            time = np.where(step.ended, 0, time + 1)
+    envs.close()
+
+    def in_a_row(values: NDArray[Any]) -> NDArray[Any]:
+        """Values (rounds, places, …) as one row (n, …), place after place."""
+        return values.swapaxes(0, 1).reshape(rounds * places, *values.shape[2:])[:n]
+
+    place = in_a_row(np.broadcast_to(np.arange(places), (rounds, places)))
+    both = place * (number.max() + 1) + in_a_row(numbers)
+    return Walk(
+        states={name: in_a_row(rows) for name, rows in states.items()},
+        episode=np.unique(both, return_inverse=True)[1].astype(np.int64),
+        time=in_a_row(times),
+        action=in_a_row(action),
+        reward=in_a_row(reward),
+        terminated=in_a_row(terminated),
+    )
+
+
+def checked_variant(world: World, variant: str) -> str:
+    """The name of a look that the world has; raises :class:`WorldError` with the nearest match."""
+    if variant not in world.variants:
+        raise WorldError(_unknown(f"look of {world.name}", variant, world.variants))
+    return variant
+
+
+def checked_actions(actions: NDArray[np.integer], n: int, most: int) -> NDArray[np.integer]:
+    """Actions (n,) from 0 to ``most`` − 1 as they are; raises :class:`WorldError`."""
+    if actions.shape != (n,) or actions.dtype.kind not in "iu":
+        found = f"shape {actions.shape} of {actions.dtype}"
+        raise WorldError(f"actions: found {found}, expected ({n},) whole numbers")
+    if actions.min() < 0 or actions.max() >= most:
+        found = f"{actions.min()} to {actions.max()}"
+        raise WorldError(f"actions: found {found}, expected 0 to {most - 1}")
+    return actions
+
+
+def checked_count(n: int) -> int:
+    """A number of environments, 1 or more; raises :class:`WorldError`."""
+    if n < 1:
+        raise WorldError(f"environments: found {n}, expected 1 or more")
+    return n
+
+
+def checked_arrays(saved: Saved, wanted: Saved) -> None:
+    """Raise :class:`WorldError` unless all that is wanted was saved, in the same shapes and kinds."""
+    for name, array in wanted.arrays.items():
+        found = saved.arrays.get(name)
+        if found is None or found.shape != array.shape or found.dtype != array.dtype:
+            size = "none" if found is None else f"{found.shape} of {found.dtype}"
+            raise WorldError(
+                f"state of environments: {name}: found {size}, expected {array.shape} of {array.dtype}"
+            )
+    if missing := sorted(set(wanted.values) - set(saved.values)):
+        raise WorldError(f"state of environments: found no {missing[0]}, expected one")
+
+
+def _catch(name: str) -> World:
+    from trainers.envs.catch import CATCHES
+
+    return CATCHES[name]
+
+
+_WORLDS: dict[str, Callable[[str], World]] = {"catch": _catch, "catch-small": _catch}
+
+
+def acting_world_names() -> list[str]:
+    """The names that :func:`acting_world` knows."""
+    return sorted(_WORLDS)
+
+
+def acting_world(name: str) -> World:
+    """The world of that name; raises :class:`WorldError` with the nearest match."""
+    if name not in _WORLDS:
+        raise WorldError(_unknown("world", name, acting_world_names()))
+    return _WORLDS[name](name)
+
+
+def _unknown(kind: str, name: str, known: Sequence[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
+    return f"unknown {kind} {name!r}; {hint}"
