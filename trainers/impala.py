@@ -186,6 +186,10 @@ class IMPALA:
         """Embeddings (n, d) of pictures (n, planes, height, width) of 0 … 255."""
         return self.net(parameters, "encoder", scaled(observations, self.settings.model.centring))
 
+    def features(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        """Inputs (n, features) of the encoder's last layer for the same pictures."""
+        return self.net.features(parameters, "encoder", scaled(observations, self.settings.model.centring))
+
     def clipped(self, rewards: Tensor) -> Tensor:
         """Rewards as training counts them."""
         most = self.settings.loss.reward_clip
