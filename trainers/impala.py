@@ -29,10 +29,10 @@ from trainers.adam import Adam
 from trainers.descent import Descent
 from trainers.envs.acting import Envs, Saved, World, WorldError, acting_world
 from trainers.impala_settings import ImpalaPhase, ImpalaSettings
-from trainers.lstm import LSTM, Memory, uniform
+from trainers.lstm import LSTM, Memory, Record, uniform
 from trainers.one_by_one import OneByOne
 from trainers.plan import BASE_PLAN, TransferPlan
-from trainers.residual import Conv, PictureNet, ResidualNet, StridedNet, scaled, without_stack
+from trainers.residual import Conv, PictureNet, ResidualNet, StridedNet, centred, without_stack
 from trainers.rmsprop import RMSprop
 from trainers.settings import Settings, SettingsError
 from trainers.stack import Gradients, Parameters, Stack, gradients
@@ -184,11 +184,11 @@ class IMPALA:
 
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
         """Embeddings (n, d) of pictures (n, planes, height, width) of 0 … 255."""
-        return self.net(parameters, "encoder", scaled(observations, self.settings.model.centring))
+        return self.net(parameters, "encoder", centred(observations, self.settings.model.centring))
 
     def features(self, parameters: Parameters, observations: Tensor) -> Tensor:
         """Inputs (n, features) of the encoder's last layer for the same pictures."""
-        return self.net.features(parameters, "encoder", scaled(observations, self.settings.model.centring))
+        return self.net.features(parameters, "encoder", centred(observations, self.settings.model.centring))
 
     def clipped(self, rewards: Tensor) -> Tensor:
         """Rewards as training counts them."""
@@ -265,49 +265,63 @@ class IMPALA:
         one, but the last value, which nothing is trained by, has none.
         """
         device, number = stand.memory.hidden.device, len(stand.begins)
-        before, memory = stand, stand.memory
-        begins, action, reward = stand.begins, stand.action, stand.reward
+        before, memory, acted = stand, stand.memory, self.lstm_record(steps, number, device)
         pictures = np.empty((steps + 1, *envs.observations.shape), np.uint8)
-        starts, actions = np.empty((steps + 1, number), bool), np.empty((steps, number), np.int64)
-        rewards = np.empty((steps, number), np.float32)
-        behaviours, logits, thoughts = [], [], []
-        enabled = torch.is_grad_enabled()
-        for step in range(steps + 1):
-            pictures[step], starts[step] = envs.observations, begins
-            with torch.set_grad_enabled(enabled and step < steps):
-                seen = torch.from_numpy(pictures[step]).to(device)
-                first = torch.from_numpy(starts[step]).to(device)
-                last = torch.from_numpy(action).to(device), torch.from_numpy(reward).to(device)
-                inputs = self.read(self.embed(parameters, seen), *last, first)
-                went_on = memory.where((~first).to(inputs.dtype).unsqueeze(-1) if begins.any() else None)
-                then = self.lstm.step(parameters, "core", self.lstm.project(parameters, "core", inputs), went_on)
-                thought = self.thought(parameters, then.hidden)
-                thoughts.append(thought)
-                if step == steps:
-                    break
-                memory = then
-                logits.append(self.policy(parameters, thought))
+        begins = np.empty((steps + 1, number), bool)
+        actions = np.empty((steps + 1, number), np.int64)
+        rewards = np.empty((steps + 1, number), np.float32)
+        begins[0], actions[0], rewards[0] = stand.begins, stand.action, stand.reward
+        embeddings = []
+        for step in range(steps):
+            pictures[step] = envs.observations
+            embeddings.append(self.embed(parameters, torch.from_numpy(pictures[step]).to(device)))
             with torch.no_grad():
-                log_policy = logits[-1].log_softmax(-1)
-                action = sampled(log_policy, rng)
-                taken = torch.from_numpy(action).to(device).unsqueeze(-1)
-                behaviours.append(log_policy.gather(-1, taken).squeeze(-1))
-            came = envs.step(action)
-            reward, begins = came.rewards, came.ended
-            actions[step], rewards[step] = action, reward
+                now = [torch.from_numpy(column[step]).to(device) for column in (actions, rewards, begins)]
+                inputs, goes_on = self.read(embeddings[-1], *now), _goes_on(now[-1], begins[step])
+                memory = acted.take(parameters, "core", step, inputs, memory, goes_on)
+                logits = self.policy(parameters, self.thought(parameters, memory.hidden))
+                actions[step + 1] = sampled(logits, rng)
+            came = envs.step(actions[step + 1])
+            rewards[step + 1], begins[step + 1] = came.rewards, came.ended
+        pictures[steps] = envs.observations
+        action, reward, start = (torch.from_numpy(column).to(device) for column in (actions, rewards, begins))
+        seen = torch.stack(embeddings)
+        hidden = acted.hidden
+        if torch.is_grad_enabled():
+            read = self.read(seen, action[:-1], reward[:-1], start[:-1])
+            hidden = acted.differentiable(parameters, "core", read)
+        thought = self.thought(parameters, hidden)
+        logits = self.policy(parameters, thought)
+        with torch.no_grad():
+            last = self.embed(parameters, torch.from_numpy(pictures[steps]).to(device))
+            beyond = self.lstm_record(1, number, device).take(
+                parameters,
+                "core",
+                0,
+                self.read(last, action[-1], reward[-1], start[-1]),
+                memory,
+                _goes_on(start[-1], begins[steps]),
+            )
+            after = self.value(parameters, self.thought(parameters, beyond.hidden))
+            taken = action[1:].unsqueeze(-1)
+            behaviour = logits.log_softmax(-1).gather(-1, taken).squeeze(-1)
         rollout = Rollout(
             torch.from_numpy(pictures).to(device),
-            torch.from_numpy(starts).to(device),
-            torch.from_numpy(actions).to(device),
-            torch.from_numpy(rewards).to(device),
-            torch.stack(behaviours),
-            torch.from_numpy(before.action).to(device),
-            torch.from_numpy(before.reward).to(device),
+            start,
+            action[1:],
+            reward[1:],
+            behaviour,
+            action[0],
+            reward[0],
             before.memory.hidden,
             before.memory.cell,
         )
-        stand = Stand(Memory(memory.hidden.detach(), memory.cell.detach()), begins, action, reward)
-        return rollout, stand, (torch.stack(logits), self.value(parameters, torch.stack(thoughts)))
+        values = torch.cat([self.value(parameters, thought), after[None]])
+        return rollout, Stand(memory, begins[-1], actions[-1], rewards[-1]), (logits, values)
+
+    def lstm_record(self, steps: int, environments: int, device: torch.device | str) -> Record:
+        """Room for the steps of an unroll."""
+        return Record(self.lstm, steps, environments, device)
 
     def beginning(self, number: int, device: torch.device | str = "cpu") -> Stand:
         """Where an agent stands when all of its environments have just begun."""
@@ -351,10 +365,10 @@ class IMPALA:
         last = torch.from_numpy(stand.action).to(device), torch.from_numpy(stand.reward).to(device)
         seen = torch.from_numpy(envs.observations).to(device)
         inputs = self.read(self.embed(parameters, seen), *last, first)
-        memory = stand.memory.where((~first).to(inputs.dtype).unsqueeze(-1))
+        memory = stand.memory.where(_goes_on(first, stand.begins))
         memory = self.lstm.step(parameters, "core", self.lstm.project(parameters, "core", inputs), memory)
         logits = self.policy(parameters, self.thought(parameters, memory.hidden))
-        action = logits.argmax(-1).cpu().numpy() if greedy else sampled(logits.log_softmax(-1), rng)
+        action = logits.argmax(-1).cpu().numpy() if greedy else sampled(logits, rng)
         came = envs.step(action)
         return Stand(memory, came.ended, action, came.rewards)
 
@@ -378,11 +392,17 @@ class IMPALA:
         return OneByOne([ImpalaTrainer(self, plan, member, seed, device) for member, seed in pairs])
 
 
-def sampled(log_policy: Tensor, rng: np.random.Generator) -> NDArray[np.int64]:
-    """An action (N,) from each row of log-probabilities (N, actions), by one uniform number each."""
-    below = log_policy.exp().cumsum(-1).cpu().numpy()
-    drawn = rng.random((len(below), 1)) * below[:, -1:]  # their sum is 1 only within rounding
+def sampled(logits: Tensor, rng: np.random.Generator) -> NDArray[np.int64]:
+    """An action (N,) from each row of logits (N, actions), by one uniform number each."""
+    rows = logits.cpu().numpy()
+    below = np.exp(rows - rows.max(1, keepdims=True)).cumsum(1)
+    drawn = rng.random((len(below), 1)) * below[:, -1:]
     return np.asarray((below <= drawn).sum(1).clip(max=below.shape[1] - 1), np.int64)
+
+
+def _goes_on(begins: Tensor, known: NDArray[np.bool_]) -> Tensor | None:
+    """1 where an episode goes on (N, 1) and 0 where one begins; None where none does."""
+    return (~begins).to(torch.float32).unsqueeze(-1) if known.any() else None
 
 
 class ImpalaTrainer(Descent):

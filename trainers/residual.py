@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, relu_
 from torch.nn.functional import conv2d, linear, max_pool2d, relu
 
 from trainers.lstm import Parameters, uniform
@@ -29,6 +29,10 @@ LAST = "dense"
 """Name of the linear layer that both nets end in."""
 
 
+SCALE = 1 / 255
+"""Factor by which pictures of 0 … 255 are numbers of 0 … 1."""
+
+
 class PictureNet(Protocol):
     """An encoder of pictures (n, planes, height, width) into embeddings (n, d)."""
 
@@ -41,25 +45,28 @@ class PictureNet(Protocol):
         ...
 
     def features(self, parameters: Parameters, component: str, x: Tensor) -> Tensor:
-        """Inputs (n, features) of the last layer for pictures that are scaled."""
+        """Inputs (n, features) of the last layer for centred pictures."""
         ...
 
     def __call__(self, parameters: Parameters, component: str, x: Tensor) -> Tensor:
-        """Embeddings (n, d) of pictures that are scaled."""
+        """Embeddings (n, d) of centred pictures."""
         ...
 
 
-def scaled(pictures: Tensor, centring: Centring) -> Tensor:
-    """Pictures (n, planes, height, width) of 0 … 255 as numbers about 1, channels last in memory."""
+def centred(pictures: Tensor, centring: Centring) -> Tensor:
+    """Pictures (n, planes, height, width) of 0 … 255 as numbers, centred, channels last in memory.
+
+    That they count in 255ths is left to the first layer's weights (:data:`SCALE`), which are fewer.
+    """
     n, planes, height, width = pictures.shape
     if planes == 1:  # in memory the same either way: say which, or kernels take the slower one
         pictures = pictures.reshape(n, height, width, 1).permute(0, 3, 1, 2)
-    x = pictures.to(torch.float32, memory_format=torch.channels_last).mul(1 / 255)
+    x = pictures.to(torch.float32, memory_format=torch.channels_last)
     match centring:
         case "half":
-            x = x - 0.5
+            x.sub_(0.5 / SCALE)
         case "picture":
-            x = x - x.mean((2, 3), keepdim=True)
+            x.sub_(x.mean((2, 3), keepdim=True))
         case "none":
             pass
     return x
@@ -83,7 +90,7 @@ class _Net:
         return fresh
 
     def __call__(self, parameters: Parameters, component: str, x: Tensor) -> Tensor:
-        """Embeddings (n, d) of pictures (n, planes, height, width) that are scaled."""
+        """Embeddings (n, d) of pictures (n, planes, height, width) that are centred."""
         features = self.features(parameters, component, x)
         return linear(features, parameters[f"{component}/{LAST}.weight"], parameters[f"{component}/{LAST}.bias"])
 
@@ -121,13 +128,15 @@ class ResidualNet(_Net):
 
         def conv(layer: str, x: Tensor) -> Tensor:
             weight, bias = (parameters[f"{component}/{layer}.{kind}"] for kind in ("weight", "bias"))
-            return conv2d(x, weight, bias, padding=1)
+            scale = SCALE if layer == "0.conv" else None
+            return conv2d(x, weight if scale is None else weight * scale, bias, padding=1)
 
         for section in range(len(self.filters)):
             x = max_pool2d(conv(f"{section}.conv", x), 3, 2, padding=1)
             for block in range(BLOCKS):
-                x = x + conv(f"{section}.{block}.1", relu(conv(f"{section}.{block}.0", relu(x))))
-        return relu(x).flatten(1)
+                inner = relu_(conv(f"{section}.{block}.0", relu(x)))
+                x = conv(f"{section}.{block}.1", inner).add_(x)
+        return relu_(x).flatten(1)
 
 
 class Conv(NamedTuple):
@@ -170,7 +179,7 @@ class StridedNet(_Net):
         """Inputs (n, features) of the last layer, after a rectifier."""
         for layer, conv in enumerate(self.convs):
             weight, bias = (parameters[f"{component}/{layer}.{kind}"] for kind in ("weight", "bias"))
-            x = relu(conv2d(x, weight, bias, stride=conv.stride))
+            x = relu_(conv2d(x, weight if layer else weight * SCALE, bias, stride=conv.stride))
         return x.flatten(1)
 
 
