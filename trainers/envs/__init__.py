@@ -10,8 +10,9 @@ __all__ = ["FiniteWorld", "Transitions", "UnknownWorldError", "collect", "regist
 def register() -> None:
     """Register the worlds with gymnasium; harmless when repeated.
 
-    They are ``transfer_diag/SimpleMaze-v0``, ``transfer_diag/Labyrinth-v0`` and
-    ``transfer_diag/LabyrinthSmall-v0``; a labyrinth has a time limit of its own.
+    They are ``transfer_diag/SimpleMaze-v0``, ``transfer_diag/Labyrinth-v0``,
+    ``transfer_diag/LabyrinthSmall-v0``, ``transfer_diag/Catch-v0`` and ``transfer_diag/CatchSmall-v0``; a
+    labyrinth has a time limit of its own, and a ball of Catch falls down.
     """
     import gymnasium
 
@@ -28,4 +29,9 @@ def register() -> None:
                 f"transfer_diag/{name}-v0",
                 entry_point="trainers.envs.labyrinth:Labyrinth",
                 kwargs=sizes,
+            )
+    for name, size in {"Catch": "catch", "CatchSmall": "catch-small"}.items():
+        if f"transfer_diag/{name}-v0" not in gymnasium.registry:
+            gymnasium.register(
+                f"transfer_diag/{name}-v0", entry_point="trainers.envs.catch:Catch", kwargs={"size": size}
             )

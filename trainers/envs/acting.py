@@ -21,11 +21,13 @@ ended episodes showed last is to be had from ``last_observations``, until the ne
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+import pydantic
 from numpy.typing import NDArray
 
 from trainers.streams import DATA_STREAM, generator
@@ -43,7 +45,9 @@ __all__ = [
     "WorldError",
     "acting_world",
     "acting_world_names",
+    "configured",
     "walk",
+    "world_settings",
 ]
 
 States = Mapping[str, NDArray[Any]]
@@ -51,6 +55,10 @@ States = Mapping[str, NDArray[Any]]
 
 SIDE_BY_SIDE = 64
 """Environments that a random walk is taken in at a time; a part of its numbers, not only of its speed."""
+
+
+NAMING = ("name", "game")
+"""Fields of a world that say which one it is, and are no settings."""
 
 
 class WorldError(ValueError):
@@ -289,19 +297,83 @@ def _catch(name: str) -> World:
     return CATCHES[name]
 
 
-_WORLDS: dict[str, Callable[[str], World]] = {"catch": _catch, "catch-small": _catch}
+def _minatar(name: str) -> World:
+    from trainers.envs.minatar import MinAtarWorld
+
+    return MinAtarWorld(name.removeprefix("minatar-").replace("-", "_"))
+
+
+def _atari(name: str) -> World:
+    from trainers.envs.atari import AtariWorld
+
+    return AtariWorld(name.removeprefix("atari-").replace("-", "_"))
+
+
+_GAMES: dict[Callable[[str], World], tuple[str, ...]] = {
+    _catch: ("catch", "catch-small"),
+    _minatar: tuple(
+        f"minatar-{game}" for game in ("asterix", "breakout", "freeway", "seaquest", "space-invaders")
+    ),
+    _atari: tuple(f"atari-{game}" for game in ("breakout", "freeway", "hero", "space-invaders")),
+}
+_WORLDS = {name: maker for maker, names in _GAMES.items() for name in names}
 
 
 def acting_world_names() -> list[str]:
-    """The names that :func:`acting_world` knows."""
+    """The names that :func:`acting_world` knows, whether or not what they need is installed."""
     return sorted(_WORLDS)
 
 
-def acting_world(name: str) -> World:
-    """The world of that name; raises :class:`WorldError` with the nearest match."""
+def acting_world(name: str, settings: Mapping[str, Any] | None = None) -> World:
+    """The world of that name, with some of its settings changed (:func:`configured`).
+
+    Raises :class:`WorldError` with the nearest match, or with the package that the world needs.
+    """
     if name not in _WORLDS:
         raise WorldError(_unknown("world", name, acting_world_names()))
-    return _WORLDS[name](name)
+    world = _WORLDS[name](name)
+    return configured(world, settings) if settings else world
+
+
+def world_settings(world: Any) -> dict[str, Any]:
+    """All settings of a shipped world as a checkpoint's header may hold them: what JSON can say."""
+    told: dict[str, Any] = json.loads(json.dumps(asdict(world)))
+    return {name: value for name, value in told.items() if name not in NAMING}
+
+
+def configured(world: Any, settings: Mapping[str, Any]) -> World:
+    """A shipped world with some settings changed, by the names and kinds that its class gives them.
+
+    A mapping is merged into the one that it changes, level by level. Raises :class:`WorldError`.
+
+    >>> small = acting_world("catch-small", {"colour": False, "looks": {"large-ball": {"ball": 7}}})
+    >>> small.observation_shape, small.looks["large-ball"].ball
+    ((1, 24, 24), 7)
+    """
+    known = world_settings(world)
+    if unknown := sorted(set(settings) - set(known)):
+        raise WorldError(_unknown(f"setting of {world.name}", unknown[0], sorted(known)))
+    named = {name: getattr(world, name) for name in NAMING if name in vars(world)}
+    tree = named | _merged(known, settings)
+    try:
+        text = json.dumps(tree)
+        made: World = pydantic.TypeAdapter(type(world)).validate_json(text, strict=True)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        said = first["msg"].removeprefix("Value error, ")
+        raise WorldError(f"{world.name}: {where}: {said}" if where else f"{world.name}: {said}") from None
+    return made
+
+
+def _merged(known: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(known)
+    for name, value in changes.items():
+        inner = both.get(name)
+        both[name] = (
+            _merged(inner, value) if isinstance(inner, dict) and isinstance(value, Mapping) else value
+        )
+    return both
 
 
 def _unknown(kind: str, name: str, known: Sequence[str]) -> str:

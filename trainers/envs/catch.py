@@ -26,8 +26,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+import gymnasium
 import numpy as np
+import pydantic
 from numpy.typing import NDArray
 
 from trainers.envs.acting import (
@@ -41,6 +44,7 @@ from trainers.envs.acting import (
     checked_arrays,
     checked_count,
     checked_variant,
+    configured,
     walk,
 )
 from trainers.streams import WORLD_STREAM, generator
@@ -53,6 +57,15 @@ LUMINANCE = (0.299, 0.587, 0.114)
 
 CAUGHT, MISSED = 1.0, -1.0
 
+MOST_CELLS = 256
+"""Most rows and columns of a screen: the table of a look's pictures then takes 100 MB."""
+
+TABLE_BYTES = 2**21
+"""Most bytes of a look's table of whole pictures: what a core's cache holds. 24×24 in colour takes 1 MB."""
+
+PICTURE_ROWS = 240
+"""Height of a rendered picture, at least."""
+
 BLOCK = 256
 """Episodes that a place draws at once, with a generator of their own: each can be had by its number."""
 
@@ -61,8 +74,10 @@ BLOCK = 256
 class Look:
     """Sizes in cells and colours of one look."""
 
+    __pydantic_config__ = pydantic.ConfigDict(extra="forbid")
+
     ball: int
-    """Cells across the ball: a disc, or a square of 1 or 2."""
+    """Cells across the ball: a disc, which is a square up to 3."""
     paddle: int
     """Cells across the paddle."""
     background: Colour = BLACK
@@ -111,8 +126,11 @@ class CatchWorld:
     def __post_init__(self) -> None:
         if "default" not in self.looks:
             raise WorldError(f"looks: found {', '.join(self.looks)}, expected one named default")
-        if self.touches and min(self.touches) < 1:
-            raise WorldError(f"touches: found {self.touches}, expected 1 row and 1 column or more")
+        if not (2 <= self.height <= MOST_CELLS and 2 <= self.width <= MOST_CELLS):
+            found = f"{self.height}×{self.width}"
+            raise WorldError(f"height and width: found {found}, expected 2 to {MOST_CELLS} each")
+        if self.touches and not all(1 <= lines <= MOST_CELLS for lines in self.touches):
+            raise WorldError(f"touches: found {self.touches}, expected 1 to {MOST_CELLS} rows and columns")
         smallest = min(self.speed, self.paddle_height)
         if smallest < 1:
             raise WorldError(f"speed and paddle_height: found {smallest}, expected 1 or more")
@@ -245,7 +263,8 @@ class Drawing:
     """Draws states of one look.
 
     For every column there is a picture twice as high as the screen with the ball in the middle row: an
-    observation is a window of it, its start decided by the ball's row, and in one piece in memory.
+    observation is a window of it, its start decided by the ball's row, and in one piece in memory. Where all
+    windows together take little memory (:data:`TABLE_BYTES`), they are cut out once, and looked up.
     """
 
     def __init__(self, world: CatchWorld, look: Look) -> None:
@@ -268,6 +287,11 @@ class Drawing:
         self._windows: NDArray[np.uint8] = np.lib.stride_tricks.as_strided(
             sheets, (starts, channels, height * width), strides, writeable=False
         )
+        self._table: NDArray[np.uint8] | None = None
+        if height * width * channels * height * width <= TABLE_BYTES:
+            row, column = np.divmod(np.arange(height * width), width)
+            whole = self._windows[column * (2 * height) + height - row]
+            self._table = whole.reshape(height * width, -1)
         self._top, self._below = world.top, after
         offset = np.arange(width) - np.arange(width)[:, None]
         wide = reach(look.paddle)
@@ -280,9 +304,12 @@ class Drawing:
         self, row: NDArray[np.int16], column: NDArray[np.int16], paddle: NDArray[np.int16]
     ) -> NDArray[np.uint8]:
         """Observations (n, c, h, w), a new array; the paddle hides what is behind it."""
-        _, height, _ = self._shape
-        start = column.astype(np.intp) * (2 * height) + (height - row)
-        seen: NDArray[np.uint8] = self._windows[start].reshape(-1, *self._shape)
+        _, height, width = self._shape
+        if self._table is None:
+            start = column.astype(np.intp) * (2 * height) + (height - row)
+            seen: NDArray[np.uint8] = self._windows[start].reshape(-1, *self._shape)
+        else:
+            seen = self._table.take(row.astype(np.intp) * width + column, 0).reshape(-1, *self._shape)
         floor = seen[:, :, self._top :]
         if len(row) and row.max() + self._below < self._top:
             floor[:] = self._strips[paddle]
@@ -376,6 +403,73 @@ class CatchEnvs:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+class Catch(gymnasium.Env[NDArray[np.uint8], np.int64]):
+    """One game as an environment, in one of the looks: every reset drops a ball.
+
+    Observations are (h, w, 3) uint8, or (h, w, 1) in grey; actions are ``Discrete``. Beside each observation
+    stand the variables of :meth:`CatchWorld.variables`.
+
+    >>> env = Catch("large-ball", "catch-small")
+    >>> observation, info = env.reset(seed=0)
+    >>> observation.shape, info["ball_row"], env.action_space
+    ((24, 24, 3), 0.0, Discrete(3))
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012
+
+    def __init__(
+        self,
+        variant: str = "default",
+        size: str = "catch",
+        render_mode: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        if size not in CATCHES:
+            raise WorldError(f"size: found {size!r}, expected one of {', '.join(CATCHES)}")
+        world = configured(CATCHES[size], settings or {})
+        assert isinstance(world, CatchWorld)
+        self.world, self.variant = world, checked_variant(world, variant)
+        self.render_mode = render_mode
+        channels, height, width = world.observation_shape
+        self.observation_space = gymnasium.spaces.Box(0, 255, (height, width, channels), np.uint8)
+        self.action_space = gymnasium.spaces.Discrete(world.actions.n)
+        self.states: dict[str, NDArray[np.int16]] | None = None
+        """The hidden state: one row; None before the first reset."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        super().reset(seed=seed)
+        first, last = self.world.columns
+        column = self.np_random.integers(first, last, size=1, endpoint=True)
+        paddle = self.world.places[self.np_random.integers(len(self.world.places), size=1)]
+        self.states = {"row": np.zeros(1, np.int16), "column": column.astype(np.int16), "paddle": paddle}
+        return self._observe(self.states)
+
+    def step(self, action: np.int64) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+        if self.states is None:
+            raise gymnasium.error.ResetNeeded("no ball falls yet; call reset() before step()")
+        row = self.states["row"] + np.int16(self.world.speed)
+        paddle = self.world.moved(self.states["paddle"], np.array([action]))
+        self.states = {"row": row, "column": self.states["column"], "paddle": paddle}
+        ended, reward = bool(row[0] >= self.world.landing), 0.0
+        if ended:
+            caught = self.world.caught(self.states["column"], paddle, self.variant)[0]
+            reward = CAUGHT if caught else MISSED
+        observation, info = self._observe(self.states)
+        return observation, reward, ended, False, info
+
+    def _observe(self, states: States) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        known = {name: float(values[0]) for name, values in self.world.variables(states).items()}
+        return self.world.render(states, self.variant)[0].transpose(1, 2, 0).copy(), known
+
+    def render(self) -> Any:
+        if self.states is None or self.render_mode is None:
+            return None
+        scale = max(2, PICTURE_ROWS // self.world.height)
+        return self.world.pictures(self.states, self.variant, scale)[0]
 
 
 def _grey(colour: Colour) -> int:
