@@ -36,7 +36,7 @@ class Adam:
         learning_rate: float,
         number: int,
     ) -> None:
-        """Do step ``number``, from 1, of the components of ``gradients``, (S, P) each; updates ``moments``."""
+        """Do step ``number``, from 1, of the components of ``gradients``, (S, P); updates ``moments``."""
         means, squares = moments.setdefault(MEANS, {}), moments.setdefault(SQUARES, {})
         with torch.no_grad():
             norms = [torch.linalg.vector_norm(g, dim=1, keepdim=True) for g in gradients.values()]

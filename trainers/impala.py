@@ -1,9 +1,10 @@
 """IMPALA: an actor-critic with an LSTM that learns from unrolls of many environments by V-trace.
 
-Espeholt et al., arXiv 1802.01561, in one process: environments step side by side, and one learner updates after
-every unroll. The paper on frozen embeddings splits its network in two: the embedding, all convolutions up to a
-vector for one picture, is component ``encoder``; the head is LSTM and a dense layer (``core``), ``policy`` and
-``value``. The rectifier after the encoder's linear layer has no parameters and counts as the head's first act.
+Espeholt et al., arXiv 1802.01561, in one process: environments step side by side, and one learner updates
+after every unroll. The paper on frozen embeddings splits its network in two: the embedding, all convolutions
+up to a vector for one picture, is component ``encoder``; the head is LSTM and a dense layer (``core``),
+``policy`` and ``value``. The rectifier after the encoder's linear layer has no parameters and counts as the
+head's first act.
 
 An update descends the sum over the unroll's steps of
 
@@ -115,7 +116,7 @@ class IMPALA:
         """
         assert isinstance(settings, ImpalaSettings)
         try:
-            world = acting_world(settings.world)
+            world = acting_world(settings.world, settings.world_settings)
         except WorldError as error:
             raise SettingsError(f"setting 'world': {error}") from None
         for phase in ("train", "transfer"):
@@ -463,11 +464,18 @@ class ImpalaTrainer(Descent):
         self.ended = float(total), int(count)
         if not self.agent.world.exact:
             return
-        arrays = {n.partition("/")[2]: k[0].cpu().numpy() for n, k in self.kept.items() if n.startswith("world/")}
+        arrays = {
+            n.partition("/")[2]: k[0].cpu().numpy() for n, k in self.kept.items() if n.startswith("world/")
+        }
         self.envs.restore(Saved(arrays, values["world"]))
         begins, action, reward, so_far = (
             np.array(values[name], kind)
-            for name, kind in (("begins", bool), ("action", np.int64), ("reward", np.float32), ("so_far", float))
+            for name, kind in (
+                ("begins", bool),
+                ("action", np.int64),
+                ("reward", np.float32),
+                ("so_far", float),
+            )
         )
         if not all(a.shape == (number,) for a in (begins, action, reward, so_far)):
             raise ValueError(f"found values of another number of environments than {number}")
@@ -511,7 +519,9 @@ class ImpalaTrainer(Descent):
         if self.agent.settings.optimiser.method == "adam":
             self.adam.step(self.stack, own, self.squares, self.phase.learning_rate, self.step + 1)
         else:
-            self.rmsprop.step(self.stack, own, self.squares.setdefault("summed", {}), self.phase.learning_rate)
+            self.rmsprop.step(
+                self.stack, own, self.squares.setdefault("summed", {}), self.phase.learning_rate
+            )
 
     @property
     def _rng(self) -> np.random.Generator:

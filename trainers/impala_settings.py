@@ -1,11 +1,12 @@
-"""Settings of IMPALA: how it acts, its net, losses and optimiser, and budgets in frames; the paper's by default.
+"""Settings of IMPALA: how it acts, its net, losses, optimiser, and budgets in frames; the paper's by default.
 
-The defaults are those of Espeholt et al. (arXiv 1802.01561, appendix D) as the paper on frozen embeddings uses
-them: it changes nothing but a fully connected layer after the LSTM.
+The defaults are those of Espeholt et al. (arXiv 1802.01561, appendix D) as the paper on frozen embeddings
+uses them: it changes nothing but a fully connected layer after the LSTM.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
@@ -48,7 +49,7 @@ class Model(Tree):
     feedback: bool = True
     """Whether the LSTM also reads the last action and the last reward, as in Espeholt et al., figure 3."""
     centring: Centring = "none"
-    """What is subtracted from pictures of 0 … 1: nothing (``none``), a ``half``, or each ``picture``'s mean."""
+    """What pictures of 0 … 1 have subtracted: nothing (``none``), a ``half``, or their mean (``picture``)."""
 
 
 class Loss(Tree):
@@ -98,7 +99,7 @@ class ImpalaPhase(Phase):
     updates: Annotated[int, pydantic.Field(ge=0, le=MOST_UPDATES, strict=True, exclude=True)] = 0
     save_every: Positive = 200
     log_every: Positive = 5
-    """Updates from one point of the loss curves, with the mean return of the episodes that ended, to the next."""
+    """Updates from one point of the curves, with the mean return of the episodes that ended, to the next."""
     variant: str = "default"
     """Look of the world: ``train``'s is the source task, ``transfer``'s the target task."""
     learning_rate: Rate = 6e-4
@@ -108,6 +109,9 @@ class ImpalaSettings(Settings):
     """Everything that, with a seed, determines a run of IMPALA."""
 
     system: Literal["impala"] = "impala"
+    world_settings: Mapping[str, Any] = {}
+    """Settings of the world that differ from its own, such as ``{ colour = false }`` for Catch in grey; both
+    phases have them."""
     acting: Acting = Acting()
     model: Model = Model()
     loss: Loss = Loss()

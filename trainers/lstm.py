@@ -3,9 +3,9 @@
 Hochreiter and Schmidhuber (1997) with a forget gate, torch's order of gates (input, forget, cell, output) and
 one bias. The loop is written out: a fused library kernel cannot begin anew in the middle of an unroll.
 
-Acting takes one step at a time and learning differentiates all of them. A :class:`Record` of the steps that were
-taken gives their hidden states a gradient without taking them again: through time it is a few products a step, and
-those of the weights and inputs are made once for all steps.
+Acting takes one step at a time and learning differentiates all of them. A :class:`Record` of the steps that
+were taken gives their hidden states a gradient without taking them again: through time it is a few products a
+step, and those of the weights and inputs are made once for all steps.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class LSTM:
         return Memory(empty, empty.clone())
 
     def project(self, parameters: Parameters, component: str, x: Tensor) -> Tensor:
-        """What inputs (…, inputs) add to the gates (…, 4 · units): of all steps at once where they are known."""
+        """What inputs (…, inputs) add to the gates (…, 4 · units), of one step or of many."""
         weight, bias = parameters[f"{component}/lstm.weight_input"], parameters[f"{component}/lstm.bias"]
         return torch.nn.functional.linear(x, weight, bias)
 
@@ -113,7 +113,7 @@ class Record:
         memory: Memory,
         goes_on: Tensor | None,
     ) -> Memory:
-        """Take a step from a memory, which counts only where ``goes_on`` (N, 1); gives the memory after it."""
+        """Take a step from a memory, which counts where ``goes_on`` (N, 1) is 1; gives that after it."""
         units, gates = self.lstm.units, self.gates[step]
         memory = memory.where(goes_on)
         self.begins[step] = goes_on
@@ -149,7 +149,7 @@ class _Recorded(torch.autograd.Function):
         return record.hidden.clone()
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, ...]:
         record: Record = ctx.record
         inputs, weight_input, weight_hidden = ctx.saved_tensors

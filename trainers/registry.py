@@ -52,7 +52,9 @@ class Places:
         return {entry.name: entry.value for entry in entry_points(group=self.group)}
 
 
-SYSTEMS = Places("system", "transfer_diag.systems", {"crar": "trainers.crar:CRAR", "impala": "trainers.impala:IMPALA"})
+SYSTEMS = Places(
+    "system", "transfer_diag.systems", {"crar": "trainers.crar:CRAR", "impala": "trainers.impala:IMPALA"}
+)
 """Every system's class."""
 
 register, known, load = SYSTEMS.register, SYSTEMS.known, SYSTEMS.load

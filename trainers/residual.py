@@ -19,8 +19,8 @@ from torch.nn.functional import conv2d, linear, max_pool2d, relu
 from trainers.lstm import Parameters, uniform
 
 Centring = Literal["none", "half", "picture"]
-"""How pictures are centred after they are scaled to 0 … 1: not at all, by subtracting a half, or by subtracting
-each plane's mean over the picture, after which an even background is near 0 whatever its colour."""
+"""How pictures of 0 … 1 are centred: not at all, by subtracting a half, or by subtracting each plane's mean
+over the picture, after which an even background is near 0 whatever its colour."""
 
 BLOCKS = 2
 """Residual blocks of a section (Espeholt et al., figure 3, right)."""
@@ -92,7 +92,9 @@ class _Net:
     def __call__(self, parameters: Parameters, component: str, x: Tensor) -> Tensor:
         """Embeddings (n, d) of pictures (n, planes, height, width) that are centred."""
         features = self.features(parameters, component, x)
-        return linear(features, parameters[f"{component}/{LAST}.weight"], parameters[f"{component}/{LAST}.bias"])
+        return linear(
+            features, parameters[f"{component}/{LAST}.weight"], parameters[f"{component}/{LAST}.bias"]
+        )
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,9 @@ class Settings(Tree):
             node = tree
             for key in path:
                 node = node[key]
-            node[leaf] = [value] if isinstance(node.get(leaf), list) and not isinstance(value, list) else value
+            node[leaf] = (
+                [value] if isinstance(node.get(leaf), list) and not isinstance(value, list) else value
+            )
         return self.from_tree(tree)
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint of IMPALA -> a Subject: embeddings of pictures, losses along recorded play, tasks and returns."""
+"""A checkpoint of IMPALA -> a Subject: embeddings, losses along recorded play, tasks and returns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainers.streams import ACTION_STREAM, EVALUATION_STREAM, JUDGING_PHASE, ge
 from trainers.threads import one_thread
 
 PAIRED = 2000
-"""Paired observations where no number is asked for: a map between 256 dimensions is fitted to half of them."""
+"""Paired observations where no number is asked for: half of them determine a map of 256 dimensions."""
 
 APART = 24
 """Steps of random play for each state that is paired: an episode of the smaller worlds has about as many, so
@@ -75,21 +75,23 @@ class ImpalaSystem:
 
     def __init__(self, agent: IMPALA, origin: Trained) -> None:
         settings = agent.settings
-        self.agent, self.origin, self.terms = agent, origin, agent.weights
-        self.constants: Mapping[str, Any] = {**settings.loss.model_dump(mode="json"), "unroll": settings.acting.unroll}
+        self.agent, self.origin = agent, origin
+        self.terms: Mapping[str, float] = agent.weights
+        self.constants: Mapping[str, Any] = {
+            **settings.loss.model_dump(mode="json"),
+            "unroll": settings.acting.unroll,
+        }
         self.budget, self.data_seed = settings.transfer.updates, origin.seed
         self.batch_size = -(-settings.acting.environments // 4)
 
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
         """Embeddings (n, d) of pictures (n, planes, height, width)."""
-        return torch.cat([self.agent.embed(parameters, some) for some in observations.split(CHUNK)])
+        return torch.cat([self.agent.embed(parameters, some) for some in torch.split(observations, CHUNK)])
 
     def last_inputs(self, parameters: Parameters, observations: Tensor) -> Tensor:
         """Inputs (n, features) of the encoder's last layer."""
         agent = self.agent
-        return torch.cat(
-            [agent.features(parameters, some) for some in observations.split(CHUNK)]
-        )
+        return torch.cat([agent.features(parameters, some) for some in torch.split(observations, CHUNK)])
 
     def embeddings(self, parameters: Parameters, batch: Played) -> Tensor:
         """Embeddings ((T + 1) · N, d) of all pictures of the recorded play."""
@@ -114,7 +116,9 @@ class ImpalaSystem:
         """Play of this agent on a task, an own record for each of the seeds."""
         tasks = ImpalaTasks(self.agent, self.origin.checkpoint.tensors)
         each = [tasks.played(task, SEGMENTS, seed, JUDGING_PHASE) for seed in seeds]
-        return Recorded(self, [one.to(device) for one in each], tasks.paired_observations(None, 0), task, device)
+        return Recorded(
+            self, [one.to(device) for one in each], tasks.paired_observations(None, 0), task, device
+        )
 
     def returns(self, parameters: Parameters, task: Task, episodes: int, seed: int) -> NDArray[np.float64]:
         """Undiscounted returns (episodes,), actions sampled from the policy as in training."""
@@ -224,14 +228,18 @@ PER_ENVIRONMENT = ("last_action", "last_reward", "hidden", "cell")
 def columns(rollout: Rollout, chosen: Tensor) -> Rollout:
     """Some environments of a rollout, by number (m,)."""
     parts = {f.name: getattr(rollout, f.name) for f in fields(rollout)}
-    return Rollout(**{n: part[chosen] if n in PER_ENVIRONMENT else part[:, chosen] for n, part in parts.items()})
+    return Rollout(
+        **{n: part[chosen] if n in PER_ENVIRONMENT else part[:, chosen] for n, part in parts.items()}
+    )
 
 
 def joined(rollouts: Sequence[Rollout]) -> Rollout:
     """Rollouts of other environments as one."""
     return Rollout(
         **{
-            f.name: torch.cat([getattr(one, f.name) for one in rollouts], 0 if f.name in PER_ENVIRONMENT else 1)
+            f.name: torch.cat(
+                [getattr(one, f.name) for one in rollouts], 0 if f.name in PER_ENVIRONMENT else 1
+            )
             for f in fields(Rollout)
         }
     )
