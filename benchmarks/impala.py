@@ -229,7 +229,7 @@ class Plain:
 
 
 def check(agent: IMPALA, member: dict[str, Tensor], net: Net, rollout: Rollout) -> float:
-    """Largest difference of both gradients of a rollout, as a share of the largest number; raises if large."""
+    """Largest difference of both gradients of a rollout, as a share of the largest; raises if large."""
     trainer = ImpalaTrainer(agent, None, member, 0)
     weights = {name: view[0] for name, view in trainer.stack.views.items()}
     embeddings = agent.embed(weights, rollout.observations.flatten(0, 1)).view(*rollout.begins.shape, -1)
@@ -336,9 +336,8 @@ def main() -> None:
     net.load(member)
     plain = Plain(agent, net, envs())
     plain.rollout()
-    print(
-        f"gradients of one unroll differ by {check(agent, member, net, plain.rollout()):.1e} of the largest number"
-    )
+    worst = check(agent, member, net, plain.rollout())
+    print(f"gradients of one unroll differ by {worst:.1e} of the largest number")
     contenders: dict[str, Callable[[], None]] = {
         "ours": ImpalaTrainer(agent, None, member, 0).update,
         "plain torch": plain.update,

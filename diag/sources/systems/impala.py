@@ -13,7 +13,7 @@ from torch import Tensor
 
 from diag.sources.systems import Trained
 from diag.subject import Pairs, Parameters, Sampled, Subject, SubjectError, Task, TaskPair
-from trainers.envs.acting import PairedWorld, Walk
+from trainers.envs.acting import PairedWorld, States
 from trainers.impala import IMPALA, TERMS, Rollout
 from trainers.residual import LAST
 from trainers.streams import ACTION_STREAM, EVALUATION_STREAM, JUDGING_PHASE, generator
@@ -23,8 +23,11 @@ PAIRED = 2000
 """Paired observations where no number is asked for: half of them determine a map of 256 dimensions."""
 
 APART = 24
-"""Steps of random play for each state that is paired: an episode of the smaller worlds has about as many, so
-that few states share one."""
+"""Steps of random play of which one is a state that may be paired: an episode of the smaller worlds has about
+as many."""
+
+MORE = 2
+"""States that are drawn for each that is paired: of those of one episode the first alone is taken."""
 
 ROUNDS = 5
 """Unrolls that are played for a batch, each environment keeping one of them: games of a fixed length begin
@@ -161,20 +164,21 @@ class ImpalaTasks:
         return next(iter(self.variables()), None)
 
     def paired_observations(self, n: int | None, seed: int) -> Pairs:
-        """States of random play as both looks show them, grouped by episode.
+        """States of random play as both looks show them: each of another episode, where there are enough.
 
         Without a number they are the same :data:`PAIRED` ones whatever the seed: those of :meth:`variables`.
         """
-        walk = self._states(PAIRED, 0) if n is None else self._states(n, seed)
+        states, episodes = self._states(PAIRED, 0) if n is None else self._states(n, seed)
         shown = {
-            task: torch.from_numpy(self._world.render(walk.states, self.agent.variant(task)))
+            task: torch.from_numpy(self._world.render(states, self.agent.variant(task)))
             for task in ("source", "target")
         }
-        return Pairs(shown, walk.episode, "episodes")
+        alone = len(np.unique(episodes)) == len(episodes)
+        return Pairs(shown, episodes, "states" if alone else "episodes")
 
     def variables(self) -> Mapping[str, NDArray[Any]]:
         """Known facts of the states that are paired where no number is asked for."""
-        return self._world.variables(self._states(PAIRED, 0).states)
+        return self._world.variables(self._states(PAIRED, 0)[0])
 
     @property
     def _world(self) -> PairedWorld:
@@ -184,8 +188,12 @@ class ImpalaTasks:
             raise SubjectError(world.name, found, "a world with paired observations, or --pairs FILE")
         return world
 
-    def _states(self, n: int, seed: int) -> Walk:
-        return self._world.sample_states(n, EVALUATION_STREAM, seed, apart=APART)
+    def _states(self, n: int, seed: int) -> tuple[States, NDArray[np.int64]]:
+        """n states of random play, and the episode of each."""
+        walk = self._world.sample_states(MORE * n, EVALUATION_STREAM, seed, apart=APART)
+        firsts = np.unique(walk.episode, return_index=True)[1]
+        rows = np.sort(firsts[:n]) if len(firsts) >= n else np.arange(n)
+        return {name: values[rows] for name, values in walk.states.items()}, walk.episode[rows]
 
     def batch(self, task: Task, n: int, seed: int) -> Sampled:
         """n steps of this agent's own play on a task, grouped by the environment that they were played in."""
