@@ -45,8 +45,9 @@ from trainers.streams import BASE_PHASE, WORLD_STREAM
 UPDATES = 2
 """Updates of a round."""
 
-TOLERANCE = 1e-3
-"""Largest difference of a gradient, as a share of its largest number: sums are taken in another order."""
+TOLERANCE = 1e-2
+"""Largest difference of a gradient, as a share of its largest number: sums are taken in another order, and
+over an even background rounding decides which of several equal numbers a max-pool takes."""
 
 
 class Residual(nn.Module):
