@@ -233,7 +233,7 @@ def test_every_preset_makes_an_agent(name: str) -> None:
         ("train.variant=huge-ball", "expected one of default, large-ball"),
         ("world=cach", "did you mean 'catch'"),
         ("model.convs=[[4,40,1]]", "found a kernel of 40, expected at most 24"),
-        ("world_settings={sped=3}", "speed"),
+        ("world_settings={sped=3}", "'world_settings': unknown setting of catch-small 'sped'"),
         ("train.frames=0", "train.frames"),
     ],
 )

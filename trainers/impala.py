@@ -28,7 +28,7 @@ from torch.nn.functional import linear, one_hot, relu
 
 from trainers.adam import Adam
 from trainers.descent import Descent
-from trainers.envs.acting import Envs, Saved, World, WorldError, acting_world
+from trainers.envs.acting import Envs, Saved, World, WorldError, acting_world, acting_world_names
 from trainers.impala_settings import ImpalaPhase, ImpalaSettings
 from trainers.lstm import LSTM, Memory, Record, uniform
 from trainers.one_by_one import OneByOne
@@ -118,7 +118,8 @@ class IMPALA:
         try:
             world = acting_world(settings.world, settings.world_settings)
         except WorldError as error:
-            raise SettingsError(f"setting 'world': {error}") from None
+            named = "world_settings" if settings.world in acting_world_names() else "world"
+            raise SettingsError(f"setting '{named}': {error}") from None
         for phase in ("train", "transfer"):
             variant = getattr(settings, phase).variant
             if variant not in world.variants:
