@@ -1,13 +1,14 @@
 """Updates a second of CRAR in labyrinths on one core: ours beside a plain loop of the same algorithm.
 
-    python benchmarks/crar_labyrinth.py [--repeats 5] [--warm 20]
+    python benchmarks/crar_labyrinth.py [--repeats 5] [--warm 20] [--worlds 48×48 16×16 12×12]
 
 Both train one base on the source task, 32 transitions an update. The loop is what one would write with torch
 alone: ``nn.Conv2d``, ``nn.MaxPool2d``, ``nn.Linear`` and ``nn.Tanh``, all states and all that followed them
 encoded wherever a term reads them, ``clip_grad_norm_``, one ``torch.optim.RMSprop`` for each loss term
 (reward and discount share one), and target nets that are copied every 1,000 updates. It is checked first to
-compute the same losses. The two take turns, round by round; times are of the processor, of one thread; speeds
-are medians over rounds, a ratio is the median over rounds of ours ÷ the loop's.
+compute the same losses. All take turns, round by round; times are of the processor, of one thread; speeds
+are medians over rounds, a ratio is the median over rounds of ours ÷ the loop's. A second ratio holds ours on
+smaller pictures beside the loop on the largest.
 """
 
 from __future__ import annotations
@@ -20,22 +21,28 @@ if __name__ == "__main__":
 
 import argparse
 import copy
+import dataclasses
 import platform
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trainers.crar_labyrinth import LabyrinthCRAR, LabyrinthSettings, LabyrinthTrainer
 from trainers.crar_terms import Batch
+from trainers.envs.labyrinth import LABYRINTHS
 from trainers.nets import ConvNet
 from trainers.plan import BASE_PLAN, TransferPlan
 from trainers.settings import preset
 
 ALGORITHMS = ("separate", "shared", "summed")
-PRESETS = ("labyrinth-small", "labyrinth")
+COARSE = "labyrinth-coarse"
+WORLDS = {"48×48": ("labyrinth",), "16×16": ("labyrinth", f"world={COARSE}"), "12×12": ("labyrinth-small",)}
+"""By the size of a picture a preset and its changes: the paper's world and nets; the same world at two pixels
+a tile; and the smaller world, with nets of half the width."""
+
 CHECKED, TOLERANCE = 5, 1e-3
 """Updates whose losses are compared, and how far apart they may be: steps of RMSprop enlarge rounding."""
 
@@ -43,9 +50,10 @@ ROUND = 1.0
 """Seconds that each contender trains in a round, about."""
 
 
-def agent_of(name: str, *changes: str) -> LabyrinthCRAR:
-    """The agent of a preset, its data cut short."""
-    settings = preset(name).with_overrides(["data.steps=2000", *changes])
+def agent_of(world: str, *changes: str) -> LabyrinthCRAR:
+    """The agent of one of the worlds, its data cut short."""
+    name, *own = WORLDS[world]
+    settings = preset(name).with_overrides(["data.steps=2000", *own, *changes])
     assert isinstance(settings, LabyrinthSettings)
     return LabyrinthCRAR.of(settings)
 
@@ -188,17 +196,17 @@ def seen_by(trainer: LabyrinthTrainer, step: int) -> tuple[Tensor, Tensor, Batch
     return pictures[alone.state], pictures[alone.next_state], alone
 
 
-def both(name: str, algorithm: str) -> tuple[LabyrinthTrainer, Loop]:
-    """Our training of a preset's base, and the loop with the same weights."""
-    agent = agent_of(name, f"train.algorithm={algorithm}")
+def both(world: str, algorithm: str) -> tuple[LabyrinthTrainer, Loop]:
+    """Our training of a world's base, and the loop with the same weights."""
+    agent = agent_of(world, f"train.algorithm={algorithm}")
     ours = agent.training(None, [agent.fresh(0)], [0])
     assert isinstance(ours, LabyrinthTrainer)
     return ours, Loop(agent, agent.fresh(0), algorithm)
 
 
-def check(name: str, algorithm: str) -> float:
+def check(world: str, algorithm: str) -> float:
     """The largest difference between the losses of the first updates; raises where there is one."""
-    (ours, plain), worst = both(name, algorithm), 0.0
+    (ours, plain), worst = both(world, algorithm), 0.0
     for step in range(CHECKED):
         seen = plain.learn(*seen_by(ours, step))
         ours.update()
@@ -209,9 +217,9 @@ def check(name: str, algorithm: str) -> float:
     return worst
 
 
-def contenders(name: str, algorithm: str, warm: int) -> Sequence[Callable[[], None]]:
+def contenders(world: str, algorithm: str, warm: int) -> Sequence[Callable[[], None]]:
     """An update of ours and one of the loop's, both warm; the loop renders its pictures as well."""
-    ours, plain = both(name, algorithm)
+    ours, plain = both(world, algorithm)
 
     def looped() -> None:
         plain.learn(*seen_by(ours, plain.step))
@@ -233,25 +241,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--warm", type=int, default=20)
-    parser.add_argument("--presets", nargs="+", default=PRESETS)
+    parser.add_argument("--worlds", nargs="+", default=list(WORLDS), choices=list(WORLDS))
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    LABYRINTHS[COARSE] = dataclasses.replace(LABYRINTHS["labyrinth"], pixels=2)
     print(f"{platform.machine()}, torch {torch.__version__}, python {platform.python_version()}, one thread")
     print("\nUpdates a second:\n")
-    print("| preset | algorithm | ours | loop | ratio | losses differ by |\n|---|---|---|---|---|---|")
-    for name in asked.presets:
-        for algorithm in ALGORITHMS:
-            worst = check(name, algorithm)
-            updates = contenders(name, algorithm, asked.warm)
-            times = [max(2, int(ROUND * speed(update, 3))) for update in updates]
-            rounds = [
+    large = f"ratio to the loop at {asked.worlds[0]}"
+    print(f"| pictures | algorithm | ours | loop | ratio | {large} | losses differ by |")
+    print("|---|---|---|---|---|---|---|")
+    for algorithm in ALGORITHMS:
+        worst = {world: check(world, algorithm) for world in asked.worlds}
+        updates = [update for world in asked.worlds for update in contenders(world, algorithm, asked.warm)]
+        times = [max(2, int(ROUND * speed(update, 3))) for update in updates]
+        rounds = np.array(
+            [
                 [speed(update, n) for update, n in zip(updates, times, strict=True)]
                 for _ in range(asked.repeats)
             ]
-            ours, plain = (statistics.median(column) for column in zip(*rounds, strict=True))
-            ratio = statistics.median(a / b for a, b in rounds)
-            cells = f"{name} | {algorithm} | {ours:.1f} | {plain:.1f} | ×{ratio:.2f} | {worst:.0e}"
-            print(f"| {cells} |", flush=True)
+        )
+        for number, world in enumerate(asked.worlds):
+            ours, loop = rounds[:, 2 * number], rounds[:, 2 * number + 1]
+            ratios = " | ".join(f"×{np.median(ours / other):.2f}" for other in (loop, rounds[:, 1]))
+            speeds = f"{np.median(ours):.1f} | {np.median(loop):.1f}"
+            print(f"| {world} | {algorithm} | {speeds} | {ratios} | {worst[world]:.0e} |", flush=True)
 
 
 if __name__ == "__main__":

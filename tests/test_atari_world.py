@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-from trainers.envs.acting import WorldError, acting_world
+from trainers.envs.acting import Saved, WorldError, acting_world
 from trainers.envs.atari import SCREEN, TRANSFERS, AtariWorld, console, shrunk
+
+needed = pytest.mark.skipif(find_spec("ale_py") is None, reason="needs the package ale-py")
 
 
 @functools.cache
@@ -35,17 +38,17 @@ def test_shrunk_pictures_are_those_of_opencv_to_a_level() -> None:
         assert np.abs(theirs.astype(int) - small).max() <= 1
 
 
+@needed
 def test_the_papers_transfers_are_nine_and_can_be_made() -> None:
-    pytest.importorskip("ale_py")
     assert len(TRANSFERS) == len(set(TRANSFERS)) == 9
     assert not [flavour for game, flavour in TRANSFERS if flavour not in flavours(game)]
     assert {flavours(game)[0] for game, _ in TRANSFERS} == {"m0d0"}
 
 
+@needed
 @pytest.mark.parametrize(("game", "flavour"), TRANSFERS)
 def test_a_flavour_is_another_game_than_the_default(game: str, flavour: str) -> None:
     """The same buttons bring other memories of the console."""
-    pytest.importorskip("ale_py")
     mode, difficulty = flavour[1:].split("d")
     drawn = np.random.default_rng(0).random(150)
     memories = []
@@ -63,8 +66,8 @@ def test_a_flavour_is_another_game_than_the_default(game: str, flavour: str) -> 
     assert (memories[0] != memories[1]).any(1).mean() > 0.5
 
 
+@needed
 def test_what_is_seen_is_a_stack_of_four_frames_that_moves_on() -> None:
-    pytest.importorskip("ale_py")
     world = AtariWorld("space_invaders", sticky=0.0)
     envs = world.envs("m0d0", 2, 0)
     first = envs.observations
@@ -78,8 +81,8 @@ def test_what_is_seen_is_a_stack_of_four_frames_that_moves_on() -> None:
     assert envs.screens().shape == (2, *SCREEN, 3)
 
 
+@needed
 def test_a_long_game_is_cut_short_and_begins_anew() -> None:
-    pytest.importorskip("ale_py")
     world = acting_world("atari-freeway", {"steps": 5})
     envs = world.envs("m1d0", 2, 0)
     for now in range(1, 11):
@@ -89,8 +92,24 @@ def test_a_long_game_is_cut_short_and_begins_anew() -> None:
     assert (envs.observations == envs.observations[:, :1]).all()
 
 
+@needed
+def test_a_state_that_the_console_cannot_take_is_refused() -> None:
+    envs = acting_world("atari-breakout").envs("m0d0", 1, 0)
+    saved = envs.state()
+    short = {"consoles": saved.arrays["consoles"][:, :10], "size": np.array([10])}
+    for state in (
+        Saved({**saved.arrays, **short}, saved.values),
+        Saved(saved.arrays, {"generators": [{"bit_generator": "none"}]}),
+        Saved(saved.arrays, {"generators": []}),
+    ):
+        with pytest.raises(WorldError, match="cannot go on from"):
+            envs.restore(state)
+    with pytest.raises(WorldError, match="rows of bytes"):
+        envs.restore(Saved({**saved.arrays, "consoles": np.zeros(3)}, saved.values))
+
+
+@needed
 def test_what_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ale_py")
     for settings, said in (({"sticky": -0.1}, "sticky"), ({"steps": 0}, "steps and noops")):
         with pytest.raises(WorldError, match=said):
             acting_world("atari-hero", settings)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import sys
+import warnings
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-from trainers.envs.acting import WorldError, acting_world, acting_world_names
+from trainers.envs import minatar
+from trainers.envs.acting import Saved, WorldError, acting_world, acting_world_names
+from trainers.envs.minatar import MinAtarWorld
+
+needed = pytest.mark.skipif(find_spec("minatar") is None, reason="needs the package minatar")
 
 NAMES = [name for name in acting_world_names() if name.startswith("minatar-")]
 
 
+@needed
 @pytest.mark.parametrize("name", NAMES)
 def test_looks_are_exact_permutations_and_the_negative_of_the_default(name: str) -> None:
-    pytest.importorskip("minatar")
-    from trainers.envs.minatar import MinAtarWorld
-
     world = acting_world(name)
     assert isinstance(world, MinAtarWorld)
     states = world.sample_states(400, 0).states
@@ -36,18 +39,18 @@ def test_looks_are_exact_permutations_and_the_negative_of_the_default(name: str)
     assert np.array_equal(world.pictures(states, "inverted"), 255 - world.pictures(states, "default"))
 
 
+@needed
 def test_a_game_is_played_as_the_package_plays_it() -> None:
     """The package's own environment, given our generator, sticks, moves and ends in the same steps."""
-    minatar = pytest.importorskip("minatar")
-    from trainers.envs.minatar import MinAtarWorld
-
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the package imports matplotlib, where there is one
+        theirs = pytest.importorskip("minatar").Environment("breakout")
     world = MinAtarWorld("breakout")
     envs = world.envs("default", 1, 0)
-    theirs = minatar.Environment("breakout")
     saved = envs.state()
     theirs.seed(0)
     drawn = saved.values["generators"][0]
-    state = {"key": saved.arrays["keys"][0], "pos": drawn["pos"]}
+    state = {"key": saved.arrays["keys"][0].astype(np.uint32), "pos": drawn["pos"]}
     theirs.random.set_state({"bit_generator": "MT19937", "state": state, "has_gauss": 0, "gauss": 0.0})
     for name in ("ball_y", "ball_x", "ball_dir", "pos", "strike", "last_x", "last_y", "terminal"):
         setattr(theirs.env, name, saved.values["games"][0][name])
@@ -66,10 +69,32 @@ def test_a_game_is_played_as_the_package_plays_it() -> None:
     assert ends > 10
 
 
-def test_variables_are_read_off_the_cells() -> None:
-    pytest.importorskip("minatar")
-    from trainers.envs.minatar import MinAtarWorld
+@needed
+@pytest.mark.parametrize("name", ["minatar-breakout", "minatar-seaquest"])
+def test_a_state_of_another_form_is_refused_and_changes_nothing(name: str) -> None:
+    envs = acting_world(name).envs("default", 2, 0)
+    saved = envs.state()
+    first, second = saved.values["games"]
+    other = {"breakout": "pos", "seaquest": "sub_x"}[name.partition("-")[2]]
+    for games in (
+        [first],
+        [first, {}],
+        [first, {**second, "surprise": 1}],
+        [first, {**second, other: "left"}],
+        [first, {**second, other: [1]}],
+        "none",
+    ):
+        with pytest.raises(WorldError, match="games: found others"):
+            envs.restore(Saved(saved.arrays, {**saved.values, "games": games}))
+    if "breakout" in name:
+        bricks = {"brick_map": {"dtype": "float64", "values": [[1.0]]}}
+        with pytest.raises(WorldError, match="games: found others"):
+            envs.restore(Saved(saved.arrays, {**saved.values, "games": [first, {**second, **bricks}]}))
+    assert envs.state().values == saved.values
 
+
+@needed
+def test_variables_are_read_off_the_cells() -> None:
     world = MinAtarWorld("breakout")
     states = world.sample_states(100, 0).states
     known = world.variables(states)
@@ -82,8 +107,8 @@ def test_variables_are_read_off_the_cells() -> None:
     assert known["brick_cells"].max() == 30
 
 
+@needed
 def test_a_long_game_is_cut_short_and_that_is_no_end() -> None:
-    pytest.importorskip("minatar")
     world = acting_world("minatar-freeway", {"steps": 7})
     envs = world.envs("default", 2, 0)
     for step in [envs.step(np.zeros(2, np.int64)) for _ in range(14)][6::7]:
@@ -92,28 +117,16 @@ def test_a_long_game_is_cut_short_and_that_is_no_end() -> None:
     assert envs.last_observations().shape == (2, *world.observation_shape)
 
 
+@needed
 def test_all_six_actions_can_be_asked_for_and_other_settings_are_refused() -> None:
-    pytest.importorskip("minatar")
     assert acting_world("minatar-breakout", {"minimal": False}).actions.n == 6
     for settings in ({"sticky": 1.0}, {"steps": 0}):
         with pytest.raises(WorldError, match="expected"):
             acting_world("minatar-breakout", settings)
 
 
-def test_importing_the_package_leaves_logging_as_it_was() -> None:
-    pytest.importorskip("minatar")
-    from trainers.envs.minatar import MinAtarWorld
-
-    handlers, disabled = list(logging.getLogger().handlers), logging.root.manager.disable
-    MinAtarWorld("asterix")
-    assert logging.getLogger().handlers == handlers
-    assert logging.root.manager.disable == disabled
-
-
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "minatar", None)
-    for game in ("asterix", "breakout"):
-        monkeypatch.delitem(sys.modules, f"minatar.environments.{game}", raising=False)
-    monkeypatch.delitem(sys.modules, "minatar.environments", raising=False)
+    minatar._module.cache_clear()
     with pytest.raises(WorldError, match=r"needs the package minatar.*transfer-diag\[minatar\]"):
         acting_world("minatar-breakout")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -18,7 +19,7 @@ import pytest
 
 from diag.commands.app import run as diag_run
 from diag.studies import StudyError
-from diag.studies.folder import Folder
+from diag.studies.folder import FORMAT, Folder
 from diag.studies.pieces import pieces_of
 from diag.studies.run import run_study
 from diag.studies.study import Study, read_study, study_names
@@ -201,6 +202,8 @@ def test_a_base_that_diverges_takes_its_transfers_with_it_and_nothing_else(tmp_p
         ("", ["base=3"], "unknown setting 'base'; did you mean 'bases'?"),
         ("", ["plans=freeze-dynamic"], "unknown plan 'freeze-dynamic'; did you mean 'freeze-dynamics'?"),
         ("", ["keep=0.5,2"], "keep.1: Input should be less than 1 (found 2.0)"),
+        ("", ["variants=mein"], "unknown variant 'mein'; did you mean 'main'?"),
+        ("", ["variants="], "variants: found '', expected names such as a,b"),
         ("", ["keep=soon"], "keep: found 'soon', expected shares such as 0.1,0.5"),
         ("base = 2", [], "unknown key 'base'; did you mean 'bases'?"),
         ("bases = -1", [], "bases: found -1, expected at least 1"),
@@ -226,6 +229,17 @@ def test_studies_that_cannot_be(tmp_path: Path, file: str, overrides: list[str],
     with pytest.raises(StudyError) as caught:
         read_study(str(path), overrides)
     assert words in str(caught.value)
+
+
+def test_some_variants_alone_and_the_others_later(tmp_path: Path) -> None:
+    whole = read_study("labyrinth-small")
+    some = read_study("labyrinth-small", ["variants=scratch,main"])
+    assert [v.name for v in some.variants] == ["main", "scratch"]
+    assert all(v in whole.variants for v in some.variants)
+    (tmp_path / "study.json").write_text(json.dumps({"format": FORMAT, "study": some.to_tree()}))
+    joined = Folder(tmp_path).joined(whole)
+    assert {v.name for v in joined.variants} == {v.name for v in whole.variants}
+    assert all(joined.base_of(v).name in ("main", "scratch") for v in joined.variants)
 
 
 def test_unknown_studies_and_files(tmp_path: Path) -> None:

@@ -17,7 +17,10 @@ WORLD_STREAM = 4
 PLAY_STREAM = 5
 """The labyrinths that an agent plays to be judged, and the random actions among its own."""
 
-ACTION_STREAM = 6
+SHUFFLE_STREAM = 6
+"""The order that a plan's ``permute`` puts a base's numbers into."""
+
+ACTION_STREAM = 7
 """The actions that an agent samples from its policy while it trains, or while its play is recorded."""
 
 BASE_PHASE, TRANSFER_PHASE = range(2)
@@ -39,4 +42,4 @@ def generator(stream: int, *seed: int) -> np.random.Generator:
 
 def shuffling(seed: int) -> np.random.Generator:
     """Generator that shuffles base tensors for a transfer's seed (``permute`` in a plan)."""
-    return np.random.default_rng([seed, TRANSFER_PHASE])
+    return generator(SHUFFLE_STREAM, seed)

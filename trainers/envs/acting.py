@@ -191,7 +191,7 @@ class Walk:
     """n steps of a policy, place after place, in the order of time within a place; arrays are (n, …)."""
 
     states: States
-    """The hidden states that the actions were taken in."""
+    """The hidden states that the actions were taken in; ``observation`` alone in a world that has none."""
     episode: NDArray[np.int64]
     """Numbers of episodes, from 0 without a gap."""
     time: NDArray[np.int64]
@@ -204,29 +204,35 @@ class Walk:
         return len(self.episode)
 
 
-def walk(world: PairedWorld, variant: str, n: int, *seed: int, apart: int = 1) -> Walk:
-    """n steps of a random policy in a look, from :data:`SIDE_BY_SIDE` places (fewer, if n is less).
+def walk(world: World, variant: str, n: int, *seed: int, apart: int = 1, places: int = SIDE_BY_SIDE) -> Walk:
+    """n steps of a random policy in a look, from so many ``places`` (fewer, if n is less).
 
     With ``apart`` of 2 or more one step in so many is kept, drawn at random: states then come from more
-    episodes, and histories have gaps. Raises :class:`WorldError` for an n or ``apart`` below 1.
+    episodes, and histories have gaps. In a world whose hidden states cannot be had, what is kept of a state
+    is its observation. Raises :class:`WorldError` for an n, ``apart`` or ``places`` below 1.
     """
-    if n < 1 or apart < 1:
-        raise WorldError(f"random walk: found n={n} and apart={apart}, expected 1 or more of each")
-    places = min(SIDE_BY_SIDE, n)
+    if min(n, apart, places) < 1:
+        found = f"n={n}, apart={apart} and places={places}"
+        raise WorldError(f"random walk: found {found}, expected 1 or more of each")
+    places = min(places, n)
     rounds = -(-n // places)
     rng = generator(DATA_STREAM, *seed)
     envs = world.envs(variant, places, *seed)
     kept = rng.integers(apart, size=(rounds, places))
     actions = rng.integers(world.actions.n, size=(rounds, apart, places))
-    hidden = envs.hidden()
-    states = {k: np.empty((rounds, places, *v.shape[1:]), v.dtype) for k, v in hidden.items()}
+    paired = envs if isinstance(envs, PairedEnvs) else None
+
+    def standing() -> States:
+        return {"observation": envs.observations} if paired is None else paired.hidden()
+
+    states = {k: np.empty((rounds, places, *v.shape[1:]), v.dtype) for k, v in standing().items()}
     number, time = np.zeros(places, np.int64), np.zeros(places, np.int64)
     numbers, times, action = (np.empty((rounds, places), np.int64) for _ in range(3))
     reward, terminated = np.empty((rounds, places), np.float32), np.empty((rounds, places), np.bool_)
     for now in range(rounds):
         for within in range(apart):
             here = kept[now] == within
-            hidden = envs.hidden()
+            hidden = standing()
             step = envs.step(actions[now, within])
             for name, rows in states.items():
                 rows[now, here] = hidden[name][here]

@@ -211,10 +211,16 @@ class AtariEnvs:
             raise WorldError(f"state of environments: consoles: expected {len(size)} rows of bytes")
         from ale_py import ALEState
 
-        for machine, row, length in zip(self._consoles, found, size.tolist(), strict=True):
-            machine.restoreSystemState(ALEState(row[:length].tobytes()))
-        for rng, state in zip(self._rngs, saved.values["generators"], strict=True):
-            rng.bit_generator.state = state
+        generators = saved.values["generators"]
+        try:
+            for machine, row, length in zip(self._consoles, found, size.tolist(), strict=True):
+                machine.restoreSystemState(ALEState(row[:length].tobytes()))
+            for rng, state in zip(self._rngs, generators, strict=True):
+                rng.bit_generator.state = state
+        except (SystemError, RuntimeError, ValueError, TypeError, KeyError) as error:
+            raise WorldError(
+                f"state of environments: found bytes or numbers that {self.world.name} cannot go on from"
+            ) from error
         self._stack, self._time = saved.arrays["stack"].copy(), saved.arrays["time"].copy()
         self._last = self._stack[:0]
 

@@ -342,7 +342,7 @@ class CatchEnvs:
         return self._observations
 
     def _begin(self, which: NDArray[np.integer]) -> None:
-        """Put the next ball and paddle in these places."""
+        """Put the next ball and paddle in these places, from the blocks that their numbers are in."""
         block, offset = np.divmod(self._number[which], BLOCK)
         self._draw(which[block != self._block[which]])
         self._row[which] = 0
@@ -397,7 +397,6 @@ class CatchEnvs:
         self._number, self._row, self._column, self._paddle = (
             array.copy() for array in (number, row, column, paddle)
         )
-        self._draw(np.flatnonzero(self._number // BLOCK != self._block))
         self._last = self._row[:0], self._column[:0], self._paddle[:0]
         self._observations = self._drawing(self._row, self._column, self._paddle)
 

@@ -13,10 +13,10 @@ several games have the same actions.
 from __future__ import annotations
 
 import functools
-import importlib
-import logging
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -243,20 +243,19 @@ class MinAtarEnvs:
                 {"pos": d["state"]["pos"], "has_gauss": d["has_gauss"], "gauss": d["gauss"]} for d in drawn
             ],
         }
-        keys = np.array([d["state"]["key"] for d in drawn])
+        keys = np.array([d["state"]["key"] for d in drawn], np.int64)
         return Saved({"action": self._action.copy(), "time": self._time.copy(), "keys": keys}, values)
 
     def restore(self, saved: Saved) -> None:
         wanted = self.state()
         checked_arrays(saved, wanted)
         games, generators = saved.values["games"], saved.values["generators"]
-        for place, known in enumerate(wanted.values["games"]):
-            if len(games) != len(self._games) or set(games[place]) != set(known):
-                raise WorldError(f"state of environments: games: found others than {self.world.name} has")
+        if not _alike(games, wanted.values["games"]) or not _alike(generators, wanted.values["generators"]):
+            raise WorldError(f"state of environments: games: found others than {self.world.name} has")
         for game, told, drawn, key in zip(self._games, games, generators, saved.arrays["keys"], strict=True):
             for name, value in told.items():
                 setattr(game, name, _rebuilt(value))
-            state = {"key": key.copy(), "pos": drawn["pos"]}
+            state = {"key": key.astype(np.uint32), "pos": drawn["pos"]}
             rest = {"has_gauss": drawn["has_gauss"], "gauss": drawn["gauss"]}
             game.random.set_state({"bit_generator": "MT19937", "state": state, **rest})
         self._action, self._time = saved.arrays["action"].copy(), saved.arrays["time"].copy()
@@ -278,6 +277,20 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _alike(found: Any, known: Any) -> bool:
+    """Whether a saved value has the form of a known one; the parts of a list inside a game may be others."""
+    if type(found) is not type(known):
+        return False
+    if isinstance(known, dict) and "dtype" in known:
+        same: bool = found.get("dtype") == known["dtype"]
+        return same and np.shape(found.get("values")) == np.shape(known["values"])
+    if isinstance(known, dict):
+        return set(found) == set(known) and all(_alike(found[name], known[name]) for name in known)
+    if isinstance(known, list) and known and isinstance(known[0], dict):
+        return len(found) == len(known) and all(map(_alike, found, known))
+    return True
+
+
 def _rebuilt(value: Any) -> Any:
     """What :func:`_plain` was given."""
     if isinstance(value, dict):
@@ -287,23 +300,19 @@ def _rebuilt(value: Any) -> Any:
     return value
 
 
+@functools.cache
 def _module(game: str) -> Any:
-    """The package's module of a game.
-
-    The package warns at import, by the root logger, where matplotlib is missing; only its own window needs
-    that. So the root logger has a silent handler meanwhile, and gets none that would stay.
-    """
-    root, silent = logging.getLogger(), logging.NullHandler()
-    disabled = root.manager.disable
-    root.addHandler(silent)
-    logging.disable(logging.WARNING)
-    try:
-        return importlib.import_module(f"minatar.environments.{game}")
-    except ImportError as error:
+    """The package's module of a game, loaded by itself: the whole package would load matplotlib as well."""
+    package = importlib.util.find_spec("minatar")
+    if package is None or not package.submodule_search_locations:
         raise WorldError(
             f"the world minatar-{game.replace('_', '-')} needs the package minatar, which is not installed: "
             "pip install 'transfer-diag[minatar]'"
-        ) from error
-    finally:
-        logging.disable(disabled)
-        root.removeHandler(silent)
+        )
+    file = Path(package.submodule_search_locations[0]) / "environments" / f"{game}.py"
+    found = importlib.util.spec_from_file_location(f"trainers.envs.minatar_{game}", file)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
