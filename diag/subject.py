@@ -124,6 +124,26 @@ class LastLinear(Protocol):
 
 
 @runtime_checkable
+class LastConvolution(Protocol):
+    """An encoder of planes whose last layer is a linear convolution of 1×1.
+
+    A map of channels that is the same at every place can be folded into it.
+    """
+
+    @property
+    def last_convolution(self) -> str:
+        """Name of the last layer: ``<name>.weight`` (channels, hidden, 1, 1) and ``<name>.bias`` (channels,).
+
+        Embeddings are (n, channels, height, width).
+        """
+        ...
+
+    def last_inputs(self, parameters: Parameters, observations: Tensor) -> Tensor | None:
+        """Inputs (n, hidden, height, width) of the last layer for observations (n, *shape)."""
+        ...
+
+
+@runtime_checkable
 class Predictor(Protocol):
     """An encoder with a model of where actions lead in its embedding space."""
 
@@ -273,6 +293,15 @@ class TaskPair(Protocol):
 
 
 @runtime_checkable
+class Endless(Protocol):
+    """Tasks with more states than can be listed, so that some can be fitted to and others judged by."""
+
+    def further_pairs(self, n: int, seed: int) -> Pairs:
+        """n paired observations of states apart from those of ``paired_observations(None, …)``."""
+        ...
+
+
+@runtime_checkable
 class Coloured(Protocol):
     """Tasks that choose the variable by which pictures of their states are coloured."""
 
@@ -341,7 +370,8 @@ class Subject(Shown, kind="subject"):
     """The task that the system was trained on."""
     parameters: Parameters | None = None
     encoder: Encoder | None = None
-    """Encoder from observations to embeddings; also LastLinear or Predictor where it can."""
+    """Encoder from observations to embeddings; also LastLinear, LastConvolution or Predictor where it
+    can."""
     objective: Objective | None = None
     """Losses of the system; also LatentObjective, StackedObjective, StackedLatentObjective, Layered, Steps or
     Retrainable where it can."""

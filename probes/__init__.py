@@ -7,6 +7,7 @@ there is one embedding it is x, beside a known variable of its rows.
 
 from probes._alignment import MIN_STATES, Ladder, Step, ladder
 from probes._cca import cca, pwcca, svcca
+from probes._channels import MARGIN, ChannelLadders, channel_ladders
 from probes._choice import Relation
 from probes._cka import cka
 from probes._clusters import ClusterEvents, cluster_events
@@ -19,16 +20,19 @@ from probes._neighbours import NEIGHBOURS, knn_overlap
 from probes._nulls import Independence, Null, independence
 from probes._procrustes import procrustes, shape_distance
 from probes._projection import Method, Plane, Projection, project
-from probes._relation import MARGIN, RelationResult, equivalence_margin, relation
+from probes._relation import RelationResult, equivalence_margin, relation
 from probes._resampling import Groups, difference, interval, make_groups, share
 from probes._rollout import memory, rollout_blocks
-from probes._spatial import UNTURNED
+from probes._spatial import BACK, GRIDS, LAYOUTS, UNTURNED, Layout, layout_of
 from probes._states import states
 from probes._stream import Stream, streamed
 from probes._variable_cca import VariableCCA, variable_cca
 from probes._variables import ROWS, Variable, as_variable, sampled_rows
 
 __all__ = [
+    "BACK",
+    "GRIDS",
+    "LAYOUTS",
     "MARGIN",
     "MIN_STATES",
     "NEIGHBOURS",
@@ -37,6 +41,7 @@ __all__ = [
     "SHIFTED",
     "UNTURNED",
     "Bools",
+    "ChannelLadders",
     "ClusterEvents",
     "Collapse",
     "Distance",
@@ -45,6 +50,7 @@ __all__ = [
     "Independence",
     "Labels",
     "Ladder",
+    "Layout",
     "LinearProbe",
     "Map",
     "Measure",
@@ -63,6 +69,7 @@ __all__ = [
     "as_matrix",
     "as_variable",
     "cca",
+    "channel_ladders",
     "cka",
     "cluster_events",
     "collapse",
@@ -78,6 +85,7 @@ __all__ = [
     "knn_overlap",
     "l2",
     "ladder",
+    "layout_of",
     "linear_probe",
     "make_groups",
     "memory",

@@ -119,24 +119,72 @@ def identity_gap_high(there: Floats, back: Floats) -> float | None:
     return float(np.quantile(np.min(gaps, axis=0), 0.95)) if gaps else None
 
 
+@dataclass(frozen=True)
+class Rivals:
+    """The best R² of another family of maps between the same embeddings, there and back."""
+
+    there: tuple[Floats, Floats]
+    """(1,) on all states, and (resamples,); −∞ where none could be fitted."""
+    back: tuple[Floats, Floats]
+
+    @property
+    def points(self) -> tuple[Floats, Floats]:
+        """(1,) there and back, on all states."""
+        return self.there[0], self.back[0]
+
+    @property
+    def draws(self) -> tuple[Floats, Floats]:
+        """(resamples,) there and back."""
+        return self.there[1], self.back[1]
+
+
+def attainable_by(ladder: Ladder) -> tuple[Floats, Floats]:
+    """(1,) and (resamples,) R² that the best of a ladder's maps would reach if rows were not so few.
+
+    Only maps that could be fitted count, and an affine map of which too few rows leave next to nothing
+    (:data:`HOPELESS`) does not: what cannot be told speaks against no other map.
+    """
+    inflation = error_inflation(ladder.rows // 2, ladder.dimensions[0])
+    hopeless = bool(inflation[_AFFINE] > HOPELESS)
+    if inflation[_AFFINE] <= INFLATED:
+        inflation = np.ones(len(inflation))
+    elif hopeless:
+        inflation[_AFFINE] = 1.0
+
+    def best(r2: Floats) -> Floats:
+        known = 1 - (1 - _known(r2)) / inflation
+        known[:, _AFFINE] = -np.inf if hopeless else known[:, _AFFINE]
+        return np.asarray(known.max(1))
+
+    return best(point_r2(ladder)), best(ladder.draws[:, LADDER_COLUMNS])
+
+
 def choose(
-    scores: Scores, margin: float, complete: bool, inflation: tuple[Floats, Floats]
+    scores: Scores,
+    margin: float,
+    complete: bool,
+    inflation: tuple[Floats, Floats],
+    rivals: tuple[Floats, Floats] | None = None,
 ) -> tuple[NDArray[np.int64], Bools]:
     """(m,) index into :data:`OUTCOMES` for each sample, and (m,) whether it is surely not the identity.
 
     The smallest map is taken that is good enough in either direction, unless x has collapsed or no map
     explains it. ``complete`` says that an affine map from x to y could be fitted; ``inflation`` is that of
-    :func:`error_inflation` for the maps there and back.
+    :func:`error_inflation` for the maps there and back. ``rivals``, (m,) each, are R² of other maps there and
+    back, than which a good map is not much worse either.
     """
+    nothing = np.full(len(scores.there), -np.inf)
+    others = (nothing, nothing) if rivals is None else rivals
     good = np.zeros(scores.there.shape, np.bool_)
     near_identity = np.zeros(len(scores.there), np.bool_)
     best_attainable = np.full(len(scores.there), -np.inf)
     scaled = has_another_scale(scores.there[:, _SIMILARITY], scores.variance)
-    for r2, factors in zip((scores.there, scores.back), inflation, strict=True):
+    for r2, factors, rival in zip((scores.there, scores.back), inflation, others, strict=True):
         attainable = attainable_r2(r2, factors)
         best_attainable = np.maximum(best_attainable, attainable.max(1))
         near_identity |= identity_is_near(r2, margin)
-        good |= good_enough(r2, attainable, scaled, margin, hopeless=bool(factors[_AFFINE] > HOPELESS))
+        hopeless = bool(factors[_AFFINE] > HOPELESS)
+        good |= good_enough(r2, attainable, scaled, margin, rival, hopeless=hopeless)
     best = _known(scores.there).max(1)
     explained = best >= FLOOR
     smallest = np.where(good.any(1), good.argmax(1), UNDECIDED)
@@ -165,13 +213,15 @@ def identity_is_near(r2: Floats, margin: float) -> Bools:
     return np.asarray(known[:, _IDENTITY] >= known.max(1) - margin)
 
 
-def good_enough(r2: Floats, attainable: Floats, scaled: Bools, margin: float, *, hopeless: bool) -> Bools:
-    """(m, maps) which maps do about as well as the best one in the same direction.
+def good_enough(
+    r2: Floats, attainable: Floats, scaled: Bools, margin: float, rival: Floats, *, hopeless: bool
+) -> Bools:
+    """(m, maps) which maps do about as well as the best one in the same direction, ``rival`` (m,) included.
 
     ``scaled`` (m,) says where x has another scale than y, so that maps which keep lengths have no more slack
     than the identity; ``hopeless`` that rows are too few to name an affine map.
     """
-    best = attainable.max(1, keepdims=True)
+    best = np.maximum(attainable.max(1), rival)[:, None]
     slack = shortfall_allowed(best, scaled, margin)
     # Where the embedding to be mapped to is constant, R² is undefined, and no map counts as good.
     good = (attainable >= best - slack) & np.isfinite(best) & np.isfinite(r2) & (r2 >= FLOOR)

@@ -15,14 +15,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from probes._alignment import Ladder, Step, climb
+from probes._channels import MARGIN, ChannelLadders, climb_channels, climb_grids
 from probes._choice import (
     LADDER_COLUMNS,
     OUTCOMES,
     RELATION_OF,
+    UNDECIDED,
     Relation,
+    Rivals,
+    attainable_by,
     choose,
     error_inflation,
     identity_gap,
@@ -33,14 +36,9 @@ from probes._choice import (
 )
 from probes._collapse import Collapse, collapse
 from probes._maps import SHIFTED
-from probes._measure import ArrayLike, Floats, Labels, Measure, ProbeError, as_pair
+from probes._measure import ArrayLike, Bools, Floats, Labels, Measure, ProbeError, as_pair
 from probes._resampling import labels
-from probes._spatial import UNTURNED, best_grid, channels, is_spatial
-
-MARGIN = 0.05
-"""δ: a smaller map is as good as the best one when its R² is within this. Three times the largest gap
-between identity and best map (0.015) among the maze's transfers with all 31 states in place
-(benchmarks/margins.py, docs/results.md); :func:`equivalence_margin` takes it from others."""
+from probes._spatial import GRIDS, UNTURNED, Layout, as_grid, is_spatial, layout_of
 
 AGREEMENT = 0.9
 """Share of resamples that must choose the same relation; below it the answer is that there is none."""
@@ -88,6 +86,12 @@ class RelationResult:
     """Whether the maps act on the channels of (n, H, W, C), alike at every place."""
     grid: str = UNTURNED
     """Turn or mirror image of the transfer's grid that the maps were fitted under."""
+    order: tuple[int, ...] = ()
+    """For ``permuted``, where axes are swapped: the transfer's axis that becomes each of the base's."""
+    by_channel: ChannelLadders | None = None
+    """Maps of channels under every symmetry of the grid, whatever names the relation; None without a grid."""
+    flat: Ladder | None = None
+    """Maps of every number by itself, where ``ladder`` has those of channels."""
     reason: str | None = None
 
     @property
@@ -102,13 +106,18 @@ def relation(
     *,
     groups: Labels | None = None,
     margin: float = MARGIN,
+    layout: Layout | None = None,
     seed: int = 0,
 ) -> RelationResult:
     """Name the relation of the transfer's embedding x to the base's y, paired rows (n, …).
 
-    Rows are (n, d), (n, H, W, C) or any other (n, ...). ``groups`` (n,) names the state or episode of each
-    row. ``margin`` is δ, in R², from 0 to 1. Over a grid, maps of channels are tried first, also under the
-    grid's mirror images, then maps of everything. Raises ProbeError.
+    Rows are (n, d), (n, H, W, C), (n, C, H, W) or any other (n, ...); ``layout`` says which of the two grids
+    have, and without it a grid is taken to be square (:func:`probes.layout_of`). ``groups`` (n,) names the
+    state or episode of each row. ``margin`` is δ, in R², from 0 to 1. Raises ProbeError.
+
+    Over a grid, maps of channels that are the same at every place name the relation, also under the grid's
+    mirror images, if the best of them does about as well as the best map of all numbers, on states that
+    neither was fitted to. Otherwise maps of all numbers name it.
 
     >>> rng = np.random.default_rng(0)
     >>> y = rng.normal(size=(200, 3))
@@ -121,30 +130,22 @@ def relation(
     transfer, base = as_pair(x, y)
     state = labels(groups, transfer, base)
     lost = collapse(transfer, base, groups=state, seed=seed)
-    spreads = [np.square(v - v.mean(0)) for v in (base, transfer)]
-    mismatch_by_channel = 0.0
-    if is_spatial(x, y):
-        n, height, width = x.shape[:3]
-        grid, seen = best_grid(
-            transfer.reshape(n, height, width, -1), base.reshape(n, height, width, -1), margin
-        )
-        turned = np.square(seen - seen.mean(0))
-        places = np.repeat(state, height * width)
-        there, back = _both_ways(
-            channels(seen),
-            channels(base.reshape(n, height, width, -1)),
-            places,
-            [channels(s.reshape(n, height, width, -1)).sum(1) for s in (spreads[0], turned)],
-            seed,
-        )
-        by_channel = decide(there, back, lost, margin)
-        if by_channel.relation not in (None, "unrelated"):
-            return _over_the_grid(by_channel, grid)
-        mismatch_by_channel = by_channel.mismatch
-    there, back = _both_ways(transfer, base, state, [s.sum(1) for s in spreads], seed)
-    of_everything = decide(there, back, lost, margin)
+    spreads = [np.square(v - v.mean(0)).sum(1) for v in (base, transfer)]
+    there = climb(transfer, base, state, spreads[0], None, seed)
+    back = climb(base, transfer, state, spreads[1], None, seed)
+    flat = decide(there, back, lost, margin)
+    if not is_spatial(x, y, layout):
+        return flat
+    order = layout or layout_of(tuple(y.shape))
+    a, b = (as_grid(v.reshape(tuple(w.shape)), order) for v, w in ((transfer, x), (base, y)))
+    found = climb_grids(a, b, order, state, margin, seed)
+    homewards = climb_channels(b, GRIDS[found.grid](a), state, seed)
+    rivals = Rivals(*(attainable_by(ladder) for ladder in (there, back)))
+    by_channel = decide(found.ladder, homewards, lost, margin, rivals, found.chosen)
+    if by_channel.relation not in (None, "unrelated"):
+        return replace(_over_the_grid(by_channel, found.grid), by_channel=found, flat=there)
     # Maps of channels may rule a match out even where there are too few states to fit any other map.
-    return replace(of_everything, mismatch=max(of_everything.mismatch, mismatch_by_channel))
+    return replace(flat, mismatch=max(flat.mismatch, by_channel.mismatch), by_channel=found)
 
 
 def equivalence_margin(gaps: Sequence[float]) -> float:
@@ -170,22 +171,28 @@ def equivalence_margin(gaps: Sequence[float]) -> float:
     return float(np.clip(max(values.mean() + reach, values.max()), LEAST_MARGIN, 1))
 
 
-def _both_ways(
-    x: Floats, y: Floats, state: NDArray[np.int64], spreads: Sequence[Floats], seed: int
-) -> tuple[Ladder, Ladder]:
-    """Ladders from x to y and from y to x; ``spreads`` are those of y's rows and of x's."""
-    return climb(x, y, state, spreads[0], None, seed), climb(y, x, state, spreads[1], None, seed)
+def decide(
+    there: Ladder,
+    back: Ladder,
+    lost: Collapse,
+    margin: float,
+    rivals: Rivals | None = None,
+    counted: Bools | None = None,
+) -> RelationResult:
+    """Name the relation from two ladders, from x to y and from y to x, and from what x lost of y's rank.
 
-
-def decide(there: Ladder, back: Ladder, lost: Collapse, margin: float) -> RelationResult:
-    """Name the relation from two ladders, from x to y and from y to x, and from what x lost of y's rank."""
+    A map must do about as well as ``rivals`` too, the best of another family of maps. Of the resamples, those
+    that are not ``counted`` (resamples,) name no relation.
+    """
     result = _undecided(there, back, lost, margin)
     if lost.rank_ratio.value is None or lost.variance_ratio.value is None:
         return replace(result, reason=lost.rank_ratio.reason or lost.variance_ratio.reason)
     complete = there["affine"].r2.value is not None
     inflation = _inflation(there), _inflation(back)
-    chosen = int(choose(measured(there, back, lost), margin, complete, inflation)[0][0])
-    votes, elsewhere = choose(resampled(there, back, lost), margin, complete, inflation)
+    points, draws = (None, None) if rivals is None else (rivals.points, rivals.draws)
+    chosen = int(choose(measured(there, back, lost), margin, complete, inflation, points)[0][0])
+    votes, elsewhere = choose(resampled(there, back, lost), margin, complete, inflation, draws)
+    votes = votes if counted is None else np.where(counted, votes, UNDECIDED)
     name, names = OUTCOMES[chosen], [OUTCOMES[vote] for vote in votes]
     agreement = float(np.mean([other == name for other in names]))
     result = replace(result, agreement=agreement, mismatch=float(np.mean(elsewhere)))
@@ -195,7 +202,8 @@ def decide(there: Ladder, back: Ladder, lost: Collapse, margin: float) -> Relati
     axes = _negated_axes(name, step, there, shifted)
     if name == "flipped" and not axes:
         return replace(result, reason="no axis keeps its sign in 95% of the resamples")
-    result = replace(result, rung=step, shifted=shifted, axes=axes)
+    order = () if name != "permuted" or step is None or step.map is None else step.map.order or ()
+    result = replace(result, rung=step, shifted=shifted, axes=axes, order=order)
     if agreement < AGREEMENT:
         return replace(result, reason=_disagreement(name, names, agreement))
     return replace(result, relation=name)

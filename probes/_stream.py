@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from probes._alignment import CANDIDATES, Ladder, Step, stability_of, why_undefined
 from probes._cca import mean_correlation, weighted_correlation
+from probes._channels import MARGIN
 from probes._cka import biased_cka, debiased_cka
 from probes._collapse import Collapse, collapse_of
 from probes._distance import Distance
@@ -36,7 +37,7 @@ from probes._measure import (
 from probes._moments import Frame, Moments
 from probes._nulls import association
 from probes._procrustes import shape_overlap
-from probes._relation import MARGIN, RelationResult, decide
+from probes._relation import RelationResult, decide
 from probes._resampling import DRAWS, Score, interval, jackknifed
 from probes._states import row_keys, typical
 

@@ -101,7 +101,8 @@ def embeddings(
 def ladder(rungs: pd.DataFrame) -> Any:
     """Held-out R² of each rung with its interval; ``rungs`` has transform, r2, low and high."""
     order = list(rungs["transform"])
-    shown = rungs.assign(low=rungs["low"].clip(lower=-1), left=rungs["r2"].clip(lower=-1))
+    ends = {end: rungs[end].clip(lower=-1) for end in ("low", "high")}
+    shown = rungs.assign(**ends, left=rungs["r2"].clip(lower=-1))
     y = alt.Y("transform:N", sort=order, title=None)
     bars = (
         alt.Chart(shown)

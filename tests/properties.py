@@ -81,6 +81,7 @@ permutation    1        =       =       =       =        ↓       ↓       ↓
 orthogonal     1        =       =       =       =        =       =       ↓        ↓      =
 similarity     1        =       =       =       =        =       =       =        ↓      =
 affine         1        =       =       =       =        =       =       =        =      =
+channels       1        =       =       =       =        =       =       =        =      =
 flip           0        =       =       ↑       ↑        ≠       ≠       =        ≠      =
 effective_rank 2.7495   =       =       =       =        =       =       =        ≠      =
 rank_ratio     1        =       =       =       =        =       =       =        ≠      =
@@ -112,6 +113,7 @@ permutation    ↓      ↓        ↓        =        =         =        =     
 orthogonal     =      ↓        ↓        =        =         =        ?states ?states ?states    ?states
 similarity     =      =        =        =        =         =        ?states ?states ?states    ?states
 affine         =      =        =        =        =         =        ?states ?states ?states    ?states
+channels       =      =        =        =        =         =        ?states ?states ?states    ?states
 flip           ↑      =        =        =        =         =        ↑       ↑       ≠          =
 effective_rank =      =        =        =        =         =        =       =       =          =
 rank_ratio     =      =        =        =        =         =        =       =       =          =
@@ -143,6 +145,7 @@ permutation    ↓       ↓         ?dims     ↓         ↓         ↓      
 orthogonal     ↓       ↓         ?dims     ↓         ↓         ↓         ?y         !nan
 similarity     ↓       ↓         ?dims     ↓         ↓         ↓         ?y         !nan
 affine         ↓       ↓         =         ↓         ↓         ↓         ?y         !nan
+channels       ↓       ↓         =         ↓         ↓         ↓         ?y         !nan
 flip           =       ≠         ?dims     ≠         ≠         ↑         ?y         !nan
 effective_rank ↑       ≠         ≠         1         1         0         =          !nan
 rank_ratio     ↑       ≠         ≠         0.3637    0.3637    0         ?y         !nan
@@ -277,6 +280,14 @@ def _ladder(pair: Pair) -> probes.Ladder:
 
 
 @cache
+def _channels(pair: Pair) -> probes.Ladder:
+    """Of a grid of two places that are alike, where a map of channels is one of the whole embedding."""
+    flat = [torch.as_tensor(v).flatten(1) for v in (pair.x, pair.y)]
+    x, y = (torch.stack([v, v], 1)[:, :, None] for v in flat)
+    return probes.channel_ladders(x, y, layout="channels last", groups=pair.rows).ladders[probes.UNTURNED]
+
+
+@cache
 def _streamed_ladder(pair: Pair) -> probes.Ladder:
     return _stream(pair).ladder()
 
@@ -334,6 +345,7 @@ MEASURES: dict[str, Callable[[Pair], Found]] = {
     "orthogonal": lambda p: _ladder(p)["orthogonal"].r2,
     "similarity": lambda p: _ladder(p)["similarity"].r2,
     "affine": lambda p: _ladder(p)["affine"].r2,
+    "channels": lambda p: _channels(p)["affine"].r2,
     "flip": lambda p: _relation(p).flip,
     "effective_rank": lambda p: probes.Measure(probes.effective_rank(p.x)),
     "rank_ratio": lambda p: probes.collapse(p.x, p.y).rank_ratio,

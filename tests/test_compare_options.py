@@ -143,14 +143,16 @@ def test_grids_are_compared_by_channels_in_words(save: Save, rng: np.random.Gene
     y = rng.normal(size=(80, 4, 4, 3))
     base = save("base", y)
     found = diag.compare(base, save("negated", y * [1, 1, -1]))
-    assert found.verdict.summary.startswith("Flipped: the base's embedding with channel 2 negated (R² 1.00")
+    assert found.verdict.summary.startswith(
+        "Flipped: the base's embedding, but channel 2 is negated (R² 1.00"
+    )
     assert "  channels" in text(found)
     mirrored = diag.compare(base, save("mirrored", y[:, :, ::-1] * [1, -1, 1]))
     assert mirrored.relation == "permuted"
-    assert "with its grid mirrored left-right, channel 1 negated (R²" in mirrored.verdict.summary
+    assert "but channel 1 is negated and the grid is mirrored left to right (R²" in mirrored.verdict.summary
     assert "act on channels" in html(mirrored)
     tree = json.loads(render(mirrored))
-    assert (tree["channels"], tree["grid"]) == (True, "mirrored left-right")
+    assert (tree["channels"], tree["grid"]) == (True, "mirrored left to right")
 
 
 def test_large_arrays_are_read_once_and_say_the_same(

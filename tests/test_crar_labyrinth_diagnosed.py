@@ -10,10 +10,9 @@ import torch
 
 import diag
 from diag.commands.app import run as command
-from diag.comparisons.conclusion import conclusion
 from diag.sources.systems.crar_labyrinth import PAIRED, LabyrinthSystem, LabyrinthTasks, _partners
 from diag.sources.systems.stacked import TaskBatch, stacked
-from diag.subject import LastLinear, LatentObjective, Layered, StackedObjective
+from diag.subject import LastConvolution, LastLinear, LatentObjective, Layered, Retrainable, StackedObjective
 from diag.units.symmetry import apply, random_symmetry
 from tests.conftest import train
 from tests.labyrinth_agents import agent, tiny
@@ -60,16 +59,6 @@ def test_l2_is_the_papers(base: Path, transfer: Path) -> None:
     assert result.picture.colour == "keys_left"
 
 
-def test_nobody_is_sent_to_a_repair_that_refuses(
-    base: Path, transfer: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    result = diag.compare(base, transfer)
-    assert result.outcome == "elsewhere"
-    assert "Transfer again" in conclusion(result)
-    assert "diag repair" not in conclusion(result)
-    assert command(["repair", str(base), str(transfer), "-o", str(tmp_path / "mended.safetensors")]) == 2
-
-
 def test_the_subject_offers_what_it_can(base: Path, transfer: Path) -> None:
     subject = diag.open_subject(transfer)
     assert subject.encoder is subject.objective is subject.actor
@@ -77,6 +66,8 @@ def test_the_subject_offers_what_it_can(base: Path, transfer: Path) -> None:
     assert isinstance(subject.objective, LatentObjective)
     assert isinstance(subject.objective, StackedObjective)
     assert not isinstance(subject.encoder, LastLinear)
+    assert isinstance(subject.encoder, LastConvolution)
+    assert isinstance(subject.objective, Retrainable)
     assert subject.tasks is not None
     pairs = subject.tasks.paired_observations(None, 0)
     again = subject.tasks.paired_observations(None, 5)  # the rows that variables() speaks of

@@ -46,8 +46,8 @@ def test_channels_need_far_fewer_states_than_all_numbers_do(images: Array) -> No
 @pytest.mark.parametrize(
     ("make", "grid"),
     [
-        (lambda y: y[:, :, ::-1], "mirrored left-right"),
-        (lambda y: y[:, ::-1], "mirrored up-down"),
+        (lambda y: y[:, :, ::-1], "mirrored left to right"),
+        (lambda y: y[:, ::-1], "mirrored top to bottom"),
         (lambda y: y[:, ::-1, ::-1], "turned by 180°"),
         (lambda y: y.transpose(0, 2, 1, 3), "mirrored along the diagonal"),
         (lambda y: np.rot90(y, 3, (1, 2)), "turned by 90°"),
@@ -64,7 +64,7 @@ def test_a_mirrored_grid_is_a_permutation_that_is_named(images: Array, make: obj
 def test_grids_that_are_not_square_are_mirrored_but_not_turned() -> None:
     y = np.random.default_rng(0).normal(size=(60, 3, 5, 2))
     found = probes.relation(noisy(y[:, ::-1]), y)
-    assert (found.relation, found.grid) == ("permuted", "mirrored up-down")
+    assert (found.relation, found.grid) == ("permuted", "mirrored top to bottom")
 
 
 def test_what_stands_still_does_not_make_a_match(images: Array) -> None:

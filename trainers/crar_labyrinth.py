@@ -162,19 +162,27 @@ class LabyrinthCRAR(Agent):
         )
 
     def losses_at(
-        self, parameters: Parameters, embeddings: Tensor, batch: Batch, terms: Iterable[str]
+        self,
+        parameters: Parameters,
+        embeddings: Tensor,
+        batch: Batch,
+        terms: Iterable[str],
+        *,
+        held: bool = False,
     ) -> dict[str, Tensor]:
         """Per-sample losses {term: (S, n)} given embeddings (S, K, …) of the pictures that the batch indexes.
 
-        A checkpoint holds no target nets: Q's target is taken with these parameters, and has no gradient.
+        A checkpoint holds no target nets: Q's target is taken with these parameters. Gradients are those of
+        the losses as they stand here, and so go through that target too; ``held`` keeps it fixed, as training
+        does.
         """
         terms = tuple(terms)
         x, x_next = rows_of(embeddings, batch.state), rows_of(embeddings, batch.next_state)
         target = None
         if "q" in terms:
-            with torch.no_grad():
-                values = self.nets["q"](parameters, "q", x_next.detach())
-                target = self.target(batch, values, values)
+            values = self.nets["q"](parameters, "q", x_next)
+            target = self.target(batch, values, values)
+            target = target.detach() if held else target
         return self.losses_of(parameters, x, x_next, batch, terms, target)
 
     def target(self, batch: Batch, online: Tensor, target: Tensor) -> Tensor:

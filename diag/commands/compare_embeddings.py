@@ -51,8 +51,8 @@ def compare_embeddings(
 ) -> None:
     """Say how the transfer's embedding relates to the base's: matched, flipped, rotated, …
 
-    Arrays hold a row per state, (n, d) or (n, height, width, channels), the same states in the same
-    order in both files; files larger than memory are read once, in batches. Rows of a rollout are not
+    Arrays hold a row per state, (n, d) or planes (--channels), the same states in the same order in
+    both files; files larger than memory are read once, in batches. Rows of a rollout are not
     independent: say which episode each row belongs to, or that all are one rollout. The exit status is 0
     whatever was found.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -71,6 +71,14 @@ class FileOptions:
         Path | None,
         typer.Option(
             "--normalize", metavar="FILE", help="Statistics that a policy's observations are scaled by."
+        ),
+    ] = None
+    channels: Annotated[
+        Literal["first", "last"] | None,
+        typer.Option(
+            "--channels",
+            metavar="first|last",
+            help="Where embeddings on a grid have their channels (docs/measures.md).",
         ),
     ] = None
     trust_pickle: Annotated[

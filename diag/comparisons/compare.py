@@ -22,7 +22,7 @@ from diag.result import Columns, FileRef, Grouping
 from diag.sources import Source, opened, same_file
 from diag.sources.bookkeeping import check_equal_columns
 from diag.sources.supplied import NOTHING, Supplied
-from diag.subject import Subject, SubjectError
+from diag.subject import LastConvolution, LastLinear, Subject, SubjectError
 
 
 def compare(
@@ -74,7 +74,7 @@ def compare(
     frozen = frozen_readers(left, right, unfrozen, warnings)
 
     def paired(other: Subject) -> Pair:
-        return pair_of(left, other, episodes, rollout, drop_nonfinite)
+        return pair_of(left, other, episodes, rollout, drop_nonfinite, supplied)
 
     delta = fixed_margin(margin)
     if good:
@@ -152,6 +152,11 @@ def _comparison(
         gap=relation.gap,
         channels=relation.channels,
         grid=relation.grid,
+        order=relation.order,
+        by_channel=relation.by_channel,
+        flat=None if relation.flat is None else relation.flat.steps,
+        foldable=transfer.embeddings is not None
+        or isinstance(transfer.encoder, (LastLinear, LastConvolution)),
         grouping=kinds.get(pair.null, "states"),
         rows=len(pair.base),
         dropped=pair.dropped + evidence.dropped,

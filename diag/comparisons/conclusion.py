@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from diag.comparisons.result import Comparison, Outcome
+from probes import UNTURNED
 
 NEAR = 0.8
 """R² of the identity from which on an embedding lies in the base's space, settled or not. In the runs that
@@ -57,6 +58,13 @@ def conclusion(result: Comparison) -> str:
                 "that falls, and compare again; a single checkpoint at a constant rate is a snapshot of "
                 "noise."
             )
+        case "mirrored" if result.grid != UNTURNED:
+            return (
+                "Its grid is mirrored or turned, so that the models that read the embedding look for "
+                "everything at another place. No map of channels undoes that, and so it cannot be folded "
+                "into a last convolution of 1×1: check that both tasks show their states the same way "
+                "round, or transfer again."
+            )
         case "mirrored":
             return (
                 "It is caught in a mirrored copy of the base's space, where the models that read the "
@@ -82,18 +90,14 @@ def conclusion(result: Comparison) -> str:
 
 
 def _mendable(result: Comparison) -> bool:
-    """Whether a repair may take it: no checkpoint whose embedding is of planes, and nothing that it refuses.
-
-    A map of planes cannot be folded into a convolution; such worlds have no number of states in place.
-    Arrays, which do not say what is frozen, are always mended.
-    """
-    return result.frozen is None or result.success_states is not None
+    """Whether a repair may take it: a map can be applied to its embedding, whose grid is not mirrored."""
+    return result.foldable and result.grid == UNTURNED
 
 
 def next_command(result: Comparison) -> str | None:
     """The ``diag repair`` command for files that it takes; None where nothing has to be mended."""
     suffix = Path(result.transfer.path).suffix
-    takes = suffix == ".npy" or (suffix == ".safetensors" and result.success_states is not None)
+    takes = suffix in (".npy", ".safetensors") and _mendable(result)
     if result.outcome not in ("mirrored", "elsewhere") or not takes:
         return None
     return f"diag repair {result.base.path} {result.transfer.path} -o mended{suffix}"

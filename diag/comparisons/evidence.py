@@ -49,7 +49,9 @@ def measured(
     # States are numbered once, for everything that resamples them.
     groups, steps = pair.groups if pair.groups is not None else probes.states(x, y), 8
     report(0, steps)
-    relation = probes.relation(pair.transfer, pair.base, groups=groups, margin=margin, seed=seed)
+    relation = probes.relation(
+        pair.transfer, pair.base, groups=groups, margin=margin, layout=pair.layout, seed=seed
+    )
     if relation.collapse.variance_ratio.value is not None and relation.ladder.states < probes.MIN_STATES:
         states = relation.ladder.states
         raise SubjectError(

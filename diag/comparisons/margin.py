@@ -56,7 +56,9 @@ def margin_of_good(
         if is_streamed(pair):
             relation = read_once(pair, drop_nonfinite, seed, lambda rows: None).relation()
         else:
-            relation = probes.relation(pair.transfer, pair.base, groups=pair.groups, seed=seed)
+            relation = probes.relation(
+                pair.transfer, pair.base, groups=pair.groups, layout=pair.layout, seed=seed
+            )
         if relation.relation in NOT_GOOD:
             raise SubjectError(one.path, f"a transfer that is {relation.relation}", "one known to be good")
         gaps.append(float("nan") if relation.gap_high is None else relation.gap_high)

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from diag.sources.arrays import EXPECTED, read_labels
 from diag.sources.bookkeeping import Likeness, check_bookkeeping
 from diag.sources.numbers import real_numbers, row_labels
 from diag.sources.rows import Aligned, aligned
+from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError, colour_of, require
 from trainers.threads import one_thread
 
@@ -60,6 +61,8 @@ class Pair:
     """Rows left out because they had NaN or infinity."""
     warnings: tuple[str, ...] = ()
     """Warnings of how the embeddings were made and of how they were paired."""
+    layout: probes.Layout | None = None
+    """Order of the axes of embeddings on a grid; None where nothing says it."""
     likeness: Likeness | None = None
     """Likeness of the columns of ready embeddings; None where a person or an encoder chose them."""
 
@@ -81,12 +84,19 @@ def pair_of(
     episodes: str | os.PathLike[str] | NDArray[Any] | None,
     rollout: bool,
     drop_nonfinite: bool,
+    supplied: Supplied = NOTHING,
 ) -> Pair:
     """Both embeddings of the same states, each under the task that its model was trained on.
 
     Raises SubjectError where they do not pair, or where comparing them would take far more memory than they.
     """
     pair = _paired(base, transfer, episodes, rollout, drop_nonfinite)
+    if supplied.channels is not None:
+        if pair.base.ndim != 4 or pair.transfer.ndim != 4:
+            found = f"an embedding of shape (n, {', '.join(map(str, pair.base.shape[1:]))}) with --channels"
+            raise SubjectError(transfer.path, found, "a grid of channels, (n, c, h, w) or (n, h, w, c)")
+        layout: probes.Layout = "channels first" if supplied.channels == "first" else "channels last"
+        pair = replace(pair, layout=layout)
     # Maps between different numbers of dimensions are fitted through sums of products, d² numbers.
     widths = [math.prod(v.shape[1:]) for v in (pair.base, pair.transfer)]
     if widths[0] != widths[1] and max(widths) > max(len(pair.base), MOST_UNEQUAL):
@@ -245,6 +255,7 @@ def _embedded(base: Subject, transfer: Subject) -> Pair:
         predicted[0],
         predicted[1],
         warnings=tuple(dict.fromkeys(warnings)),
+        layout="channels first" if embeddings[0].ndim == 4 else None,  # as torch has them
     )
 
 

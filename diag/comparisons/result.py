@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from diag.result import Columns, FileRef, Grouping, Verdict, finite, head, measure_tree, numbers
 from diag.shown import Shown
-from probes import Measure, Plane, Relation, Step
+from probes import ChannelLadders, Measure, Plane, Relation, Step
 
 Outcome = Literal["landed", "near", "mirrored", "collapsed", "elsewhere", "free"]
 """Places where a transfer can end, by what follows from them (:mod:`diag.comparisons.conclusion`)."""
@@ -153,6 +153,14 @@ class Comparison(Shown, kind="comparison"):
     """The place where the transfer ended; None where the evidence does not say."""
     conclusion: str = ""
     """Advice to a person on what to conclude and what to do next, in a sentence or two."""
+    order: tuple[int, ...] = ()
+    """For ``permuted``, the axis or channel of the transfer that becomes each of the base's."""
+    by_channel: ChannelLadders | None = None
+    """Maps of channels under every symmetry of the grid; None where the embeddings have none."""
+    flat: tuple[Step, ...] | None = None
+    """The ladder of maps of every number by itself, where :attr:`ladder` has those of channels."""
+    foldable: bool = True
+    """Whether a map of the embedding can be applied to the transfer: to its rows, or in its last layer."""
     diagnosis: str = "compare-embeddings"
 
     @property
@@ -181,6 +189,9 @@ class Comparison(Shown, kind="comparison"):
             "margin": {"value": self.margin, "source": self.margin_source, "gap": finite(self.gap)},
             "channels": self.channels,
             "grid": self.grid,
+            "order": list(self.order) or None,
+            "grids": None if self.by_channel is None else _grids_tree(self.by_channel),
+            "ladder_flat": None if self.flat is None else [_step_tree(s) for s in self.flat],
             "grouping": self.grouping,
             "rows": self.rows,
             "dropped": self.dropped,
@@ -194,6 +205,25 @@ class Comparison(Shown, kind="comparison"):
             "columns": None if self.columns is None else self.columns.to_tree(),
             "warnings": list(self.warnings),
         }
+
+
+def _grids_tree(found: ChannelLadders) -> dict[str, Any]:
+    return {
+        "layout": found.layout,
+        "height": found.height,
+        "width": found.width,
+        "channels": list(found.channels),
+        "best": found.grid,
+        "agreement": found.agreement,
+        "by_grid": [
+            {
+                "grid": grid,
+                "best": measure_tree(found.best(grid)),
+                "ladder": [_step_tree(step) for step in ladder.steps],
+            }
+            for grid, ladder in found.ladders.items()
+        ],
+    }
 
 
 def _step_tree(step: Step) -> dict[str, Any]:

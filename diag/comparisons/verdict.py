@@ -71,28 +71,72 @@ def _sentence(result: probes.RelationResult) -> str:
             return f"Unrelated: no linear map brings the transfer to the base (best R² {best:.2f})."
         case relation:
             evidence = f"{_r2(result)}{_before(result)}"
-            return f"{relation.capitalize()}: the base's embedding {_mapped(result)} ({evidence})."
+            but = ", but" if result.channels else ""
+            return f"{relation.capitalize()}: the base's embedding{but} {_mapped(result)} ({evidence})."
 
 
 def _mapped(result: probes.RelationResult) -> str:
     """The map that takes the base's embedding to the transfer's, in words."""
-    turned = result.grid != probes.UNTURNED
-    grid = f", its grid {result.grid}" if turned else ""
+    if result.channels:
+        return listed(_of_channels(result))
     also = " and displaced" if result.shifted else ""
     match result.relation:
         case "flipped":
             return f"with {_axes(result)} negated{also}"
-        case "permuted" if turned:
-            flips = f", {_axes(result)} negated" if result.axes else ""
-            return f"with its grid {result.grid}{flips}{also}"
         case "permuted":
             return f"with its axes swapped{also}"
         case "rotated":
-            return f"turned or reflected as a whole{grid}"
+            return "turned or reflected as a whole"
         case "rescaled":
-            return f"at another scale{grid}"
+            return "at another scale"
         case _:
-            return f"{'displaced' if result.shifted else 'stretched or sheared'}{grid}"
+            return "displaced" if result.shifted else "stretched or sheared"
+
+
+def _of_channels(result: probes.RelationResult) -> list[str]:
+    """Clauses on what is done to the base's channels, alike at every place, and to its grid."""
+    clauses = [f"{_these(cycle)} are {_swapped(cycle)}" for cycle in cycles(result.order)]
+    if result.axes:
+        clauses.append(f"{_these(result.axes)} {'is' if len(result.axes) == 1 else 'are'} negated")
+    match result.relation:
+        case "rotated":
+            clauses.append("its channels are turned or reflected together")
+        case "rescaled":
+            clauses.append("its channels are turned or reflected together, at another scale")
+        case "affine" if not result.shifted:
+            clauses.append("its channels are mixed by a linear map")
+    if result.shifted:
+        clauses.append("its channels are displaced")
+    if result.grid != probes.UNTURNED:
+        # The symmetry's name says what brings the transfer back; the sentence speaks of the way there.
+        clauses.append(f"the grid is {probes.BACK.get(result.grid, result.grid)}")
+    return clauses
+
+
+def cycles(order: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The axes that change places among each other, each group in rising order.
+
+    >>> cycles((1, 0, 2, 4, 5, 3)), cycles(())
+    ([(0, 1), (3, 4, 5)], [])
+    """
+    found, seen = [], set[int]()
+    for start in range(len(order)):
+        cycle, at = [], start
+        while at not in seen:
+            seen.add(at)
+            cycle.append(at)
+            at = order[at]
+        if len(cycle) > 1:
+            found.append(tuple(sorted(cycle)))
+    return found
+
+
+def _these(axes: tuple[int, ...]) -> str:
+    return axes_in_words(axes, what=("channel", "channels"))
+
+
+def _swapped(cycle: tuple[int, ...]) -> str:
+    return "swapped" if len(cycle) == 2 else "exchanged in turn"
 
 
 def _r2(result: probes.RelationResult) -> str:

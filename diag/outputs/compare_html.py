@@ -6,7 +6,14 @@ import pandas as pd
 
 from diag.comparisons.conclusion import next_command
 from diag.comparisons.result import Comparison
-from diag.outputs.sections import comparison_chart, footer, ladder_section, picture_words, warning_words
+from diag.outputs.sections import (
+    comparison_chart,
+    footer,
+    grid_sections,
+    ladder_section,
+    picture_words,
+    warning_words,
+)
 from diag.outputs.words import (
     below,
     column_words,
@@ -35,6 +42,7 @@ def page(result: Comparison) -> Page:
             ),
         ),
         ladder_section(result),
+        *grid_sections(result),
         Section("Measures", [*MEASURE_WORDS, *warning_words(result.warnings)], table=_measures(result)),
     ]
     facts = [

@@ -16,9 +16,12 @@ from diag.outputs.lines import (
     short,
     warning_lines,
 )
-from diag.outputs.words import MEASURES, below, grouped, number, span
+from diag.outputs.words import MEASURES, below, grouped, number, span, to_hundredths
 from diag.wording import p_value, plural
 from probes import Measure, Step
+
+RUNG, GRID = 11, 33
+"""Cells for the name of a rung, and of a symmetry of the grid."""
 
 
 def render(result: Comparison, verbose: bool = False) -> str:
@@ -42,6 +45,9 @@ def render(result: Comparison, verbose: bool = False) -> str:
     lines += column_lines(result.columns)
     lines += ["", f"  {'channels' if result.channels else 'transform':9}      R²     95% interval"]
     lines += [line for step in result.ladder for line in _rung(step)]
+    lines += _grids(result)
+    if verbose and result.flat is not None:
+        lines += ["", "  number by number", *(line for step in result.flat for line in _rung(step))]
     if verbose:
         lines += ["", "  with an offset", *(line for step in result.shifted for line in _rung(step))]
         lines += ["", *wrapped("back, from base to transfer")]
@@ -76,12 +82,35 @@ def _dimensions(d: tuple[int, int]) -> str:
     return plural(d[0], "dimension") if d[0] == d[1] else f"{d[0]} and {plural(d[1], 'dimension')}"
 
 
+def _grids(result: Comparison) -> list[str]:
+    """The best map of channels under each symmetry of the grid, and beside them the best of all numbers."""
+    found = result.by_channel
+    if found is None:
+        return []
+    size = f"{found.height} × {found.width}"
+    title = f"best map of channels, by how the transfer's grid of {size} is taken"
+    lines = ["", *wrapped(f"{title} ({found.layout}):", "  ", "  ")]
+    lines += [line for grid in found.ladders for line in _row(grid, to_hundredths(found.best(grid)), GRID)]
+    known = [s.r2 for s in result.flat or result.ladder if s.r2.value is not None]
+    if result.flat is None:
+        words = "The relation is named by maps of all numbers: none of channels alone does as well."
+        return [*lines, *wrapped(words, "  ", "  ")]
+    if known:
+        best = max(known, key=lambda r2: r2.value or 0.0)
+        lines += _row("number by number, as it is", to_hundredths(best), GRID)
+    return lines
+
+
 def _rung(step: Step) -> list[str]:
-    r2 = step.r2
+    return _row(step.transform, step.r2, RUNG)
+
+
+def _row(name: str, r2: Measure, room: int) -> list[str]:
+    """A name with R², its interval and for rungs a bar, or with the reason why there is none."""
     if r2.value is None:
-        return wrapped(r2.reason or "", f"  {step.transform:11} {'–':>6}   ", " " * 23)
-    bar = "█" * round(min(1.0, max(0.0, r2.value)) * bar_room(WIDTH - BAR))
-    return [f"  {step.transform:11} {number(r2.value):>6}   {span(r2):18} {bar}".rstrip()]
+        return wrapped(r2.reason or "", f"  {name:{room}} {'–':>6}   ", " " * (room + 12))
+    bar = "█" * round(min(1.0, max(0.0, r2.value)) * bar_room(WIDTH - BAR)) if room == RUNG else ""
+    return [f"  {name:{room}} {number(r2.value):>6}   {span(r2):18} {bar}".rstrip()]
 
 
 def _measure(label: str, measure: Measure) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from diag.outputs.repair_text import STAGES, facts, place, rival_words
+from diag.outputs.repair_text import STAGES, facts, place, return_words, rival_words
 from diag.outputs.sections import comparison_chart, footer, ladder_section, picture_words, warning_words
 from diag.outputs.words import named, number, span_or_reason
 from diag.repairs.result import Repair, Stage
@@ -40,6 +40,7 @@ def page(result: Repair) -> Page:
 
 
 def _table(result: Repair) -> Section:
+    played = result.played
     rows = [
         {
             "": STAGES[stage.name],
@@ -47,6 +48,7 @@ def _table(result: Repair) -> Section:
             "states in place": place(stage),
             "R²": number(stage.r2),
             "L2": number(stage.comparison.measures["l2"].value),
+            **({} if played is None else {"mean return": number(played.stages[stage.name].value)}),
             **{term: number(v, 4) for term, v in stage.losses.items()},
         }
         for stage in result.stages
@@ -55,6 +57,8 @@ def _table(result: Repair) -> Section:
         "R² compares the embedding as it is with the base's, without fitting a map. The losses are those on "
         "the target task."
     ]
+    if played is not None:
+        words.append(return_words(played))
     need = result.before.comparison.success_states
     if need is not None:
         words.append(

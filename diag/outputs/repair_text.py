@@ -8,6 +8,7 @@ from diag.outputs.layout import Column, table, width, wrapped
 from diag.outputs.lines import headline, short, warning_lines
 from diag.outputs.words import difference, number, span
 from diag.repairs.result import Repair, Stage
+from diag.repairs.returns import Played
 from diag.repairs.search import Search
 from diag.repairs.verdict import in_updates
 from diag.wording import plural
@@ -92,7 +93,19 @@ def place(stage: Stage) -> str:
     return f"{stage.own_states} of {stage.comparison.states}"
 
 
+def return_words(played: Played) -> str:
+    """Mean returns of base, transfer and mended transfer, and how far the last is from the others."""
+    means = {"the base": played.base, **{STAGES[name]: mean for name, mean in played.stages.items()}}
+    words = f"Mean return of {played.episodes} episodes, the same for all: "
+    words += "; ".join(f"{name} {number(mean.value)} {span(mean)}" for name, mean in means.items()) + ". "
+    if len(played.stages) > 1:
+        words += f"That is {difference(played.gained, 2)} than before, and "
+        return words + f"{difference(played.lacking, 2)} than the base's on its own task."
+    return words + f"That is {difference(played.lacking, 2)} than the base's on its own task."
+
+
 def _stages(result: Repair, verbose: bool) -> Iterator[str]:
+    played = result.played
     rows = [
         (
             STAGES[stage.name],
@@ -101,10 +114,14 @@ def _stages(result: Repair, verbose: bool) -> Iterator[str]:
             number(stage.r2),
             number(stage.comparison.measures["l2"].value),
             number(stage.losses.get("total"), 3),
+            *([] if played is None else [f"{number(played.stages[stage.name].value)}"]),
         )
         for stage in result.stages
     ]
-    yield from table(STAGE, rows)
+    columns = STAGE if played is None else (*STAGE, Column("return", 8))
+    yield from table(columns, rows)
+    if played is not None:
+        yield from wrapped(return_words(played), "  ", "  ")
     for stage in result.stages if verbose else ():
         terms = [f"{t} {number(v, 4)}" for t, v in stage.losses.items() if t != "total"]
         if terms:

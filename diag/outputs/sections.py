@@ -8,11 +8,15 @@ from typing import Any
 import pandas as pd
 
 from diag.comparisons.result import Comparison, Picture
-from diag.outputs.words import number, span_or_reason, version
+from diag.outputs.words import hundredths, number, span_or_reason, to_hundredths, version
+from diag.wording import plural
 from reports import Figure, Section, charts
 
 MOST_POINTS = 2000
 """States drawn in an embedding's picture; more are thinned evenly, and the text says so."""
+
+GRID_RUNGS = ("signs", "permutation", "affine")
+"""Rungs that the table of symmetries shows beside the best one: more would not fit a page."""
 
 
 def panels(picture: Picture, base_name: str, transfer_name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -108,6 +112,38 @@ def ladder_section(result: Comparison) -> Section:
         return Section("The ladder of transformations", words, table=table)
     figure = Figure(charts.ladder(frame), "Bars of held-out R squared for each rung of the ladder.")
     return Section("The ladder of transformations", words, figure, table)
+
+
+def grid_sections(result: Comparison) -> list[Section]:
+    """Maps of channels under each symmetry of the grid, beside maps of every number; none without a grid."""
+    found = result.by_channel
+    if found is None:
+        return []
+    flat = result.flat if result.flat is not None else result.ladder
+    known = [step.r2 for step in flat if step.r2.value is not None]
+    flat_best = max(known, key=lambda r2: r2.value or 0.0, default=flat[0].r2)
+    each = [(grid, found.best(grid), ladder.steps) for grid, ladder in found.ladders.items()]
+    rows = [
+        {
+            "the transfer's grid": grid,
+            "best map": hundredths(best.value),
+            "95% interval": span_or_reason(to_hundredths(best)),
+            **{s.transform: hundredths(s.r2.value) for s in steps if s.transform in GRID_RUNGS},
+        }
+        for grid, best, steps in [*each, ("number by number, as it is", flat_best, flat)]
+    ]
+    count = found.channels[0]
+    numbers = count * found.height * found.width
+    words = [
+        f"Each row has the R² on held-out states of maps between the {plural(count, 'channel')} that are the "
+        f"same at all {found.height} × {found.width} places, after the transfer's grid was mirrored or "
+        "turned. The last row has maps of every number by itself: a map of channels is a special case of "
+        f"those, with {count**2} numbers in place of {numbers**2:,} where both are linear.",
+        f"{found.agreement:.0%} of the resamples choose the same symmetry ({found.grid}).",
+    ]
+    if result.flat is None:
+        words.append("The relation was named by maps of all numbers: none of channels alone does as well.")
+    return [Section("Channels and the grid", words, table=pd.DataFrame(rows))]
 
 
 def warning_words(warnings: Sequence[str]) -> list[str]:

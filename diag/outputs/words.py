@@ -54,6 +54,21 @@ def number(value: float | None, digits: int = 2) -> str:
     return f"{value:.{digits}f}" if readable else f"{value:.3g}"
 
 
+def hundredths(value: float | None) -> str:
+    """A number to two decimals however small it is, for tables of R²; a dash for none.
+
+    >>> hundredths(-0.00284), hundredths(0.967), hundredths(None)
+    ('0.00', '0.97', '–')
+    """
+    return number(None if value is None else round(value, 2))
+
+
+def to_hundredths(r2: Measure) -> Measure:
+    """An R² to two decimals: how far below 0.01 it is says nothing."""
+    value, low, high = (None if end is None else round(end, 2) for end in (r2.value, r2.low, r2.high))
+    return Measure(value, low, high, r2.reason)
+
+
 def span(measure: Measure, digits: int = 2) -> str:
     """The interval of a measure as ``[low, high]``; empty where it has none."""
     if measure.low is None or measure.high is None:

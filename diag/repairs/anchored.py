@@ -2,7 +2,8 @@
 
 Each update descends, with Adam at a rate that falls to nothing (half a cosine), the weighted sum of the
 task's losses on a batch of the transfer's own transitions, plus WEIGHT/K · Σ ‖e(s) − e_base(s)‖² over its
-pairs, of the world's K states. Only the encoder moves. Without pairs it is the task's losses alone.
+pairs, of the world's K states (or of K, where it has too many to list). Only the encoder moves. Without pairs
+it is the task's losses alone.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ class Anchored:
     ) -> None:
         """Prepare to train S members, none of whose parameters but the encoder's moves.
 
-        ``targets`` (S, K, d) are the base's embeddings of the world's K states, ``pairs`` (S, K) says which
-        of them are known, and ``data_seeds`` (S,) name the transitions that the transfers were trained on.
+        ``targets`` (S, K, d) are the base's embeddings of the K paired states, flattened where they are
+        planes; ``pairs`` (S, K) says which of them are known, and ``data_seeds`` (S,) name the transitions
+        that the transfers were trained on.
         """
         self.objective, self.updates, self.step, self.device = objective, updates, 0, device
         self._rate, self._weight = rate * min(1.0, updates / SHORT), weight
@@ -85,7 +87,7 @@ class Anchored:
     def update(self) -> None:
         """Take one step of Adam."""
         x, losses = self._transitions.losses({**self._held, **self.moving}, self._drawn())
-        total = self._weight * (self._share * (x - self._targets).square().sum(-1)).sum()
+        total = self._weight * (self._share * (x.flatten(2) - self._targets).square().sum(-1)).sum()
         for term, values in losses.items():
             total = total + self.objective.terms[term] * values.mean(-1).sum()
         self._adam.zero_grad()

@@ -22,14 +22,17 @@ from diag.repairs.asked import (
     updates_of,
 )
 from diag.repairs.fits import Few, Fit, few_pairs, fits
+from diag.repairs.planes import on_planes
 from diag.repairs.result import Repair, Stage, StageName, Training
+from diag.repairs.returns import Played, played
 from diag.repairs.search import Search, search
 from diag.repairs.system import Case, case_of, relayered
 from diag.repairs.training import Known, clear, train_as_before, train_paired, written_header
-from diag.repairs.verdict import left_alone, verdict_of, writes
+from diag.repairs.verdict import left_alone, of_mirrored_grid, verdict_of, writes
 from diag.result import FileRef, Verdict
 from diag.subject import Subject, SubjectError
 from diag.units.last_layer import folded
+from probes import UNTURNED
 from trainers import checkpoint as files
 from trainers.run import check_device
 
@@ -51,13 +54,14 @@ def repaired(base: Subject, transfer: Subject, asked: Asked, report: Progress) -
     before = work.stage("before", case.transfer, 0)
     compared = before.comparison
     idle = compared.frozen == () or (before.relation == "matched" and not asked.force)
-    if not idle:
+    if case.of_planes and compared.grid != UNTURNED and not idle:
+        idle, verdict = True, of_mirrored_grid(before)
+    elif idle:
+        verdict = left_alone(before)
+    else:
         work.mend()
-    verdict = (
-        left_alone(before)
-        if idle
-        else verdict_of(before, work.stages[-1], work.chosen, work.search, work.training, asked.force)
-    )
+        verdict = verdict_of(before, work.stages[-1], work.chosen, work.search, work.training, asked.force)
+    work.played = played(base, transfer, work.seen, asked.seed)
     written = None
     if asked.out is not None and not idle and writes(verdict, asked.force):
         work.write(asked.out, verdict)
@@ -81,8 +85,13 @@ def repaired(base: Subject, transfer: Subject, asked: Asked, report: Progress) -
         seed=asked.seed,
         warnings=compared.warnings,
         parameters=work.parameters,
-        embedding=case.embedding(work.parameters),
-        map=work.chosen.map if embeds_by_map and work.chosen is not None else None,
+        embedding=case.judged_embedding(work.parameters),
+        map=None
+        if not embeds_by_map or work.chosen is None
+        else on_planes(work.chosen.map)
+        if case.of_planes
+        else work.chosen.map,
+        played=work.played,
     )
 
 
@@ -103,6 +112,9 @@ class _Work:
     search: Search | None = None
     training: Training | None = None
     done: int = 0
+    seen: list[tuple[str, Mapping[str, Tensor]]] = field(default_factory=list)
+    """The stages' names and parameters."""
+    played: Played | None = None
 
     def __post_init__(self) -> None:
         self.parameters: Mapping[str, Tensor] = self.case.transfer
@@ -159,7 +171,7 @@ class _Work:
             self.parameters = train_paired(
                 self.case,
                 start,
-                Known(self.y, pairs),
+                Known(self.y.reshape(len(self.y), -1), pairs),
                 updates,
                 seed=asked.seed,
                 device=asked.device,
@@ -193,9 +205,11 @@ class _Work:
                 now, parameters=parameters, identity=identity, sha256=identity, path=path, label=label
             )
         compared = compare(self.base, now, seed=self.asked.seed)
-        x: NDArray[np.float64] = self.case.embedding(parameters)
+        x: NDArray[np.float64] = self.case.judged_embedding(parameters)
+        y = self.case.judged_embedding(self.case.base, "source")
         losses = self.case.losses(parameters, "target")
-        self.stages.append(Stage(name, compared, r2_as_it_is(x, self.y), losses, updates))
+        self.stages.append(Stage(name, compared, r2_as_it_is(x, y), losses, updates))
+        self.seen.append((name, parameters))
         return self.stages[-1]
 
     def write(self, out: Path, verdict: Verdict) -> None:
@@ -213,5 +227,6 @@ class _Work:
             "seed": self.asked.seed,
             "own_states": after.own_states,
             "losses": dict(after.losses),
+            "returns": None if self.played is None else self.played.to_tree(),
         }
         files.save(out, written_header(header, entry), self.parameters)

@@ -57,7 +57,7 @@ class Fit:
     method: Method
     r2: Measure
     map: Map
-    """Map of the embedding (n, d), or of the last hidden layer (n, units)."""
+    """Map of the embedding (n, d), or of the last hidden layer (n, units); of planes, at each place."""
 
     def to_tree(self) -> dict[str, Any]:
         """The documented JSON; the last layer's own weights are in the file."""
@@ -94,17 +94,37 @@ class _Candidate:
     inputs: Floats
     fit: Fitter
     least: int
-    """Fewest rows that determine the candidate."""
+    """Fewest pairs that determine the candidate."""
+
+    def fitted(self, y: Floats, rows: Any = slice(None)) -> Map:
+        """The candidate fitted to some of the pairs, at all of their places."""
+        return self.fit(*(v[rows].reshape(-1, v.shape[-1]) for v in (self.inputs, y)))
+
+    def errors(self, fitted: Map, y: Floats, rows: Any) -> Floats:
+        """(m,) squared error of each of some pairs under a map, summed over its places."""
+        mapped = fitted(self.inputs[rows].reshape(-1, self.inputs.shape[-1])).reshape(y[rows].shape)
+        return np.asarray(np.square(mapped - y[rows]).sum((1, 2)))
+
+
+def by_place(x: Floats) -> Floats:
+    """(n, places, d): a vector for each place of planes (n, d, height, width), or one place for (n, d).
+
+    >>> by_place(np.zeros((5, 3, 2, 4))).shape, by_place(np.zeros((5, 3))).shape
+    ((5, 8, 3), (5, 1, 3))
+    """
+    return np.ascontiguousarray(x.reshape(*x.shape[:2], -1).swapaxes(1, 2))
 
 
 def _candidates(x: Floats, hidden: Floats | None, y: Floats, method: Method | None) -> Iterator[_Candidate]:
-    d, same = y.shape[1], x.shape == y.shape
+    """Candidates between arrays (n, places, …)."""
+    places, d = y.shape[1:]
+    same = x.shape == y.shape
     if method != "last-layer":
         needs = {"identity": 1, "signs": 2, "permutation": 2, "affine": d + 2}
         for rung in MAPS:
             if same or rung == "affine":
                 least = needs.get(rung, d + 1)
-                yield _Candidate(rung, "map", x, _mapping(rung), least)
+                yield _Candidate(rung, "map", x, _mapping(rung), -(-least // places))
     if method != "map" and hidden is not None:
         for ridge in RIDGES:
             yield _Candidate(f"last layer, ridge {ridge:g}", "last-layer", hidden, _regressing(ridge), 3)
@@ -135,18 +155,27 @@ def fits(
     """Every candidate that these pairs determine, the best on held-out pairs first.
 
     x (n, d) is the failing embedding, ``hidden`` (n, units) what its last layer reads (None where that cannot
-    be replaced), y (n, d') the base's. Where no pair can be left out R² is undefined, and comes last.
+    be replaced), y (n, d') the base's; or all of them planes, (n, d, height, width), between whose channels
+    one map at every place is fitted. Where no pair can be left out R² is undefined, and comes last.
     """
     candidates: list[Fit] = []
+    x, y, hidden = by_place(x), by_place(y), None if hidden is None else by_place(hidden)
     for one in _candidates(x, hidden, y, method):
         if len(y) >= one.least:
             r2 = _held_out(one, y, seed)
-            candidates.append(Fit(one.name, one.method, r2, one.fit(one.inputs, y)))
+            candidates.append(Fit(one.name, one.method, r2, one.fitted(y)))
+    return ranked(candidates)
+
+
+def ranked(candidates: Sequence[Fit]) -> tuple[Fit, ...]:
+    """Candidates, the best first, among equals (:data:`EQUAL`) the one given first; undefined ones last.
+
+    They are given with the smaller map first.
+    """
     return tuple(_ranked(candidates))
 
 
 def _ranked(candidates: Sequence[Fit]) -> Iterator[Fit]:
-    """Candidates, the best first, among equals (:data:`EQUAL`) the smaller map; undefined ones last."""
     left = list(candidates)
     while left:
         values = [fit.r2.value for fit in left]
@@ -167,15 +196,14 @@ def _folds(n: int, seed: int) -> Iterator[NDArray[np.bool_]]:
 
 def _held_out(one: _Candidate, y: Floats, seed: int) -> Measure:
     n = len(y)
-    spread = np.square(y - y.mean(0)).sum(1)
+    spread = np.square(y - y.mean(0)).sum((1, 2))
     if n <= one.least:
         return Measure.undefined(f"{n} pairs leave none to hold out")
     if np.sqrt(spread.max()) <= ROUNDING * np.abs(y).max():
         return Measure.undefined("the base's embedding is constant")
     errors, times = np.zeros(n), np.zeros(n)
     for out in _folds(n, seed):
-        mapped = one.fit(one.inputs[~out], y[~out])(one.inputs[out])
-        errors[out] += np.square(mapped - y[out]).sum(1)
+        errors[out] += one.errors(one.fitted(y, ~out), y, out)
         times[out] += 1
     errors /= times
     resampling = probes.make_groups(np.arange(n), seed)
@@ -192,6 +220,7 @@ def few_pairs(
     The candidate is fitted to the first k of the pairs in a random order and scored on the rest, over many
     orders.
     """
+    x, y, hidden = by_place(x), by_place(y), None if hidden is None else by_place(hidden)
     one = next(c for c in _candidates(x, hidden, y, method) if c.name == chosen.name)
     n, held = len(y), max(3, len(y) // FOLDS)
     if chosen.r2.value is None or n - held < one.least:
@@ -203,8 +232,7 @@ def few_pairs(
         order = rng.permutation(n)
         for column, k in enumerate(sizes):
             known, rest = order[:k], order[k:]
-            mapped = one.fit(one.inputs[known], y[known])(one.inputs[rest])
-            errors[row, column] = np.square(mapped - y[rest]).sum()
+            errors[row, column] = one.errors(one.fitted(y, known), y, rest).sum()
             totals[row, column] = np.square(y[rest] - y.mean(0)).sum()
     resampling = probes.make_groups(np.arange(ORDERS), seed)
     # Fewer pairs are held against the largest size here, below n: with all, none are left to score on.

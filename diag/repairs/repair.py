@@ -79,7 +79,7 @@ def repair(
                 raise SubjectError(right.path, "embeddings without an encoder", "a checkpoint to train on")
             from diag.repairs.arrays import repaired as of_arrays
 
-            return of_arrays(left, right, asked)
+            return of_arrays(left, right, asked, supplied)
         if unpaired is not None and not trains:
             raise RepairError(
                 "found --unpaired without --train: maps are told apart by training on from each of them; "

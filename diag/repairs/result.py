@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from diag.comparisons.result import Comparison
 from diag.repairs.fits import Few, Fit
+from diag.repairs.returns import Played
 from diag.repairs.search import Search
 from diag.result import FileRef, Verdict, finite, head, measure_tree
 from diag.shown import Shown
@@ -121,7 +122,9 @@ class Repair(Shown, kind="repair"):
     embedding: NDArray[np.float64] | None = None
     """(n, d) the mended embedding of all states or rows; not part of the JSON."""
     map: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = field(default=None)
-    """Map from embeddings (n, d) of the failing encoder to the base's, where the repair is such a map."""
+    """Map from embeddings of the failing encoder to the base's, where the repair is such a map."""
+    played: Played | None = None
+    """Returns of base, transfer and mended transfer; None where they cannot act."""
     diagnosis: str = "repair"
 
     @property
@@ -150,6 +153,7 @@ class Repair(Shown, kind="repair"):
             "of_pairs": self.of_pairs,
             "enough": None if self.few is None else self.few.to_tree(),
             "search": None if self.search is None else self.search.to_tree(),
+            "returns": None if self.played is None else self.played.to_tree(),
             "training": None if self.training is None else self.training.to_tree(),
             "stages": [s.to_tree() for s in self.stages],
             "success_states": self.before.comparison.success_states,

@@ -117,6 +117,8 @@ def search(
     ``updates`` is what may be spent on all candidates together; ``progress`` is told updates done. Raises
     SubjectError for more dimensions than can be listed, and for fewer updates than candidates.
     """
+    if case.of_planes:
+        raise SubjectError(case.path, "an embedding of planes with --unpaired", "pairs, which --use K draws")
     tried, maps = _maps(case, how, seed)
     if updates < (least := len(maps) + FINALISTS):
         few = f"{updates} updates to train on from {len(maps)} maps"

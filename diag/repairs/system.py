@@ -14,6 +14,8 @@ from diag.embed import shared_tasks
 from diag.subject import (
     SAMPLES,
     Encoder,
+    Endless,
+    LastConvolution,
     LastLinear,
     LatentObjective,
     Objective,
@@ -34,9 +36,18 @@ MENDABLE = "a checkpoint of diag transfer"
 """Kind of file that can be mended, in words."""
 
 
+MOST_PAIRED = 500
+"""Pairs that are taken of a world with more states than can be listed; its own transitions have as many."""
+
+
 @runtime_checkable
-class MendableEncoder(Encoder, LastLinear, Protocol):
+class DenseEncoder(Encoder, LastLinear, Protocol):
     """An encoder that a map of its embedding can be folded into."""
+
+
+@runtime_checkable
+class PlaneEncoder(Encoder, LastConvolution, Protocol):
+    """An encoder that a map of its embedding's channels can be folded into."""
 
 
 @runtime_checkable
@@ -50,19 +61,27 @@ class Case:
 
     path: str
     """File of the transfer."""
-    encoder: MendableEncoder
+    encoder: DenseEncoder | PlaneEncoder
     objective: MendingObjective
     base: Parameters
     transfer: dict[str, Tensor]
     observations: Mapping[Task, Tensor]
     """Every paired state (K, *shape) as each task shows it."""
+    judged: Mapping[Task, Tensor]
+    """The states that comparisons are made on: the same, unless the world has more than can be listed."""
     transitions: Mapping[Task, Sampled]
     """Transitions of each task, on which losses are compared."""
 
     @property
     def last(self) -> str:
         """Name of the encoder's last layer: ``encoder/4``."""
-        return self.encoder.last_linear
+        encoder = self.encoder
+        return encoder.last_linear if isinstance(encoder, DenseEncoder) else encoder.last_convolution
+
+    @property
+    def of_planes(self) -> bool:
+        """Whether embeddings are planes, (n, channels, height, width), and the last layer a convolution."""
+        return not isinstance(self.encoder, DenseEncoder)
 
     @property
     def data_seed(self) -> int:
@@ -75,13 +94,21 @@ class Case:
         return len(self.observations["target"])
 
     def embedding(self, parameters: Parameters, task: Task = "target") -> Floats:
-        """Embeddings (K, d) of every paired state."""
+        """Embeddings (K, *shape) of every paired state: (K, d), or planes."""
+        return self._embedded(parameters, self.observations[task])
+
+    def judged_embedding(self, parameters: Parameters, task: Task = "target") -> Floats:
+        """Embeddings (n, d) of the states that comparisons are made on, flattened."""
+        points = self._embedded(parameters, self.judged[task])
+        return points.reshape(len(points), -1)
+
+    def _embedded(self, parameters: Parameters, observations: Tensor) -> Floats:
         with one_thread(), torch.no_grad():
-            points = self.encoder.embed(parameters, self.observations[task])
+            points = self.encoder.embed(parameters, observations)
         return np.asarray(points.double().numpy())
 
     def hidden(self, parameters: Parameters, task: Task = "target") -> Floats | None:
-        """Inputs (K, hidden) of the encoder's last layer at every paired state; None if it has no other."""
+        """Inputs (K, hidden, …) of the encoder's last layer at every paired state; None if it is alone."""
         with one_thread(), torch.no_grad():
             inputs = self.encoder.last_inputs(parameters, self.observations[task])
         return None if inputs is None else np.asarray(inputs.double().numpy())
@@ -139,24 +166,27 @@ def case_of(base: Subject, transfer: Subject) -> Case:
     if transfer.made_from != base.identity:
         raise SubjectError(transfer.path, f"a transfer of another base than {base.path}", "one of this base")
     tasks = shared_tasks((transfer, base))
+    judged = tasks.paired_observations(None, 0).observations
+    pairs = tasks.further_pairs(MOST_PAIRED, 0).observations if isinstance(tasks, Endless) else judged
     return Case(
         transfer.path,
         encoder,
         objective,
         base.parameters,
         dict(transfer.parameters),
-        tasks.paired_observations(None, 0).observations,
+        pairs,
+        judged,
         {task: tasks.batch(task, SAMPLES, 0) for task in ("source", "target")},
     )
 
 
-def _mendable(subject: Subject) -> tuple[MendableEncoder, MendingObjective]:
+def _mendable(subject: Subject) -> tuple[DenseEncoder | PlaneEncoder, MendingObjective]:
     """A subject's encoder and objective; raises SubjectError for the first capability that a repair lacks."""
     encoder, objective = subject.encoder, subject.objective
     cannot = "no encoder that can be mended"
     if encoder is None or subject.parameters is None:
         raise SubjectError(subject.path, cannot, MENDABLE)
-    if not isinstance(encoder, MendableEncoder):
+    if not isinstance(encoder, (DenseEncoder, PlaneEncoder)):
         raise SubjectError(subject.path, f"{cannot} (its last layer is not known to be linear)", MENDABLE)
     if not isinstance(objective, LatentObjective):
         raise SubjectError(subject.path, f"{cannot} (it has no losses at given embeddings)", MENDABLE)
@@ -171,6 +201,6 @@ def relayered(parameters: Parameters, last: str, fit: Map) -> dict[str, Tensor]:
     assert fit.offset is not None
     weight, bias = parameters[f"{last}.weight"], parameters[f"{last}.bias"]
     replaced = dict(parameters)
-    replaced[f"{last}.weight"] = torch.from_numpy(fit.matrix.T.copy()).to(weight)
+    replaced[f"{last}.weight"] = torch.from_numpy(fit.matrix.T.copy()).reshape(weight.shape).to(weight)
     replaced[f"{last}.bias"] = torch.from_numpy(fit.offset).to(bias)
     return replaced

@@ -29,7 +29,7 @@ class Known:
     """The base's embeddings of the states, and which states are known pairs."""
 
     targets: NDArray[np.float64]
-    """(K, d) the base's embeddings of the world's states."""
+    """(K, d) the base's embeddings of the paired states, flattened."""
     pairs: NDArray[np.bool_]
     """(K,) which states are known pairs."""
 

@@ -87,6 +87,16 @@ def left_alone(before: Stage) -> Verdict:
     )
 
 
+def of_mirrored_grid(before: Stage) -> Verdict:
+    """The verdict on planes whose grid is mirrored or turned, which no map of channels leads back."""
+    return Verdict(
+        "fail",
+        f"Cannot be mended by folding, and not written: its grid is {before.comparison.grid}, and a "
+        "convolution of 1×1 maps channels alone.",
+        before.relation,
+    )
+
+
 def _means(chosen: Fit | None, search: Search | None, training: Training | None) -> str:
     """The means of a repair as one noun: ``signs and 300 updates of training (1.0% of the transfer's)``."""
     means = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 Place: TypeAlias = "str | os.PathLike[str]"
 
@@ -30,6 +30,8 @@ class Supplied:
     """Whether rows whose key only one of two files has may be left out."""
     normalize: Place | None = None
     """The observation statistics that a policy was trained under, where it saw normalised observations."""
+    channels: Literal["first", "last"] | None = None
+    """Whether the channels of embeddings on a grid come first, (n, c, h, w), or last; guessed where None."""
     trust_pickle: bool = False
     """Whether formats whose loaders unpickle, and so can run any code, may be opened at all."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,11 @@ from diag.sources.systems.stacked import StackedSystem, TaskBatch, after_each_ac
 from diag.subject import Pairs, Parameters, Sampled, Subject, Task
 from diag.units.layers import Conv, Dense, chain
 from trainers.crar_labyrinth import LabyrinthCRAR, task_of
-from trainers.crar_terms import Batch
-from trainers.envs.labyrinth import TASKS, LabyrinthWorld, joined
-from trainers.envs.labyrinth_walks import collect, scattered
-from trainers.streams import EVALUATION_STREAM, JUDGING_PHASE, generator
+from trainers.crar_terms import SQUARED_DISTANCE_LIMITS, Batch
+from trainers.envs.labyrinth import TASKS, LabyrinthWorld, States, joined
+from trainers.envs.labyrinth_walks import Walk, collect, scattered
+from trainers.streams import EVALUATION_STREAM, JUDGING_PHASE, generator, stream_of
+from trainers.windows import encoded, windows_of
 
 PAIRED = 500
 """Paired observations where no number is asked for, each of a labyrinth of its own."""
@@ -26,6 +27,9 @@ PAIRED = 500
 PLANNED = 0
 """Depth of planning in episodes that are played to judge a checkpoint: Q alone, whatever its settings say, so
 that base and transfer are judged alike. ``evaluation.depths`` has deeper ones taken during training."""
+
+FURTHER = 7
+"""Part of the seed of further pairs, of other labyrinths than those that comparisons are made on."""
 
 STEPS_OF_A_SAMPLE = 10
 """Steps that are walked for each sample that is taken: a labyrinth then has only some samples."""
@@ -35,8 +39,8 @@ def subject(checkpoint: Trained) -> Subject:
     """The subject of a checkpoint of CRAR in labyrinths.
 
     It has no number of states that makes a success: a labyrinth has too many to list, and pays rewards, so
-    that a transfer is judged by its returns. Its last layer is a convolution of 1×1: a map between planes
-    could be folded into it, but none between whole embeddings, so it is not offered as the last linear map.
+    that a transfer is judged by its returns. Its last layer is a convolution of 1×1, which takes a map
+    between planes, but none between whole embeddings.
     """
     agent = checkpoint.system
     assert isinstance(agent, LabyrinthCRAR)
@@ -72,6 +76,40 @@ class LabyrinthSystem(StackedSystem):
             )
         )
 
+    @property
+    def last_convolution(self) -> str:
+        return f"encoder/{len(self.agent.nets['encoder'].convs) - 1}"
+
+    def last_inputs(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        encoder = self.agent.nets["encoder"]
+        return encoder.outputs(stacked(parameters), "encoder", observations.unsqueeze(-3))[-2][0]
+
+    @property
+    def batch_size(self) -> int:
+        return self.agent.settings.optimiser.batch
+
+    def own_transitions(self, task: Task, seeds: Sequence[int], device: str) -> WalkedSteps:
+        """The random walks that transfers with these seeds were trained on."""
+        walks = [self.agent.collected(seed, stream_of(base=False)) for seed in seeds]
+        return WalkedSteps(self, task, walks, device)
+
+    def losses_at_many(
+        self, parameters: Parameters, embeddings: Tensor, batch: TaskBatch
+    ) -> dict[str, Tensor]:
+        """Per-sample losses; ``entropy_successive`` less what it is at a step that changed nothing.
+
+        Such a step shows the same picture again and has one value whatever the encoder does. More than half
+        of a random walk's are of that kind, and would be most of the total. Without it the losses are others
+        by a constant: gradients, curvature and heights are the same.
+        """
+        losses = super().losses_at_many(parameters, embeddings, batch)
+        if (loss := losses.get("entropy_successive")) is not None:
+            shown, samples = batch.observations, batch.samples
+            still = (shown[samples.state] == shown[samples.next_state]).flatten(1).all(1)
+            constant = at_rest(self.agent.settings.loss.entropy_scale, loss)
+            losses["entropy_successive"] = loss - still * constant
+        return losses
+
     def predict(self, parameters: Parameters, embeddings: Tensor) -> Tensor | None:
         """Expected next embeddings (n, A, planes, tiles, tiles); None without a transition model."""
         if "transition" not in self.agent.nets:
@@ -98,6 +136,56 @@ class LabyrinthSystem(StackedSystem):
         return self.agent.returns(stacked(parameters), task_of(task), episodes, seed, depth=depth)
 
 
+def at_rest(scale: float, like: Tensor) -> Tensor:
+    """The value of ``entropy_successive`` where two pictures are the same: exp(−C_d·10⁻³)."""
+    return torch.exp(-scale * torch.full((), SQUARED_DISTANCE_LIMITS[0], dtype=like.dtype).sqrt()).to(like)
+
+
+class WalkedSteps:
+    """The random walks of some transfers, whose pictures are rendered as they are asked for (OwnTransitions).
+
+    Q's target is taken with the nets that are trained on, not with copies of them: a checkpoint has none.
+    """
+
+    def __init__(self, system: LabyrinthSystem, task: Task, walks: Sequence[Walk], device: str) -> None:
+        """Take a walk for each member of a stack; all have the same pairs, those of a repair."""
+        self._system, self._task, self._walks, self._device = system, task_of(task), walks, device
+        self._pairs = further_states(system.agent.world, PAIRED, 0)
+        self.count = min(len(walk) for walk in walks)
+
+    def losses(self, parameters: Mapping[str, Tensor], rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        agent, each, columns = self._system.agent, [], []
+        pairs, m = len(self._pairs), rows.shape[1]
+        for walk, chosen in zip(self._walks, rows.cpu().numpy(), strict=True):
+            shown = joined([self._pairs, walk.before(chosen), walk.after(chosen)])
+            each.append(windows_of(agent.world, shown, self._task, self._device))
+            columns.append((walk.action[chosen].astype(np.int64), walk.reward[chosen], walk.terminal[chosen]))
+        x = encoded(agent.nets["encoder"], parameters, "encoder", each)
+        action, reward, terminal = (
+            torch.from_numpy(np.stack(column)).to(self._device) for column in zip(*columns, strict=True)
+        )
+        state = torch.arange(pairs, pairs + m, device=self._device)
+        partner = torch.arange(m, device=self._device).roll(1)  # as in training: the batch rolled by one
+        batch = Batch(state, action, reward, terminal, state + m, partner)
+        return x[:, :pairs], agent.losses_at(parameters, x, batch, tuple(self._system.terms), held=True)
+
+
+def further_states(world: LabyrinthWorld, n: int, seed: int) -> States:
+    """n states, each of a labyrinth of its own, none of which comparisons are made on.
+
+    One in six of the small world's would come up again: twice as many are drawn as are needed.
+    """
+    judged = set(_each(scattered(world, PAIRED, 0)))
+    drawn = scattered(world, 2 * n, FURTHER, seed)
+    return drawn[np.flatnonzero([state not in judged for state in _each(drawn)])[:n]]
+
+
+def _each(states: States) -> list[bytes]:
+    """What tells each of some states from others: its walls, the agent's place and the keys'."""
+    rows = zip(states.walls, states.agent, states.keys, strict=True)
+    return [walls.tobytes() + agent.tobytes() + np.sort(keys).tobytes() for walls, agent, keys in rows]
+
+
 class LabyrinthTasks:
     """Labyrinths of one size as both tasks show them."""
 
@@ -112,7 +200,13 @@ class LabyrinthTasks:
 
         Without a number, they are the same :data:`PAIRED` ones whatever the seed: those of :meth:`variables`.
         """
-        states = scattered(self.world, PAIRED, 0) if n is None else scattered(self.world, n, seed)
+        return self._shown(scattered(self.world, PAIRED, 0) if n is None else scattered(self.world, n, seed))
+
+    def further_pairs(self, n: int, seed: int) -> Pairs:
+        """n states of further labyrinths, to fit to."""
+        return self._shown(further_states(self.world, n, seed))
+
+    def _shown(self, states: States) -> Pairs:
         shown = self.world.paired_observations(states)
         return Pairs({task: torch.from_numpy(shown[task]) for task in TASKS}, np.arange(len(states)))
 
