@@ -16,7 +16,7 @@ DEFAULT = "crar"
 """The system of settings that name none: they were written when there was no other."""
 
 
-DEFAULT_PRESETS = {"crar": "simple-maze"}
+DEFAULT_PRESETS = {"crar": "simple-maze", "impala": "catch-small"}
 """The preset of each system that ships that is trained where none is named."""
 
 
@@ -52,7 +52,9 @@ class Places:
         return {entry.name: entry.value for entry in entry_points(group=self.group)}
 
 
-SYSTEMS = Places("system", "transfer_diag.systems", {"crar": "trainers.crar:CRAR"})
+SYSTEMS = Places(
+    "system", "transfer_diag.systems", {"crar": "trainers.crar:CRAR", "impala": "trainers.impala:IMPALA"}
+)
 """Every system's class."""
 
 register, known, load = SYSTEMS.register, SYSTEMS.known, SYSTEMS.load

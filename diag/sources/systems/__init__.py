@@ -23,7 +23,9 @@ TASKS = ("source", "target")
 """The tasks that a checkpoint may have been trained on."""
 
 SUBJECTS = registry.Places(
-    "subjects of system", "transfer_diag.subjects", {"crar": "diag.sources.systems.crar:subject"}
+    "subjects of system",
+    "transfer_diag.subjects",
+    {"crar": "diag.sources.systems.crar:subject", "impala": "diag.sources.systems.impala:subject"},
 )
 """Each system's function of a :class:`Trained` that returns a Subject, loaded when one is opened."""
 
