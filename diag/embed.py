@@ -6,7 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from diag.repeatable import steady_encoder
-from diag.subject import LatentObjective, Pairs, Subject, SubjectError, TaskPair, missing, require
+from diag.subject import (
+    LatentObjective,
+    Pairs,
+    Subject,
+    SubjectError,
+    TaskPair,
+    agree,
+    missing,
+    require,
+    settled,
+)
 from trainers.threads import one_thread
 
 if TYPE_CHECKING:
@@ -17,13 +27,16 @@ UNABLE = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, Asse
 
 
 def shared_tasks(subjects: Sequence[Subject]) -> TaskPair:
-    """The tasks that all subjects share; raises SubjectError where they are of several worlds."""
-    tasks = require(subjects[0], "tasks", subjects[0].tasks)
-    for subject in subjects[1:]:
-        other = require(subject, "tasks", subject.tasks)
-        if other.name != tasks.name:
-            expected = f"{tasks.name!r}, the world of {subjects[0].path}"
-            raise SubjectError(subject.path, f"world {other.name!r}", expected)
+    """The tasks that all subjects share; raises SubjectError where they are of several worlds.
+
+    They are a transfer's where a base leaves open which look of its world it is taken to.
+    """
+    each = [require(subject, "tasks", subject.tasks) for subject in subjects]
+    tasks = settled(each)
+    known = subjects[each.index(tasks)].path
+    for subject, other in zip(subjects, each, strict=True):
+        if not agree(other, tasks):
+            raise SubjectError(subject.path, f"world {other.name!r}", f"{tasks.name!r}, the world of {known}")
     return tasks
 
 

@@ -345,6 +345,25 @@ class Coloured(Protocol):
         ...
 
 
+@runtime_checkable
+class OpenTasks(Protocol):
+    """Tasks of a base that settle the source task alone: a transfer may be to one target task or another."""
+
+    def leads_to(self, other: TaskPair) -> bool:
+        """Whether other tasks are those of a transfer from this source task."""
+        ...
+
+
+def agree(tasks: TaskPair, shared: TaskPair) -> bool:
+    """Whether tasks are the ``shared`` ones, or open to them."""
+    return tasks.name == shared.name or (isinstance(tasks, OpenTasks) and tasks.leads_to(shared))
+
+
+def settled(tasks: Sequence[TaskPair]) -> TaskPair:
+    """The first tasks that settle both source and target; the first of all where none do."""
+    return next((one for one in tasks if not isinstance(one, OpenTasks)), tasks[0])
+
+
 def colour_of(tasks: TaskPair) -> str | None:
     """Name of the variable by which pictures of the tasks' states are coloured; None for no choice."""
     return tasks.colour if isinstance(tasks, Coloured) else None

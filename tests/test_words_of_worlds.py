@@ -12,10 +12,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("diag", "trainers", "probes", "reports")
 
-NAMED = re.compile(r"(?<![a-z])(crar|mazes?)(?![a-z])", re.IGNORECASE)
+NAMED = re.compile(r"(?<![a-z])(crar|impala|mazes?)(?![a-z])", re.IGNORECASE)
 """Words that no name in code has; ``room`` is what a line of text has, too."""
 
-SAID = re.compile(r"(?<![a-z])(crar|mazes?|rooms|room(?! for))(?![a-z])", re.IGNORECASE)
+SAID = re.compile(r"(?<![a-z])(crar|impala|mazes?|rooms|room(?! for))(?![a-z])", re.IGNORECASE)
 """Words that no text has which the program says or compares; comments and docstrings tell where numbers
 come from."""
 
@@ -24,9 +24,12 @@ OWN = {
     "trainers/crar_labyrinth.py": "the algorithm with rewards",
     "trainers/crar_labyrinth_settings.py": "its settings",
     "trainers/crar_terms.py": "what both have in common",
+    "trainers/impala.py": "the third paper's algorithm",
+    "trainers/impala_settings.py": "its settings",
     "trainers/envs/simple_maze.py": "the world",
     "diag/sources/systems/crar.py": "the algorithm's checkpoints",
     "diag/sources/systems/crar_labyrinth.py": "those of the algorithm with rewards",
+    "diag/sources/systems/impala.py": "the third paper's algorithm's checkpoints",
     "diag/studies/paper.py": "what the first paper published, and of which world",
     "diag/commands/demo/shipped.py": "the shipped checkpoints, and what their pictures show",
 }

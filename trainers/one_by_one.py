@@ -66,4 +66,7 @@ class OneByOne:
 
 
 def _beside(each: Sequence[Mapping[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
-    return {name: np.concatenate([one[name] for one in each]) for name in each[0]}
+    """Values of all seeds by name; NaN for a seed that has none of a name that another has."""
+    names = dict.fromkeys(name for one in each for name in one)
+    nothing = np.full(1, np.nan, np.float32)
+    return {name: np.concatenate([one.get(name, nothing) for one in each]) for name in names}

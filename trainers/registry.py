@@ -16,7 +16,7 @@ DEFAULT = "crar"
 """The system of settings that name none: they were written when there was no other."""
 
 
-DEFAULT_PRESETS = {"crar": "simple-maze", "dreamer": "minatar-small"}
+DEFAULT_PRESETS = {"crar": "simple-maze", "dreamer": "minatar-small", "impala": "catch-small"}
 """The preset of each system that ships that is trained where none is named."""
 
 
@@ -53,7 +53,13 @@ class Places:
 
 
 SYSTEMS = Places(
-    "system", "transfer_diag.systems", {"crar": "trainers.crar:CRAR", "dreamer": "trainers.dreamer:Dreamer"}
+    "system",
+    "transfer_diag.systems",
+    {
+        "crar": "trainers.crar:CRAR",
+        "dreamer": "trainers.dreamer:Dreamer",
+        "impala": "trainers.impala:IMPALA",
+    },
 )
 """Every system's class."""
 

@@ -347,7 +347,7 @@ def _free_of_length(settings: Settings) -> dict[str, Any]:
     """Settings without those that a run may go on with others of."""
     tree = settings.model_dump(mode="json")
     for phase in ("train", "transfer"):
-        for free in ("updates", "save_every"):
+        for free in getattr(settings, phase).of_length:
             tree[phase].pop(free, None)
     return tree
 

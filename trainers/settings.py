@@ -18,7 +18,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import pydantic
 
@@ -47,6 +47,8 @@ class Tree(pydantic.BaseModel):
 class Phase(Tree):
     """One phase of training: on the source task (``train``) or on the target task (``transfer``)."""
 
+    of_length: ClassVar[tuple[str, ...]] = ("updates", "save_every")
+    """The settings that a run may go on with others of."""
     algorithm: str = ""
     """Name of the way updates are made, for a system that knows several."""
     updates: Positive = 160_000
@@ -112,7 +114,9 @@ class Settings(Tree):
             node = tree
             for key in path:
                 node = node[key]
-            node[leaf] = [value] if isinstance(node[leaf], list) and not isinstance(value, list) else value
+            node[leaf] = (
+                [value] if isinstance(node.get(leaf), list) and not isinstance(value, list) else value
+            )
         return self.from_tree(tree)
 
 

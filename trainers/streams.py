@@ -20,6 +20,9 @@ PLAY_STREAM = 5
 SHUFFLE_STREAM = 6
 """The order that a plan's ``permute`` puts a base's numbers into."""
 
+ACTION_STREAM = 7
+"""The actions that an agent samples from its policy while it trains, or while its play is recorded."""
+
 BASE_PHASE, TRANSFER_PHASE = range(2)
 """Numbers of the phases: in each, a seed has another walk and other fresh weights."""
 

@@ -185,7 +185,8 @@ def transfer(
             "--plan",
             metavar="NAME",
             help="freeze-dynamics, reset-encoder, fine-tune, no-random-entropy, delayed-structure, "
-            "from-scratch, or a TOML file (see trainers/recipes/plans).",
+            "from-scratch; freeze-embedding, freeze-head, update-all, freeze-all; or a TOML file "
+            "(see trainers/recipes/plans).",
         ),
     ] = "freeze-dynamics",
     *,

@@ -39,7 +39,9 @@ from diag.subject import (
     Subject,
     SubjectError,
     TaskPair,
+    agree,
     require,
+    settled,
 )
 from probes import Floats
 from trainers.checkpoint import CheckpointError
@@ -176,7 +178,7 @@ def system_of(
                 raise SubjectError(subject.path, f"{earlier.path} itself", "different files")
     sets = tuple(require(s, "parameters", s.parameters) for s in subjects)
     objective = require(first, "objective", first.objective)
-    pair = require(first, "tasks", first.tasks)
+    pair = settled([require(one, "tasks", one.tasks) for one in subjects])
     for subject, parameters in zip(subjects[1:], sets[1:], strict=True):
         _same_system(first, sets[0], subject, parameters, pair, objective)
     moving, equal, held = _moving(sets, move, objective)
@@ -355,10 +357,10 @@ def _same_system(
     for name in two:
         if name not in one:
             raise SubjectError(other.path, f"a tensor {name}", f"only the components of {first.path}")
-    name = require(other, "tasks", other.tasks).name
-    if name != pair.name:
+    tasks = require(other, "tasks", other.tasks)
+    if not agree(tasks, pair):
         raise SubjectError(
-            other.path, f"other data or another world: {name}", f"those of {first.path}: {pair.name}"
+            other.path, f"other data or another world: {tasks.name}", f"those of {first.path}: {pair.name}"
         )
     theirs = require(other, "objective", other.objective)
     if (dict(theirs.terms), dict(theirs.constants)) != (dict(objective.terms), dict(objective.constants)):

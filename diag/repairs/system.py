@@ -26,6 +26,7 @@ from diag.subject import (
     Subject,
     SubjectError,
     Task,
+    agree,
     require,
 )
 from probes import Floats, Map
@@ -159,8 +160,8 @@ def case_of(base: Subject, transfer: Subject) -> Case:
     assert base.parameters is not None
     assert transfer.parameters is not None
     shapes, others = ({n: t.shape for n, t in p.items()} for p in (transfer.parameters, base.parameters))
-    worlds = {require(subject, "tasks", subject.tasks).name for subject in (base, transfer)}
-    if shapes != others or len(worlds) > 1:
+    own, theirs = (require(subject, "tasks", subject.tasks) for subject in (base, transfer))
+    if shapes != others or not agree(own, theirs):
         raise SubjectError(transfer.path, "another architecture or world", f"those of {base.path}")
     if transfer.made_from != base.identity:
         raise SubjectError(transfer.path, f"a transfer of another base than {base.path}", "one of this base")

@@ -25,7 +25,11 @@ TASKS = ("source", "target")
 SUBJECTS = registry.Places(
     "subjects of system",
     "transfer_diag.subjects",
-    {"crar": "diag.sources.systems.crar:subject", "dreamer": "diag.sources.systems.dreamer:subject"},
+    {
+        "crar": "diag.sources.systems.crar:subject",
+        "dreamer": "diag.sources.systems.dreamer:subject",
+        "impala": "diag.sources.systems.impala:subject",
+    },
 )
 """Each system's function of a :class:`Trained` that returns a Subject, loaded when one is opened."""
 

@@ -1,0 +1,556 @@
+"""IMPALA: an actor-critic with an LSTM that learns from unrolls of many environments by V-trace.
+
+Espeholt et al., arXiv 1802.01561, in one process: environments step side by side, and one learner updates
+after every unroll. The paper on frozen embeddings splits its network in two: the embedding, all convolutions
+up to a vector for one picture, is component ``encoder``; the head is LSTM and a dense layer (``core``),
+``policy`` and ``value``. The rectifier after the encoder's linear layer has no parameters and counts as the
+head's first act.
+
+An update descends the sum over the unroll's steps of
+
+    −log π(a|x) · advantage + value · ½ (v − V(x))² − entropy · H(π(·|x)),
+
+with targets v and advantages from :mod:`trainers.vtrace`. Where frames are on policy, the forward pass that
+chose the actions is the learner's too: its graph is kept, and no picture is encoded twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import linear, one_hot, relu
+
+from trainers.adam import Adam
+from trainers.descent import Descent
+from trainers.envs.acting import Envs, Saved, World, WorldError, acting_world, acting_world_names
+from trainers.impala_settings import ImpalaPhase, ImpalaSettings
+from trainers.lstm import LSTM, Memory, Record, uniform
+from trainers.one_by_one import OneByOne
+from trainers.plan import BASE_PLAN, TransferPlan
+from trainers.residual import Conv, PictureNet, ResidualNet, StridedNet, centred, without_stack
+from trainers.rmsprop import RMSprop
+from trainers.settings import Settings, SettingsError
+from trainers.stack import Gradients, Parameters, Stack, gradients
+from trainers.streams import ACTION_STREAM, PLAY_STREAM, WEIGHT_STREAM, WORLD_STREAM, generator, stream_of
+from trainers.system import State
+from trainers.threads import one_thread
+from trainers.vtrace import vtrace
+
+TERMS = ("policy", "value", "entropy")
+
+AT_ONCE = 128
+"""Most environments in which episodes are played side by side to judge an agent."""
+
+MOST_STEPS = 27_000
+"""Steps after which an episode that is played to judge an agent is cut off: Atari's half hour."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """T steps of N environments, and what the agent had in mind when they began."""
+
+    observations: Tensor
+    """(T + 1, N, planes, height, width) pictures of 0 … 255; the last is what the last step led to."""
+    begins: Tensor
+    """(T + 1, N) whether a picture is the first of an episode."""
+    actions: Tensor
+    """(T, N)"""
+    rewards: Tensor
+    """(T, N) as the world pays them."""
+    behaviour: Tensor
+    """(T, N) log-probabilities of the actions by the policy that took them."""
+    last_action: Tensor
+    """(N,) the action that led to the first picture."""
+    last_reward: Tensor
+    """(N,) and its reward."""
+    hidden: Tensor
+    """(N, units) the LSTM's memory before the first picture."""
+    cell: Tensor
+    """(N, units)"""
+
+    def to(self, device: str) -> Rollout:
+        """This rollout on another device."""
+        return Rollout(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+class Stand(NamedTuple):
+    """Where an agent stands in its environments between two steps."""
+
+    memory: Memory
+    begins: NDArray[np.bool_]
+    """(N,) whether the pictures now are the first of an episode."""
+    action: NDArray[np.int64]
+    """(N,) the last action."""
+    reward: NDArray[np.float32]
+    """(N,) and its reward."""
+
+
+@dataclass(frozen=True)
+class IMPALA:
+    """The network and losses of one IMPALA agent, a :class:`trainers.system.System`; holds no parameters."""
+
+    name: ClassVar[str] = "impala"
+    settings_type: ClassVar[type[Settings]] = ImpalaSettings
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    terms: ClassVar[tuple[str, ...]] = TERMS
+    readers: ClassVar[tuple[str, ...]] = ("core",)
+    """What reads the embedding; ``policy`` and ``value`` read the core."""
+    ensembles: ClassVar[tuple[str, ...]] = ()
+
+    settings: ImpalaSettings
+    world: World
+    net: PictureNet = field(init=False)
+    lstm: LSTM = field(init=False)
+
+    @classmethod
+    def of(cls, settings: Settings) -> IMPALA:
+        """The agent of these settings; raises SettingsError for a world or a look that there is not.
+
+        Raises it for a kernel, too, that is larger than what is left of a picture.
+        """
+        assert isinstance(settings, ImpalaSettings)
+        try:
+            world = acting_world(settings.world, settings.world_settings)
+        except WorldError as error:
+            named = "world_settings" if settings.world in acting_world_names() else "world"
+            raise SettingsError(f"setting '{named}': {error}") from None
+        for phase in ("train", "transfer"):
+            variant = getattr(settings, phase).variant
+            if variant not in world.variants:
+                known = ", ".join(world.variants)
+                raise SettingsError(f"setting '{phase}.variant': found {variant!r}, expected one of {known}")
+        try:
+            agent = cls(settings, world)
+            agent.shapes()
+        except ValueError as error:
+            raise SettingsError(f"setting 'model.convs': {error}") from None
+        return agent
+
+    def __post_init__(self) -> None:
+        model, (planes, height, width) = self.settings.model, self.world.observation_shape
+        if model.net == "residual":
+            net: PictureNet = ResidualNet(planes, height, width, model.filters, model.embedding)
+        else:
+            convs = tuple(Conv(*conv) for conv in model.convs)
+            net = StridedNet(planes, height, width, convs, model.embedding)
+        read = model.embedding + (self.world.actions.n + 1 if model.feedback else 0)
+        object.__setattr__(self, "net", net)
+        object.__setattr__(self, "lstm", LSTM(read, model.lstm))
+
+    @property
+    def embedding(self) -> int:
+        """Numbers in one embedding."""
+        return self.settings.model.embedding
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight of each term in the total."""
+        return {"policy": 1.0, "value": self.settings.loss.value, "entropy": self.settings.loss.entropy}
+
+    def shapes(self, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, tuple[int, ...]]:
+        """Every parameter's name and shape, whatever the plan."""
+        model, actions = self.settings.model, self.world.actions.n
+        parts: dict[str, dict[str, tuple[int, ...]]] = {
+            "encoder": self.net.shapes(),
+            "core": {
+                **self.lstm.shapes(),
+                "dense.weight": (model.dense, model.lstm),
+                "dense.bias": (model.dense,),
+            },
+            "policy": {"weight": (actions, model.dense), "bias": (actions,)},
+            "value": {"weight": (1, model.dense), "bias": (1,)},
+        }
+        return {f"{part}/{name}": shape for part, named in parts.items() for name, shape in named.items()}
+
+    def fresh(self, *seed: int, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, Tensor]:
+        """A fresh initialisation from a seed: torch's own distributions, whatever the plan."""
+        rng = generator(WEIGHT_STREAM, *seed)
+        fresh = {f"encoder/{name}": value for name, value in self.net.fresh(rng).items()}
+        fresh |= {f"core/{name}": value for name, value in self.lstm.fresh(rng).items()}
+        model = self.settings.model
+        for name, shape in self.shapes().items():
+            if name not in fresh:
+                fan_in = model.lstm if name.startswith("core/") else model.dense
+                fresh[name] = uniform(rng, shape, fan_in**-0.5)
+        return fresh
+
+    def variant(self, task: str) -> str:
+        """The world's look in a task, ``source`` or ``target``."""
+        return self.settings.train.variant if task == "source" else self.settings.transfer.variant
+
+    def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        """Embeddings (n, d) of pictures (n, planes, height, width) of 0 … 255."""
+        return self.net(parameters, "encoder", centred(observations, self.settings.model.centring))
+
+    def features(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        """Inputs (n, features) of the encoder's last layer for the same pictures."""
+        return self.net.features(parameters, "encoder", centred(observations, self.settings.model.centring))
+
+    def clipped(self, rewards: Tensor) -> Tensor:
+        """Rewards as training counts them."""
+        most = self.settings.loss.reward_clip
+        return rewards.clamp(-most, most) if most else rewards
+
+    def read(self, embeddings: Tensor, actions: Tensor, rewards: Tensor, begins: Tensor) -> Tensor:
+        """What the LSTM reads (…, inputs): embeddings (…, d), rectified, and the last action and reward (…,).
+
+        At the first picture of an episode there is no last action, and no reward.
+        """
+        x = relu(embeddings)
+        if not self.settings.model.feedback:
+            return x
+        goes_on = (~begins).to(x.dtype).unsqueeze(-1)
+        last = torch.cat(
+            [one_hot(actions, self.world.actions.n).to(x.dtype), self.clipped(rewards).unsqueeze(-1)], -1
+        )
+        return torch.cat([x, last * goes_on], -1)
+
+    def thought(self, parameters: Parameters, hidden: Tensor) -> Tensor:
+        """Outputs (…, dense) of the dense layer after the LSTM, rectified."""
+        return relu(linear(hidden, parameters["core/dense.weight"], parameters["core/dense.bias"]))
+
+    def policy(self, parameters: Parameters, thought: Tensor) -> Tensor:
+        """Logits (…, actions)."""
+        return linear(thought, parameters["policy/weight"], parameters["policy/bias"])
+
+    def value(self, parameters: Parameters, thought: Tensor) -> Tensor:
+        """Values (…,)."""
+        return linear(thought, parameters["value/weight"], parameters["value/bias"]).squeeze(-1)
+
+    def outputs(self, parameters: Parameters, embeddings: Tensor, rollout: Rollout) -> tuple[Tensor, Tensor]:
+        """Logits (T, N, actions) and values (T + 1, N) along a rollout, given embeddings (T + 1, N, d)."""
+        actions = torch.cat([rollout.last_action[None], rollout.actions])
+        rewards = torch.cat([rollout.last_reward[None], rollout.rewards])
+        inputs = self.read(embeddings, actions, rewards, rollout.begins)
+        memory = Memory(rollout.hidden, rollout.cell)
+        hidden, _ = self.lstm.unroll(parameters, "core", inputs, memory, rollout.begins)
+        thought = self.thought(parameters, hidden)
+        return self.policy(parameters, thought[:-1]), self.value(parameters, thought)
+
+    def losses_of(self, logits: Tensor, values: Tensor, rollout: Rollout) -> dict[str, Tensor]:
+        """Losses {term: (T, N)} of each step, given logits (T, N, actions) and values (T + 1, N)."""
+        loss = self.settings.loss
+        log_policy = logits.log_softmax(-1)
+        chosen = log_policy.gather(-1, rollout.actions.unsqueeze(-1)).squeeze(-1)
+        goes_on = (~rollout.begins[1:]).to(values.dtype)
+        targets, advantages = vtrace(
+            chosen.detach() - rollout.behaviour,
+            loss.discount * goes_on,
+            self.clipped(rollout.rewards),
+            values.detach(),
+            loss.rho_bar,
+            loss.c_bar,
+        )
+        return {
+            "policy": -chosen * advantages,
+            "value": 0.5 * (targets - values[:-1]).square(),
+            "entropy": (log_policy.exp() * log_policy).sum(-1),
+        }
+
+    def rollout(
+        self,
+        parameters: Parameters,
+        envs: Envs,
+        stand: Stand,
+        rng: np.random.Generator,
+        steps: int,
+    ) -> tuple[Rollout, Stand, tuple[Tensor, Tensor]]:
+        """Act for so many steps, and give what came of it, where the agent stands then, and its outputs.
+
+        The outputs are logits (T, N, actions) and values (T + 1, N); where gradients are enabled they carry
+        one, but the last value, which nothing is trained by, has none.
+        """
+        device, number = stand.memory.hidden.device, len(stand.begins)
+        before, memory, acted = stand, stand.memory, self.lstm_record(steps, number, device)
+        pictures = np.empty((steps + 1, *envs.observations.shape), np.uint8)
+        begins = np.empty((steps + 1, number), bool)
+        actions = np.empty((steps + 1, number), np.int64)
+        rewards = np.empty((steps + 1, number), np.float32)
+        begins[0], actions[0], rewards[0] = stand.begins, stand.action, stand.reward
+        embeddings = []
+        for step in range(steps):
+            pictures[step] = envs.observations
+            embeddings.append(self.embed(parameters, torch.from_numpy(pictures[step]).to(device)))
+            with torch.no_grad():
+                now = [torch.from_numpy(column[step]).to(device) for column in (actions, rewards, begins)]
+                inputs, goes_on = self.read(embeddings[-1], *now), _goes_on(now[-1], begins[step])
+                memory = acted.take(parameters, "core", step, inputs, memory, goes_on)
+                logits = self.policy(parameters, self.thought(parameters, memory.hidden))
+                actions[step + 1] = sampled(logits, rng)
+            came = envs.step(actions[step + 1])
+            rewards[step + 1], begins[step + 1] = came.rewards, came.ended
+        pictures[steps] = envs.observations
+        action, reward, start = (torch.from_numpy(column).to(device) for column in (actions, rewards, begins))
+        seen = torch.stack(embeddings)
+        hidden = acted.hidden
+        if torch.is_grad_enabled():
+            read = self.read(seen, action[:-1], reward[:-1], start[:-1])
+            hidden = acted.differentiable(parameters, "core", read)
+        thought = self.thought(parameters, hidden)
+        logits = self.policy(parameters, thought)
+        with torch.no_grad():
+            last = self.embed(parameters, torch.from_numpy(pictures[steps]).to(device))
+            beyond = self.lstm_record(1, number, device).take(
+                parameters,
+                "core",
+                0,
+                self.read(last, action[-1], reward[-1], start[-1]),
+                memory,
+                _goes_on(start[-1], begins[steps]),
+            )
+            after = self.value(parameters, self.thought(parameters, beyond.hidden))
+            taken = action[1:].unsqueeze(-1)
+            behaviour = logits.log_softmax(-1).gather(-1, taken).squeeze(-1)
+        rollout = Rollout(
+            torch.from_numpy(pictures).to(device),
+            start,
+            action[1:],
+            reward[1:],
+            behaviour,
+            action[0],
+            reward[0],
+            before.memory.hidden,
+            before.memory.cell,
+        )
+        values = torch.cat([self.value(parameters, thought), after[None]])
+        return rollout, Stand(memory, begins[-1], actions[-1], rewards[-1]), (logits, values)
+
+    def lstm_record(self, steps: int, environments: int, device: torch.device | str) -> Record:
+        """Room for the steps of an unroll."""
+        return Record(self.lstm, steps, environments, device)
+
+    def beginning(self, number: int, device: torch.device | str = "cpu") -> Stand:
+        """Where an agent stands when all of its environments have just begun."""
+        nothing = self.lstm.nothing(number, device)
+        zeros = np.zeros(number, np.int64), np.zeros(number, np.float32)
+        return Stand(nothing, np.ones(number, bool), *zeros)
+
+    def returns(
+        self, parameters: Parameters, task: str, episodes: int, *seed: int, greedy: bool = False
+    ) -> NDArray[np.float64]:
+        """Undiscounted, unclipped returns (episodes,) of one set of parameters on a task.
+
+        Actions are sampled from the policy, or ``greedy``. Each environment plays as many episodes as the
+        others, to within one, so that short ones are not counted more often.
+        """
+        number = min(episodes, AT_ONCE)
+        quota = np.full(number, episodes // number) + (np.arange(number) < episodes % number)
+        envs = self.world.envs(self.variant(task), number, PLAY_STREAM, *seed)
+        rng = generator(ACTION_STREAM, *seed)
+        device = parameters["policy/bias"].device
+        stand, so_far = self.beginning(number, device), np.zeros(number)
+        returns: list[list[float]] = [[] for _ in range(number)]
+        length = np.zeros(number, np.int64)
+        with one_thread(), torch.inference_mode():
+            while any(len(got) < most for got, most in zip(returns, quota, strict=True)):
+                stand = self._played(parameters, envs, stand, rng, greedy)
+                so_far += stand.reward
+                length += 1
+                for index in np.flatnonzero(stand.begins | (length >= MOST_STEPS)):
+                    if len(returns[index]) < quota[index]:
+                        returns[index].append(float(so_far[index]))
+                    so_far[index] = length[index] = 0
+        return np.array([value for got in returns for value in got])
+
+    def _played(
+        self, parameters: Parameters, envs: Envs, stand: Stand, rng: np.random.Generator, greedy: bool
+    ) -> Stand:
+        """One step of every environment, without a record."""
+        device = stand.memory.hidden.device
+        first = torch.from_numpy(stand.begins).to(device)
+        last = torch.from_numpy(stand.action).to(device), torch.from_numpy(stand.reward).to(device)
+        seen = torch.from_numpy(envs.observations).to(device)
+        inputs = self.read(self.embed(parameters, seen), *last, first)
+        memory = stand.memory.where(_goes_on(first, stand.begins))
+        memory = self.lstm.step(parameters, "core", self.lstm.project(parameters, "core", inputs), memory)
+        logits = self.policy(parameters, self.thought(parameters, memory.hidden))
+        action = logits.argmax(-1).cpu().numpy() if greedy else sampled(logits, rng)
+        came = envs.step(action)
+        return Stand(memory, came.ended, action, came.rewards)
+
+    def evaluate(self, parameters: Parameters, task: str, seed: int) -> dict[str, float]:
+        """Mean returns on a task of episodes that are played now, ``sampled`` and ``greedy``."""
+        episodes = self.settings.evaluation.episodes
+        return {
+            mode: float(self.returns(parameters, task, episodes, seed, greedy=mode == "greedy").mean())
+            for mode in ("sampled", "greedy")
+        }
+
+    def training(
+        self,
+        plan: TransferPlan | None,
+        members: Sequence[Parameters],
+        seeds: Sequence[int],
+        device: str = "cpu",
+    ) -> OneByOne:
+        """Bases on the source task without a plan, else transfers; one seed after the other."""
+        pairs = zip(members, seeds, strict=True)
+        return OneByOne([ImpalaTrainer(self, plan, member, seed, device) for member, seed in pairs])
+
+
+def sampled(logits: Tensor, rng: np.random.Generator) -> NDArray[np.int64]:
+    """An action (N,) from each row of logits (N, actions), by one uniform number each."""
+    rows = logits.cpu().numpy()
+    below = np.exp(rows - rows.max(1, keepdims=True)).cumsum(1)
+    drawn = rng.random((len(below), 1)) * below[:, -1:]
+    return np.asarray((below <= drawn).sum(1).clip(max=below.shape[1] - 1), np.int64)
+
+
+def _goes_on(begins: Tensor, known: NDArray[np.bool_]) -> Tensor | None:
+    """1 where an episode goes on (N, 1) and 0 where one begins; None where none does."""
+    return (~begins).to(torch.float32).unsqueeze(-1) if known.any() else None
+
+
+class ImpalaTrainer(Descent):
+    """One phase of training of one seed: its environments, and the learner."""
+
+    def __init__(
+        self, agent: IMPALA, plan: TransferPlan | None, member: Parameters, seed: int, device: str = "cpu"
+    ) -> None:
+        settings, stream = agent.settings, stream_of(base=plan is None)
+        optimiser, task = settings.optimiser, "source" if plan is None else "target"
+        rmsprop = RMSprop(optimiser.decay, optimiser.epsilon, optimiser.clip)
+        actions = [generator(ACTION_STREAM, seed, stream)]
+        super().__init__(agent, task, plan or BASE_PLAN, [member], rmsprop, device, actions)
+        self.agent = agent
+        self.phase: ImpalaPhase = settings.train if plan is None else settings.transfer
+        self.adam = Adam(optimiser.epsilon, optimiser.clip)
+        number = settings.acting.environments
+        self.envs = agent.world.envs(agent.variant(task), number, WORLD_STREAM, seed, stream)
+        self.stand = agent.beginning(number, device)
+        self.so_far, self.ended = np.zeros(number), (0.0, 0)
+        """Return so far of each environment's episode; sum and number of the returns of those that ended."""
+        self.kept = {"hidden": self.stand.memory.hidden[None], "cell": self.stand.memory.cell[None]}
+        self.acting: Stack | None = None
+        """The weights that act, where they lag behind those that are trained."""
+        if settings.acting.renewed_every > 1:
+            self.acting = Stack([member], device)
+            self.kept |= {f"acting/{component}": b for component, b in self.acting.buffers.items()}
+
+        if agent.world.exact:
+            saved = self.envs.state().arrays
+            self.kept |= {f"world/{name}": torch.from_numpy(array)[None] for name, array in saved.items()}
+
+    def state(self, index: int) -> State:
+        """What going on needs, the environments' state included where the world can save it."""
+        self._saved: Mapping[str, Any] = {}
+        if self.agent.world.exact:
+            saved = self.envs.state()
+            self._saved = saved.values
+            for name, array in saved.arrays.items():
+                self.kept[f"world/{name}"].copy_(torch.from_numpy(array)[None])
+        return super().state(index)
+
+    def values(self, index: int) -> dict[str, Any]:
+        """Where the environments stand, and the returns of episodes that go on or have ended."""
+        return {
+            "world": dict(self._saved),
+            "begins": self.stand.begins.tolist(),
+            "action": self.stand.action.tolist(),
+            "reward": self.stand.reward.tolist(),
+            "so_far": self.so_far.tolist(),
+            "ended": list(self.ended),
+        }
+
+    def go_on(self, index: int, values: Mapping[str, Any]) -> None:
+        """Take up where the environments stood; they begin anew in a world that cannot be saved."""
+        number = len(self.so_far)
+        total, count = values["ended"]
+        self.ended = float(total), int(count)
+        if not self.agent.world.exact:
+            return
+        arrays = {
+            n.partition("/")[2]: k[0].cpu().numpy() for n, k in self.kept.items() if n.startswith("world/")
+        }
+        self.envs.restore(Saved(arrays, values["world"]))
+        begins, action, reward, so_far = (
+            np.array(values[name], kind)
+            for name, kind in (
+                ("begins", bool),
+                ("action", np.int64),
+                ("reward", np.float32),
+                ("so_far", float),
+            )
+        )
+        if not all(a.shape == (number,) for a in (begins, action, reward, so_far)):
+            raise ValueError(f"found values of another number of environments than {number}")
+        self.so_far = so_far
+        memory = Memory(self.kept["hidden"][0].clone(), self.kept["cell"][0].clone())
+        self.stand = Stand(memory, begins, action, reward)
+
+    def update(self) -> None:
+        """Act for one unroll, and descend the losses of its steps."""
+        agent, steps = self.agent, self.agent.settings.acting.unroll
+        terms = self.plan.active_terms(TERMS, self.step, self.phase.updates)
+        weights, learns = without_stack(self.stack.views), bool(self.components and terms)
+        if self.acting is None:
+            with torch.set_grad_enabled(learns):
+                rollout, stand, outputs = agent.rollout(weights, self.envs, self.stand, self._rng, steps)
+        else:
+            if self.step % agent.settings.acting.renewed_every == 0:
+                for component, buffer in self.acting.buffers.items():
+                    buffer.copy_(self.stack.buffers[component])
+            with torch.no_grad():
+                acting = without_stack(self.acting.views)
+                rollout, stand, _ = agent.rollout(acting, self.envs, self.stand, self._rng, steps)
+            with torch.set_grad_enabled(learns):
+                seen = rollout.observations.flatten(0, 1)
+                embeddings = agent.embed(weights, seen).view(*rollout.begins.shape, -1)
+                outputs = agent.outputs(weights, embeddings, rollout)
+        self.take_up(stand)
+        self.count(rollout)
+        losses = agent.losses_of(*outputs, rollout)
+        self.remember({term: losses[term].detach().mean()[None] for term in terms})
+        if learns:
+            weighted = (agent.weights[term] * losses[term].sum() for term in terms)
+            self.step_down(torch.stack(list(weighted)).sum())
+        self.step += 1
+
+    def step_down(self, total: Tensor) -> None:
+        """One step of the optimiser down a loss."""
+        slopes: Gradients = self.slopes_of()
+        gradients(total, self.stack, self.components, slopes)
+        own = {component: slopes.buffers[component] for component in self.components}
+        if self.agent.settings.optimiser.method == "adam":
+            self.adam.step(self.stack, own, self.squares, self.phase.learning_rate, self.step + 1)
+        else:
+            self.rmsprop.step(
+                self.stack, own, self.squares.setdefault("summed", {}), self.phase.learning_rate
+            )
+
+    @property
+    def _rng(self) -> np.random.Generator:
+        return self.generators[0]
+
+    def take_up(self, stand: Stand) -> None:
+        """Go on from here, in memory of one's own."""
+        self.kept["hidden"].copy_(stand.memory.hidden[None])
+        self.kept["cell"].copy_(stand.memory.cell[None])
+        # A copy for the learner: a rollout keeps the memory that it began with.
+        memory = Memory(self.kept["hidden"][0].clone(), self.kept["cell"][0].clone())
+        self.stand = stand._replace(memory=memory)
+
+    def count(self, rollout: Rollout) -> None:
+        """Add the returns of the episodes that ended to those since they were last asked for."""
+        total, number = self.ended
+        for reward, over in self._steps(rollout):
+            self.so_far += reward
+            if over.any():
+                total, number = total + float(self.so_far[over].sum()), number + int(over.sum())
+                self.so_far[over] = 0
+        self.ended = total, number
+
+    @staticmethod
+    def _steps(rollout: Rollout) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+        return zip(rollout.rewards.cpu().numpy(), rollout.begins[1:].cpu().numpy(), strict=True)
+
+    def evaluate(self) -> dict[str, NDArray[np.float32]]:
+        """Mean return of the training episodes that ended since the last call; empty where none did."""
+        (total, number), self.ended = self.ended, (0.0, 0)
+        return {"training": np.array([total / number], np.float32)} if number else {}
