@@ -75,6 +75,7 @@ class ImpalaSystem:
     """
 
     last_linear = f"encoder/{LAST}"
+    rectified = True
 
     def __init__(self, agent: IMPALA, origin: Trained) -> None:
         settings = agent.settings
