@@ -19,8 +19,8 @@ less) by itself; between the two it is a convention."""
 
 
 LIVING = 0.7
-"""Share of the base's living units below which a transfer has lost many: those in whose embedding nothing
-died have 0.9 and more, those taken to looks in which they play by chance half or less (docs/impala.md)."""
+"""Share of the base's living units below which a transfer has lost many: it parts the runs of
+docs/impala.md, 0.93 and more from 0.36 and less; between the two it is a convention."""
 
 
 def outcome(result: Comparison) -> Outcome | None:
