@@ -218,7 +218,10 @@ class Plain:
         columns["picture"].append(torch.from_numpy(self.envs.observations))
         columns["begins"].append(self.begins)
         stacked = (torch.stack(columns[name]) for name in ("picture", "begins", "action", "reward", "log"))
-        return Rollout(*stacked, first[0], first[1], first[2][0][0], first[2][1][0])
+        memory = first[2][0][0], first[2][1][0]
+        # As in the public code, a time limit is an end: it has none of its own.
+        uncut = torch.zeros(len(columns["action"]), len(self.begins), dtype=torch.bool)
+        return Rollout(*stacked, first[0], first[1], *memory, uncut, columns["picture"][0][:0])
 
     def update(self) -> None:
         """One unroll, and one step of the optimiser."""
@@ -233,7 +236,7 @@ def check(agent: IMPALA, member: dict[str, Tensor], net: Net, rollout: Rollout) 
     """Largest difference of both gradients of a rollout, as a share of the largest; raises if large."""
     trainer = ImpalaTrainer(agent, None, member, 0)
     weights = {name: view[0] for name, view in trainer.stack.views.items()}
-    embeddings = agent.embed(weights, rollout.observations.flatten(0, 1)).view(*rollout.begins.shape, -1)
+    embeddings = agent.embed(weights, rollout.pictures)
     losses = agent.losses_of(*agent.outputs(weights, embeddings, rollout), rollout)
     total = torch.stack([agent.weights[term] * values.sum() for term, values in losses.items()]).sum()
     ours = Gradients(trainer.stack)

@@ -144,6 +144,20 @@ class LastConvolution(Protocol):
 
 
 @runtime_checkable
+class Rectified(Protocol):
+    """An encoder that says whether whoever reads its embedding sees max(embedding, 0) alone.
+
+    So it is where a rectifier follows the embedding, or is the encoder's last layer. A unit that is at or
+    below 0 whatever is observed is then dead: nothing of it is read, and it has no gradient.
+    """
+
+    @property
+    def rectified(self) -> bool:
+        """Whether a rectifier follows, or came last."""
+        ...
+
+
+@runtime_checkable
 class Predictor(Protocol):
     """An encoder with a model of where actions lead in its embedding space."""
 
@@ -404,8 +418,8 @@ class Subject(Shown, kind="subject"):
     """The task that the system was trained on."""
     parameters: Parameters | None = None
     encoder: Encoder | None = None
-    """Encoder from observations to embeddings; also LastLinear, LastConvolution or Predictor where it
-    can."""
+    """Encoder from observations to embeddings; also LastLinear, LastConvolution, Predictor or Rectified where
+    it can."""
     objective: Objective | None = None
     """Losses of the system; also LatentObjective, StackedObjective, StackedLatentObjective, Layered, Steps or
     Retrainable where it can."""
@@ -440,6 +454,11 @@ class Subject(Shown, kind="subject"):
     """Notes for readers of a result on how the file was read, a clause about the file each."""
     label: str = ""
     """A few words that say what the subject is."""
+
+    @property
+    def rectified(self) -> bool:
+        """Whether a rectifier cuts the embedding before it is read; False where the encoder does not say."""
+        return isinstance(self.encoder, Rectified) and self.encoder.rectified
 
     @property
     def offers(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from probes._choice import Relation
 from probes._cka import cka
 from probes._clusters import ClusterEvents, cluster_events
 from probes._collapse import Collapse, collapse, effective_rank
+from probes._dead import dead_units
 from probes._distance import Distance, cosine, l2, nearest_own
 from probes._linear import LinearProbe, linear_probe, score_change
 from probes._maps import RUNGS, SHIFTED, Map, Rung, fit
@@ -74,6 +75,7 @@ __all__ = [
     "cluster_events",
     "collapse",
     "cosine",
+    "dead_units",
     "difference",
     "drop_nonfinite",
     "effective_rank",

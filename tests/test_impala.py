@@ -13,7 +13,7 @@ from tests.conftest import train
 from tests.impala_agents import LENGTH, agent, cue_agent, tiny
 from trainers import checkpoint as files
 from trainers.checkpoint import CheckpointError
-from trainers.impala import IMPALA, ImpalaTrainer, Rollout, sampled
+from trainers.impala import IMPALA, ImpalaTrainer, Outputs, Rollout, sampled
 from trainers.plan import named_plan
 from trainers.processes import execute
 from trainers.run import Run, prepare, train_members
@@ -37,9 +37,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(tmp_path_factory.mktemp("impala"), tiny(), (0,)).path(0)
 
 
-def played(
-    of: IMPALA, updates: int = 2
-) -> tuple[ImpalaTrainer, dict[str, Tensor], Rollout, tuple[Tensor, Tensor]]:
+def played(of: IMPALA, updates: int = 2) -> tuple[ImpalaTrainer, dict[str, Tensor], Rollout, Outputs]:
     """A trainer after some unrolls, its weights, and a further rollout with its outputs."""
     trainer = ImpalaTrainer(of, None, of.fresh(0, BASE_PHASE), 0)
     for _ in range(updates):
@@ -83,12 +81,12 @@ def test_acting_and_learning_compute_the_same(overrides: tuple[str, ...]) -> Non
     of = agent(*overrides)
     trainer, weights, rollout, outputs = played(of)
     assert rollout.begins[1:].any()
-    embeddings = of.embed(weights, rollout.observations.flatten(0, 1)).view(*rollout.begins.shape, -1)
+    embeddings = of.embed(weights, rollout.pictures)
     again = of.outputs(weights, embeddings, rollout)
     named = list(trainer.stack.views.values())
     slopes = []
-    for logits, values in (outputs, again):
-        losses = of.losses_of(logits, values, rollout)
+    for said in (outputs, again):
+        losses = of.losses_of(*said, rollout)
         total = torch.stack([of.weights[term] * each.sum() for term, each in losses.items()]).sum()
         slopes.append(torch.autograd.grad(total, named))
     for one, two in zip(outputs, again, strict=True):
@@ -103,7 +101,7 @@ def test_memory_begins_anew_with_an_episode() -> None:
     """What came before an episode changes nothing in it, and does change the rest."""
     of = agent()
     _, weights, rollout, _ = played(of)
-    embeddings = of.embed(weights, rollout.observations.flatten(0, 1)).view(*rollout.begins.shape, -1)
+    embeddings = of.embed(weights, rollout.pictures)
     other = Rollout(**{**vars(rollout), "hidden": rollout.hidden + 1, "cell": rollout.cell - 1})
     before, after = (of.outputs(weights, embeddings, one)[0] for one in (rollout, other))
     begun = rollout.begins[:-1].long().cumsum(0) > 0

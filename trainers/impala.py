@@ -73,10 +73,30 @@ class Rollout:
     """(N, units) the LSTM's memory before the first picture."""
     cell: Tensor
     """(N, units)"""
+    cut: Tensor
+    """(T, N) whether a time limit cut the episode short with this step, which did not come to its end."""
+    beyond: Tensor
+    """(K, planes, height, width) what the K episodes that were cut showed last, step after step."""
+
+    @property
+    def pictures(self) -> Tensor:
+        """All pictures ((T + 1) · N + K, planes, height, width), those of ``beyond`` last."""
+        return torch.cat([self.observations.flatten(0, 1), self.beyond])
 
     def to(self, device: str) -> Rollout:
         """This rollout on another device."""
         return Rollout(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+class Outputs(NamedTuple):
+    """What a network says along a rollout."""
+
+    logits: Tensor
+    """(T, N, actions)"""
+    values: Tensor
+    """(T + 1, N)"""
+    beyond: Tensor
+    """(T, N) values, without a gradient, of what episodes that were cut showed last; 0 where none was."""
 
 
 class Stand(NamedTuple):
@@ -223,18 +243,49 @@ class IMPALA:
         """Values (…,)."""
         return linear(thought, parameters["value/weight"], parameters["value/bias"]).squeeze(-1)
 
-    def outputs(self, parameters: Parameters, embeddings: Tensor, rollout: Rollout) -> tuple[Tensor, Tensor]:
-        """Logits (T, N, actions) and values (T + 1, N) along a rollout, given embeddings (T + 1, N, d)."""
+    def outputs(self, parameters: Parameters, embeddings: Tensor, rollout: Rollout) -> Outputs:
+        """What the network says along a rollout, given embeddings (pictures, d) of all its pictures."""
+        number = rollout.begins.numel()
+        seen = embeddings[:number].view(*rollout.begins.shape, -1)
         actions = torch.cat([rollout.last_action[None], rollout.actions])
         rewards = torch.cat([rollout.last_reward[None], rollout.rewards])
-        inputs = self.read(embeddings, actions, rewards, rollout.begins)
+        inputs = self.read(seen, actions, rewards, rollout.begins)
         memory = Memory(rollout.hidden, rollout.cell)
-        hidden, _ = self.lstm.unroll(parameters, "core", inputs, memory, rollout.begins)
-        thought = self.thought(parameters, hidden)
-        return self.policy(parameters, thought[:-1]), self.value(parameters, thought)
+        after = self.lstm.unroll(parameters, "core", inputs, memory, rollout.begins)
+        thought = self.thought(parameters, after.hidden)
+        beyond = torch.zeros(rollout.cut.shape, dtype=thought.dtype, device=thought.device)
+        if len(rollout.beyond):
+            at = rollout.cut.nonzero(as_tuple=True)
+            beyond[at] = self.value_beyond(
+                parameters,
+                embeddings[number:],
+                rollout.actions[at],
+                rollout.rewards[at],
+                Memory(after.hidden[at], after.cell[at]),
+            )
+        return Outputs(self.policy(parameters, thought[:-1]), self.value(parameters, thought), beyond)
 
-    def losses_of(self, logits: Tensor, values: Tensor, rollout: Rollout) -> dict[str, Tensor]:
-        """Losses {term: (T, N)} of each step, given logits (T, N, actions) and values (T + 1, N)."""
+    @torch.no_grad()
+    def value_beyond(
+        self, parameters: Parameters, embeddings: Tensor, actions: Tensor, rewards: Tensor, memory: Memory
+    ) -> Tensor:
+        """Values (n,) of pictures that nothing follows in the rollout: what is bootstrapped from.
+
+        ``embeddings`` (n, d) are of the pictures, ``actions`` and ``rewards`` (n,) led to them, and
+        ``memory`` is what the LSTM knew then. They carry no gradient.
+        """
+        inputs = self.read(embeddings, actions, rewards, torch.zeros_like(actions, dtype=torch.bool))
+        after = self.lstm.step(parameters, "core", self.lstm.project(parameters, "core", inputs), memory)
+        return self.value(parameters, self.thought(parameters, after.hidden))
+
+    def losses_of(
+        self, logits: Tensor, values: Tensor, beyond: Tensor, rollout: Rollout
+    ) -> dict[str, Tensor]:
+        """Losses {term: (T, N)} of each step, given what :class:`Outputs` holds.
+
+        An episode that a time limit cut goes on to be worth what its last picture is: its last step is paid
+        that as well, discounted, which is V-trace with the value there for that of the next picture.
+        """
         loss = self.settings.loss
         log_policy = logits.log_softmax(-1)
         chosen = log_policy.gather(-1, rollout.actions.unsqueeze(-1)).squeeze(-1)
@@ -242,7 +293,7 @@ class IMPALA:
         targets, advantages = vtrace(
             chosen.detach() - rollout.behaviour,
             loss.discount * goes_on,
-            self.clipped(rollout.rewards),
+            self.clipped(rollout.rewards) + loss.discount * beyond,
             values.detach(),
             loss.rho_bar,
             loss.c_bar,
@@ -260,11 +311,11 @@ class IMPALA:
         stand: Stand,
         rng: np.random.Generator,
         steps: int,
-    ) -> tuple[Rollout, Stand, tuple[Tensor, Tensor]]:
+    ) -> tuple[Rollout, Stand, Outputs]:
         """Act for so many steps, and give what came of it, where the agent stands then, and its outputs.
 
-        The outputs are logits (T, N, actions) and values (T + 1, N); where gradients are enabled they carry
-        one, but the last value, which nothing is trained by, has none.
+        Where gradients are enabled the outputs carry one, but values that nothing is trained by have none:
+        the last one, and those beyond a time limit.
         """
         device, number = stand.memory.hidden.device, len(stand.begins)
         before, memory, acted = stand, stand.memory, self.lstm_record(steps, number, device)
@@ -273,6 +324,8 @@ class IMPALA:
         actions = np.empty((steps + 1, number), np.int64)
         rewards = np.empty((steps + 1, number), np.float32)
         begins[0], actions[0], rewards[0] = stand.begins, stand.action, stand.reward
+        cut, shown = np.zeros((steps, number), bool), list[NDArray[np.uint8]]()
+        worth = torch.zeros(steps, number, device=device)
         embeddings = []
         for step in range(steps):
             pictures[step] = envs.observations
@@ -285,6 +338,18 @@ class IMPALA:
                 actions[step + 1] = sampled(logits, rng)
             came = envs.step(actions[step + 1])
             rewards[step + 1], begins[step + 1] = came.rewards, came.ended
+            cut[step] = came.truncated & ~came.terminated
+            if cut[step].any():
+                shown.append(envs.last_observations()[cut[step][came.ended]])
+                at = torch.from_numpy(np.flatnonzero(cut[step])).to(device)
+                with torch.no_grad():
+                    worth[step, at] = self.value_beyond(
+                        parameters,
+                        self.embed(parameters, torch.from_numpy(shown[-1]).to(device)),
+                        torch.from_numpy(actions[step + 1]).to(device)[at],
+                        torch.from_numpy(rewards[step + 1]).to(device)[at],
+                        Memory(memory.hidden[at], memory.cell[at]),
+                    )
         pictures[steps] = envs.observations
         action, reward, start = (torch.from_numpy(column).to(device) for column in (actions, rewards, begins))
         seen = torch.stack(embeddings)
@@ -317,9 +382,11 @@ class IMPALA:
             reward[0],
             before.memory.hidden,
             before.memory.cell,
+            torch.from_numpy(cut).to(device),
+            torch.from_numpy(np.concatenate([pictures[:0, 0], *shown])).to(device),
         )
         values = torch.cat([self.value(parameters, thought), after[None]])
-        return rollout, Stand(memory, begins[-1], actions[-1], rewards[-1]), (logits, values)
+        return rollout, Stand(memory, begins[-1], actions[-1], rewards[-1]), Outputs(logits, values, worth)
 
     def lstm_record(self, steps: int, environments: int, device: torch.device | str) -> Record:
         """Room for the steps of an unroll."""
@@ -500,9 +567,7 @@ class ImpalaTrainer(Descent):
                 acting = without_stack(self.acting.views)
                 rollout, stand, _ = agent.rollout(acting, self.envs, self.stand, self._rng, steps)
             with torch.set_grad_enabled(learns):
-                seen = rollout.observations.flatten(0, 1)
-                embeddings = agent.embed(weights, seen).view(*rollout.begins.shape, -1)
-                outputs = agent.outputs(weights, embeddings, rollout)
+                outputs = agent.outputs(weights, agent.embed(weights, rollout.pictures), rollout)
         self.take_up(stand)
         self.count(rollout)
         losses = agent.losses_of(*outputs, rollout)

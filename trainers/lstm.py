@@ -74,20 +74,20 @@ class LSTM:
 
     def unroll(
         self, parameters: Parameters, component: str, x: Tensor, memory: Memory, begins: Tensor
-    ) -> tuple[Tensor, Memory]:
-        """Hidden states (T, N, units) of inputs (T, N, inputs), and the memory after the last.
+    ) -> Memory:
+        """Memory after each step, both parts (T, N, units), of inputs (T, N, inputs).
 
         ``begins`` (T, N), boolean, says where an input is the first of an episode.
         """
         projected = self.project(parameters, component, x)
         some = begins.any(1).tolist()
         goes_on = (~begins).to(x.dtype).unsqueeze(-1)
-        hidden = []
+        after = []
         for step in range(len(x)):
             memory = memory.where(goes_on[step] if some[step] else None)
             memory = self.step(parameters, component, projected[step], memory)
-            hidden.append(memory.hidden)
-        return torch.stack(hidden), memory
+            after.append(memory)
+        return Memory(torch.stack([m.hidden for m in after]), torch.stack([m.cell for m in after]))
 
 
 class Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -11,6 +12,7 @@ from diag.checks import SettingError
 from diag.checks.compared import INFORMATION, BlindCheck, EmbeddingCheck, ReadCheck, other_widths
 from diag.checks.judging import Found, State, absent, judged
 from diag.checks.kind import Level, Positive, Share
+from diag.comparisons.conclusion import LIVING
 from diag.comparisons.result import Comparison
 from probes import Measure
 
@@ -120,14 +122,32 @@ class StatesCheck(ReadCheck):
 
 
 class CollapseCheck(ReadCheck):
-    """Whether the embedding keeps the base's variance and its effective rank."""
+    """Whether the embedding keeps the base's variance, its effective rank, and its living units.
+
+    A unit lives where a rectifier cuts the embedding and lets something of it pass. That is held even where
+    nothing frozen reads the embedding: no reader can learn from a dead unit; it is then a warning at most.
+    """
 
     name: ClassVar[str] = "collapse"
-    asks: ClassVar[str] = "variance and effective rank over the base's"
-    limited_by: ClassVar[tuple[str, ...]] = ("min_variance", "min_rank")
+    asks: ClassVar[str] = "variance, effective rank and, before a rectifier, living units over the base's"
+    limited_by: ClassVar[tuple[str, ...]] = ("min_variance", "min_rank", "min_living")
 
     min_variance: Share = Field(0.5, description="Least share of the base's variance that passes")
     min_rank: Share = Field(0.7, description="Least share of the base's effective rank that passes")
+    min_living: Share = Field(
+        LIVING,
+        description="Least share of the base's living units that passes, where there is a rectifier",
+    )
+
+    def of(self, result: Comparison) -> Iterator[Found]:
+        yield from super().of(result)
+        if "living_ratio" not in result.measures:
+            return
+        words, living = "the transfer's units that are ever above 0, over the base's", "living_ratio"
+        found = judged(
+            self.name, words, result.measures[living], "min_living", least=self.min_living, of="living"
+        )
+        yield replace(found, state="odd") if result.frozen == () and found.state == "bad" else found
 
     def held(self, result: Comparison) -> Iterator[Found]:
         words, kept = "the transfer's variance over the base's", result.measures["variance_ratio"]

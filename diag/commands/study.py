@@ -66,7 +66,7 @@ def run(
       diag study run simple-maze --out runs/maze --dry-run
       diag study run simple-maze --out runs/maze
       diag study run simple-maze --out runs/small --set transfers=4
-      diag study run labyrinth-small --out runs/labyrinths --set variants=main,scratch
+      diag study run labyrinth-small --out runs/l --set variants=main,scratch
       diag study run mine.toml --out mine --engine ray --address 10.0.0.5:6379
     """
     from diag.studies.folder import Folder as Kept

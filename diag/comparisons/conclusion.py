@@ -18,6 +18,11 @@ the first paper's authors published, it parts their successes (0.995 and more) f
 less) by itself; between the two it is a convention."""
 
 
+LIVING = 0.7
+"""Share of the base's living units below which a transfer has lost many: it parts the runs of
+docs/impala.md, 0.93 and more from 0.36 and less; between the two it is a convention."""
+
+
 def outcome(result: Comparison) -> Outcome | None:
     """The outcome of a comparison; None where the evidence does not say.
 
@@ -43,7 +48,24 @@ def outcome(result: Comparison) -> Outcome | None:
 
 
 def conclusion(result: Comparison) -> str:
-    """One or two sentences on what to conclude and what to do next."""
+    """A few sentences on what to conclude and what to do next."""
+    return " ".join(words for words in (_landing(result), _dead(result)) if words)
+
+
+def _dead(result: Comparison) -> str:
+    """A sentence on units that died, where many did (:data:`LIVING`)."""
+    living = result.measures.get("living_ratio")
+    if living is None or living.value is None or living.value >= LIVING:
+        return ""
+    base, transfer = (result.measures[f"dead_{which}"].value or 0.0 for which in ("base", "transfer"))
+    return (
+        f"{transfer:.0%} of its units are never above 0, and {base:.0%} of the base's: the rectifier lets "
+        "nothing of them pass, and no gradient reaches them."
+    )
+
+
+def _landing(result: Comparison) -> str:
+    """Where it landed, and what to do next."""
     match outcome(result):
         case "landed":
             return "It landed: the models that read the embedding see what they were trained on."

@@ -86,7 +86,7 @@ def measured(
         else Measure.undefined(f"{len(x)} rows, taken up to {MOST_NEIGHBOURS}")
     )
     report(7, steps)
-    measures |= _spread(relation.collapse)
+    measures |= _spread(relation.collapse) | _living(base, transfer, pair)
     colour = colour_variable(pair.variables, pair.colour)
     picture = Picture(y, x, pair.variables, pair.base_predictions, pair.transfer_predictions, colour)
     report(steps, steps)
@@ -131,7 +131,7 @@ def streamed(
         measures[name] = measure if independent else replace(measure, p=None)
     measures |= {"cca": stream.cca(), "procrustes": stream.procrustes()}
     measures["knn_overlap"] = Measure.undefined("too many rows to hold side by side")
-    measures |= _spread(relation.collapse)
+    measures |= _spread(relation.collapse) | _living(base, transfer, pair)
     shown = np.unique(np.linspace(0, rows - 1, MOST_DRAWN).astype(np.int64))
     drawn = [matrix(v[shown]) for v in (pair.base, pair.transfer)]
     stay = probes.finite_rows(drawn[0]) & probes.finite_rows(drawn[1])
@@ -162,3 +162,17 @@ def _spread(collapse: probes.Collapse) -> dict[str, Measure]:
         "effective_rank_transfer": Measure(collapse.effective_rank[1]),
         "variance_ratio": collapse.variance_ratio,
     }
+
+
+def _living(base: Subject, transfer: Subject, pair: Pair) -> dict[str, Measure]:
+    """Dead units of both, where a rectifier cuts both embeddings before they are read; else nothing."""
+    if not (base.rectified and transfer.rectified):
+        return {}
+    dead = {"dead_base": probes.dead_units(pair.base), "dead_transfer": probes.dead_units(pair.transfer)}
+    base_lives, transfer_lives = (1 - (share.value or 0.0) for share in dead.values())
+    ratio = (
+        Measure(transfer_lives / base_lives)
+        if base_lives
+        else Measure.undefined("no unit of the base is ever above 0")
+    )
+    return {**dead, "living_ratio": ratio}

@@ -28,6 +28,9 @@ MEASURES = {
     "effective_rank_base": "effective rank, base",
     "effective_rank_transfer": "effective rank, transfer",
     "variance_ratio": "variance, transfer / base",
+    "dead_base": "units never above 0, base",
+    "dead_transfer": "units never above 0, transfer",
+    "living_ratio": "living units, transfer / base",
 }
 """The measures of a comparison in the order they are shown, with their names in words."""
 

@@ -54,6 +54,17 @@ class ModuleEncoder:
         own = function.parameters() if isinstance(function, nn.Module) else ()
         self._dtype = next((p.dtype for p in own if p.is_floating_point()), None)
 
+    @property
+    def rectified(self) -> bool:
+        """Whether the module says so itself by ``rectified = True``, or is a sequence that ends in a ReLU."""
+        said = getattr(self._function, "rectified", None)
+        if isinstance(said, bool):
+            return said
+        last = self._function
+        while isinstance(last, nn.Sequential) and len(last):
+            last = last[-1]
+        return isinstance(last, nn.ReLU)
+
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
         """Embeddings (n, ...) of observations (n, ...); fractions are converted to the module's type."""
         if self._dtype is not None and observations.is_floating_point():

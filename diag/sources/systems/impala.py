@@ -75,6 +75,7 @@ class ImpalaSystem:
     """
 
     last_linear = f"encoder/{LAST}"
+    rectified = True
 
     def __init__(self, agent: IMPALA, origin: Trained) -> None:
         settings = agent.settings
@@ -97,21 +98,22 @@ class ImpalaSystem:
         return torch.cat([agent.features(parameters, some) for some in torch.split(observations, CHUNK)])
 
     def embeddings(self, parameters: Parameters, batch: Played) -> Tensor:
-        """Embeddings ((T + 1) · N, d) of all pictures of the recorded play."""
-        return self.embed(parameters, batch.rollout.observations.flatten(0, 1))
+        """Embeddings (m, d) of all m pictures of the recorded play."""
+        return self.embed(parameters, batch.rollout.pictures)
 
     def losses(self, parameters: Parameters, batch: Played) -> dict[str, Tensor]:
         """Losses {term: (n,)} of the first n steps, environment after environment."""
         return self.losses_at(parameters, self.embeddings(parameters, batch), batch)
 
     def losses_at(self, parameters: Parameters, embeddings: Tensor, batch: Played) -> dict[str, Tensor]:
-        """The same from given embeddings ((T + 1) · N, d)."""
+        """The same from given embeddings (m, d)."""
         rollout = batch.rollout
-        if len(embeddings) != rollout.begins.numel():
+        number = rollout.begins.numel() + len(rollout.beyond)
+        if len(embeddings) != number:
             found = f"embeddings of {len(embeddings)} states"
-            expected = f"those of the {rollout.begins.numel()} pictures of recorded play: use pairs"
+            expected = f"those of the {number} pictures of recorded play: use pairs"
             raise SubjectError(self.origin.checkpoint.path, found, expected)
-        outputs = self.agent.outputs(parameters, embeddings.view(*rollout.begins.shape, -1), rollout)
+        outputs = self.agent.outputs(parameters, embeddings, rollout)
         losses = self.agent.losses_of(*outputs, rollout)
         return {term: values.mT.flatten()[: batch.n] for term, values in losses.items()}
 
@@ -232,22 +234,33 @@ class OpenTasks(ImpalaTasks):
 PER_ENVIRONMENT = ("last_action", "last_reward", "hidden", "cell")
 """Parts of a rollout without an axis of time."""
 
+PER_STEP = tuple(f.name for f in fields(Rollout) if f.name not in (*PER_ENVIRONMENT, "beyond"))
+"""Parts with an axis of time and one of environments."""
+
 
 def columns(rollout: Rollout, chosen: Tensor) -> Rollout:
     """Some environments of a rollout, by number (m,)."""
-    parts = {f.name: getattr(rollout, f.name) for f in fields(rollout)}
-    return Rollout(
-        **{n: part[chosen] if n in PER_ENVIRONMENT else part[:, chosen] for n, part in parts.items()}
-    )
+    parts = {name: part[chosen] for name, part in _parts(rollout, PER_ENVIRONMENT).items()}
+    parts |= {name: part[:, chosen] for name, part in _parts(rollout, PER_STEP).items()}
+    return Rollout(**parts, beyond=rollout.beyond[_numbers(rollout)[:, chosen][parts["cut"]]])
 
 
 def joined(rollouts: Sequence[Rollout]) -> Rollout:
     """Rollouts of other environments as one."""
-    return Rollout(
-        **{
-            f.name: torch.cat(
-                [getattr(one, f.name) for one in rollouts], 0 if f.name in PER_ENVIRONMENT else 1
-            )
-            for f in fields(Rollout)
-        }
-    )
+    parts = {
+        name: torch.cat([getattr(one, name) for one in rollouts], axis)
+        for names, axis in ((PER_ENVIRONMENT, 0), (PER_STEP, 1))
+        for name in names
+    }
+    before = np.cumsum([0, *(len(one.beyond) for one in rollouts)]).tolist()
+    numbers = torch.cat([_numbers(one) + first for one, first in zip(rollouts, before, strict=False)], 1)
+    return Rollout(**parts, beyond=torch.cat([one.beyond for one in rollouts])[numbers[parts["cut"]]])
+
+
+def _parts(rollout: Rollout, names: Sequence[str]) -> dict[str, Tensor]:
+    return {name: getattr(rollout, name) for name in names}
+
+
+def _numbers(rollout: Rollout) -> Tensor:
+    """(T, N) which of the pictures beyond a time limit belongs to a step that was cut; else nothing."""
+    return (rollout.cut.flatten().cumsum(0) - 1).view(rollout.cut.shape)
