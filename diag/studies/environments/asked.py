@@ -2,10 +2,10 @@
 
 The relation that is asked about is that of the *frozen* embedding: the base's encoder as it is, on the
 target's observations, beside itself on the source's. It is known before anything is trained in the target
-task, and says whether the head that stays, or is trained anew, is given what it was given before; so it can
-be a reason. The relation after update-all or after freeze-head is an outcome of training in which the encoder
-has already moved, and would be no prediction. All transfers that keep the encoder have this relation, so it is
-taken from those that freeze the embedding, and else from those that freeze everything.
+task, and says whether the head is given what it was given before; so it can be a reason. The relation after
+update-all or after freeze-head is an outcome of training in which the encoder has already moved, and would
+be no prediction. All transfers that keep the encoder have this relation, so it is taken from those that
+freeze the embedding, and else from those that freeze everything.
 
 A pair is one base in one look: what its transfers under a frozen head earn more than those under a frozen
 embedding. Pairs of one look share the look, which decides about the relation too. Tests that take pairs for
@@ -86,8 +86,8 @@ class Asked:
     """The answer by one way of judging."""
 
     counts: Mapping[str, Mapping[str, int]]
-    """Pairs by the frozen embedding's relation (``matched``, ``not matched``, ``undecided``) and by the freeze
-    that earned more (``head``, ``embedding``, ``equal``)."""
+    """Pairs by the frozen embedding's relation (``matched``, ``not matched``, ``undecided``) and by the
+    freeze that earned more (``head``, ``embedding``, ``equal``)."""
     agree: Rate
     """Pairs for which the rule is right: the head where it is not matched, the embedding where it is. Equal
     and undecided pairs are left out."""

@@ -20,7 +20,8 @@ as exact. Intervals: :mod:`diag.studies.environments.bootstrap`.
 
 Frames to a level, which the paper lacks: the level is nine tenths of the way from a random agent's return to
 from-scratch's own last one, unless a threshold is given. There is none where from-scratch's last return is
-not surely above a random agent's. Runs that never reach it count with their budget, and are counted.
+not surely above a random agent's, or its gain is below a tenth of the best plan's. Runs that never reach it
+count with their budget, and are counted.
 """
 
 from __future__ import annotations
@@ -55,6 +56,10 @@ from probes import Floats, Measure
 REACHED = 0.9
 """Share of the way from a random agent's return to from-scratch's last one that makes the level. At the last
 one itself, noise would keep half of from-scratch's own runs below their mean."""
+
+LEARNED = 0.1
+"""Share of the best plan's gain over a random agent below which from-scratch has learned next to nothing in
+its budget: every run of a plan passes such a level at once, and its frames say nothing."""
 
 MOST_POINTS = 60
 """Points of a curve that are drawn."""
@@ -120,7 +125,7 @@ _COLUMN: Mapping[Way, str] = {"end": "score", "area": "area"}
 
 
 def _with_curves(found: Gathered) -> pd.DataFrame:
-    """The runs with ``area`` and ``curve`` (None for none); of a run from scratch no base counts, once each."""
+    """The runs with ``area`` and ``curve`` (None for none); runs from scratch once each, for all bases."""
     looks = {look.name: look for look in found.looks}
     curves: dict[tuple[Any, ...], Run] = {}
     for key, points in found.curves.groupby(list(RUN)):
@@ -160,11 +165,10 @@ class _Part:
 
 
 def _look(look: LookFacts, plans: Sequence[str], runs: pd.DataFrame, threshold: float | None) -> LookMetrics:
-    parts = {
-        plan: _Part.of(mine) for plan in plans if len(mine := runs[(runs["plan"] == plan) & ~runs["fresh"]])
-    }
+    kept = runs[~runs["fresh"]]
+    parts = {plan: _Part.of(mine) for plan in plans if len(mine := kept[kept["plan"] == plan])}
     scratch = _Part.of(runs[runs["fresh"]])
-    level = _level(look, scratch, threshold)
+    level = _level(look, scratch, parts, threshold)
     everyone = [*parts.values(), scratch]
     signed = {
         way: any(part.column(_COLUMN[way]).mean < 0 for part in everyone) or (look.random or 0.0) < 0
@@ -178,7 +182,7 @@ def _look(look: LookFacts, plans: Sequence[str], runs: pd.DataFrame, threshold: 
         if not len(part.rows):
             continue
         earned = {
-            way: _earned(look, part.column(_COLUMN[way]), scratch.column(_COLUMN[way]), signed[way])
+            way: _earned(look, part.column(_COLUMN[way]), scratch.column(_COLUMN[way]), signed[way], plan)
             for way in WAYS
         }
         rows = part.rows
@@ -227,18 +231,19 @@ def _near_zero(scratch: Measure) -> str:
     return NEAR_ZERO if least is None or least <= 0 else ""
 
 
-def _earned(look: LookFacts, units: Units, scratch: Units, signed: bool) -> Earned:
-    reason = _refused(look, scratch, signed)
-    ratio = Measure.undefined(reason) if reason else combined(_over, units, scratch, "no run has it")
-    if units is not scratch and not reason and units.values == scratch.values:
-        ratio = Measure(1.0)
+def _earned(look: LookFacts, units: Units, scratch: Units, signed: bool, plan: str) -> Earned:
+    def over(one: Units, other: Units, reason: str) -> Measure:
+        if reason:
+            return Measure.undefined(reason)
+        return Measure(1.0) if plan == SCRATCH else combined(_over, one, other, "no run has it")
+
+    ratio = over(units, scratch, _refused(look, scratch, signed))
     if look.share is None:
         return Earned(mean(units), ratio)
     of = look.share.of
     shares, of_scratch = _shares(units, of), _shares(scratch, of)
     why = NO_SCRATCH if not len(scratch) else _near_zero(mean(of_scratch))
-    share_ratio = Measure.undefined(why) if why else combined(_over, shares, of_scratch, "no run has it")
-    return Earned(mean(units), ratio, mean(shares), share_ratio)
+    return Earned(mean(units), ratio, mean(shares), over(shares, of_scratch, why))
 
 
 def _shares(units: Units, of: Callable[[float], float]) -> Units:
@@ -263,7 +268,7 @@ def _at_random(look: LookFacts, scratch: Units, signed: bool) -> Earned:
     return Earned(Measure(score), ratio, Measure(share), over(share, of_scratch, why))
 
 
-def _level(look: LookFacts, scratch: _Part, threshold: float | None) -> Level:
+def _level(look: LookFacts, scratch: _Part, parts: Mapping[str, _Part], threshold: float | None) -> Level:
     if threshold is not None:
         return Level(threshold, "the threshold that was asked for")
     if not len(scratch.rows):
@@ -275,7 +280,10 @@ def _level(look: LookFacts, scratch: _Part, threshold: float | None) -> Level:
         return Level(None, "what a random agent earns is not known")
     lowest = mean(last).low
     if (last.mean if lowest is None else lowest) <= look.random:
-        return Level(None, "from scratch ends no surely better than a random agent")
+        return Level(None, "from scratch is not surely better than a random agent in the end")
+    gains = [part.curves(lambda curve: curve.end()).mean - look.random for part in parts.values()]
+    if last.mean - look.random < LEARNED * max((g for g in gains if np.isfinite(g)), default=0.0):
+        return Level(None, "from scratch learns next to nothing within the budget")
     words = f"{REACHED:.0%} of the way from a random agent to the end of training from scratch"
     return Level(look.random + REACHED * (last.mean - look.random), words)
 

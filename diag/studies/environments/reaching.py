@@ -15,8 +15,8 @@ LAST = 0.1
 """Share of the budget at its end over which the level is taken that a run ends at."""
 
 SMOOTHED = 0.05
-"""Share of the budget over whose points a curve is averaged before it is asked whether it has reached a level:
-one lucky point is no level."""
+"""Share of the budget over whose points a curve is averaged before it is asked whether it has reached a
+level: one lucky point is no level. It is also the least number of frames that can be told."""
 
 
 @dataclass(frozen=True, eq=False)
