@@ -85,7 +85,7 @@ def curves(rows: pd.DataFrame, lines: pd.DataFrame, unit: str) -> Any:
 
 
 def _colour(plans: list[str]) -> Any:
-    spare = [colour for colour in (PALETTE[5], "#8C6D31", "#6B6B6B", "#8B1A1A", "#3B3B98")]
+    spare = [PALETTE[5], "#8C6D31", "#6B6B6B", "#8B1A1A", "#3B3B98"]
     others = [plan for plan in plans if plan not in KNOWN]
     colours = KNOWN | {plan: spare[i % len(spare)] for i, plan in enumerate(others)}
     return alt.Color(

@@ -117,8 +117,8 @@ def _frames(result: EnvironmentMetrics) -> Section:
     ]
     said = [
         "Runs that never reach the level count with their whole budget, so that a mean is then the least "
-        "that it can be (≥), and a ratio at most (≤) or at least (≥) what is shown. Nothing below a twentieth of "
-        "the budget can be told.",
+        "that it can be (≥), and a ratio at most (≤) or at least (≥) what is shown. Nothing below a "
+        "twentieth of the budget can be told.",
         *(f"{look.name}: {words.level_words(look, result.unit)}" for look in result.looks),
     ]
     title = f"{result.unit.capitalize()} to a level"

@@ -58,8 +58,10 @@ def value(measure: Measure | None, digits: int = 2) -> str:
     """A number with its interval, to so many decimals however small it is; a dash where there is none."""
     if measure is None or measure.value is None:
         return "–"
-    ends = (None if end is None else round(end, digits) for end in (measure.value, measure.low, measure.high))
-    rounded = Measure(*ends)
+    middle, low, high = (
+        None if end is None else round(end, digits) for end in (measure.value, measure.low, measure.high)
+    )
+    rounded = Measure(middle, low, high)
     return f"{number(rounded.value, digits)} {span(rounded, digits)}".rstrip()
 
 
