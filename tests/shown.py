@@ -11,7 +11,9 @@ import diag
 from diag.checks.calibrate import calibrate
 from diag.shown import Shown
 from diag.sources.torch_losses import from_module
+from diag.studies.environments.metrics import metrics_of
 from tests.conftest import EXAMPLES
+from tests.environment_runs import everything
 from tests.study_frames import made
 from tests.test_forecast import chances, reported
 
@@ -51,6 +53,7 @@ def results(folder: Path) -> dict[str, Shown]:
         "check": diag.check(base, mirrored, near),
         "comparison": diag.compare(base, mirrored),
         "description": diag.show(MIRRORED),
+        "environment_metrics": metrics_of(everything()),
         "file_description": diag.show(base),
         "forecast": diag.forecast(MIRRORED, base=BASE),
         "landscape": landscape(),

@@ -64,7 +64,9 @@ def drawn(world: World, rounds: int, n: int) -> NDArray[np.int64]:
 
 def test_every_name_is_played_or_of_a_kind_that_is() -> None:
     kinds = {name.partition("-")[0] for name in PLAYED}
-    assert {name.partition("-")[0] for name in acting_world_names()} == kinds
+    # Another file of tests, which may have run in this process before, makes a world of its own known.
+    shipped = [name for name in acting_world_names() if name != "corridor"]
+    assert {name.partition("-")[0] for name in shipped} == kinds
     assert set(PLAYED) <= set(acting_world_names())
 
 

@@ -210,7 +210,7 @@ class LabyrinthCRAR(Agent):
         """The return of an agent that never takes a key, and the mean return of a random one."""
         walks = returns_of(self.world, "source", _still, RANDOM_WALKS, 0, explore=1.0)
         idle = Standard(idle_return(self.world), "an agent that never takes a key")
-        return idle, Standard(float(walks.mean()), "a random walk")
+        return idle, Standard(float(walks.mean()), "a random walk", random=True)
 
     def policy(self, parameters: Parameters, depth: int) -> Policy:
         """What one seed's parameters (1, *shape) do, planning to a depth."""

@@ -28,7 +28,15 @@ from torch.nn.functional import linear, one_hot, relu
 
 from trainers.adam import Adam
 from trainers.descent import Descent
-from trainers.envs.acting import Envs, Saved, World, WorldError, acting_world, acting_world_names
+from trainers.envs.acting import (
+    CountingWorld,
+    Envs,
+    Saved,
+    World,
+    WorldError,
+    acting_world,
+    acting_world_names,
+)
 from trainers.impala_settings import ImpalaPhase, ImpalaSettings
 from trainers.lstm import LSTM, Memory, Record, uniform
 from trainers.one_by_one import OneByOne
@@ -38,7 +46,7 @@ from trainers.rmsprop import RMSprop
 from trainers.settings import Settings, SettingsError
 from trainers.stack import Gradients, Parameters, Stack, gradients
 from trainers.streams import ACTION_STREAM, PLAY_STREAM, WEIGHT_STREAM, WORLD_STREAM, generator, stream_of
-from trainers.system import State
+from trainers.system import Share, Standard, State
 from trainers.threads import one_thread
 from trainers.vtrace import vtrace
 
@@ -46,6 +54,10 @@ TERMS = ("policy", "value", "entropy")
 
 AT_ONCE = 128
 """Most environments in which episodes are played side by side to judge an agent."""
+
+RANDOM_EPISODES, RANDOM_STEPS = 4096, 100_000
+"""Episodes, and environment steps, after which it is known what random play earns: of rewards of ±1 the mean
+is then uncertain by 0.015, and the slowest world takes a minute or two."""
 
 MOST_STEPS = 27_000
 """Steps after which an episode that is played to judge an agent is cut off: Atari's half hour."""
@@ -449,6 +461,15 @@ class IMPALA:
             for mode in ("sampled", "greedy")
         }
 
+    def standards(self) -> tuple[Standard, ...]:
+        """The mean return on the target task of an agent that chooses its actions at random."""
+        returns = random_returns(self.world, self.variant("target"))
+        return (Standard(float(returns.mean()), "an agent that acts at random", random=True),)
+
+    def share(self) -> Share | None:
+        """The share that a mean return stands for, where the world has one."""
+        return self.world.share if isinstance(self.world, CountingWorld) else None
+
     def training(
         self,
         plan: TransferPlan | None,
@@ -459,6 +480,30 @@ class IMPALA:
         """Bases on the source task without a plan, else transfers; one seed after the other."""
         pairs = zip(members, seeds, strict=True)
         return OneByOne([ImpalaTrainer(self, plan, member, seed, device) for member, seed in pairs])
+
+
+def random_returns(world: World, variant: str) -> NDArray[np.float64]:
+    """Undiscounted returns of an agent that acts at random in a look, as many of each environment.
+
+    Whole rounds are played, an episode of each environment, until there are :data:`RANDOM_EPISODES` or
+    :data:`RANDOM_STEPS` are done. Episodes longer than :data:`MOST_STEPS` are cut off.
+    """
+    envs, rng = world.envs(variant, AT_ONCE, PLAY_STREAM, 0), generator(ACTION_STREAM, 0)
+    so_far, length = np.zeros(AT_ONCE), np.zeros(AT_ONCE, np.int64)
+    returns: list[list[float]] = [[] for _ in range(AT_ONCE)]
+    steps = rounds = 0
+    while steps < RANDOM_STEPS and rounds * AT_ONCE < RANDOM_EPISODES:
+        rounds += 1
+        while any(len(got) < rounds for got in returns):
+            came = envs.step(rng.integers(world.actions.n, size=AT_ONCE))
+            so_far += came.rewards
+            length += 1
+            steps += AT_ONCE
+            for index in np.flatnonzero(came.ended | (length >= MOST_STEPS)):
+                returns[index].append(float(so_far[index]))
+                so_far[index] = length[index] = 0
+    envs.close()
+    return np.array([value for got in returns for value in got[:rounds]])
 
 
 def sampled(logits: Tensor, rng: np.random.Generator) -> NDArray[np.int64]:

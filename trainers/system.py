@@ -161,6 +161,26 @@ class Standard:
     score: float
     whose: str
     """``an agent that …``."""
+    random: bool = False
+    """Whether it is the mean return of an agent that acts at random."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share from 0 to 1 that a mean return of a world stands for: offset + scale · return.
+
+    A world has one if 0 of it means that nothing was achieved: ratios of shares then mean something where
+    those of returns, which may be negative, do not.
+    """
+
+    name: str
+    """``share of balls caught``."""
+    offset: float
+    scale: float
+
+    def of(self, score: float) -> float:
+        """The share that a mean return stands for."""
+        return self.offset + self.scale * score
 
 
 @runtime_checkable
@@ -170,6 +190,22 @@ class Standards(Protocol):
     def standards(self) -> tuple[Standard, ...]:
         """The score of an agent that achieves nothing, which success is judged by; then others, for scale."""
         ...
+
+
+@runtime_checkable
+class Looks(Protocol):
+    """A system whose source and target task are two looks of one world."""
+
+    def variant(self, task: str) -> str:
+        """Name of the look of a task, ``source`` or ``target``."""
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A system whose world says for which share a mean return stands, if for any."""
+
+    def share(self) -> Share | None: ...
 
 
 def system_class(name: str) -> type[System]:

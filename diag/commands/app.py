@@ -16,6 +16,7 @@ from diag.commands import exit_status as _exit
 from diag.commands.check import check
 from diag.commands.compare_embeddings import compare_embeddings
 from diag.commands.demo.command import demo
+from diag.commands.environment_metrics import environment_metrics
 from diag.commands.forecast import forecast
 from diag.commands.help import Group
 from diag.commands.landscape import landscape
@@ -77,6 +78,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("check", check, "A gate for a CI: check transfers against limits."),
     ("forecast", forecast, "How will a transfer end, from an early checkpoint or its base?"),
     ("repair", repair, "Lead a failed transfer back into the base's embedding."),
+    ("environment-metrics", environment_metrics, "What each way of transfer earns over from-scratch."),
 )
 """Every command with its name and the line about it in the help."""
 

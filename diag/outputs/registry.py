@@ -32,6 +32,11 @@ RENDERERS: Mapping[str, Mapping[str, str]] = {
     },
     "comparison": {"brief": _VERDICT, "text": "compare_text:render", "page": "compare_html:page"},
     "description": {"brief": "show_text:title", "text": "show_text:render", "page": "show_html:page"},
+    "environment_metrics": {
+        "brief": "environment_words:brief",
+        "text": "environment_text:render",
+        "page": "environment_html:page",
+    },
     "file_description": {
         "brief": "show_file_text:title",
         "text": "show_file_text:render",

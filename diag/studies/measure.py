@@ -87,6 +87,7 @@ def _comparison(base: Subject, subject: Subject) -> dict[str, Any]:
         "l2": value("l2"),
         "l2_relative": value("l2_relative"),
         "flip": value("flip"),
+        "cka": value("cka_debiased"),
         "variance_ratio": value("variance_ratio"),
         **{f"r2_{step.transform}": r2(step) for step in result.ladder},
         **{f"r2_shifted_{step.transform}": r2(step) for step in result.shifted},

@@ -20,7 +20,7 @@ from diag.studies.scored import VariantFacts
 from diag.studies.study import Study
 from diag.subject import Predictor, Subject, SubjectError, colour_of, require
 from trainers.checkpoint import CheckpointError
-from trainers.system import Standard, Standards, system_of
+from trainers.system import Looks, Standard, Standards, system_of
 
 MOST_PER_CELL = 24
 """Last embeddings that are drawn of one base's transfers under one plan."""
@@ -71,18 +71,19 @@ def _facts(study: Study, folder: Folder) -> StudyFacts:
 
 def _variants(study: Study) -> dict[str, VariantFacts]:
     first = _flat(study.variants[0].settings.model_dump(exclude={"preset"}))
-    standards: dict[str, tuple[Standard, ...]] = {}
+    standards: dict[tuple[str, str], tuple[Standard, ...]] = {}
     known = {}
     for variant in study.variants:
         settings = _flat(variant.settings.model_dump(exclude={"preset"}))
-        world = variant.settings.world
-        if world not in standards:
-            system = system_of(variant.settings)
-            standards[world] = system.standards() if isinstance(system, Standards) else ()
+        system = system_of(variant.settings)
+        shared = variant.settings.model_dump_json(exclude={"train", "transfer", "preset"})
+        here = shared, system.variant("target") if isinstance(system, Looks) else ""
+        if here not in standards:
+            standards[here] = system.standards() if isinstance(system, Standards) else ()
         names = dict.fromkeys([*settings, *first])
         differs = {n: (settings.get(n), first.get(n)) for n in names if settings.get(n) != first.get(n)}
         fresh = tuple(p.name for p in variant.plans if all(rule.action == "reset" for rule in p.rules))
-        known[variant.name] = VariantFacts(study.base_of(variant).name, standards[world], differs, fresh)
+        known[variant.name] = VariantFacts(study.base_of(variant).name, standards[here], differs, fresh)
     return known
 
 

@@ -33,6 +33,7 @@ column                type      what
 ``flip``              float64   the flip metric
 ``r2_<rung>``         float64   held-out R² of each rung of the ladder (``r2_identity``, …)
 ``r2_shifted_<rung>`` float64   the same with an offset (``identity``, ``signs``, ``permutation``)
+``cka``               float64   CKA without its bias of paired embeddings, blind to flips and turns
 ``variance_ratio``    float64   the transfer's variance over the base's
 ``loss_total``        float64   on its own task, every state and action alike: the weighted sum
 ``loss_<term>``       float64   each term of it
@@ -76,7 +77,7 @@ COLUMNS = (
     *KEY,
     *("updates", "final", "path", "sha256", "finite"),
     *("states", "success_states", "own_states", "succeeded", "relation", "status", "axes", "agreement"),
-    *("l2", "l2_relative", "flip"),
+    *("l2", "l2_relative", "flip", "cka"),
     *(f"r2_{rung}" for rung in RUNGS),
     *(f"r2_shifted_{rung}" for rung in SHIFTED),
     *("variance_ratio", "loss_total", "gradient_norm", "mended_loss", "mended_escape", "score"),

@@ -31,8 +31,10 @@ import pydantic
 from numpy.typing import NDArray
 
 from trainers.streams import DATA_STREAM, generator
+from trainers.system import Share
 
 __all__ = [
+    "CountingWorld",
     "Discrete",
     "Envs",
     "PairedEnvs",
@@ -184,6 +186,14 @@ class PairedWorld(World, Protocol):
 
     def pictures(self, states: States, variant: str, scale: int = 8) -> NDArray[np.uint8]:
         """Enlarged pictures for people, (n, h · scale, w · scale, 3)."""
+
+
+@runtime_checkable
+class CountingWorld(Protocol):
+    """A world whose undiscounted return of an episode stands for a share of what there is to achieve."""
+
+    @property
+    def share(self) -> Share: ...
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ from trainers.envs.acting import (
     walk,
 )
 from trainers.streams import WORLD_STREAM, generator
+from trainers.system import Share
 
 Colour = tuple[int, int, int]
 BLACK, WHITE, RED = (0, 0, 0), (255, 255, 255), (255, 0, 0)
@@ -168,6 +169,11 @@ class CatchWorld:
     @property
     def exact(self) -> bool:
         return True
+
+    @property
+    def share(self) -> Share:
+        """The share of balls caught: an episode is one ball, which pays +1 or −1."""
+        return Share("share of balls caught", -MISSED / (CAUGHT - MISSED), 1 / (CAUGHT - MISSED))
 
     def envs(self, variant: str, n: int, *seed: int) -> CatchEnvs:
         return CatchEnvs(self, checked_variant(self, variant), checked_count(n), *seed)
