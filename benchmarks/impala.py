@@ -37,7 +37,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainers.envs.acting import Envs
-from trainers.impala import IMPALA, ImpalaTrainer, Rollout
+from trainers.impala import IMPALA, Rollout
+from trainers.impala_training import ImpalaTrainer
 from trainers.settings import preset
 from trainers.stack import Gradients, gradients
 from trainers.streams import BASE_PHASE, WORLD_STREAM

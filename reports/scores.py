@@ -173,20 +173,22 @@ def against_score(rows: pd.DataFrame, marks: pd.DataFrame, lines: pd.DataFrame) 
     return finish(alt.layer(*layers).properties(width=WIDE - 160, height=300))
 
 
+def _by_name(names: pd.Series, legend: Any) -> Any:
+    """A colour for each name, in the order in which they come."""
+    known = list(dict.fromkeys(names))
+    colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(known))]
+    scale = alt.Scale(domain=known, range=colours)
+    return alt.Color("name:N", title=None, sort=known, scale=scale, legend=legend)
+
+
 def rocs(rows: pd.DataFrame) -> Any:
     """ROC curves; ``rows``: row, column, name, alarms, found, order, a panel a row and a column."""
     chance = pd.DataFrame({"alarms": [0.0, 1.0], "found": [0.0, 1.0]})
     lines = []
     for row in dict.fromkeys(rows["row"]):
         own = rows[rows["row"] == row]
-        names = list(dict.fromkeys(own["name"]))
-        colour = alt.Color(
-            "name:N",
-            title=None,
-            sort=names,
-            scale=alt.Scale(domain=names, range=[_COLOURS[i % len(_COLOURS)] for i in range(len(names))]),
-            legend=alt.Legend(orient="right", symbolOpacity=1, symbolStrokeWidth=3, labelLimit=220),
-        )
+        legend = alt.Legend(orient="right", symbolOpacity=1, symbolStrokeWidth=3, labelLimit=220)
+        colour = _by_name(own["name"], legend)
         panels = []
         for column in dict.fromkeys(own["column"]):
             x = alt.X(
@@ -219,14 +221,7 @@ def means(rows: pd.DataFrame, lines: pd.DataFrame, columns: int = 2) -> Any:
     charts = []
     for panel in panels:
         mine = rows[rows["panel"] == panel]
-        names = list(dict.fromkeys(mine["name"]))
-        colour = alt.Color(
-            "name:N",
-            title=None,
-            sort=names,
-            scale=alt.Scale(domain=names, range=[_COLOURS[i % len(_COLOURS)] for i in range(len(names))]),
-            legend=alt.Legend(columns=3, labelLimit=200, symbolOpacity=1),
-        )
+        colour = _by_name(mine["name"], alt.Legend(columns=3, labelLimit=200, symbolOpacity=1))
         base = alt.Chart(mine).encode(
             x=alt.X("step:Q", title="updates", axis=alt.Axis(format="~s", tickCount=5))
         )

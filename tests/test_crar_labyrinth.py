@@ -11,6 +11,7 @@ import torch
 from benchmarks.crar_labyrinth import Loop, seen_by
 from tests.conftest import train
 from tests.labyrinth_agents import agent, tiny
+from tests.stopped import goes_on_bit_for_bit
 from trainers import checkpoint as files
 from trainers.checkpoint import CheckpointError
 from trainers.crar import CRAR, CrarSettings
@@ -18,7 +19,7 @@ from trainers.crar_labyrinth import LabyrinthCRAR, LabyrinthSettings, LabyrinthT
 from trainers.crar_terms import double_q_target
 from trainers.envs import UnknownWorldError
 from trainers.plan import BASE_PLAN, TransferPlan, named_plan, plan_names
-from trainers.run import Run, prepare, train_members
+from trainers.run import Run, prepare
 from trainers.settings import Settings, SettingsError, preset, presets_of, setting_names
 from trainers.streams import stream_of
 from trainers.system import system_of
@@ -145,14 +146,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, algorithm: str, stop:
     settings = tiny(f"train.algorithm={algorithm}")
     whole = train(tmp_path / "whole", settings, (0, 1))
     parts = Run(settings, (0, 1), str(tmp_path / "parts"))
-    asked = iter(range(100))
-    train_members(parts, prepare(parts, False, False), lambda n: None, lambda: next(asked) >= stop)
-    assert files.read(parts.path(0)).header.step == stop
-    train(tmp_path / "parts", settings, (0, 1), resume=True)
-    for seed in (0, 1):
-        one, two = files.read(whole.path(seed)), files.read(parts.path(seed))
-        assert one.identity == two.identity
-        assert one.header.metrics == two.header.metrics
+    goes_on_bit_for_bit(whole, parts, stop)
 
 
 def test_a_seed_does_not_depend_on_its_neighbours(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from tests.conftest import train
 from tests.corridor import CELLS, CORRIDOR, corridor
+from tests.stopped import goes_on_bit_for_bit
 from trainers import checkpoint as files
 from trainers.checkpoint import CheckpointError
 from trainers.dreamer import MODEL, Dreamer
@@ -102,14 +103,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, base: Path, phase: st
     whole = Run(settings, (0, 1), str(tmp_path / "whole"), plan, first)
     assert execute(whole, prepare(whole, False, False), 1, lambda n: None)
     parts = Run(settings, (0, 1), str(tmp_path / "parts"), plan, first)
-    asked = iter(range(100))
-    train_members(parts, prepare(parts, False, False), lambda n: None, lambda: next(asked) >= stop)
-    assert files.read(parts.path(0)).header.step == stop
-    assert execute(parts, prepare(parts, resume=True, overwrite=False), 1, lambda n: None)
-    for seed in (0, 1):
-        one, two = files.read(whole.path(seed)), files.read(parts.path(seed))
-        assert one.identity == two.identity
-        assert one.header.metrics == two.header.metrics
+    goes_on_bit_for_bit(whole, parts, stop)
 
 
 def test_a_seed_does_not_depend_on_its_neighbours(tmp_path: Path, base: Path) -> None:

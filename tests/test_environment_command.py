@@ -15,7 +15,7 @@ from diag.studies.environments.metrics import environment_metrics, metrics_of
 from tests.commands import run
 from tests.environment_runs import STUDY, everything, tiny_study
 from trainers.envs.acting import acting_world
-from trainers.impala import random_returns
+from trainers.envs.played import random_returns
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from tests.conftest import train
 from tests.impala_agents import LENGTH, agent, cue_agent, tiny
+from tests.stopped import goes_on_bit_for_bit
 from trainers import checkpoint as files
 from trainers.checkpoint import CheckpointError
-from trainers.impala import IMPALA, ImpalaTrainer, Outputs, Rollout, sampled
+from trainers.impala import IMPALA, Outputs, Rollout, sampled
+from trainers.impala_training import ImpalaTrainer
 from trainers.plan import named_plan
 from trainers.processes import execute
-from trainers.run import Run, prepare, train_members
+from trainers.run import Run, prepare
 from trainers.settings import SettingsError, preset, preset_names
 from trainers.stack import component_of
 from trainers.streams import BASE_PHASE
@@ -143,14 +145,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, every: int, stop: int
     settings = tiny(f"acting.renewed_every={every}")
     whole = train(tmp_path / "whole", settings, (0, 1))
     parts = Run(settings, (0, 1), str(tmp_path / "parts"))
-    asked = iter(range(100))
-    train_members(parts, prepare(parts, False, False), lambda n: None, lambda: next(asked) >= stop)
-    assert files.read(parts.path(0)).header.step == stop
-    assert execute(parts, prepare(parts, resume=True, overwrite=False), 1, lambda n: None)
-    for seed in (0, 1):
-        one, two = files.read(whole.path(seed)), files.read(parts.path(seed))
-        assert one.identity == two.identity
-        assert one.header.metrics == two.header.metrics
+    goes_on_bit_for_bit(whole, parts, stop)
 
 
 def test_seeds_apart_are_as_beside_each_other(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from probes import Map
 from tests.conftest import train
 from tests.impala_agents import TINY, tiny
 from trainers import checkpoint as files
-from trainers.impala import IMPALA, ImpalaTrainer
+from trainers.impala import IMPALA
+from trainers.impala_training import ImpalaTrainer
 from trainers.plan import named_plan
 
 SAMPLES = 100

@@ -11,6 +11,7 @@ import torch
 import diag
 from tests import ring
 from tests.conftest import train
+from tests.stopped import goes_on_bit_for_bit
 from trainers import checkpoint as files
 from trainers import registry
 from trainers.checkpoint import CheckpointError
@@ -47,14 +48,7 @@ def test_training_brings_the_losses_down(tmp_path: Path, kind: str) -> None:
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, kind: str, stop: int) -> None:
     whole = train(tmp_path / "whole", settings(kind), (0, 1))
     parts = Run(settings(kind), (0, 1), str(tmp_path / "parts"))
-    asked = iter(range(100))
-    train_members(parts, prepare(parts, False, False), lambda n: None, lambda: next(asked) >= stop)
-    assert files.read(parts.path(0)).header.step == stop
-    assert execute(parts, prepare(parts, resume=True, overwrite=False), 1, lambda n: None)
-    for seed in (0, 1):
-        one, two = files.read(whole.path(seed)), files.read(parts.path(seed))
-        assert one.identity == two.identity
-        assert one.header.metrics == two.header.metrics
+    goes_on_bit_for_bit(whole, parts, stop)
 
 
 @pytest.mark.parametrize("kind", KINDS)

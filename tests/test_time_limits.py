@@ -14,7 +14,8 @@ from torch import Tensor
 from diag.sources.systems.impala import columns, joined
 from tests.impala_agents import tiny
 from trainers.envs.acting import Envs, Step
-from trainers.impala import IMPALA, ImpalaTrainer, Outputs, Rollout
+from trainers.impala import IMPALA, Outputs, Rollout
+from trainers.impala_training import ImpalaTrainer
 from trainers.lstm import Memory
 from trainers.streams import BASE_PHASE
 

@@ -26,6 +26,7 @@ OWN = {
     "trainers/crar_terms.py": "what both have in common",
     "trainers/impala.py": "the third paper's algorithm",
     "trainers/impala_settings.py": "its settings",
+    "trainers/impala_training.py": "its training",
     "trainers/envs/simple_maze.py": "the world",
     "diag/sources/systems/crar.py": "the algorithm's checkpoints",
     "diag/sources/systems/crar_labyrinth.py": "those of the algorithm with rewards",

@@ -16,7 +16,7 @@ chose the actions is the learner's too: its graph is kept, and no picture is enc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, NamedTuple
 
@@ -26,41 +26,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import linear, one_hot, relu
 
-from trainers.adam import Adam
-from trainers.descent import Descent
 from trainers.envs.acting import (
     CountingWorld,
     Envs,
-    Saved,
     World,
     WorldError,
     acting_world,
     acting_world_names,
 )
-from trainers.impala_settings import ImpalaPhase, ImpalaSettings
+from trainers.envs.played import AT_ONCE, Tally, random_returns
+from trainers.impala_settings import ImpalaSettings
 from trainers.lstm import LSTM, Memory, Record, uniform
 from trainers.one_by_one import OneByOne
-from trainers.plan import BASE_PLAN, TransferPlan
-from trainers.residual import Conv, PictureNet, ResidualNet, StridedNet, centred, without_stack
-from trainers.rmsprop import RMSprop
+from trainers.plan import TransferPlan
+from trainers.residual import Conv, PictureNet, ResidualNet, StridedNet, centred
 from trainers.settings import Settings, SettingsError
-from trainers.stack import Gradients, Parameters, Stack, gradients
-from trainers.streams import ACTION_STREAM, PLAY_STREAM, WEIGHT_STREAM, WORLD_STREAM, generator, stream_of
-from trainers.system import Share, Standard, State
+from trainers.stack import Parameters
+from trainers.streams import ACTION_STREAM, PLAY_STREAM, WEIGHT_STREAM, generator
+from trainers.system import Share, Standard
 from trainers.threads import one_thread
 from trainers.vtrace import vtrace
 
 TERMS = ("policy", "value", "entropy")
-
-AT_ONCE = 128
-"""Most environments in which episodes are played side by side to judge an agent."""
-
-RANDOM_EPISODES, RANDOM_STEPS = 4096, 100_000
-"""Episodes, and environment steps, after which it is known what random play earns: of rewards of ±1 the mean
-is then uncertain by 0.015, and the slowest world takes a minute or two."""
-
-MOST_STEPS = 27_000
-"""Steps after which an episode that is played to judge an agent is cut off: Atari's half hour."""
 
 
 @dataclass(frozen=True)
@@ -423,19 +410,12 @@ class IMPALA:
         envs = self.world.envs(self.variant(task), number, PLAY_STREAM, *seed)
         rng = generator(ACTION_STREAM, *seed)
         device = parameters["policy/bias"].device
-        stand, so_far = self.beginning(number, device), np.zeros(number)
-        returns: list[list[float]] = [[] for _ in range(number)]
-        length = np.zeros(number, np.int64)
+        stand, tally = self.beginning(number, device), Tally(number)
         with one_thread(), torch.inference_mode():
-            while any(len(got) < most for got, most in zip(returns, quota, strict=True)):
+            while not tally.has(quota):
                 stand = self._played(parameters, envs, stand, rng, greedy)
-                so_far += stand.reward
-                length += 1
-                for index in np.flatnonzero(stand.begins | (length >= MOST_STEPS)):
-                    if len(returns[index]) < quota[index]:
-                        returns[index].append(float(so_far[index]))
-                    so_far[index] = length[index] = 0
-        return np.array([value for got in returns for value in got])
+                tally.add(stand.reward, stand.begins)
+        return tally.first(quota)
 
     def _played(
         self, parameters: Parameters, envs: Envs, stand: Stand, rng: np.random.Generator, greedy: bool
@@ -478,32 +458,10 @@ class IMPALA:
         device: str = "cpu",
     ) -> OneByOne:
         """Bases on the source task without a plan, else transfers; one seed after the other."""
+        from trainers.impala_training import ImpalaTrainer
+
         pairs = zip(members, seeds, strict=True)
         return OneByOne([ImpalaTrainer(self, plan, member, seed, device) for member, seed in pairs])
-
-
-def random_returns(world: World, variant: str) -> NDArray[np.float64]:
-    """Undiscounted returns of an agent that acts at random in a look, as many of each environment.
-
-    Whole rounds are played, an episode of each environment, until there are :data:`RANDOM_EPISODES` or
-    :data:`RANDOM_STEPS` are done. Episodes longer than :data:`MOST_STEPS` are cut off.
-    """
-    envs, rng = world.envs(variant, AT_ONCE, PLAY_STREAM, 0), generator(ACTION_STREAM, 0)
-    so_far, length = np.zeros(AT_ONCE), np.zeros(AT_ONCE, np.int64)
-    returns: list[list[float]] = [[] for _ in range(AT_ONCE)]
-    steps = rounds = 0
-    while steps < RANDOM_STEPS and rounds * AT_ONCE < RANDOM_EPISODES:
-        rounds += 1
-        while any(len(got) < rounds for got in returns):
-            came = envs.step(rng.integers(world.actions.n, size=AT_ONCE))
-            so_far += came.rewards
-            length += 1
-            steps += AT_ONCE
-            for index in np.flatnonzero(came.ended | (length >= MOST_STEPS)):
-                returns[index].append(float(so_far[index]))
-                so_far[index] = length[index] = 0
-    envs.close()
-    return np.array([value for got in returns for value in got[:rounds]])
 
 
 def sampled(logits: Tensor, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -517,150 +475,3 @@ def sampled(logits: Tensor, rng: np.random.Generator) -> NDArray[np.int64]:
 def _goes_on(begins: Tensor, known: NDArray[np.bool_]) -> Tensor | None:
     """1 where an episode goes on (N, 1) and 0 where one begins; None where none does."""
     return (~begins).to(torch.float32).unsqueeze(-1) if known.any() else None
-
-
-class ImpalaTrainer(Descent):
-    """One phase of training of one seed: its environments, and the learner."""
-
-    def __init__(
-        self, agent: IMPALA, plan: TransferPlan | None, member: Parameters, seed: int, device: str = "cpu"
-    ) -> None:
-        settings, stream = agent.settings, stream_of(base=plan is None)
-        optimiser, task = settings.optimiser, "source" if plan is None else "target"
-        rmsprop = RMSprop(optimiser.decay, optimiser.epsilon, optimiser.clip)
-        actions = [generator(ACTION_STREAM, seed, stream)]
-        super().__init__(agent, task, plan or BASE_PLAN, [member], rmsprop, device, actions)
-        self.agent = agent
-        self.phase: ImpalaPhase = settings.train if plan is None else settings.transfer
-        self.adam = Adam(optimiser.epsilon, optimiser.clip)
-        number = settings.acting.environments
-        self.envs = agent.world.envs(agent.variant(task), number, WORLD_STREAM, seed, stream)
-        self.stand = agent.beginning(number, device)
-        self.so_far, self.ended = np.zeros(number), (0.0, 0)
-        """Return so far of each environment's episode; sum and number of the returns of those that ended."""
-        self.kept = {"hidden": self.stand.memory.hidden[None], "cell": self.stand.memory.cell[None]}
-        self.acting: Stack | None = None
-        """The weights that act, where they lag behind those that are trained."""
-        if settings.acting.renewed_every > 1:
-            self.acting = Stack([member], device)
-            self.kept |= {f"acting/{component}": b for component, b in self.acting.buffers.items()}
-
-        if agent.world.exact:
-            saved = self.envs.state().arrays
-            self.kept |= {f"world/{name}": torch.from_numpy(array)[None] for name, array in saved.items()}
-
-    def state(self, index: int) -> State:
-        """What going on needs, the environments' state included where the world can save it."""
-        self._saved: Mapping[str, Any] = {}
-        if self.agent.world.exact:
-            saved = self.envs.state()
-            self._saved = saved.values
-            for name, array in saved.arrays.items():
-                self.kept[f"world/{name}"].copy_(torch.from_numpy(array)[None])
-        return super().state(index)
-
-    def values(self, index: int) -> dict[str, Any]:
-        """Where the environments stand, and the returns of episodes that go on or have ended."""
-        return {
-            "world": dict(self._saved),
-            "begins": self.stand.begins.tolist(),
-            "action": self.stand.action.tolist(),
-            "reward": self.stand.reward.tolist(),
-            "so_far": self.so_far.tolist(),
-            "ended": list(self.ended),
-        }
-
-    def go_on(self, index: int, values: Mapping[str, Any]) -> None:
-        """Take up where the environments stood; they begin anew in a world that cannot be saved."""
-        number = len(self.so_far)
-        total, count = values["ended"]
-        self.ended = float(total), int(count)
-        if not self.agent.world.exact:
-            return
-        arrays = {
-            n.partition("/")[2]: k[0].cpu().numpy() for n, k in self.kept.items() if n.startswith("world/")
-        }
-        self.envs.restore(Saved(arrays, values["world"]))
-        begins, action, reward, so_far = (
-            np.array(values[name], kind)
-            for name, kind in (
-                ("begins", bool),
-                ("action", np.int64),
-                ("reward", np.float32),
-                ("so_far", float),
-            )
-        )
-        if not all(a.shape == (number,) for a in (begins, action, reward, so_far)):
-            raise ValueError(f"found values of another number of environments than {number}")
-        self.so_far = so_far
-        memory = Memory(self.kept["hidden"][0].clone(), self.kept["cell"][0].clone())
-        self.stand = Stand(memory, begins, action, reward)
-
-    def update(self) -> None:
-        """Act for one unroll, and descend the losses of its steps."""
-        agent, steps = self.agent, self.agent.settings.acting.unroll
-        terms = self.plan.active_terms(TERMS, self.step, self.phase.updates)
-        weights, learns = without_stack(self.stack.views), bool(self.components and terms)
-        if self.acting is None:
-            with torch.set_grad_enabled(learns):
-                rollout, stand, outputs = agent.rollout(weights, self.envs, self.stand, self._rng, steps)
-        else:
-            if self.step % agent.settings.acting.renewed_every == 0:
-                for component, buffer in self.acting.buffers.items():
-                    buffer.copy_(self.stack.buffers[component])
-            with torch.no_grad():
-                acting = without_stack(self.acting.views)
-                rollout, stand, _ = agent.rollout(acting, self.envs, self.stand, self._rng, steps)
-            with torch.set_grad_enabled(learns):
-                outputs = agent.outputs(weights, agent.embed(weights, rollout.pictures), rollout)
-        self.take_up(stand)
-        self.count(rollout)
-        losses = agent.losses_of(*outputs, rollout)
-        self.remember({term: losses[term].detach().mean()[None] for term in terms})
-        if learns:
-            weighted = (agent.weights[term] * losses[term].sum() for term in terms)
-            self.step_down(torch.stack(list(weighted)).sum())
-        self.step += 1
-
-    def step_down(self, total: Tensor) -> None:
-        """One step of the optimiser down a loss."""
-        slopes: Gradients = self.slopes_of()
-        gradients(total, self.stack, self.components, slopes)
-        own = {component: slopes.buffers[component] for component in self.components}
-        if self.agent.settings.optimiser.method == "adam":
-            self.adam.step(self.stack, own, self.squares, self.phase.learning_rate, self.step + 1)
-        else:
-            self.rmsprop.step(
-                self.stack, own, self.squares.setdefault("summed", {}), self.phase.learning_rate
-            )
-
-    @property
-    def _rng(self) -> np.random.Generator:
-        return self.generators[0]
-
-    def take_up(self, stand: Stand) -> None:
-        """Go on from here, in memory of one's own."""
-        self.kept["hidden"].copy_(stand.memory.hidden[None])
-        self.kept["cell"].copy_(stand.memory.cell[None])
-        # A copy for the learner: a rollout keeps the memory that it began with.
-        memory = Memory(self.kept["hidden"][0].clone(), self.kept["cell"][0].clone())
-        self.stand = stand._replace(memory=memory)
-
-    def count(self, rollout: Rollout) -> None:
-        """Add the returns of the episodes that ended to those since they were last asked for."""
-        total, number = self.ended
-        for reward, over in self._steps(rollout):
-            self.so_far += reward
-            if over.any():
-                total, number = total + float(self.so_far[over].sum()), number + int(over.sum())
-                self.so_far[over] = 0
-        self.ended = total, number
-
-    @staticmethod
-    def _steps(rollout: Rollout) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-        return zip(rollout.rewards.cpu().numpy(), rollout.begins[1:].cpu().numpy(), strict=True)
-
-    def evaluate(self) -> dict[str, NDArray[np.float32]]:
-        """Mean return of the training episodes that ended since the last call; empty where none did."""
-        (total, number), self.ended = self.ended, (0.0, 0)
-        return {"training": np.array([total / number], np.float32)} if number else {}

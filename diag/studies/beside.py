@@ -7,14 +7,21 @@ from collections.abc import Sequence
 import pandas as pd
 
 from diag.studies import paper
-from diag.studies.beside_paid import beside_paid, ratio, shown
-from diag.studies.result import Beside, Group, Outcomes, StudyFacts
+from diag.studies.beside_paid import beside_paid, distances, ratio
+from diag.studies.result import Beside, Group, StudyFacts
 from diag.studies.sentence import of, percent
 from diag.studies.statistics import boschloo, wilson
 from diag.wording import listed, noun, p_relation, plural
 
 ALIKE = 0.05
 """A base's rate counts as one that could be the paper's where Boschloo's p is at least this."""
+
+
+DIMENSIONS = (
+    "these are medians; the paper's are of the labyrinths, in 192 dimensions, so that only the ratio can be "
+    "compared, with care"
+)
+"""Remark on distances that stand beside those of another world."""
 
 
 def beside(
@@ -36,7 +43,7 @@ def beside(
         *_budgets(facts, mine, bases),
         *_rates(group),
         *_failures(mine),
-        *_distances(group),
+        *distances(group, DIMENSIONS),
         *_losses(group),
     )
 
@@ -125,36 +132,6 @@ def _failures(mine: pd.DataFrame) -> list[Beside]:
             paper.MOST_FAILURES_FLIPPED.section,
             f"the verdict is sure that {of(flipped)} failures are flipped; the paper judged by eye",
         )
-    ]
-
-
-def _distances(group: Group) -> list[Beside]:
-    l2 = next((t for t in group.told if t.name == "l2"), None)
-    if l2 is None:
-        return []
-    theirs = Outcomes(paper.L2_SUCCESS.value, paper.L2_FAILURE.value)
-    return [
-        Beside(
-            "L2 of successes, of failures",
-            f"{shown(l2.median.success)}, {shown(l2.median.failure)}",
-            f"about {theirs.success:g}, {theirs.failure:g}",
-            paper.L2_SUCCESS.section,
-            "these are medians; the paper's are of the labyrinths, in 192 dimensions, so that only the ratio "
-            "can be compared, with care",
-        ),
-        Beside(
-            "L2, failures over successes",
-            ratio(l2.median),
-            ratio(theirs),
-            paper.L2_SUCCESS.section,
-        ),
-        Beside(
-            "the distances have two modes",
-            "–" if group.dip.p is None else f"dip {group.dip.value:.3f}, p {p_relation(group.dip.p)}",
-            "bimodal",
-            paper.L2_SUCCESS.section,
-            "the p-value is that of a single mode; the paper names no test",
-        ),
     ]
 
 

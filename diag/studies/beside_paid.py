@@ -12,7 +12,13 @@ TERMS = ("transition", "reward", "q")
 
 def beside_paid(group: Group, facts: StudyFacts) -> tuple[Beside, ...]:
     """Successes by base, scores, distances and losses of the reference beside the paper's."""
-    return (*_bases(group), *_rate(facts), *_scores(group, facts), *_distances(group, facts), *_losses(group))
+    return (
+        *_bases(group),
+        *_rate(facts),
+        *_scores(group, facts),
+        *distances(group, _size(facts)),
+        *_losses(group),
+    )
 
 
 def _bases(group: Group) -> list[Beside]:
@@ -79,7 +85,8 @@ def _scores(group: Group, facts: StudyFacts) -> list[Beside]:
     ]
 
 
-def _distances(group: Group, facts: StudyFacts) -> list[Beside]:
+def distances(group: Group, remark: str) -> list[Beside]:
+    """Distances to the base beside the paper's, which are of labyrinths, with a remark on their size."""
     l2 = next((t for t in group.told if t.name == "l2"), None)
     if l2 is None:
         return []
@@ -91,7 +98,7 @@ def _distances(group: Group, facts: StudyFacts) -> list[Beside]:
             f"{shown(l2.median.success)}, {shown(l2.median.failure)}",
             f"about {theirs.success:g}, {theirs.failure:g}",
             paper.L2_SUCCESS.section,
-            _size(facts),
+            remark,
         ),
         Beside("L2, failures over successes", ratio(l2.median), ratio(theirs), paper.L2_SUCCESS.section),
         Beside(
