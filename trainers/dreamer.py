@@ -33,6 +33,7 @@ from trainers.codecs import CodecError, Decoder, Encoder, decoder_of, encoder_of
 from trainers.dense import Dense, Parameters, fresh_weights
 from trainers.dreamer_settings import DreamerSettings
 from trainers.envs.acting import World, WorldError
+from trainers.envs.played import random_returns
 from trainers.envs.several import world_of
 from trainers.one_by_one import OneByOne
 from trainers.plan import TransferPlan
@@ -42,7 +43,7 @@ from trainers.replay import Sequences
 from trainers.rssm import Latents, Rssm, Seen, State
 from trainers.settings import Settings, SettingsError
 from trainers.streams import PLAY_STREAM, WEIGHT_STREAM, generator
-from trainers.system import Training
+from trainers.system import Standard, Training
 from trainers.threads import one_thread
 
 MODEL = ("encoder", "recurrent", "decoder", "reward", "discount")
@@ -270,6 +271,11 @@ class Dreamer:
                     break
         envs.close()
         return total
+
+    def standards(self) -> tuple[Standard, ...]:
+        """The mean return on the target task of an agent that chooses its actions at random."""
+        returns = [random_returns(self.world, look).mean() for look in self.looks("target")]
+        return (Standard(float(np.mean(returns)), "an agent that acts at random", random=True),)
 
     def provide(self, plan: TransferPlan | None) -> None:
         """Record the data of a phase that learns from such, unless they are there."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diag.sources.systems import Trained
-from diag.subject import Pairs, Parameters, Sampled, Subject, Task
+from diag.subject import Pairs, Parameters, Sampled, Subject, Task, TaskPair
 from trainers.dreamer import Dreamer
 from trainers.dreamer_settings import Data
 from trainers.envs.acting import PairedWorld
@@ -51,7 +51,7 @@ def subject(trained: Trained) -> Subject:
     return trained.subject(
         encoder=system,
         objective=system,
-        tasks=DreamerTasks(dreamer),
+        tasks=OpenDreamerTasks(dreamer) if trained.plan is None else DreamerTasks(dreamer),
         actor=system if phase.algorithm == "agent" else None,
     )
 
@@ -177,3 +177,15 @@ class DreamerTasks:
         sequences = sequences_of(lanes, np.arange(count), starts + np.arange(length)[:, None])
         noise = dreamer.rssm.latents.noise(rng, length, count)
         return Sampled(HistoryBatch(sequences, noise, n), np.arange(count).repeat(length)[:n])
+
+
+class OpenDreamerTasks(DreamerTasks):
+    """The tasks of a base, which settles what its source shows, but not what it is taken to."""
+
+    def leads_to(self, other: TaskPair) -> bool:
+        """Whether other tasks are of the same world and source, in histories of the same length."""
+        if not isinstance(other, DreamerTasks):
+            return False
+        mine, theirs = self.dreamer, other.dreamer
+        same = mine.settings.world == theirs.settings.world and self.length == other.length
+        return same and mine.looks("source") == theirs.looks("source")
