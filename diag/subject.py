@@ -166,6 +166,42 @@ class Predictor(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Foreseen:
+    """What a model expects of k histories without seeing how they go on, beside what came.
+
+    Every array is (k, 1 + H, …): the last row that the model saw, then H rows ahead. Losses are NaN from where
+    an episode ended in between.
+    """
+
+    losses: Mapping[str, NDArray[np.float64]]
+    """{term: (k, 1 + H)}; ``off`` is the sum of the absolute differences of a picture's numbers, 0 to 1."""
+    kept: NDArray[np.float64]
+    """(k, 1 + H) the same of who holds on to the last picture that was seen."""
+    expected: NDArray[np.float32]
+    """(k, 1 + H, c, h, w) pictures as the model expects them, numbers from 0 to 1."""
+    came: NDArray[np.float32]
+    """(k, 1 + H, c, h, w) pictures as they came."""
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """An objective of a model that can go on without sight, from the first part of a history."""
+
+    def foresee(self, parameters: Parameters, histories: Any) -> Foreseen:
+        """Go on with each of some histories (:meth:`Remembered.histories`), drawing by their own noise."""
+        ...
+
+
+@runtime_checkable
+class Remembered(Protocol):
+    """Tasks with histories of play that a model can be held against."""
+
+    def histories(self, task: Task, count: int, seed: int) -> Any:
+        """So many histories as the task shows them; of worlds without paired looks, the target's for both."""
+        ...
+
+
 class OwnTransitions(Protocol):
     """Transitions that k systems were trained on, a table for each, to train them on side by side."""
 

@@ -101,7 +101,7 @@ class Settings(Tree):
         return cls
 
     def of_bases(self) -> dict[str, Any]:
-        """The settings that the training of a base depends on, as plain values: those of bases that are alike."""
+        """The settings that a base's training depends on: bases with the same ones are the same."""
         return self.model_dump(exclude={"transfer", "preset"})
 
     def with_overrides(self, assignments: Iterable[str]) -> Self:

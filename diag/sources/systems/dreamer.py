@@ -16,15 +16,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from diag.sources.systems import Trained
-from diag.subject import Pairs, Parameters, Sampled, Subject, Task, TaskPair
-from trainers.dreamer import Dreamer
+from diag.subject import Foreseen, Pairs, Parameters, Sampled, Subject, Task, TaskPair
+from trainers.dreamer import Dreamer, scaled
 from trainers.dreamer_settings import Data
 from trainers.envs.acting import PairedWorld
 from trainers.histories import Histories, histories
 from trainers.recorded import look_columns
 from trainers.replay import Sequences, sequences_of
+from trainers.rssm import State
 from trainers.streams import EVALUATION_STREAM, JUDGING_PHASE, generator
 
 PAIRED = 32
@@ -114,6 +116,40 @@ class DreamerSystem:
         losses["kl"] = dreamer.rssm.latents.divergence(seen.posterior, seen.prior)
         return {term: values.T.flatten()[: batch.rows] for term, values in losses.items()}
 
+    @torch.no_grad()
+    def foresee(self, parameters: Parameters, histories: HistoryBatch) -> Foreseen:
+        """Open-loop predictions of the last part of each history: as many rows as an actor imagines ahead.
+
+        What is seen before is the rest, at least one row. Latent states are drawn by the histories' noise, from
+        the posterior while it sees and from the prior after that; actions are those that were taken.
+        """
+        dreamer, batch, noise = self.dreamer, histories.sequences, histories.noise
+        length = len(batch.reward)
+        ahead = min(dreamer.settings.batches.horizon, length - 1)
+        seen = length - ahead
+        state = dreamer.observe(parameters, batch.rows(0, seen), noise[:seen]).state
+        state = State(state.deter[-1], state.stoch[-1])
+        features = [state.features]
+        for now in range(seen, length):
+            action = one_hot(batch.action[now], dreamer.rssm.actions).to(torch.float32)
+            state = dreamer.rssm.imagine(parameters, state, action, noise[now])
+            features.append(state.features)
+        rest, every = batch.rows(seen - 1, length), torch.stack(features)
+        losses = dreamer.predictions(parameters, rest, every)
+        expected, came = dreamer.pictured(parameters, every), scaled(rest.observation)
+        begun = rest.first.clone()
+        begun[0] = False
+        over = (begun.cumsum(0) > 0).T.numpy()
+        off = {
+            "off": (expected - came).abs().flatten(2).sum(-1),
+            "kept": (came[:1] - came).abs().flatten(2).sum(-1),
+        }
+        told = {
+            name: np.where(over, np.nan, values.T.double().numpy()) for name, values in (losses | off).items()
+        }
+        kept = told.pop("kept")
+        return Foreseen(told, kept, *(x.transpose(0, 1).numpy() for x in (expected, came)))
+
     def returns(self, parameters: Parameters, task: Task, episodes: int, seed: int) -> NDArray[np.float64]:
         """Undiscounted returns (episodes,) with actions drawn from the policy."""
         return self.dreamer.returns(parameters, task, episodes, seed)
@@ -131,6 +167,7 @@ class DreamerTasks:
         self.dreamer, self.length = dreamer, dreamer.settings.batches.length
         looks = {task: ", ".join(dreamer.looks(task)) for task in ("source", "target")}
         self.name = f"{dreamer.settings.world} ({looks['source']} to {looks['target']})"
+        self._met: dict[tuple[Task, int, int], HistoryBatch] = {}
 
     def _histories(self, n: int | None, seed: int) -> Histories:
         wanted = ROWS_A_NUMBER * self.dreamer.embedding if n is None else n
@@ -159,6 +196,16 @@ class DreamerTasks:
         """Known facts of the rows that are paired where no number is asked for."""
         met = self._histories(None, 0)
         return {"steps_before": met.time.astype(np.float64), **met.variables}
+
+    def histories(self, task: Task, count: int, seed: int) -> HistoryBatch:
+        """Sequences by a random policy, as many rows long as those of training."""
+        shown = task if isinstance(self.dreamer.world, PairedWorld) else "target"
+        asked = shown, count, seed
+        if asked not in self._met:  # which both models of a comparison ask for
+            batch = self.batch(shown, count * self.length, seed).batch
+            assert isinstance(batch, HistoryBatch)
+            self._met = {asked: batch}
+        return self._met[asked]
 
     def batch(self, task: Task, n: int, seed: int) -> Sampled:
         """n rows of sequences by a random policy, each of an environment of its own; a group each."""
