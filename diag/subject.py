@@ -386,6 +386,17 @@ class Endless(Protocol):
 
 
 @runtime_checkable
+class KnownPairs(Protocol):
+    """Tasks that draw as many rows as are asked for, in any look of their world, and know facts of each."""
+
+    def known_pairs(
+        self, n: int | None, look: str | None, seed: int
+    ) -> tuple[Pairs, Mapping[str, NDArray[Any]]]:
+        """n paired observations and {fact: (n,)}; raises SubjectError for a look that the world has not."""
+        ...
+
+
+@runtime_checkable
 class Coloured(Protocol):
     """Tasks that choose the variable by which pictures of their states are coloured."""
 

@@ -14,6 +14,7 @@ from probes._clusters import ClusterEvents, cluster_events
 from probes._collapse import Collapse, collapse, effective_rank
 from probes._dead import dead_units
 from probes._distance import Distance, cosine, l2, nearest_own
+from probes._held_out_cca import HeldOutCCA, held_out_cca
 from probes._linear import LinearProbe, linear_probe, score_change
 from probes._maps import RUNGS, SHIFTED, Map, Rung, fit
 from probes._measure import Bools, Floats, Labels, Measure, ProbeError, as_matrix, drop_nonfinite, finite_rows
@@ -48,6 +49,7 @@ __all__ = [
     "Distance",
     "Floats",
     "Groups",
+    "HeldOutCCA",
     "Independence",
     "Labels",
     "Ladder",
@@ -82,6 +84,7 @@ __all__ = [
     "equivalence_margin",
     "finite_rows",
     "fit",
+    "held_out_cca",
     "independence",
     "interval",
     "knn_overlap",

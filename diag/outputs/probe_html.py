@@ -144,8 +144,11 @@ def _correlations(result: Probed) -> Section:
                 "highest": score(cca.random_most),
                 "factor": "–" if cca.factor is None else f"{number(cca.factor, 1)}×",
                 "p": p_value(cca.p, cca.p_floor),
+                "held out": f"{score(f.held_out.value.value)} {score_span(f.held_out.value)}".rstrip(),
+                "random ": score(f.held_out.random_most),
             }
-            for letter, name, cca in correlations
+            for letter, name, f in _each(result)
+            for cca in [f.cca]
         ]
     )
     words = (
@@ -153,6 +156,10 @@ def _correlations(result: Probed) -> Section:
         "(the leading canonical correlation). Random Gaussian embeddings of the same size stand beside it, "
         "because in many dimensions some direction always correlates. The factor is the correlation divided "
         "by the mean of the random ones, and p is how often a random one does as well.",
+        "A correlation in sample flatters itself: of d random dimensions and n rows it is about √(d/n), so that "
+        "the factor cannot exceed √(n/d), whatever the embedding knows. The last columns have the same "
+        "correlation on rows that the directions were not fitted to, with its 95% interval, and the most that a "
+        "random embedding reached there.",
     )
     drawn = pd.DataFrame(
         [

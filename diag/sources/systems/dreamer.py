@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from diag.sources.systems import Trained
-from diag.subject import Foreseen, Pairs, Parameters, Sampled, Subject, Task, TaskPair
+from diag.subject import Foreseen, Pairs, Parameters, Sampled, Subject, SubjectError, Task, TaskPair
 from trainers.dreamer import Dreamer, scaled
 from trainers.dreamer_settings import Data
 from trainers.envs.acting import PairedWorld
@@ -169,24 +169,26 @@ class DreamerTasks:
         self.name = f"{dreamer.settings.world} ({looks['source']} to {looks['target']})"
         self._met: dict[tuple[Task, int, int], HistoryBatch] = {}
 
-    def _histories(self, n: int | None, seed: int) -> Histories:
+    def _histories(self, n: int | None, seed: int, look: str | None = None) -> Histories:
         wanted = ROWS_A_NUMBER * self.dreamer.embedding if n is None else n
         count = -(-wanted // self.length)
         count = max(PAIRED, count) if n is None else count
-        look = self.dreamer.looks("target")[0]
+        look = self.dreamer.looks("target")[0] if look is None else look
         return histories(
             self.dreamer.world, look, count, self.length, 0 if n is None else seed, JUDGING_PHASE
         )
 
     def paired_observations(self, n: int | None, seed: int) -> Pairs:
         """n rows of histories of a sequence's length; without a number always the same ones."""
-        met, world = self._histories(n, seed), self.dreamer.world
-        rows = len(met) if n is None else n
+        return self._pairs(self._histories(n, seed), n)
+
+    def _pairs(self, met: Histories, n: int | None, look: str | None = None) -> Pairs:
+        rows, world = len(met) if n is None else n, self.dreamer.world
         shown = {}
         for task in ("source", "target"):
             seen = met.observation
             if isinstance(world, PairedWorld):
-                seen = world.render(met.states, self.dreamer.looks(task)[0])
+                seen = world.render(met.states, self.dreamer.looks(task)[0] if look is None else look)
             marks = np.stack([met.first, met.action], 1).astype(np.uint8)
             whole = np.concatenate([marks, seen.reshape(len(met), -1)], 1)[:rows]
             shown[task] = torch.from_numpy(whole)
@@ -194,8 +196,29 @@ class DreamerTasks:
 
     def variables(self) -> Mapping[str, NDArray[Any]]:
         """Known facts of the rows that are paired where no number is asked for."""
-        met = self._histories(None, 0)
-        return {"steps_before": met.time.astype(np.float64), **met.variables}
+        return self._known(self._histories(None, 0))
+
+    def known_pairs(
+        self, n: int | None, look: str | None, seed: int
+    ) -> tuple[Pairs, Mapping[str, NDArray[Any]]]:
+        """n rows of histories of a look, by default the target's first, and what is known of each."""
+        if look is not None and look not in self.dreamer.world.variants:
+            known = ", ".join(self.dreamer.world.variants)
+            raise SubjectError(self.name, f"no look {look!r}", f"one of {known}")
+        met = self._histories(n, seed, look)
+        known_rows = len(met) if n is None else n
+        facts = {name: values[:known_rows] for name, values in self._known(met).items()}
+        return self._pairs(met, n, look), facts
+
+    def _known(self, met: Histories) -> dict[str, NDArray[Any]]:
+        """Numbers of the hidden states, and as events what was done and whether it was rewarded."""
+        names = np.array(self.dreamer.world.actions.names)
+        return {
+            "steps_before": met.time.astype(np.float64),
+            **met.variables,
+            "action": np.where(met.first, "none", names[met.action]),
+            "rewarded": met.reward != 0,
+        }
 
     def histories(self, task: Task, count: int, seed: int) -> HistoryBatch:
         """Sequences by a random policy, as many rows long as those of training."""
