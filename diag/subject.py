@@ -170,8 +170,8 @@ class Predictor(Protocol):
 class Foreseen:
     """What a model expects of k histories without seeing how they go on, beside what came.
 
-    Every array is (k, 1 + H, …): the last row that the model saw, then H rows ahead. Losses are NaN from where
-    an episode ended in between.
+    Every array is (k, 1 + H, …): the last row that the model saw, then H rows ahead. Losses are NaN from
+    where an episode ended in between.
     """
 
     losses: Mapping[str, NDArray[np.float64]]

@@ -14,8 +14,8 @@ from probes._variable_cca import RANK
 from probes._variables import Ints, Variable, distinct_rows, paired
 
 MOST_DRAWS, WORK = 5, 4 * 10**9
-"""Random embeddings, each fitted and scored as the embedding is: fewer where rows times dimensions squared times
-so many are more than this, some ten seconds."""
+"""Random embeddings, each fitted and scored as the embedding is: fewer where rows times dimensions squared
+times so many are more than this, some ten seconds."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,12 @@ def held_out_cca(
     pairs = _variates(given.x, target.columns, state, fold, folds)
     if isinstance(pairs, str):
         return HeldOutCCA(Measure.undefined(pairs), rows=rows)
-    u, v = pairs.T
-    sums = np.stack([np.ones(rows), u, v, u * u, v * v, u * v], 1)
+    new = np.isfinite(pairs[:, 0])
+    if new.sum() < FEWEST_NEW:
+        few = f"{int(new.sum())} held-out rows that are in no other fold, at least {FEWEST_NEW} needed"
+        return HeldOutCCA(Measure.undefined(few), rows=rows)
+    u, v = np.where(new[:, None], pairs, 0.0).T
+    sums = np.stack([new.astype(float), u, v, u * u, v * v, u * v], 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(_correlation(sums.sum(0)[None])[0])
         resamples = _correlation(make_groups(given.index, seed).resampled(sums))
@@ -90,11 +94,9 @@ def held_out_cca(
     for _ in range(count):
         made = _variates(rng.normal(size=(distinct, d))[state], target.columns, state, fold, folds)
         if not isinstance(made, str):
-            a, b = made.T
+            a, b = made[new].T
             chance.append(float(np.corrcoef(a, b)[0, 1]) if min(a.std(), b.std()) > 0 else 0.0)
-    return HeldOutCCA(
-        interval(value, resamples, given.count, low=-1.0, high=1.0), tuple(chance), folds, rows
-    )
+    return HeldOutCCA(interval(value, resamples, given.count, low=-1.0, high=1.0), tuple(chance), folds, rows)
 
 
 def _correlation(sums: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""The canonical correlation on held-out rows: exact where there is something, near 0 where there is nothing."""
+"""The canonical correlation on held-out rows: exact for what is linear, near 0 for what is not there."""
 
 from __future__ import annotations
 
@@ -85,7 +85,11 @@ def test_the_interval_covers_and_random_embeddings_stand_beside() -> None:
     [
         (np.ones((50, 2)), np.arange(50.0), "the embedding is constant"),
         (np.random.default_rng(0).normal(size=(50, 2)), np.ones(50), "the variable is constant"),
-        (np.random.default_rng(0).normal(size=(8, 2)), np.arange(8.0), "8 groups, at least 10 needed for 5 folds"),
+        (
+            np.random.default_rng(0).normal(size=(8, 2)),
+            np.arange(8.0),
+            "8 groups, at least 10 needed for 5 folds",
+        ),
         (
             np.random.default_rng(0).normal(size=(20, 30)),
             np.arange(20.0),

@@ -65,7 +65,9 @@ def probe(
     look: Annotated[
         str | None,
         typer.Option(
-            "--look", metavar="NAME", help="The game or look that a world model is shown (default: the target's)."
+            "--look",
+            metavar="NAME",
+            help="The look that a world model is shown (default: the target's).",
         ),
     ] = None,
     sources: FileOptions,
@@ -75,10 +77,10 @@ def probe(
     """Look for known state variables in one embedding, or in two side by side.
 
     Three measures answer: each variable's canonical correlation with the embedding, in sample and on
-    held-out rows, beside random embeddings; cross-validated linear probes, beside shuffled targets; and k-means clusters, beside
-    categories. The page also draws the embedding. A checkpoint's world knows its variables; embeddings
-    need --variables. Strings and booleans are categories. Rows of an episode stay together in every split
-    and shuffle, where you say which they are.
+    held-out rows, beside random embeddings; cross-validated linear probes, beside shuffled targets; and
+    k-means clusters, beside categories. The page also draws the embedding. A checkpoint's world knows its
+    variables; embeddings need --variables. Strings and booleans are categories. Rows of an episode stay
+    together in every split and shuffle, where you say which they are.
 
     \b
     Examples:

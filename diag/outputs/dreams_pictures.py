@@ -9,23 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from diag.comparisons.dreams import Dreams, Who
+from diag.outputs.dreams_text import KEEPER, TERMS, shown_steps
 from diag.outputs.words import three
 from probes import Measure
 from reports import Drawing, Figure, Section
 from reports import dreams as charts
 from reports.pixels import Row, drawing
 
-TERMS = {
-    "image": "image loss",
-    "reward": "reward loss",
-    "discount": "discount loss",
-    "off": "what pictures are off",
-}
-"""Terms of the drift, in words and in their order."""
-
 WHOSE: Mapping[Who, str] = {"base": "the base", "transfer": "the transfer"}
-KEEPER = "the last picture, kept"
-
 SMALL = 56
 """Width of a picture, in CSS pixels."""
 
@@ -43,11 +34,6 @@ COLOURS = np.array(
 
 MOST_CHANNELS_OF_FRAMES, LARGE = 4, 40
 """A picture with a side of so many pixels and at most so many channels is a stack of grey frames."""
-
-
-def shown_steps(ahead: int) -> list[int]:
-    """The steps ahead that a table has: 0, 1, 2, 5, 10, … and the last."""
-    return sorted({step for step in (0, 1, 2, 5, 10, 20, 50) if step < ahead} | {ahead})
 
 
 def dream_sections(dreams: Dreams | None) -> list[Section]:

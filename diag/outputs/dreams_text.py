@@ -9,29 +9,40 @@ from diag.outputs.layout import wrapped
 from diag.outputs.words import three
 from probes import Measure
 
+TERMS = {
+    "image": "image loss",
+    "reward": "reward loss",
+    "discount": "discount loss",
+    "off": "what pictures are off",
+}
+"""Terms of the drift, in words and in their order."""
+
+KEEPER = "the last picture, kept"
+"""Who foresees nothing."""
+
 NAME, CELL = 33, 8
 """Cells for what a line is of, and for a number."""
 
-LINES = {"image": "image loss", "reward": "reward loss", "off": "what pictures are off"}
-"""Terms that a terminal shows, in words."""
+LINES = ("image", "reward", "off")
+"""Terms that a terminal shows."""
 
 WHO: tuple[Who, ...] = ("base", "transfer")
 
-STEPS = (0, 1, 2, 5)
-"""Steps ahead that it shows, and the last."""
+
+def shown_steps(ahead: int) -> list[int]:
+    """The steps ahead that a table has: 0, 1, 2, 5, 10, … and the last."""
+    return sorted({step for step in (0, 1, 2, 5, 10, 20, 50) if step < ahead} | {ahead})
 
 
 def dream_lines(dreams: Dreams) -> list[str]:
     """Open-loop predictions as a small table, and whether the transfer's are worse at the last step."""
-    steps = sorted({step for step in STEPS if step < dreams.ahead} | {dreams.ahead})
+    steps = shown_steps(dreams.ahead)
     head = "".join(f"{'seen' if step == 0 else f'+{step}':>{CELL}}" for step in steps)
     title = f"  {'open loop':{NAME}}{head}"
     lines = [title]
-    for term, words in LINES.items():
-        if term not in dreams.drift:
-            continue
-        for who in WHO:
-            lines.append(_line(f"{words}, {who}", dreams.drift[term][who], steps))
+    for term in LINES:
+        if term in dreams.drift:
+            lines += [_line(f"{TERMS[term]}, {who}", dreams.drift[term][who], steps) for who in WHO]
     lines.append(_line("… last picture, kept", dreams.kept, steps))
     told = _last(dreams)
     about = f"{dreams.histories} histories of the {dreams.task} task; intervals with --json or --html."

@@ -156,10 +156,10 @@ def _correlations(result: Probed) -> Section:
         "(the leading canonical correlation). Random Gaussian embeddings of the same size stand beside it, "
         "because in many dimensions some direction always correlates. The factor is the correlation divided "
         "by the mean of the random ones, and p is how often a random one does as well.",
-        "A correlation in sample flatters itself: of d random dimensions and n rows it is about √(d/n), so that "
-        "the factor cannot exceed √(n/d), whatever the embedding knows. The last columns have the same "
-        "correlation on rows that the directions were not fitted to, with its 95% interval, and the most that a "
-        "random embedding reached there.",
+        "A correlation in sample flatters itself: of d random dimensions and n rows it is about √(d/n), so "
+        "that the factor cannot exceed √(n/d), whatever the embedding knows. The last columns have the same "
+        "correlation on rows that the directions were not fitted to, with its 95% interval, and the most "
+        "that a random embedding reached there.",
     )
     drawn = pd.DataFrame(
         [

@@ -123,7 +123,7 @@ def gathered(
     rollout: bool,
     supplied: Supplied,
     seed: int,
-    drawn: Drawn = Drawn(),  # noqa: B008 (it is frozen)
+    drawn: Drawn = Drawn(),
 ) -> Rows:
     """Embeddings of the subjects and known variables of the same rows, by key, index or order.
 
@@ -234,9 +234,7 @@ def _of_all(episodes: Labels, first: Subject, stay: NDArray[np.int64] | None) ->
     return labels[stay]
 
 
-def _seen(
-    subjects: Sequence[Subject], grouped: bool, seed: int, warnings: list[str], drawn: Drawn
-) -> _Seen:
+def _seen(subjects: Sequence[Subject], grouped: bool, seed: int, warnings: list[str], drawn: Drawn) -> _Seen:
     first = subjects[0]
     ready = [
         real_numbers(s.embeddings, s.path, "values", EXPECTED) for s in subjects if s.embeddings is not None

@@ -120,8 +120,8 @@ class DreamerSystem:
     def foresee(self, parameters: Parameters, histories: HistoryBatch) -> Foreseen:
         """Open-loop predictions of the last part of each history: as many rows as an actor imagines ahead.
 
-        What is seen before is the rest, at least one row. Latent states are drawn by the histories' noise, from
-        the posterior while it sees and from the prior after that; actions are those that were taken.
+        What is seen before is the rest, at least one row. Latent states are drawn by the histories' noise,
+        from the posterior while it sees and from the prior after that; actions are those that were taken.
         """
         dreamer, batch, noise = self.dreamer, histories.sequences, histories.noise
         length = len(batch.reward)
