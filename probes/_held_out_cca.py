@@ -13,6 +13,9 @@ from probes._states import numbered
 from probes._variable_cca import RANK
 from probes._variables import Ints, Variable, distinct_rows, paired
 
+FEWEST_NEW = 10
+"""Held-out rows below which there is no correlation worth the name."""
+
 MOST_DRAWS, WORK = 5, 4 * 10**9
 """Random embeddings, each fitted and scored as the embedding is: fewer where rows times dimensions squared
 times so many are more than this, some ten seconds."""
@@ -23,11 +26,12 @@ class HeldOutCCA:
     """The leading canonical correlation on held-out rows, and what random embeddings come to there."""
 
     value: Measure
-    """Correlation of the two canonical variates, over the rows of all folds."""
+    """Correlation of the two canonical variates, over the new rows of all folds."""
     random: tuple[float, ...] = ()
     """The same of random embeddings with as many distinct rows and dimensions; about 0."""
     folds: int = 0
     rows: int = 0
+    """Rows that it is taken on: those that no row of another fold is equal to."""
 
     @property
     def random_most(self) -> float | None:
@@ -47,8 +51,9 @@ def held_out_cca(
     """Leading canonical correlation of x (n, d) with a variable of its rows, on rows held out.
 
     The leading pair of directions is fitted to all folds but one (:func:`probes.variable_cca` on these rows)
-    and applied to that one; the correlation is that of what it gives on all n rows. In many dimensions the
-    correlation in sample flatters itself: of d random directions and n rows it is about √(d/n), and here
+    and applied to that one; the correlation is that of what it gives on all rows. Left out are rows that
+    another fold has as well, such as those that begin an episode: they could be recited. In many dimensions
+    the correlation in sample flatters itself: of d random directions and n rows it is about √(d/n), and here
     about 0. The interval is a bootstrap over groups of the held-out rows. ``groups`` names the episode of
     each row, which is held out whole; equal rows of x are one group where none are given. Undefined for
     constants, for fewer than two groups a fold and where the rows of a fit are no more than the ranks.
@@ -96,7 +101,9 @@ def held_out_cca(
         if not isinstance(made, str):
             a, b = made[new].T
             chance.append(float(np.corrcoef(a, b)[0, 1]) if min(a.std(), b.std()) > 0 else 0.0)
-    return HeldOutCCA(interval(value, resamples, given.count, low=-1.0, high=1.0), tuple(chance), folds, rows)
+    return HeldOutCCA(
+        interval(value, resamples, given.count, low=-1.0, high=1.0), tuple(chance), folds, int(new.sum())
+    )
 
 
 def _correlation(sums: Floats) -> Floats:
@@ -109,6 +116,7 @@ def _correlation(sums: Floats) -> Floats:
 def _variates(x: Floats, y: Floats, state: Ints, fold: Ints, folds: int) -> Floats | str:
     """(n, 2) what the directions fitted to the other folds give at each row, or why there are none.
 
+    It is NaN at rows that are equal to one of the other folds.
     A row counts as lying at most one range beyond what was fitted, as for linear probes.
     """
     found = np.empty((len(x), 2))
@@ -126,6 +134,7 @@ def _variates(x: Floats, y: Floats, state: Ints, fold: Ints, folds: int) -> Floa
         sign = np.sign(back[0] @ first)
         found[test, 0] = left(x[test]) @ turns[:, 0] * sign
         found[test, 1] = right(y[test]) @ first
+        found[np.flatnonzero(test)[np.isin(state[test], state[~test])]] = np.nan
     return found
 
 

@@ -67,6 +67,20 @@ def test_episodes_are_held_out_whole() -> None:
     assert whole < 0.6
 
 
+def test_rows_that_come_again_are_not_recited() -> None:
+    """Four beginnings, in every episode, have a variable of their own; what follows them has none."""
+    rng = np.random.default_rng(8)
+    episode, begins = np.repeat(np.arange(60), 5), np.arange(300) % 5 == 0
+    which = rng.integers(4, size=300)
+    x, y = rng.normal(size=(300, 6)), rng.normal(size=300)
+    x[begins], y[begins] = 10 * rng.normal(size=(4, 6))[which[begins]], 30.0 * which[begins]
+    found = probes.held_out_cca(x, y, groups=episode)
+    assert found.rows == 240
+    assert found.value.value is not None
+    assert abs(found.value.value) < 0.3
+    assert max(map(abs, found.random)) < 0.3
+
+
 def test_the_interval_covers_and_random_embeddings_stand_beside() -> None:
     rng = np.random.default_rng(5)
     x = rng.normal(size=(400, 20))

@@ -159,7 +159,7 @@ def _correlations(result: Probed) -> Section:
         "A correlation in sample flatters itself: of d random dimensions and n rows it is about √(d/n), so "
         "that the factor cannot exceed √(n/d), whatever the embedding knows. The last columns have the same "
         "correlation on rows that the directions were not fitted to, with its 95% interval, and the most "
-        "that a random embedding reached there.",
+        "that a random embedding reached there; rows that other episodes have as well are not counted.",
     )
     drawn = pd.DataFrame(
         [

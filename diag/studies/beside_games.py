@@ -43,7 +43,7 @@ CLAIMS = (
 
 NOTE = (
     "means over the runs of each plan; an order holds, or is the reverse, where no run of one plan lies "
-    "among those of the other, which few runs suggest rather than prove; this study is shorter than the paper's"
+    "among those of the other, which few runs cannot prove; this study is shorter than the paper's"
 )
 
 
