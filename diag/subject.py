@@ -144,6 +144,16 @@ class LastConvolution(Protocol):
 
 
 @runtime_checkable
+class Unmendable(Protocol):
+    """An encoder that no repair can lead back, and says why."""
+
+    @property
+    def unmendable(self) -> tuple[str, str]:
+        """Error words (found, expected)."""
+        ...
+
+
+@runtime_checkable
 class Rectified(Protocol):
     """An encoder that says whether whoever reads its embedding sees max(embedding, 0) alone.
 

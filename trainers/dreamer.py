@@ -38,7 +38,7 @@ from trainers.envs.several import world_of
 from trainers.one_by_one import OneByOne
 from trainers.plan import TransferPlan
 from trainers.policies import check_policies
-from trainers.recorded import Recording, recorded
+from trainers.recorded import Recording, absent, recorded
 from trainers.replay import Sequences
 from trainers.rssm import Latents, Rssm, Seen, State
 from trainers.settings import Settings, SettingsError
@@ -282,6 +282,24 @@ class Dreamer:
         phase, task = (self.settings.train, "source") if plan is None else (self.settings.transfer, "target")
         if phase.algorithm == "recorded":
             self.recording(task)
+
+    def sketch(self, folder: str) -> Dreamer:
+        """The same agent on some random rows in a folder; a training of it is of use to a clock alone."""
+        settings, length = self.settings, self.settings.batches.length
+        data = {"folder": folder, "policies": ("random",), "steps": 4 * length, "environments": 1}
+        acting = {"prefill": length * settings.acting.environments}
+        update: dict[str, Any] = {
+            "data": settings.data.model_copy(update=data),
+            "acting": settings.acting.model_copy(update=acting),
+        }
+        return Dreamer(settings.model_copy(update=update), self.world)
+
+    def missing(self, plan: TransferPlan | None) -> tuple[str, float] | None:
+        """The recording that a phase would make, and about how many seconds that takes."""
+        phase, task = (self.settings.train, "source") if plan is None else (self.settings.transfer, "target")
+        if phase.algorithm != "recorded":
+            return None
+        return absent(self.world, self.settings.world, self.looks(task), self.settings.data)
 
     def recording(self, task: str) -> Recording:
         """The recorded data of a task, made now unless their file is there."""

@@ -48,7 +48,7 @@ def histories(world: World, look: str, count: int, length: int, *seed: int) -> H
     envs = world.envs(look, count, *seed, EVALUATION_STREAM)
     begin = rng.integers(WALKED * length + 1, size=count)
     time, action, ended = (np.zeros(count, kind) for kind in (np.int64, np.int64, np.bool_))
-    reward = np.zeros(count)
+    reward: NDArray[Any] = np.zeros(count)
     lanes: list[list[tuple[Any, ...]]] = [[] for _ in range(count)]
     hidden: list[list[dict[str, NDArray[Any]]]] = [[] for _ in range(count)]
     now = 0

@@ -22,7 +22,7 @@ from diag.sources.systems import Trained
 from diag.subject import Foreseen, Pairs, Parameters, Sampled, Subject, SubjectError, Task, TaskPair
 from trainers.dreamer import Dreamer, scaled
 from trainers.dreamer_settings import Data
-from trainers.envs.acting import PairedWorld
+from trainers.envs.acting import Discrete, PairedWorld
 from trainers.histories import Histories, histories
 from trainers.recorded import look_columns
 from trainers.replay import Sequences, sequences_of
@@ -85,6 +85,16 @@ class DreamerSystem:
             "length": dreamer.settings.batches.length,
         }
 
+    @property
+    def unmendable(self) -> tuple[str, str]:
+        """Why a repair is refused: no layer gives the latent state, and games have no place to lead to."""
+        found = "a world model, whose latent state no last layer gives: no map of it can be folded in"
+        if not isinstance(self.dreamer.world, PairedWorld):
+            found += (
+                f"; and the games of {self.dreamer.world.name} share no states that lead back to the base's"
+            )
+        return found, "a checkpoint of a system with an encoder of single observations (docs/repair.md)"
+
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
         """Latent states (n, Z + D) of rows (n, 2 + c·h·w), histories one after the other."""
         rssm, n = self.dreamer.rssm, len(observations)
@@ -131,7 +141,9 @@ class DreamerSystem:
         state = State(state.deter[-1], state.stoch[-1])
         features = [state.features]
         for now in range(seen, length):
-            action = one_hot(batch.action[now], dreamer.rssm.actions).to(torch.float32)
+            action = batch.action[now]
+            if not action.is_floating_point():
+                action = one_hot(action, dreamer.rssm.actions).to(torch.float32)
             state = dreamer.rssm.imagine(parameters, state, action, noise[now])
             features.append(state.features)
         rest, every = batch.rows(seen - 1, length), torch.stack(features)
@@ -212,13 +224,11 @@ class DreamerTasks:
 
     def _known(self, met: Histories) -> dict[str, NDArray[Any]]:
         """Numbers of the hidden states, and as events what was done and whether it was rewarded."""
-        names = np.array(self.dreamer.world.actions.names)
-        return {
-            "steps_before": met.time.astype(np.float64),
-            **met.variables,
-            "action": np.where(met.first, "none", names[met.action]),
-            "rewarded": met.reward != 0,
-        }
+        known = {"steps_before": met.time.astype(np.float64), **met.variables}
+        actions = self.dreamer.world.actions
+        if isinstance(actions, Discrete):
+            known["action"] = np.where(met.first, "none", np.array(actions.names)[met.action])
+        return {**known, "rewarded": met.reward != 0}
 
     def histories(self, task: Task, count: int, seed: int) -> HistoryBatch:
         """Sequences by a random policy, as many rows long as those of training."""

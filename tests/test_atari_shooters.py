@@ -1,0 +1,65 @@
+"""Atari's shooters as one world of Dreamer, and the study at the paper's size, smoked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.commands import run
+from trainers.envs.several import SHOOTERS, world_of
+from trainers.settings import preset
+
+pytest.importorskip("ale_py")
+
+TINY = (
+    "data.policies=random",
+    "data.steps=120",
+    "data.environments=1",
+    "train.updates=2",
+    "transfer.updates=2",
+    "model.widths=[4,8,8,16]",
+    "model.hidden=32",
+    "model.deterministic=32",
+    "model.groups=4",
+    "model.classes=4",
+    "model.heads=[16]",
+    "batches.sequences=2",
+    "batches.length=10",
+    "batches.horizon=4",
+    "acting.environments=2",
+    "acting.prefill=60",
+    "acting.capacity=400",
+)
+"""Settings of a study that does all that the whole one does, in a minute or two."""
+
+
+def test_the_games_are_one_world() -> None:
+    world = world_of("atari-shooters")
+    assert world.observation_shape == (1, 64, 64)
+    assert world.actions.n == 18
+    assert world.variants == (*SHOOTERS, "breakout")
+    for look in ("galaxian", "breakout"):
+        envs = world.envs(look, 2, 0)
+        step = envs.step(np.array([1, 3]))
+        assert step.rewards.shape == (2,)
+        assert envs.observations.shape == (2, 1, 64, 64)
+        assert envs.observations.max() > 0
+        envs.close()
+
+
+def test_the_recipe_names_games_that_there_are() -> None:
+    tasks = preset("atari-shooters").model_dump()["tasks"]
+    assert set(tasks["source"]) == set(SHOOTERS)
+    assert tasks["target"] == ("breakout",)
+
+
+@pytest.mark.long
+def test_the_study_runs_at_a_tiny_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = [word for name in (*TINY, "keep=", "transfers=1") for word in ("--set", name)]
+    result = run("study", "run", "atari-shooters", "--out", "s", "--jobs", "1", *settings)
+    assert result.exit_code == 0, result.stderr
+    assert "breakout" in result.stdout
+    assert (tmp_path / "s" / "report.html").exists()
