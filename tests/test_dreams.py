@@ -16,7 +16,7 @@ from diag.outputs.dreams_pictures import in_colour
 from diag.outputs.registry import html
 from diag.sources import open_subject
 from diag.sources.systems.dreamer import DreamerSystem, DreamerTasks
-from diag.subject import Foreseen
+from diag.subject import Foreseen, Subject
 from tests.conftest import train
 from tests.corridor import corridor
 from tests.test_html import outline
@@ -112,7 +112,7 @@ def test_a_comparison_says_how_both_drift(pair: tuple[Path, Path]) -> None:
 def test_other_models_foresee_nothing() -> None:
     rows = np.random.default_rng(0).normal(size=(50, 3))
     assert diag.compare(rows, rows + 1).dreams is None
-    subject = diag.Subject("one", "0")
+    subject = Subject("one", "0")
     assert dreams(subject, subject) is None
 
 

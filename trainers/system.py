@@ -100,7 +100,7 @@ class Sketched(Protocol):
         """The same system with small files of its own in a folder: an update takes as long."""
 
     def missing(self, plan: TransferPlan | None) -> tuple[str, float] | None:
-        """The file that a phase would have to make, and about how many seconds that takes here; None for none.
+        """The file that a phase would have to make, and about how many seconds it takes; None for none.
 
         Takes a second or so itself, for the time of a small part.
         """

@@ -131,9 +131,9 @@ def in_colour(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
     share = np.round(np.clip(np.nan_to_num(picture), 0, 1) * (SHADES - 1)) / (SHADES - 1)
     channels, height, _ = share.shape
     if channels == 3:
-        return np.round(255 * share).astype(np.uint8).transpose(1, 2, 0)
-    if channels == 1 or (height >= LARGE and channels <= MOST_CHANNELS_OF_FRAMES):
-        return np.round(255 * share[-1]).astype(np.uint8)[..., None].repeat(3, -1)
-    strongest = share.argmax(0)
-    colour = COLOURS[strongest % len(COLOURS)] * share.max(0)[..., None]
-    return np.round(colour).astype(np.uint8)
+        drawn = 255 * share.transpose(1, 2, 0)
+    elif channels == 1 or (height >= LARGE and channels <= MOST_CHANNELS_OF_FRAMES):
+        drawn = 255 * share[-1][..., None].repeat(3, -1)
+    else:
+        drawn = COLOURS[share.argmax(0) % len(COLOURS)] * share.max(0)[..., None]
+    return np.asarray(np.round(drawn), np.uint8)

@@ -231,8 +231,8 @@ def _held_out(finding: Finding) -> str:
 
 def _flatters(finding: Finding) -> str:
     most = finding.held_out.random_most
-    random = "" if most is None else f"; random up to {score(most)}"
-    return "" if finding.flatters is None else f"in sample {score(finding.flatters)} more{random}"
+    random = "" if most is None else f", random {score(most)}"
+    return "" if finding.flatters is None else f"in sample {finding.flatters:+.2f}{random}"
 
 
 def _clusters(finding: Finding) -> str:

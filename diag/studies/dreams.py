@@ -78,12 +78,12 @@ def _of_arm(
         owners.append(variant if known is None else known.owner)
     if histories is None:
         return None
-    for row in _bases(results, owners[0]):
-        seen = _foreseen(open_subject(root / row["path"]), histories)
+    for base in _bases(results, owners[0]):
+        seen = _foreseen(open_subject(root / base["path"]), histories)
         if seen is not None:
             if BASES not in {name for name, _, _ in each}:
-                strips.insert(1, (f"Base {row['base_seed']}, before any transfer", seen.expected[shown]))
-            each.append((BASES, int(row["seed"]), seen))
+                strips.insert(1, (f"Base {base['base_seed']}, before any transfer", seen.expected[shown]))
+            each.append((BASES, int(base["seed"]), seen))
     return Dreamt(arm.name, len(each[0][2].kept), drift_of(each), tuple(strips))
 
 
