@@ -219,7 +219,8 @@ def _clusters(result: Probed) -> list[Section]:
 def _pictures(result: Probed) -> list[Section]:
     if not any(c.projections for c in result.columns):
         return []
-    colours = [(n, label, c) for n, v in result.variables.items() for label, c in _colours(n, v)]
+    shown = {n: v for n, v in result.variables.items() if v.unusable is None}
+    colours = [(n, label, c) for n, v in shown.items() for label, c in _colours(n, v)]
     count = len(result.columns) * len(result.columns[0].projections) * min(len(colours), MOST_PICTURES)
     most = int(np.clip(PAGE_POINTS // count, LEAST_POINTS, MOST_POINTS))
     sections: list[Section] = []
