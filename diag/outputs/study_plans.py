@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pandas as pd
 
 from diag.outputs.dreams_pictures import pictures
@@ -51,17 +54,20 @@ def _curves(arm: Arm) -> Section:
 
 
 def _table(arm: Arm) -> list[dict[str, str]]:
+    """A row a quantity, and a column a plan: of the two, the plans are fewer."""
     shown = [q for q in (*WORLD_MODEL, RETURN) if any(q in plan.ends for plan in arm.plans)]
-    return [
-        {"plan": plan.plan, "runs": str(max(end.runs for end in plan.ends.values()))}
-        | {QUANTITIES[q]: _end(plan.ends.get(q)) for q in shown}
-        | {
-            "relation": relations(plan),
-            "R², as it is": "–" if plan.identity is None else f"{plan.identity:.2f}",
-            "affine": "–" if plan.affine is None else f"{plan.affine:.2f}",
-        }
-        for plan in arm.plans
+    rows: list[tuple[str, Callable[[PlanEnds], str]]] = [
+        ("runs", lambda plan: str(max(end.runs for end in plan.ends.values()))),
+        *((QUANTITIES[q], partial(_end_of, q)) for q in shown),
+        ("relation", relations),
+        ("R² to the base's, as it is", lambda plan: "–" if plan.identity is None else f"{plan.identity:.2f}"),
+        ("by an affine map", lambda plan: "–" if plan.affine is None else f"{plan.affine:.2f}"),
     ]
+    return [{"": name} | {plan.plan: said(plan) for plan in arm.plans} for name, said in rows]
+
+
+def _end_of(quantity: str, plan: PlanEnds) -> str:
+    return _end(plan.ends.get(quantity))
 
 
 def _end(end: End | None) -> str:
@@ -85,7 +91,8 @@ def _dreams(dreamt: Dreamt) -> list[Section]:
     ahead = int(rows["step"].max())
     table_rows = [
         {"": TERMS[quantity], "steps ahead": str(step)}
-        | {name: at_step(rows, quantity, name, step) for name in [*names, KEEPER]}
+        | {name: at_step(rows, quantity, name, step) for name in names}
+        | {"kept": at_step(rows, quantity, KEEPER, step)}
         for quantity in order
         for step in shown_steps(ahead)
     ]
@@ -93,7 +100,8 @@ def _dreams(dreamt: Dreamt) -> list[Section]:
         f"Each model sees the first rows of the same {dreamt.histories} histories of the target task, by a "
         f"random policy, and goes on for {ahead} steps by itself, with the actions that were taken. The "
         "lines are means over runs, the bands the least and the most of a run. Step 0 is the last row that "
-        "is seen.",
+        "is seen. What pictures are off is the sum of the differences of a picture's numbers; it can be held "
+        "against keeping the last picture (kept).",
     ]
     drawn = rows.assign(
         panel=[TERMS[q] for q in rows["panel"]],
