@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.commands import run
+from diag.studies import measure
+from diag.studies.folder import Folder
+from diag.studies.run import run_study
+from diag.studies.study import read_study
+from tests.short_studies import here, silent
+from trainers.envs.atari import AtariWorld
 from trainers.envs.several import SHOOTERS, world_of
 from trainers.settings import preset
 
@@ -56,12 +61,17 @@ def test_the_recipe_names_games_that_there_are() -> None:
 
 
 @pytest.mark.long
-def test_the_study_runs_at_a_tiny_size(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_study_runs_at_a_tiny_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that the study does, but that agents are judged by one episode, cut short."""
     monkeypatch.chdir(tmp_path)
-    settings = [word for name in (*TINY, "keep=", "transfers=1") for word in ("--set", name)]
-    status, out, error = run(capsys, "study", "run", "atari-shooters", "--out", "s", "--jobs", "1", *settings)
-    assert status == 0, error
-    assert "breakout, freeze-recurrent" in out
-    assert (tmp_path / "s" / "report.html").exists()
+    monkeypatch.setattr(measure, "EPISODES", 1)
+    monkeypatch.setattr(AtariWorld, "max_steps", 40)
+    study = read_study("atari-shooters", [*TINY, "keep=", "transfers=1"])
+    assert run_study(study, tmp_path / "s", engine=here, jobs=1, progress=silent)
+    results = Folder(tmp_path / "s").results()
+    assert set(results["plan"]) == {"", "freeze-recurrent", "all-trained", "from-scratch"}
+    assert results["finite"].all()
+    transfers = results[results["phase"] == "transfer"]
+    assert transfers[["loss_image", "loss_kl", "score", "r2_identity"]].notna().all().all()
+    (recording,) = (tmp_path / "recorded").glob("*.safetensors")
+    assert recording.name.startswith("atari-shooters-")

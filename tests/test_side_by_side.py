@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +21,9 @@ from diag.studies.scored import VariantFacts
 from diag.studies.study import Study, Variant
 from diag.subject import Foreseen
 from tests.corridor import corridor
+from tests.short_studies import here, silent
 from tests.test_html import outline
 from trainers.plan import named_plan
-from trainers.pool import Todo
 from trainers.system import Standard
 
 RANDOM = (Standard(2.5, "an agent that acts at random", random=True),)
@@ -133,13 +130,6 @@ def test_drift_is_the_mean_of_runs_over_histories_that_go_on() -> None:
     assert found[found["name"] == KEPT]["value"].tolist() == [1.5] * 3
 
 
-def here(todo: Todo, jobs: int, told: Callable[[str, int], None]) -> bool:
-    """An engine in this process, whose world others do not know."""
-    for key, piece in todo.items.items():
-        todo.work(piece, partial(told, key), lambda: False)
-    return True
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small study in the corridor: two plans and one from scratch, which nobody has acted in before."""
@@ -155,9 +145,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Variant("scratch", settings, (0,), (0, 1), (named_plan("from-scratch"),)),
         ),
     )
-    assert run_study(
-        study, place / "s", engine=here, jobs=1, progress=lambda total: nullcontext(lambda done: None)
-    )
+    assert run_study(study, place / "s", engine=here, jobs=1, progress=silent)
     return place / "s"
 
 

@@ -177,10 +177,12 @@ def _beside(report: StudyReport) -> Section:
             for row in report.beside
         ]
     )
-    words = [
-        "The table compares the reference plan's transfers with the paper's. The p-value is that of "
-        "Boschloo's test that both have the same rate."
-    ]
+    words = ["The table has what is found here beside what the paper says."]
+    if any(row.p is not None for row in report.beside):
+        words = [
+            "The table compares the reference plan's transfers with the paper's. The p-value is that of "
+            "Boschloo's test that both have the same rate."
+        ]
     numbered = [f"[{n}] {note[:1].upper()}{note[1:]}." for n, note in enumerate(notes, 1)]
     return Section("Beside the paper", [*words, " ".join(numbered)], table=table)
 
