@@ -246,7 +246,7 @@ class Watched(Protocol):
         see: Callable[[Layer, Tensor], None],
         inputs: Collection[str] = (),
     ) -> None:
-        """Run observations (n, *shape); ``see`` gets each layer with its output (n, units, ...) as it is made.
+        """Run observations (n, *shape); ``see`` gets each layer, and its output (n, units, ...), in turn.
 
         ``inputs`` names layers whose input is handed on too, as a layer of its own.
         """
@@ -531,7 +531,7 @@ _SUPPLIERS = {
     "parameters": f"a checkpoint of diag train, or {_LOSSES}",
     "encoder": "a checkpoint of diag train, an exported program, or weights with --adapter",
     "objective": f"a checkpoint of a system with losses, such as one of diag train, or {_LOSSES}",
-    "tasks": "--pairs FILE, two environments, or a checkpoint of diag train, which names its tasks",
+    "tasks": "--pairs or --inputs FILE, two environments, or a checkpoint of diag train, which has tasks",
     "layers": "weights with --model, which names their network, or a module by --adapter",
     "task": "a checkpoint that names its task",
     "losses at given embeddings": "a checkpoint of diag train, or another objective with losses_at",

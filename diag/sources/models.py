@@ -19,6 +19,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from diag.sources.foreign_code import called, imported
+from diag.sources.model_names import TRANSFORMERS
 from diag.sources.opening import Opening
 from diag.sources.state_dict import Weights, fill, weights_in
 from diag.subject import Subject, SubjectError
@@ -50,7 +51,7 @@ def modelled(saved: Any, opening: Opening) -> Subject:
         saved = saved.state_dict()
     weights = weights_in(saved, path, supplied.key)
     module, notes = network(supplied.model, supplied.model_args, weights, path)
-    return layered_subject(module, opening, notes)
+    return layered_subject(module, opening, notes, tokens=supplied.model.startswith(TRANSFORMERS))
 
 
 def network(

@@ -11,8 +11,8 @@ from typing import Any
 
 from diag.sources.adapter import adapted
 from diag.sources.arrays import embedding_names, ready
-from diag.sources.naming import KEY, RETURNS
 from diag.sources.models import modelled
+from diag.sources.naming import KEY, RETURNS
 from diag.sources.numbers import native
 from diag.sources.opening import Opening
 from diag.sources.safe.bounds import content_of

@@ -17,7 +17,7 @@ from diag.sources.pairs import TASKS
 from diag.sources.safe.names import line, listed
 from diag.sources.torch_encoder import WatchedEncoder
 from diag.sources.torch_watch import named_layers, watched
-from diag.subject import Layer, Subject, SubjectError
+from diag.subject import Subject, SubjectError
 from trainers.checkpoint import identity_of
 
 TOKENS = 2
@@ -38,9 +38,7 @@ def layered_subject(
     count = sum(t.numel() for t in tensors.values())
     readers = encoder.readers
     parameters = {
-        _named(name, readers): t
-        for name, t in tensors.items()
-        if t.is_floating_point() or t.is_complex()
+        _named(name, readers): t for name, t in tensors.items() if t.is_floating_point() or t.is_complex()
     }
     return Subject(
         opening.path,
@@ -107,7 +105,9 @@ class AtLayer(WatchedEncoder):
         elif linear:
             self.readers: tuple[str, ...] = (linear[-1],)
         if wanted is not None or not linear:
-            within = [n for n in ran if n == self._layer or n.startswith(f"{self._layer}.") or not self._layer]
+            within = [
+                n for n in ran if n == self._layer or n.startswith(f"{self._layer}.") or not self._layer
+            ]
             last = max((ran.index(name) for name in within), default=len(ran))
             self.readers = tuple(ran[last + 1 :])
 
@@ -115,7 +115,9 @@ class AtLayer(WatchedEncoder):
     def words(self) -> str:
         """A clause about the file that says where the embedding is taken."""
         if self._before:
-            return f"is embedded by what its last linear layer, {self._layer!r}, reads (--layer names another)"
+            return (
+                f"is embedded by what its last linear layer, {self._layer!r}, reads (--layer names another)"
+            )
         if not self._layer:
             return "is embedded by its output, since it has no linear layer (--layer names a layer)"
         return f"is embedded by the output of its layer {self._layer!r}"
@@ -155,8 +157,3 @@ class AtLayer(WatchedEncoder):
             mask = part[:, 1, :, None].to(value.dtype)
             return (value * mask).sum(1) / mask.sum(1).clamp(min=1)
         return value
-
-
-def layer_names(encoder: WatchedEncoder) -> list[Layer]:
-    """The layers of a network as they were made, for listings without inputs."""
-    return [Layer(name, name, type(part).__name__) for name, part in named_layers(encoder.module).items()]

@@ -6,8 +6,8 @@ tensors, storages and mappings; tuples as keys, which are hashed part by part th
 twice that holds another twice; and lists where a library would write out what it found instead of a number.
 
 Beside their weights, people save settings and counters as objects of well-known libraries: a namespace of
-arguments, a path, a number of numpy. Such a class, by its name, is never imported: an empty stand-in takes its
-place, so that whatever the pickle does to it does nothing.
+arguments, a path, a number of numpy. Such a class, by its name, is never imported: an empty stand-in takes
+its place, so that whatever the pickle does to it does nothing.
 """
 
 from __future__ import annotations
