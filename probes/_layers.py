@@ -35,11 +35,11 @@ class LayerSimilarity:
         """One pair of layers."""
         if not np.isfinite(self.value[i, j]):
             return Measure.undefined("an unbiased self-similarity is not positive")
-        ends = [float(v[i, j]) for v in (self.low, self.high)]
-        if not np.isfinite(ends).all():
+        low, high = float(self.low[i, j]), float(self.high[i, j])
+        if not np.isfinite(low + high):
             few = f"{self.batches} batches, at least {MIN_JACKKNIFE} are needed for an interval"
             return Measure(float(self.value[i, j]), reason=few)
-        return Measure(float(self.value[i, j]), *ends)
+        return Measure(float(self.value[i, j]), low, high)
 
 
 class LayerKernels:

@@ -43,6 +43,7 @@ def layers(
     only: tuple[str, ...] = (),
     widest: int = WIDEST,
     relations: bool = True,
+    maps: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> LayersCompared:
@@ -58,7 +59,8 @@ def layers(
         supplied: What files of weights alone do not say.
         only: Patterns of the layers that are compared (``layer*``); all where there are none.
         widest: Units up to which a layer's relation is sought.
-        relations: Whether to seek relations at all; the maps of every layer with every other cost less.
+        relations: Whether to seek relations at all.
+        maps: Whether to read every layer from every other; CKA of each with each is always there.
         seed: Seed of batches, samples and resamples.
         progress: Called with the steps done, and the steps in all.
 
@@ -106,7 +108,9 @@ def layers(
         pair = _pair(name, ours, theirs, similarity.measure(*at))
         found.append(_related(pair, ours, theirs, sample, widest, seed) if relations else pair)
         report(len(batches) + number + 1, steps)
-    fits = probes.layer_fits(list(theirs.pooled.values()), list(ours.pooled.values()), seed=seed)
+    fits = np.full(similarity.value.shape, np.nan)
+    if maps:
+        fits = probes.layer_fits(list(theirs.pooled.values()), list(ours.pooled.values()), seed=seed).T
     reader = _frozen_reader(found)
     result = LayersCompared(
         base=FileRef.of(left),
@@ -114,7 +118,7 @@ def layers(
         verdict=verdict_of((), None, None),
         layers=tuple(found),
         map=LayerMap(
-            tuple(ours.units), tuple(theirs.units), similarity.value, similarity.low, similarity.high, fits.T
+            tuple(ours.units), tuple(theirs.units), similarity.value, similarity.low, similarity.high, fits
         ),
         differs=differs_at(found),
         departs=departs_at(found),

@@ -116,7 +116,7 @@ class Watching:
         self.chosen = True
         for known in (self.layers, self.units, self.places):
             for name in known.keys() - set(kept):
-                del known[name]  # type: ignore[attr-defined]
+                del known[name]
 
     def weights_of(self, name: str) -> Mapping[str, Tensor]:
         """The parameters of a layer, by their names in it."""

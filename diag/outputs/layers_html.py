@@ -10,7 +10,7 @@ import pandas as pd
 from diag.layerwise.result import LayerPair, LayersCompared
 from diag.outputs.layers_text import MEANING, READ, moved, notes, shown_in_words
 from diag.outputs.sections import footer, warning_words
-from diag.outputs.words import hundredths, named, number, span_or_reason
+from diag.outputs.words import hundredths, named, number, span, span_or_reason
 from probes import Floats, Measure
 from reports import Figure, Page, Section
 from reports import layers as charts
@@ -32,7 +32,7 @@ def page(result: LayersCompared) -> Page:
         ("rows", f"{result.rows:,} for each layer's relation, {result.batches} batches for CKA"),
         ("seed", str(result.seed)),
     ]
-    sections = [_by_layer(result), *_maps(result)]
+    sections = [_by_layer(result), *_maps(result), _intervals(result)]
     words = warning_words(result.warnings) + notes(result)
     if words:
         sections.append(Section("Notes", words))
@@ -58,16 +58,12 @@ def _by_layer(result: LayersCompared) -> Section:
         [
             {
                 "layer": plain(one.name),
-                "kind": plain(one.kind),
-                "units": f"{one.units[0]:,}"
-                if one.units[0] == one.units[1]
-                else f"{one.units[0]:,}, {one.units[1]:,}",
+                "units": ", ".join(dict.fromkeys(f"{units:,}" for units in one.units)),
                 "relation": one.relation or "–",
-                "holds in": "–" if one.agreement is None else f"{one.agreement:.0%}",
-                "R² as it is": _cell(one.as_it_is),
-                "units matched": _cell(one.matched),
-                "best linear map": _cell(one.linear),
-                "CKA": _cell(one.cka),
+                "R² as it is": hundredths(one.as_it_is.value),
+                "matched": hundredths(one.matched.value),
+                "linear": hundredths(one.linear.value),
+                "CKA": hundredths(one.cka.value),
                 "weights moved": moved(one),
             }
             for one in result.layers
@@ -76,16 +72,30 @@ def _by_layer(result: LayersCompared) -> Section:
     return Section("Layer by layer", [READ, MEANING], figure, table)
 
 
+def _intervals(result: LayersCompared) -> Section:
+    table = pd.DataFrame(
+        [
+            {
+                "layer": plain(one.name),
+                "kind": plain(one.kind),
+                "holds in": "–" if one.agreement is None else f"{one.agreement:.0%}",
+                "R² as it is": span(one.as_it_is) or "–",
+                "matched": span(one.matched) or "–",
+                "linear": span(one.linear) or "–",
+                "CKA": span(one.cka) or "–",
+            }
+            for one in result.layers
+        ]
+    )
+    words = (
+        "95% intervals. Those of R² resample inputs, in bundles; that of CKA leaves out one batch of inputs "
+        "at a time. A relation holds in the share of resamples that would have named it too."
+    )
+    return Section("How sure each number is", [words], None, table)
+
+
 def _measures(one: LayerPair) -> tuple[Measure, ...]:
     return one.as_it_is, one.matched, one.linear, one.cka
-
-
-def _cell(measure: Measure) -> str:
-    if measure.value is None:
-        return "–"
-    if measure.low is None or measure.high is None:
-        return hundredths(measure.value)
-    return f"{hundredths(measure.value)} [{hundredths(measure.low)}, {hundredths(measure.high)}]"
 
 
 def _maps(result: LayersCompared) -> list[Section]:

@@ -59,8 +59,8 @@ def _version(place: str) -> tuple[int, ...]:
 def _read(places: tuple[str, ...], model: str | None, versions: tuple[Any, ...]) -> ArrayPairs:
     seen = [_inputs(place, model) for place in places]
     observations = {"source": seen[0][0], "target": seen[-1][0]}
-    names = [known.get("file") for _, known in seen]
-    if len(places) == 2 and all(n is not None for n in names) and not np.array_equal(*names):
+    names = [known["file"].tolist() for _, known in seen if "file" in known]
+    if len(names) == 2 and names[0] != names[1]:
         raise SubjectError(places[1], "pictures of other names", f"those in {places[0]}, one by one")
     variables = {name: values for name, values in seen[0][1].items() if name != "file"}
     return ArrayPairs(places[-1], observations, None, variables)

@@ -83,7 +83,11 @@ def _by_units(part: nn.Module, value: Any, rows: int) -> Tensor | None:
     """A layer's first tensor as (rows, units, ...); None where it has not a row for each observation."""
     while isinstance(value, tuple | list) and value:
         value = value[0]
-    if not isinstance(value, Tensor) or not value.is_floating_point() or value.ndim < 2:
+    return None if not isinstance(value, Tensor) else _arranged(part, value, rows)
+
+
+def _arranged(part: nn.Module, value: Tensor, rows: int) -> Tensor | None:
+    if not value.is_floating_point() or value.ndim < 2:
         return None
     if isinstance(part, nn.RNNBase) and not part.batch_first and value.ndim == 3:
         value = value.transpose(0, 1)
@@ -94,5 +98,5 @@ def _by_units(part: nn.Module, value: Any, rows: int) -> Tensor | None:
         if len(value) % rows:
             return None
         value = value.reshape(rows, len(value) // rows, *value.shape[1:])
-        return value.movedim(2, 1) if first else value.movedim(-1, 1)
+        return value.movedim(2 if first else -1, 1)
     return value if first else value.movedim(-1, 1)
