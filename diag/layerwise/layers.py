@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,7 +17,8 @@ from diag.repeatable import steady_encoder
 from diag.result import FileRef
 from diag.sources import Source, opened, same_file
 from diag.sources.supplied import NOTHING, Supplied
-from diag.subject import Subject, SubjectError, Watched, input_of, missing, require
+from diag.subject import Subject, SubjectError, Watched, input_of, missing
+from diag.wording import listed
 from probes import Measure
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 Progress: TypeAlias = Callable[[int, int], None]
 
-LEAST_INPUTS = 64
-"""Inputs below which four batches of sixteen, the least that an interval needs, cannot be had."""
+LEAST_INPUTS = 16
+"""Inputs of the smallest batch; below 64 there are fewer than the four batches that CKA's interval needs."""
 
 WIDEST = 512
 """Units up to which relations are sought by default: the cost grows with their cube, to some ten seconds."""
@@ -72,7 +73,6 @@ def layers(
     if same_file(left.path, right.path):
         raise SubjectError(right.path, "the base itself", "two different files")
     for subject in (left, right):
-        require(subject, "encoder", subject.encoder)
         if not isinstance(subject.encoder, Watched):
             raise missing(subject, "layers")
     tasks = shared_tasks((left, right))
@@ -111,7 +111,7 @@ def layers(
     fits = np.full(similarity.value.shape, np.nan)
     if maps:
         fits = probes.layer_fits(list(theirs.pooled.values()), list(ours.pooled.values()), seed=seed).T
-    reader = _frozen_reader(found)
+    reader, read = _frozen_reader(right, found)
     result = LayersCompared(
         base=FileRef.of(left),
         transfer=FileRef.of(right),
@@ -130,7 +130,7 @@ def layers(
         seed=seed,
         warnings=tuple(warnings),
     )
-    return replace(result, verdict=verdict_of(found, reader, _input_of(reader, found)))
+    return replace(result, verdict=verdict_of(found, reader, read))
 
 
 def _watching(
@@ -264,6 +264,7 @@ def _related(
         pair,
         relation=related.relation,
         agreement=related.agreement,
+        mismatch=related.mismatch,
         as_it_is=steps["identity"].r2,
         matched=steps["permutation"].r2,
         linear=steps["affine"].r2,
@@ -276,18 +277,20 @@ def _without(pair: LayerPair, why: str) -> LayerPair:
     return replace(pair, as_it_is=nothing, matched=nothing, linear=nothing, reason=why)
 
 
-def _frozen_reader(found: list[LayerPair]) -> str | None:
-    """The first layer that kept the base's weights after one that did not; None where there is none."""
+def _frozen_reader(transfer: Subject, found: Sequence[LayerPair]) -> tuple[str | None, LayerPair | None]:
+    """What kept the base's weights and runs after what did not, and what it reads; None where nothing did.
+
+    A checkpoint names its frozen components, which read the encoder's last layer. Of other networks it is the
+    first layer with equal weights.
+    """
+    if transfer.frozen:
+        return listed(transfer.frozen), found[-1]
     changed = False
     for one in found:
         if one.is_input or one.moved is None:
             continue
         if changed and one.frozen:
-            return one.name
+            reads = input_of(one.part)
+            return one.name, next((other for other in found if other.name == reads), None)
         changed |= not one.frozen
-    return None
-
-
-def _input_of(reader: str | None, found: list[LayerPair]) -> LayerPair | None:
-    wanted = None if reader is None else input_of(reader)
-    return next((one for one in found if one.name == wanted), None)
+    return None, None

@@ -13,6 +13,10 @@ FREE: tuple[Relation, ...] = ("matched", "flipped", "permuted")
 """Relations that leave what a network computes as it is, where the layers after it follow suit."""
 
 
+SURE = 0.95
+"""Share of resamples in which a layer must not be matched to count as one that differs."""
+
+
 @dataclass(frozen=True)
 class LayerPair:
     """One layer of the base, and the transfer's of the same name, on the same inputs."""
@@ -40,10 +44,19 @@ class LayerPair:
     """Distance of its weights from the base's, relative to these; None for an input, or other shapes."""
     frozen: bool
     """Whether its weights equal the base's to the bit."""
+    mismatch: float | None = None
+    """Share of resamples in which some map does better than none, by more than the margin."""
     is_input: bool = False
     """Whether this is what a layer reads, and not what it gives."""
     reason: str | None = None
     """Why there is no relation."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether the layer surely does not lie where the base's does, whether or not a relation is named."""
+        if self.relation is not None:
+            return self.relation != "matched"
+        return self.mismatch is not None and self.mismatch >= SURE
 
     def to_tree(self) -> dict[str, Any]:
         """The documented JSON."""
@@ -52,6 +65,7 @@ class LayerPair:
             "kind": self.kind,
             "units": list(self.units),
             "relation": self.relation,
+            "differs": self.differs,
             "agreement": finite(self.agreement),
             "r2_as_it_is": measure_tree(self.as_it_is),
             "r2_units_matched": measure_tree(self.matched),
@@ -104,7 +118,8 @@ class LayersCompared(Shown, kind="layers"):
     departs: str | None
     """The first layer that differs by more than the order and the signs of its units."""
     reader: str | None
-    """The first layer with the base's own weights that runs after one without."""
+    """The first layer with the base's own weights that runs after one without, or the components that a
+    checkpoint says are frozen; None where nothing frozen reads what changed."""
     inputs: int
     """Number of inputs that both networks were shown."""
     rows: int

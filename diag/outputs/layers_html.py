@@ -59,7 +59,7 @@ def _by_layer(result: LayersCompared) -> Section:
             {
                 "layer": plain(one.name),
                 "units": ", ".join(dict.fromkeys(f"{units:,}" for units in one.units)),
-                "relation": one.relation or "–",
+                "relation": one.relation or "open",
                 "R² as it is": hundredths(one.as_it_is.value),
                 "matched": hundredths(one.matched.value),
                 "linear": hundredths(one.linear.value),

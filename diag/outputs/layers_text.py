@@ -99,7 +99,7 @@ def _cells(one: LayerPair, first: bool, room: int) -> list[str]:
     if len(name) > room:
         name = f"{name[: room // 2]}…{name[-(room - room // 2 - 1) :]}"
     measures = (one.as_it_is, one.matched, one.linear, one.cka)
-    return [name, one.relation or "–", *(hundredths(m.value) for m in measures), moved(one)]
+    return [name, one.relation or "open", *(hundredths(m.value) for m in measures), moved(one)]
 
 
 def moved(one: LayerPair) -> str:
