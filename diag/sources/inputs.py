@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diag.sources.array_pairs import ArrayPairs
 from diag.sources.model_names import TRANSFORMERS
 from diag.sources.numbers import described, real_numbers
 from diag.sources.numpy_file import read_members
-from diag.sources.pairs import ArrayPairs
 from diag.sources.safe.bounds import check_ordinary, check_room
 from diag.sources.safe.names import line, listed, shown
 from diag.sources.safetensors_file import header_of, read_tensors
