@@ -531,7 +531,7 @@ _SUPPLIERS = {
     "parameters": f"a checkpoint of diag train, or {_LOSSES}",
     "encoder": "a checkpoint of diag train, an exported program, or weights with --adapter",
     "objective": f"a checkpoint of a system with losses, such as one of diag train, or {_LOSSES}",
-    "tasks": "--pairs or --inputs FILE, two environments, or a checkpoint of diag train, which has tasks",
+    "tasks": "--pairs FILE, --inputs FILE, two environments, or a checkpoint of diag train (it has tasks)",
     "layers": "weights with --model, which names their network, or a module by --adapter",
     "task": "a checkpoint that names its task",
     "losses at given embeddings": "a checkpoint of diag train, or another objective with losses_at",

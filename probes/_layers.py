@@ -151,21 +151,23 @@ AXES = 64
 """Principal axes of a layer that another is read on, and that are read: the most of its variance."""
 
 
-def layer_fits(x: Sequence[NDArray[np.floating]], y: Sequence[NDArray[np.floating]], seed: int = 0) -> Floats:
+def layer_fits(
+    xs: Sequence[NDArray[np.floating]], ys: Sequence[NDArray[np.floating]], seed: int = 0
+) -> Floats:
     """Held-out R² (layers of x, layers of y) of the best linear map from each layer of x to each of y.
 
     Features are (n, d), of the same n inputs. Each layer is taken on its first :data:`AXES` principal axes,
     found, as the maps are, on one half of the inputs; the other half scores them, both ways round. R² is
     pooled over axes, and no less than −1; NaN where a layer of y does not vary. Raises ProbeError.
     """
-    n = len(x[0])
+    n = len(xs[0])
     if n < 2 * MIN_DEBIASED:
         raise ProbeError(f"{n} inputs, expected at least {2 * MIN_DEBIASED}")
     half = np.random.default_rng([seed, 2]).permutation(n) < n // 2
-    left = np.zeros((len(x), len(y)))
+    left = np.zeros((len(xs), len(ys)))
     for fitted in (half, ~half):
-        ours = [_on_axes(features, fitted) for features in x]
-        theirs = [_on_axes(features, fitted, whiten=False) for features in y]
+        ours = [_on_axes(features, fitted) for features in xs]
+        theirs = [_on_axes(features, fitted, whiten=False) for features in ys]
         for i, (fit_x, held_x) in enumerate(ours):
             for j, (fit_y, held_y) in enumerate(theirs):
                 error = np.square(held_y - held_x @ (fit_x.T @ fit_y)).sum()

@@ -122,7 +122,7 @@ def test_inputs_that_do_not_fit_are_told(files: Path, capsys: pytest.CaptureFixt
     both = (str(files / "a.pt"), str(files / "b.safetensors"))
     status, _, words = run(capsys, "compare-embeddings", *both, "--model", FACTORY)
     assert (status, words.count("\n")) == (2, 1)
-    assert "--pairs or --inputs FILE" in words
+    assert "--pairs FILE, --inputs FILE" in words
 
 
 def test_two_inputs_are_the_tasks(files: Path) -> None:

@@ -98,7 +98,7 @@ def test_what_torch_saved_is_opened_whatever_its_name(name: str) -> None:
     found = subject.encoder.embed({}, torch.from_numpy(Y))
     np.testing.assert_allclose(found, Y @ Y[:3].T, rtol=1e-5, atol=1e-5)
     assert "a state dict, with 2 names (state_dict, epoch); expected" in refused(name)
-    assert "--model MODULE:FACTORY" in refused(name)
+    assert "--adapter MODULE:FUNCTION" in refused(name)
 
 
 @pytest.mark.parametrize("write", [files.npy, files.npz, files.saved, files.columns, files.safetensors])

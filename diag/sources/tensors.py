@@ -11,7 +11,6 @@ from typing import Any
 
 from diag.sources.adapter import adapted
 from diag.sources.arrays import embedding_names, ready
-from diag.sources.models import modelled
 from diag.sources.naming import KEY, RETURNS
 from diag.sources.numbers import native
 from diag.sources.opening import Opening
@@ -24,13 +23,15 @@ from diag.subject import Subject, SubjectError
 
 EXPECTED = (
     f"embeddings (one tensor, or one named {KEY!r}), a checkpoint of diag train, or weights "
-    "with --model MODULE:FACTORY (and --inputs) that makes their network, or an --adapter"
+    "with --model MODULE:FACTORY, or --adapter MODULE:FUNCTION, that makes their network"
 )
 
 
 def open_tensors(opening: Opening) -> Subject:
     """The subject of a safetensors file without diag's header; raises SubjectError."""
     if opening.supplied.model is not None:
+        from diag.sources.models import modelled
+
         return modelled(loaded_tensors(opening.path, EXPECTED), opening)
     if opening.supplied.adapter is not None:
         return adapted(loaded_tensors(opening.path, EXPECTED), opening)
@@ -48,6 +49,8 @@ def open_saved(opening: Opening) -> Subject:
     content = content_of(path, "a file of torch.save", (b"",) if trusted else (b"PK",))
     saved = load_saved(content, path, trusted)
     if opening.supplied.model is not None:
+        from diag.sources.models import modelled
+
         return modelled(saved, opening)
     if opening.supplied.adapter is not None:
         return adapted(saved, opening)
