@@ -90,6 +90,8 @@ def test_a_folder_is_a_model_that_reads_lines_of_text(tmp_path: Path) -> None:
     assert embedded(subject, pairs).shape == (80, 6)
     result = diag.layers(base, other, supplied=given, relations=False)
     assert result.map.base == ("words", "dense", "input of classifier", "classifier")
+    alone = diag.layers(base, other, supplied=Supplied(inputs=(lines,)), relations=False)
+    assert alone.map.base == result.map.base
     by_itself = open_subject(base, Supplied(), "source")
     assert by_itself.sha256 == subject.sha256 != open_subject(other, Supplied(), "source").sha256
 

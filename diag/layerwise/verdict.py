@@ -52,7 +52,7 @@ def _where(outputs: Sequence[LayerPair]) -> str:
 
 
 def _told(one: LayerPair) -> str:
-    values = [one.relation] if one.relation is not None else []
+    values: list[str] = [] if one.relation is None else [one.relation]
     if one.as_it_is.value is not None:
         values.append(f"R² {one.as_it_is.value:.2f} as it is")
     if one.linear.value is not None:

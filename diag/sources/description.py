@@ -82,7 +82,7 @@ class FileDescription(Shown, kind="file_description"):
     def lacks(self) -> dict[str, str]:
         """{diagnosis: words for what the file lacks for it, empty where it lacks nothing}."""
         subject = self.subject
-        embeds = subject.embeddings is not None
+        has_layers, embeds = isinstance(subject.encoder, Watched), subject.embeddings is not None
         pairs = (
             ""
             if embeds or subject.tasks is not None
@@ -95,7 +95,7 @@ class FileDescription(Shown, kind="file_description"):
         return {
             "compare-embeddings": seen,
             "check": seen,
-            "layers": seen if isinstance(subject.encoder, Watched) else "a network: weights with --model",
+            "layers": seen if has_layers else "a network: weights with --model",
             "probe": seen or unknown,
             "landscape": losses if None in (subject.parameters, subject.objective) else pairs,
         }

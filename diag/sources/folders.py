@@ -42,11 +42,17 @@ def is_model(folder: str) -> bool:
     return Path(folder, CONFIGURATION).is_file() and any(Path(folder, name).is_file() for name in names)
 
 
+def by_itself(opening: Opening) -> Opening:
+    """The opening of a folder of transformers as the network that it describes, unless another is named."""
+    supplied = opening.supplied
+    if supplied.model is not None or supplied.adapter is not None:
+        return opening
+    return replace(opening, supplied=replace(supplied, model=f"{TRANSFORMERS}{opening.path}"))
+
+
 def open_folder(opening: Opening) -> Subject:
     """The subject of a folder of transformers; raises SubjectError."""
-    supplied = opening.supplied
-    if supplied.model is None and supplied.adapter is None:
-        opening = replace(opening, supplied=replace(supplied, model=f"{TRANSFORMERS}{opening.path}"))
+    opening = by_itself(opening)
     folder = Path(opening.path)
     for name in INDEXED:
         if (folder / name).is_file():

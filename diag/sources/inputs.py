@@ -55,7 +55,7 @@ def _version(place: str) -> tuple[int, ...]:
     return seen.st_ino, seen.st_size, seen.st_mtime_ns
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # two folders may each have a tokenizer
 def _read(places: tuple[str, ...], model: str | None, versions: tuple[Any, ...]) -> ArrayPairs:
     seen = [_inputs(place, model) for place in places]
     observations = {"source": seen[0][0], "target": seen[-1][0]}
