@@ -95,9 +95,11 @@ def _intervals(one: LayerPair) -> list[str]:
 
 
 def _cells(one: LayerPair, first: bool, room: int) -> list[str]:
-    name = f"▸ {plain(one.name)}" if first else plain(one.name)
-    if len(name) > room:
-        name = f"{name[: room // 2]}…{name[-(room - room // 2 - 1) :]}"
+    mark = "▸ " if first else ""
+    name = f"{mark}{plain(one.name)}"
+    if len(name) > room:  # the end tells layers apart, from the beginning of a part of the name on
+        end = plain(one.name)[-(room - len(mark) - 1) :]
+        name = f"{mark}…{end[max(end.find('.'), 0) :]}"
     measures = (one.as_it_is, one.matched, one.linear, one.cka)
     return [name, one.relation or "open", *(hundredths(m.value) for m in measures), moved(one)]
 
