@@ -21,7 +21,7 @@ from probes import Floats
 if TYPE_CHECKING:
     from torch import Tensor
 
-MOST_BATCH, LEAST_BATCH = 256, 16
+MOST_BATCH, LEAST_BATCH = 128, 16
 """Inputs of a batch: a layer's kernel costs their square, and a debiased similarity needs a few."""
 
 WISHED_BATCHES = 20
@@ -137,25 +137,34 @@ class Watching:
         Its first m inputs are kept, as numbers ``first`` to ``first + m``; ``where`` (m,) says, from 0 to 1,
         at which of its places each is looked at.
         """
-        kernels: dict[str, Floats] = {}
-
-        def see(layer: Layer, output: Tensor) -> None:
-            name = layer.name
-            if self.chosen and name not in self.units:
-                return
-            if self.units.get(name) != output.shape[1]:
-                found = f"a layer {name!r} of another width, or number of runs, from batch to batch"
-                raise SubjectError(self.subject.path, found, "a network that runs alike for all inputs")
-            kernels[name] = _kernel(output, self.subject.path, name)
+        outputs = self._outputs(observations)
+        kernels = []
+        for name in self.units:
+            output = outputs.pop(name)
+            kernels.append(_kernel(output, self.subject.path, name))
             if len(where):
                 self._keep(name, output[: len(where)], where, first)
+        return kernels
+
+    def _outputs(self, observations: Tensor) -> dict[str, Tensor]:
+        """The outputs (n, units, ...) of every layer."""
+        outputs: dict[str, Tensor] = {}
+
+        def see(layer: Layer, output: Tensor) -> None:
+            if layer.name in self.units:
+                outputs[layer.name] = output
+            elif not self.chosen:
+                raise self._unlike(layer.name)
 
         self._watch(observations, see)
-        if kernels.keys() != self.units.keys():
-            missing = next(iter(self.units.keys() - kernels.keys()))
-            found = f"a layer {missing!r} that does not run for every batch"
-            raise SubjectError(self.subject.path, found, "a network that runs alike for all inputs")
-        return [kernels[name] for name in self.units]
+        for name, units in self.units.items():
+            if name not in outputs or outputs[name].shape[1] != units:
+                raise self._unlike(name)
+        return outputs
+
+    def _unlike(self, name: str) -> SubjectError:
+        found = f"a layer {name!r} of another width, or number of runs, for other inputs"
+        return SubjectError(self.subject.path, found, "a network that runs alike for all inputs")
 
     def _keep(self, name: str, output: Tensor, where: Floats, first: int) -> None:
         values = output.detach().reshape(*output.shape[:2], -1).float().cpu().numpy()
