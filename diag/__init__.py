@@ -17,18 +17,31 @@ if TYPE_CHECKING:
     from diag.forecasts.forecast import forecast as forecast
     from diag.forecasts.watch import watch as watch
     from diag.landscapes.landscape import landscape as landscape
+    from diag.layerwise.layers import layers as layers
     from diag.probing.probe import probe as probe
     from diag.repairs.repair import repair as repair
     from diag.sources import open_subject as open_subject
     from diag.sources.description import show as show
 
-__all__ = ["check", "compare", "forecast", "landscape", "open_subject", "probe", "repair", "show", "watch"]
+__all__ = [
+    "check",
+    "compare",
+    "forecast",
+    "landscape",
+    "layers",
+    "open_subject",
+    "probe",
+    "repair",
+    "show",
+    "watch",
+]
 
 _HOME = {
     "check": "diag.checks.check",
     "compare": "diag.comparisons.compare",
     "forecast": "diag.forecasts.forecast",
     "landscape": "diag.landscapes.landscape",
+    "layers": "diag.layerwise.layers",
     "open_subject": "diag.sources",
     "probe": "diag.probing.probe",
     "repair": "diag.repairs.repair",

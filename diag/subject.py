@@ -7,7 +7,7 @@ would supply it. Nothing here mutates a model: parameters are arguments.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -264,6 +264,45 @@ class Layered(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Layer:
+    """One run of one layer inside an encoder, or the input of a layer."""
+
+    name: str
+    """What a reader knows it by: the module's own name, with the number of its call beyond the first."""
+    part: str
+    """The module's own name of the layer."""
+    kind: str
+    """The class of the layer: ``Conv2d``."""
+
+
+def input_of(part: str) -> str:
+    """The name of what a layer reads."""
+    return f"input of {part}"
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """An encoder whose inner layers can be read on the way."""
+
+    def watch(
+        self,
+        parameters: Parameters,
+        observations: Tensor,
+        see: Callable[[Layer, Tensor], None],
+        inputs: Collection[str] = (),
+    ) -> None:
+        """Run observations (n, *shape); ``see`` gets each layer, and its output (n, units, ...), in turn.
+
+        ``inputs`` names layers whose input is handed on too, as a layer of its own.
+        """
+        ...
+
+    def weights_of(self, parameters: Parameters, part: str) -> Mapping[str, Tensor]:
+        """The layer's own parameters, by their names in it; none where it has none."""
+        ...
+
+
 @runtime_checkable
 class Steps(Protocol):
     """The optimiser that training used: where it would go on to."""
@@ -475,8 +514,8 @@ class Subject(Shown, kind="subject"):
     """The task that the system was trained on."""
     parameters: Parameters | None = None
     encoder: Encoder | None = None
-    """Encoder from observations to embeddings; also LastLinear, LastConvolution, Predictor or Rectified where
-    it can."""
+    """Encoder from observations to embeddings; also LastLinear, LastConvolution, Predictor, Rectified or
+    Watched where it can."""
     objective: Objective | None = None
     """Losses of the system; also LatentObjective, StackedObjective, StackedLatentObjective, Layered, Steps or
     Retrainable where it can."""
@@ -549,7 +588,8 @@ _SUPPLIERS = {
     "parameters": f"a checkpoint of diag train, or {_LOSSES}",
     "encoder": "a checkpoint of diag train, an exported program, or weights with --adapter",
     "objective": f"a checkpoint of a system with losses, such as one of diag train, or {_LOSSES}",
-    "tasks": "--pairs FILE, two environments, or a checkpoint of diag train, which names its tasks",
+    "tasks": "--pairs FILE, --inputs FILE, two environments, or a checkpoint of diag train (it has tasks)",
+    "layers": "weights with --model, which names their network, or a module by --adapter",
     "task": "a checkpoint that names its task",
     "losses at given embeddings": "a checkpoint of diag train, or another objective with losses_at",
     "share": "a checkpoint of diag transfer, which says how far its training is",

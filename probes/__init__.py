@@ -15,6 +15,7 @@ from probes._collapse import Collapse, collapse, effective_rank
 from probes._dead import dead_units
 from probes._distance import Distance, cosine, l2, nearest_own
 from probes._held_out_cca import HeldOutCCA, held_out_cca
+from probes._layers import LayerKernels, LayerSimilarity, layer_fits
 from probes._linear import LinearProbe, linear_probe, score_change
 from probes._maps import RUNGS, SHIFTED, Map, Rung, fit
 from probes._measure import Bools, Floats, Labels, Measure, ProbeError, as_matrix, drop_nonfinite, finite_rows
@@ -53,6 +54,8 @@ __all__ = [
     "Independence",
     "Labels",
     "Ladder",
+    "LayerKernels",
+    "LayerSimilarity",
     "Layout",
     "LinearProbe",
     "Map",
@@ -90,6 +93,7 @@ __all__ = [
     "knn_overlap",
     "l2",
     "ladder",
+    "layer_fits",
     "layout_of",
     "linear_probe",
     "make_groups",

@@ -10,7 +10,7 @@ import pytest
 from diag.commands import app as cli
 from diag.commands.help import command_of
 
-READING = ("compare-embeddings", "landscape", "probe", "check", "repair", "show")
+READING = ("compare-embeddings", "landscape", "layers", "probe", "check", "repair", "show")
 """The commands that take files of any kind."""
 
 

@@ -126,6 +126,7 @@ VALUES: dict[str, Any] = {
     "on_inconclusive": "fail",
     "allow": ["matched", "flipped"],
     "terms": {"transition": 5.0},
+    "only": ["layer4*"],
     "strict": True,
     "unfrozen": True,
     "relative": False,

@@ -1,121 +1,187 @@
-"""Reading the hidden units of layers and of torch modules, and refusing what leaves them open."""
+"""``diag layers``: which layer is the first to differ, by what, and whether a frozen one minds."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
-from torch import Tensor, nn
+import torch
+from torch import nn
 
-from diag.units.layers import Conv, Dense, Gru, Layer, Norm, chain, units_of
-from diag.units.symmetry import Spot, SymmetryError
-from tests.hidden_units import (
-    NETS,
-    C,
-    L,
-    every_net,
-)
+import diag
+from diag.layerwise.reading import Sample, batches_of
+from diag.layerwise.result import LayersCompared
+from diag.sources.supplied import Supplied
+from diag.sources.torch_watch import watched
+from diag.subject import SubjectError
+from tests.commands import run
+from tests.networks import Tokens, Twice, made, nudged, permuted, pictures
 
-ODD = {
-    "dense tanh": (True, True),
-    "dense relu": (False, False),
-    "dense linear": (True, True),
-    "conv, maximum": (False, True),
-    "conv, mean": (True, True, True),
-    "layer norm": (False, True),
-    "layer norm over maps": (False, False),
-    "gru": (True, True),
-}
+ORDER = [3, 1, 0, 7, 6, 2, 5, 4]
 
 
-@every_net
-def test_which_layers_are_odd(kind: str) -> None:
-    assert tuple(u.odd for u in NETS[kind]().units) == ODD[kind]
+def written(folder: Path, *nets: nn.Module, inputs: torch.Tensor | None = None) -> list[Path]:
+    np.save(folder / "x.npy", (pictures(320) if inputs is None else inputs).numpy())
+    places = [folder / f"{number}.pt" for number in range(len(nets))]
+    for net, place in zip(nets, places, strict=True):
+        torch.save(net.state_dict(), place)
+    return places
 
 
-def test_positions_of_a_channel_stand_side_by_side() -> None:
-    module = nn.Sequential(C(1, 3, 2), nn.ReLU(), nn.Flatten(), L(12, 2))
-    (u,) = units_of(module, "encoder/")
-    assert (u.name, u.size, u.odd) == ("encoder/0", 3, False)
-    assert u.spots == (
-        Spot("encoder/0.weight", 0),
-        Spot("encoder/0.bias", 0),
-        Spot("encoder/3.weight", 1, repeat=4),
+def compared(folder: Path, *nets: nn.Module, model: str = "Pictures", **more: Any) -> LayersCompared:
+    a, b = written(folder, *nets)
+    given = Supplied(model=f"tests.networks:{model}", inputs=(folder / "x.npy",))
+    return diag.layers(a, b, supplied=given, **more)
+
+
+def test_the_first_layer_that_moved_is_found_and_the_frozen_one_fails(tmp_path: Path) -> None:
+    result = compared(tmp_path, made(), nudged(made(), "conv2", 0.8))
+    assert [one.name for one in result.layers] == ["conv1", "conv2", "input of fc", "fc"]
+    assert (result.differs, result.departs, result.reader) == ("conv2", "conv2", "fc")
+    assert result.verdict.status == "fail"
+    assert result.verdict.summary.startswith(
+        "The first of 3 layers lies where the base's does; the next does not: conv2 (affine, R² "
     )
+    first, second = result.layer("conv1"), result.layer("conv2")
+    assert (first.frozen, first.relation, first.moved) == (True, "matched", 0.0)
+    assert first.cka.value == pytest.approx(1)
+    assert not second.frozen
+    assert second.moved == pytest.approx(0.8, abs=0.15)
+    assert (second.as_it_is.value or 0) < (second.linear.value or 0)
 
 
-def test_sequences_in_sequences_keep_their_names() -> None:
-    module = nn.Sequential(nn.Sequential(L(2, 3), nn.Tanh()), nn.Sequential(nn.Dropout(), L(3, 1)))
-    (u,) = units_of(module)
-    assert [p.parameter for p in u.spots] == ["0.0.weight", "0.0.bias", "1.1.weight"]
+def test_permuted_hidden_units_are_no_fault(tmp_path: Path) -> None:
+    result = compared(tmp_path, made(), permuted(made(), ORDER))
+    relations = {one.name: one.relation for one in result.layers}
+    assert relations == {"conv1": "permuted", "conv2": "matched", "input of fc": "matched", "fc": "matched"}
+    assert result.differs == "conv1"
+    assert result.departs is None
+    assert result.verdict.status == "pass"
+    assert result.layer("conv1").matched.value == pytest.approx(1, abs=1e-6)
 
 
-def test_an_activation_used_twice_counts_twice() -> None:
-    """One ReLU module between all layers, as is often written."""
-    act = nn.ReLU()
-    assert [u.odd for u in units_of(nn.Sequential(L(2, 3), act, L(3, 3), act, L(3, 1)))] == [False, False]
+def test_equal_networks_in_two_files_are_matched_in_every_layer(tmp_path: Path) -> None:
+    result = compared(tmp_path, made(), made())
+    assert {one.relation for one in result.layers} == {"matched"}
+    assert result.differs is None
+    assert result.verdict.summary == "Every layer lies where the base's does: 3 layers in all."
 
 
-def test_outputs_are_no_units() -> None:
-    assert units_of(nn.Sequential(L(2, 3), nn.Tanh())) == ()
-    assert units_of(nn.Sequential(nn.Flatten(), nn.ReLU())) == ()
-    assert chain([], {}) == ()
+def test_other_networks_share_nothing(tmp_path: Path) -> None:
+    result = compared(tmp_path, made(), made(5))
+    assert result.differs == "conv1"
+    assert result.reader is None
+    assert result.verdict.status == "pass"
 
 
-def test_a_norm_forbids_signs_with_or_without_parameters() -> None:
-    (u,) = units_of(nn.Sequential(L(2, 3), nn.LayerNorm(3, elementwise_affine=False), nn.Tanh(), L(3, 1)))
-    assert not u.odd
-    shapes: dict[str, tuple[int, ...]] = {"a.weight": (3, 2), "n.weight": (3,), "b.weight": (1, 3)}
-    (u,) = chain([Dense("a", odd=True), Norm("n"), Dense("b")], shapes)
-    assert not u.odd
+def test_the_map_has_every_layer_with_every_other(tmp_path: Path) -> None:
+    result = compared(tmp_path, made(), nudged(made(), "conv2", 0.8), relations=False)
+    assert result.map.base == result.map.transfer == ("conv1", "conv2", "input of fc", "fc")
+    assert result.map.cka.shape == result.map.r2.shape == (4, 4)
+    assert np.diag(result.map.cka)[0] == pytest.approx(1)
+    assert np.diag(result.map.r2)[0] == pytest.approx(1, abs=1e-6)
+    assert (result.map.cka_low <= result.map.cka + 0.05).all()
+    assert result.layer("conv1").relation is None
 
 
-class Backwards(nn.Sequential):
-    def forward(self, x: Tensor) -> Tensor:
-        return x
+def test_patterns_choose_layers(tmp_path: Path) -> None:
+    result = compared(tmp_path, made(), made(5), only=("conv*",), relations=False)
+    assert [one.name for one in result.layers] == ["conv1", "conv2"]
+    with pytest.raises(SubjectError, match=r"no layer called block\*; expected one of conv1"):
+        compared(tmp_path, made(), made(5), only=("block*",))
 
 
-TWICE = L(3, 3)
+def test_wide_layers_say_what_would_compare_them(tmp_path: Path) -> None:
+    result = compared(tmp_path, made(), made(5), widest=6)
+    assert result.layer("conv1").reason == "wider than 6 units: --widest 8 compares them, at some cost"
+    assert result.layer("fc").as_it_is.value is not None
 
 
-@pytest.mark.parametrize(
-    ("module", "words"),
-    [
-        (nn.Sequential(L(2, 3), nn.Softmax(-1), L(3, 1)), "1: found Softmax"),
-        (nn.Sequential(L(2, 3), nn.Sequential(nn.BatchNorm1d(3)), L(3, 1)), r"1\.0: found BatchNorm1d"),
-        (nn.Sequential(C(1, 4, 2), C(4, 4, 2, groups=2)), "1: found Conv2d.*groups=2"),
-        (nn.Sequential(C(1, 4, 2), nn.ReLU(), L(4, 1)), "2: found Linear"),
-        (nn.Sequential(C(1, 4, 2), nn.LayerNorm(4), C(4, 1, 2)), "1: found LayerNorm"),
-        (nn.Sequential(C(1, 4, 2), nn.LayerNorm((4, 4)), C(4, 1, 2)), "1: found LayerNorm"),
-        (nn.Sequential(C(1, 4, 2), nn.Flatten(2), L(4, 1)), "1: found Flatten"),
-        (nn.Sequential(L(2, 4), nn.MaxPool1d(2), L(2, 1)), "1: found MaxPool1d"),
-        (nn.Sequential(nn.Conv1d(2, 4, 1), nn.MaxPool2d(2), nn.Conv1d(2, 4, 1)), "1: found MaxPool2d"),
-        (nn.Sequential(L(2, 4), nn.Conv1d(2, 4, 1)), "1: found Conv1d"),
-        (nn.Sequential(TWICE, nn.Tanh(), TWICE), "used twice"),
-        (Backwards(L(2, 3), L(3, 1)), "Backwards: found a sequence with a forward of its own"),
-        (
-            nn.Sequential(L(2, 3), nn.Tanh(), L(4, 1)),
-            r"2\.weight: found shape \(1, 4\); expected 3 on axis 1",
-        ),
-        (nn.Sequential(C(1, 3, 2), nn.Flatten(), L(10, 1)), "expected a multiple of 3 on axis 1"),
-    ],
-)
-def test_modules_whose_units_are_not_known_are_refused(module: nn.Sequential, words: str) -> None:
-    with pytest.raises(SymmetryError, match=words):
-        units_of(module)
+def test_a_layer_that_runs_twice_is_two_and_rows_of_steps_are_joined(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    a, b = Twice(), Twice()
+    x = torch.randn(64, 3, 6)
+    places = written(tmp_path, a, b, inputs=x)
+    given = Supplied(model="tests.networks:Twice", inputs=(tmp_path / "x.npy",))
+    result = diag.layers(*places, supplied=given, relations=False)
+    assert result.map.base == ("shared", "shared (call 2)", "input of rows", "rows")
+    assert {one.units for one in result.layers} == {(6, 6), (4, 4)}
 
 
-@pytest.mark.parametrize(
-    ("layers", "shapes", "words"),
-    [
-        ([Dense("a"), Dense("b")], {"a.weight": (3, 2)}, r"b\.weight: found no such parameter"),
-        ([Dense("a")], {"a.weight": (3, 2, 1, 1)}, "expected the weights of a Dense layer"),
-        ([Conv("a")], {"a.weight": (3, 2)}, "expected the weights of a Conv layer"),
-        ([Gru("g")], {"g.weight_ih_l0": (8, 3), "g.weight_hh_l0": (8, 2)}, r"expected \(3·size, size\)"),
-        ([Dense("a"), Norm("n")], {"a.weight": (3, 2), "n.weight": (6,)}, "expected 3 on axis 0"),
-        ([Dense("a"), Norm("n")], {"a.weight": (3, 2)}, r"n\.weight: found no such parameter"),
-    ],
-)
-def test_layers_that_do_not_follow_are_refused(
-    layers: list[Layer], shapes: dict[str, tuple[int, ...]], words: str
-) -> None:
-    with pytest.raises(SymmetryError, match=words):
-        chain(layers, shapes)
+def test_the_layers_of_a_transformer_run_where_they_can_be_read() -> None:
+    net = Tokens().eval()
+    seen: dict[str, tuple[int, ...]] = {}
+    x = torch.randn(4, 5, 8)
+    with (
+        torch.inference_mode(),
+        watched(net, 4, lambda layer, out: seen.update({layer.name: tuple(out.shape)})),
+    ):
+        watched_out = net(x)
+    with torch.inference_mode():
+        assert torch.allclose(net(x), watched_out, atol=1e-5)
+    assert {"block.self_attn", "block.linear1", "block.linear2", "head"} <= seen.keys()
+    assert seen["block.linear1"] == (4, 16, 5)
+    assert seen["head"] == (4, 3)
+
+
+def test_too_few_inputs_and_one_file_twice(tmp_path: Path) -> None:
+    a, b = written(tmp_path, made(), made(1), inputs=pictures(12))
+    given = Supplied(model="tests.networks:Pictures", inputs=(tmp_path / "x.npy",))
+    with pytest.raises(SubjectError, match="12 inputs; expected at least 16"):
+        diag.layers(a, b, supplied=given)
+    with pytest.raises(SubjectError, match="the base itself"):
+        diag.layers(a, a, supplied=given)
+    np.save(tmp_path / "e.npy", np.zeros((40, 2)))
+    with pytest.raises(SubjectError, match="found no layers; expected weights with --model"):
+        diag.layers(a, tmp_path / "e.npy", supplied=given)
+
+
+def test_weights_that_are_not_finite_are_told(tmp_path: Path) -> None:
+    broken = made()
+    with torch.no_grad():
+        broken.conv2.weight[0, 0, 0, 0] = float("nan")
+    with pytest.raises(SubjectError, match="NaN or infinity in layer 'conv2'"):
+        compared(tmp_path, made(), broken)
+
+
+def test_memory_does_not_grow_with_the_inputs() -> None:
+    assert Sample.of(50, 1000).places == 8
+    assert Sample.of(10**6, 1000) == Sample.of(10**5, 1000)
+    assert Sample.of(10**6, 10**6).inputs == 512
+    for n in (16, 31, 64, 500, 5000):
+        parts = batches_of(n, 0)
+        assert sorted(np.concatenate(parts)) == list(range(n))
+        assert min(map(len, parts)) >= 15
+
+
+def test_the_command_writes_every_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = map(str, written(tmp_path, made(), nudged(made(), "conv2", 0.8)))
+    given = ("--model", "tests.networks:Pictures", "--inputs", str(tmp_path / "x.npy"))
+    page = tmp_path / "layers.html"
+    _, text, _ = run(capsys, "layers", a, b, *given, "--html", str(page), "-v")
+    assert "▸ conv2" in text
+    assert "holds in 100% of the resamples" in text
+    assert "<h2>CKA of every layer with every other</h2>" in page.read_text()
+    tree = json.loads(run(capsys, "layers", a, b, *given, "--quick", "--json")[1])
+    assert tree["diagnosis"] == "layers"
+    assert tree["layers"][0]["r2_as_it_is"]["reason"] == "relations were not asked for"
+
+
+def test_the_gate_holds_each_layer_against_a_limit(tmp_path: Path) -> None:
+    a, b = written(tmp_path, made(), nudged(made(), "conv2", 3.0))
+    given = Supplied(model="tests.networks:Pictures", inputs=(tmp_path / "x.npy",))
+    limits = {"check.layers.level": "error", "check.layers.min_cka": 0.9}
+    gate = diag.check(a, b, supplied=given, config=limits)
+    told = {one.of: one.outcome for one in gate.checked[0].findings if one.check == "layers"}
+    assert told["conv1"] == "pass"
+    assert told["conv2"] == "fail"
+
+
+def test_a_checkpoint_of_our_own_is_read_layer_by_layer() -> None:
+    result = diag.layers("examples/base.safetensors", "examples/mirrored.safetensors")
+    assert [one.name for one in result.layers] == [f"encoder/{number}" for number in range(5)]
+    assert result.layers[-1].relation == "flipped"
+    assert (result.reader, result.verdict.status) == ("transition", "fail")

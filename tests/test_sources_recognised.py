@@ -258,28 +258,6 @@ def test_a_program_of_torchscript_gives_its_weights() -> None:
     assert "linear.weight" in torch.load("a-weights.pt", weights_only=True)
 
 
-@pytest.mark.parametrize("kind", ["safetensors", "bin"])
-def test_the_parts_of_weights_are_put_together(kind: str) -> None:
-    from safetensors.torch import load_file, save_file
-
-    whole = {"a": torch.ones(2, 3), "b": torch.arange(4.0)}
-    stem = "model" if kind == "safetensors" else "pytorch_model"
-    Path("hub").mkdir()
-    places = {n: f"{stem}-0000{i}-of-00002.{kind}" for i, n in enumerate(whole)}
-    for name, file in places.items():
-        write = save_file if kind == "safetensors" else torch.save
-        write({name: whole[name]}, f"hub/{file}")
-    index = f"hub/{stem}.{kind}.index.json"
-    Path(index).write_text(json.dumps({"metadata": {}, "weight_map": places}))
-    words = refused(index)
-    assert "the index of weights in several files; expected one file of all its parts" in words
-    followed(words)
-    made = load_file("hub/model.safetensors") if kind == "safetensors" else torch.load("hub/pytorch_model.pt")
-    assert made.keys() == whole.keys()
-    assert all(torch.equal(made[name], whole[name]) for name in whole)
-    assert "pytorch_model.pt" in words or "model.safetensors in it" in refused("hub")
-
-
 def test_what_stands_in_the_place_of_a_file() -> None:
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
     for name in ("a.safetensors", "a.onnx", "a.npy", "a.zip", "a.pt", "a.parquet", "a"):

@@ -22,6 +22,7 @@ from diag.checks.embeddings import (
 )
 from diag.checks.forecasting import ForecastCheck
 from diag.checks.kind import Check, Level, Tree
+from diag.checks.layering import LayersCheck
 from diag.checks.losses import LossCheck
 from diag.checks.probing import ProbeCheck
 from diag.checks.returns import ReturnsCheck
@@ -39,6 +40,7 @@ class Checks(Tree):
     cka: CkaCheck = CkaCheck()
     cca: CcaCheck = CcaCheck()
     loss_ratio: LossCheck = LossCheck()
+    layers: LayersCheck = LayersCheck()
     probe: ProbeCheck = ProbeCheck()
     returns: ReturnsCheck = ReturnsCheck()
     forecast: ForecastCheck = ForecastCheck()

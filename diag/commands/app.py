@@ -20,6 +20,7 @@ from diag.commands.environment_metrics import environment_metrics
 from diag.commands.forecast import forecast
 from diag.commands.help import Group
 from diag.commands.landscape import landscape
+from diag.commands.layers import layers
 from diag.commands.probe import probe
 from diag.commands.repair import repair
 from diag.commands.show import show
@@ -43,6 +44,7 @@ app = typer.Typer(
       diag compare-embeddings base.npy transfer.npy --html report.html
       diag landscape failed.safetensors successful.safetensors
       diag probe checkpoint.safetensors
+      diag layers base.pt tuned.pt --model mynets:Net --inputs x.npy
       diag check base.safetensors 'runs/t0/*.safetensors'
       diag repair base.safetensors failed.safetensors -o mended.safetensors
       diag study run simple-maze --out runs/maze
@@ -73,6 +75,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("transfer", transfer, "Transfer a base model to the target task."),
     ("compare-embeddings", compare_embeddings, "Did the transfer land, and if not, how does it lie?"),
     ("landscape", landscape, "Losses, and walls, between two checkpoints."),
+    ("layers", layers, "Where in two networks does a transfer begin to differ?"),
     ("probe", probe, "What does an embedding hold of what is known of each state?"),
     ("show", show, "Say what a file is."),
     ("check", check, "A gate for a CI: check transfers against limits."),

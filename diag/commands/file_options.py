@@ -45,6 +45,34 @@ class FileOptions:
             "--adapter", metavar="MODULE:FUNCTION", help="Your function that builds a model from weights."
         ),
     ] = None
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="The network of a file of weights: module:factory, torchvision:NAME, timm:NAME, hf:FOLDER.",
+        ),
+    ] = None
+    model_args: Annotated[
+        str | None,
+        typer.Option("--model-args", metavar="JSON", help="Arguments of that network's factory."),
+    ] = None
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            "--layer",
+            metavar="NAME",
+            help="The layer that is the embedding (default: what the last linear one reads).",
+        ),
+    ] = None
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--inputs",
+            metavar="FILE",
+            help="Arrays, a folder of pictures or lines of text to show; twice: the source's, the target's.",
+        ),
+    ] = None
     output: Annotated[
         str | None,
         typer.Option(
@@ -53,7 +81,11 @@ class FileOptions:
     ] = None
     key: Annotated[
         str | None,
-        typer.Option("--key", metavar="NAME", help="The column or array that says which row is which."),
+        typer.Option(
+            "--key",
+            metavar="NAME",
+            help="The column or array that says which row is which; of weights, their entry.",
+        ),
     ] = None
     columns: Annotated[
         Any,
@@ -92,12 +124,12 @@ class FileOptions:
         from diag.sources.supplied import Supplied
 
         given = {option.name: getattr(self, option.name) for option in fields(self)}
-        return Supplied(**{**given, "columns": self.columns or ()})
+        return Supplied(**{**given, "columns": self.columns or (), "inputs": tuple(self.inputs or ())})
 
     @property
     def files(self) -> list[Path]:
         """The files that were handed over, which no output may be written over."""
-        files = [place for place in (self.pairs, self.normalize) if place is not None]
-        if self.adapter is not None:  # its module, where that lies below the working directory
-            files.append(Path(*self.adapter.partition(":")[0].split(".")).with_suffix(".py"))
-        return files
+        files = [place for place in (self.pairs, self.normalize, *(self.inputs or ())) if place is not None]
+        named = [code for code in (self.adapter, self.model) if code is not None]
+        # Their modules, where those lie below the working directory.
+        return files + [Path(*code.partition(":")[0].split(".")).with_suffix(".py") for code in named]

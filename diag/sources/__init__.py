@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from diag.sources import foreign_files, formats
 from diag.sources.content import Content
+from diag.sources.folders import by_itself, is_model, open_folder
 from diag.sources.opening import Opening
 from diag.sources.plugins import check_own, open_plugin, suffixes
 from diag.sources.safe.bounds import check_ordinary
@@ -45,6 +46,9 @@ def open_subject(
     """
     name = os.fspath(path)
     if os.path.isdir(name):  # noqa: PTH112 (which a name that is too long makes no fault of)
+        if is_model(name):
+            folder = by_itself(Opening(name, task, supplied))
+            return folder.completed(open_folder(folder))
         raise SubjectError(name, *foreign_files.folder_of(name))
     check_ordinary(name, "a checkpoint or array file")
     opening = Opening(name, task, supplied)

@@ -13,7 +13,7 @@ from diag.sources import open_subject
 from diag.sources.safetensors_file import NATIVE, header_of
 from diag.sources.supplied import NOTHING, Supplied
 from diag.sources.systems import trained
-from diag.subject import Subject
+from diag.subject import Subject, Watched
 from trainers.checkpoint import Checkpoint, read
 from trainers.stack import component_of
 
@@ -82,8 +82,12 @@ class FileDescription(Shown, kind="file_description"):
     def lacks(self) -> dict[str, str]:
         """{diagnosis: words for what the file lacks for it, empty where it lacks nothing}."""
         subject = self.subject
-        embeds = subject.embeddings is not None
-        pairs = "" if embeds or subject.tasks is not None else "observations: --pairs FILE, or environments"
+        has_layers, embeds = isinstance(subject.encoder, Watched), subject.embeddings is not None
+        pairs = (
+            ""
+            if embeds or subject.tasks is not None
+            else "observations: --pairs or --inputs FILE, or environments"
+        )
         seen = pairs if embeds or subject.encoder is not None else "embeddings, or an encoder of them"
         known = subject.tasks is not None and not embeds and bool(subject.tasks.variables())
         unknown = "" if known else "what is known of each row: --variables FILE"
@@ -91,6 +95,7 @@ class FileDescription(Shown, kind="file_description"):
         return {
             "compare-embeddings": seen,
             "check": seen,
+            "layers": seen if has_layers else "a network: weights with --model",
             "probe": seen or unknown,
             "landscape": losses if None in (subject.parameters, subject.objective) else pairs,
         }

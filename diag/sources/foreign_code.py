@@ -15,21 +15,21 @@ from diag.sources.safe.names import line
 from diag.subject import SubjectError
 
 
-def imported(name: str) -> Callable[..., Any]:
-    """The function that ``package.module:function`` names; raises SubjectError.
+def imported(name: str, option: str = "--adapter") -> Callable[..., Any]:
+    """The function that ``package.module:function`` names, given by an option; raises SubjectError.
 
     The working directory is looked into first, as by ``python -m``, and last once the module is there.
     """
     module, colon, attribute = name.partition(":")
     if not colon or not module or not attribute:
-        raise SubjectError(f"--adapter {name}", "no colon between two names", "package.module:function")
+        raise SubjectError(f"{option} {name}", "no colon between two names", "package.module:function")
     with working_directory_first():
-        value: Any = called(importlib.import_module, f"--adapter {name}", "its import", module)
+        value: Any = called(importlib.import_module, f"{option} {name}", "its import", module)
     for part in attribute.split("."):
         value = getattr(value, part, None)
     if not callable(value):
         expected = f"a function {attribute} in {module}"
-        raise SubjectError(f"--adapter {name}", f"{'none' if value is None else 'no function'}", expected)
+        raise SubjectError(f"{option} {name}", f"{'none' if value is None else 'no function'}", expected)
     return value  # type: ignore[no-any-return]
 
 

@@ -205,24 +205,6 @@ def _json(content: Content) -> Told | None:
     start = begins.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not start.startswith((b"{", b"[")) or not _is_text(begins):
         return None
-    if path.endswith(".index.json") or b'"weight_map"' in begins:
-        folder = str(Path(path).parent)
-        whole_name = str(Path(path).with_suffix("").with_suffix(""))
-        files = "sorted(set(json.load(open('{path}'))['weight_map'].values()))"
-        shards = "{{k: v for f in " + files + " for k, v in {load}.items()}}"
-        if b".safetensors" in begins or ".safetensors." in path:
-            load = "load_file('{folder}/' + f)"
-            code = (
-                "import json; from safetensors.torch import load_file, save_file; "
-                f"save_file({shards.replace('{load}', load)}, '{{whole}}')"
-            )
-        else:
-            load = "torch.load('{folder}/' + f, 'cpu', weights_only=True)"
-            whole_name = str(Path(whole_name).with_suffix(".pt"))
-            code = f"import json, torch; torch.save({shards.replace('{load}', load)}, '{{whole}}')"
-        command = _python(code, path, whole=whole_name, folder=folder)
-        expected = f"one file of all its parts, for --adapter: {command}"
-        return "the index of weights in several files", expected
     code = (
         f"import json, numpy as np; {SAVE}; d = json.load(open('{{path}}')); "
         "save_file({{k: np.array(v, float) for k, v in "

@@ -63,6 +63,11 @@ def _is_saved(content: Content) -> bool:
     return any(name.endswith("/data.pkl") for name in content.members) and not others
 
 
+def _is_index(content: Content) -> bool:
+    begins = content.begins.lstrip(b"\xef\xbb\xbf \t\r\n")
+    return begins.startswith(b"{") and (content.path.endswith(".index.json") or b'"weight_map"' in begins)
+
+
 CHECKPOINT = Format("native:open_native", (".safetensors",), lambda c: NATIVE in c.header)
 """The format of diag train and diag transfer, as which files of unknown format are opened too."""
 
@@ -72,6 +77,7 @@ FORMATS: tuple[Format, ...] = (
     CHECKPOINT,
     Format("tensors:open_tensors", (), lambda c: c.header != b""),
     Format("tensors:open_saved", (".pt", ".pth"), _is_saved),
+    Format("folders:open_index", (), _is_index),
     Format("exported:open_onnx", (".onnx",)),
     Format("exported:open_exported", (".pt2",), _is_exported),
     Format("sb3.policy:open_sb3", (".zip",), _is_policy),

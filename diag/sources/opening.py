@@ -42,7 +42,7 @@ class Opening:
 
     def _named(self, subject: Subject) -> Subject:
         supplied, taken = self.supplied, subject.taken
-        if supplied.key is not None and (taken is None or not taken.asked):
+        if supplied.model is None and supplied.key is not None and (taken is None or not taken.asked):
             raise SubjectError(self.path, "no key of rows", "--key with tables and files of named arrays")
         if not supplied.columns or taken is not None:
             return subject

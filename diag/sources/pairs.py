@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from functools import lru_cache
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diag.sources.array_pairs import ArrayPairs
 from diag.sources.naming import EPISODES
 from diag.sources.numbers import described, known_values, real_numbers, row_labels
 from diag.sources.numpy_file import read_members
@@ -34,6 +34,13 @@ def tasks_of(supplied: Supplied) -> TaskPair | None:
     The same object for the same file or environments, so that several subjects share it.
     """
     environments = (supplied.source_env, supplied.target_env)
+    if supplied.inputs:
+        places = tuple(os.fspath(place) for place in supplied.inputs)
+        if any(environments) or supplied.pairs is not None:
+            raise SubjectError(places[0], "inputs, and pairs or environments", "one of them")
+        from diag.sources.inputs import inputs_of
+
+        return inputs_of(places, supplied.model)
     if supplied.pairs is not None:
         path = os.fspath(supplied.pairs)
         if any(environments):
@@ -65,57 +72,29 @@ def _of_environments(source: str, target: str) -> TaskPair:
     return EnvironmentTasks(source, target)
 
 
-class FilePairs:
+class FilePairs(ArrayPairs):
     """A file of paired observations: ``source`` and ``target`` (n, ...), perhaps ``episodes`` (n,).
 
-    Every other array (n,) is a variable that is known of each row. Without episodes, each distinct pair of
-    embeddings counts as a state of its own.
+    Every other array (n,) is a variable that is known of each row.
     """
 
     def __init__(self, path: str) -> None:
         """Read the file; raises SubjectError for one without such arrays."""
         arrays = _arrays(path)
-        self._observations = {task: _observations(path, task, arrays.pop(task, None)) for task in TASKS}
-        self._path, self._rows = path, len(self._observations["source"])
-        if len(self._observations["target"]) != self._rows:
-            rows = f"{self._rows} rows of source and {len(self._observations['target'])} of target"
-            raise SubjectError(path, rows, "as many, row by row of one state")
-        expected = f"numbers, booleans or words ({self._rows},), one a row"
+        observations = {task: _observations(path, task, arrays.pop(task, None)) for task in TASKS}
+        rows = len(observations["source"])
+        expected = f"numbers, booleans or words ({rows},), one a row"
         for name, values in arrays.items():
             if name == EPISODES:
                 arrays[name] = row_labels(values, path, repr(name))
             else:
                 arrays[name] = known_values(values, path, repr(shown(name)), expected)
-            if values.shape != (self._rows,):
+            if values.shape != (rows,):
                 raise SubjectError(path, described(arrays[name], repr(shown(name))), expected)
-        episodes = arrays.pop(EPISODES, None)
-        self._groups = None
+        episodes, groups = arrays.pop(EPISODES, None), None
         if episodes is not None:
-            self._groups = np.unique(episodes, return_inverse=True)[1].reshape(-1).astype(np.int64)
-        self._variables = arrays
-        digest = hashlib.sha256()
-        for values in (*self._observations.values(), *([] if self._groups is None else [self._groups])):
-            digest.update(f"{values.dtype} {values.shape}".encode())
-            digest.update(np.ascontiguousarray(values).data)
-        self.name = f"{Path(path).name} ({self._rows} pairs, {digest.hexdigest()[:8]})"
-
-    def paired_observations(self, n: int | None, seed: int) -> Pairs:
-        """All rows, or n of them at random, in the file's order."""
-        import torch
-
-        rows: slice | NDArray[np.int64] = slice(None)
-        if n is not None and n < self._rows:
-            rows = np.sort(np.random.default_rng(seed).permutation(self._rows)[:n])
-        observations = {task: torch.from_numpy(o[rows]) for task, o in self._observations.items()}
-        if self._groups is None:
-            return Pairs(observations, None)
-        return Pairs(observations, self._groups[rows], "episodes")
-
-    def batch(self, task: Task, n: int, seed: int) -> Sampled:
-        raise SubjectError(self._path, "observations alone", "transitions, to take losses on")
-
-    def variables(self) -> Mapping[str, NDArray[Any]]:
-        return self._variables
+            groups = np.unique(episodes, return_inverse=True)[1].reshape(-1).astype(np.int64)
+        super().__init__(path, observations, groups, arrays)
 
 
 class SeenBy:

@@ -20,10 +20,21 @@ class Supplied:
     target_env: str | None = None
     adapter: str | None = None
     """``package.module:function`` that makes a Subject of a file of weights."""
+    model: str | None = None
+    """The network that a file's weights belong to: ``package.module:factory``, ``torchvision:NAME``,
+    ``timm:NAME`` or ``hf:FOLDER``."""
+    model_args: str | None = None
+    """JSON that the factory is called with: an object's entries by name, or a list's in order."""
+    layer: str | None = None
+    """The layer of that network whose output is the embedding; the input of the last linear one if None."""
+    inputs: tuple[Place, ...] = ()
+    """Files or folders of inputs that such networks are shown: one for both tasks, or the source's and the
+    target's, row by row of one state."""
     output: str | None = None
     """The name of an exported program's output that is the embedding."""
     key: str | None = None
-    """The column (of a table) or array (of a file of named arrays) that says which row is which."""
+    """The column (of a table) or array (of a file of named arrays) that says which row is which; of a file of
+    weights with ``model``, the entry that holds them."""
     columns: tuple[str, ...] = ()
     """The columns or arrays that are the embedding, by name or pattern (``z*``); ``*`` for all of them."""
     common_rows: bool = False

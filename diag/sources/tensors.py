@@ -23,12 +23,16 @@ from diag.subject import Subject, SubjectError
 
 EXPECTED = (
     f"embeddings (one tensor, or one named {KEY!r}), a checkpoint of diag train, or weights "
-    "with --adapter MODULE:FUNCTION that makes an encoder of them"
+    "with --model MODULE:FACTORY, or --adapter MODULE:FUNCTION, that makes their network"
 )
 
 
 def open_tensors(opening: Opening) -> Subject:
     """The subject of a safetensors file without diag's header; raises SubjectError."""
+    if opening.supplied.model is not None:
+        from diag.sources.models import modelled
+
+        return modelled(loaded_tensors(opening.path, EXPECTED), opening)
     if opening.supplied.adapter is not None:
         return adapted(loaded_tensors(opening.path, EXPECTED), opening)
     arrays = read_tensors(opening.path, EXPECTED)
@@ -44,6 +48,10 @@ def open_saved(opening: Opening) -> Subject:
     path, trusted = opening.path, opening.supplied.trust_pickle
     content = content_of(path, "a file of torch.save", (b"",) if trusted else (b"PK",))
     saved = load_saved(content, path, trusted)
+    if opening.supplied.model is not None:
+        from diag.sources.models import modelled
+
+        return modelled(saved, opening)
     if opening.supplied.adapter is not None:
         return adapted(saved, opening)
     if isinstance(saved, torch.nn.Module):  # only where pickles are trusted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from diag.repeatable import EVALUATION
 from diag.sources.opening import Opening
 from diag.sources.safe.names import listed
-from diag.subject import Parameters, Subject, SubjectError
+from diag.sources.torch_watch import watched
+from diag.subject import Layer, Parameters, Subject, SubjectError
 from trainers.checkpoint import identity_of
 
 NAMES = ("embedding", "embeddings")
@@ -29,7 +30,7 @@ def module_subject(module: nn.Module, opening: Opening) -> Subject:
     return Subject(
         opening.path,
         opening.sha256,
-        encoder=ModuleEncoder(module, opening.path, opening.supplied.output),
+        encoder=WatchedEncoder(module, opening.path, opening.supplied.output),
         identity=identity_of(tensors),
         label=f"{type(module).__name__} of {count:,} numbers",
     )
@@ -67,8 +68,7 @@ class ModuleEncoder:
 
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
         """Embeddings (n, ...) of observations (n, ...); fractions are converted to the module's type."""
-        if self._dtype is not None and observations.is_floating_point():
-            observations = observations.to(self._dtype)
+        observations = self._typed(observations)
         with torch.inference_mode():
             parts = [
                 chosen(self._function(part), self._output, self._path) for part in in_parts(observations)
@@ -78,6 +78,36 @@ class ModuleEncoder:
                     returned = f"a {type(part).__name__} as embedding"
                     raise SubjectError(self._path, returned, "a tensor (n, ...)")
             return torch.cat(parts)
+
+    def _typed(self, observations: Tensor) -> Tensor:
+        if self._dtype is not None and observations.is_floating_point():
+            return observations.to(self._dtype)
+        return observations
+
+
+class WatchedEncoder(ModuleEncoder):
+    """A module as encoder, whose layers can be read while it runs."""
+
+    def __init__(self, module: nn.Module, path: str, output: str | None = None) -> None:
+        super().__init__(module, path, output)
+        self.module = module
+
+    def watch(
+        self,
+        parameters: Parameters,
+        observations: Tensor,
+        see: Callable[[Layer, Tensor], None],
+        inputs: Collection[str] = (),
+    ) -> None:
+        """Run the whole module on observations (n, ...) at once."""
+        with torch.inference_mode(), watched(self.module, len(observations), see, inputs):
+            self._run(self._typed(observations))
+
+    def _run(self, observations: Tensor) -> Any:
+        return self.module(observations)
+
+    def weights_of(self, parameters: Parameters, part: str) -> Mapping[str, Tensor]:
+        return {n: p.detach() for n, p in self.module.get_submodule(part).named_parameters(recurse=False)}
 
 
 def in_parts(observations: Tensor, rows: int | None = None) -> Iterator[Tensor]:

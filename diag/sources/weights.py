@@ -16,6 +16,7 @@ from diag.sources.foreign_files import again
 from diag.sources.safe.bounds import MOST_MEMBERS
 from diag.sources.safe.names import line, listed, shown
 from diag.sources.safe.pickled import UnusualError, follow
+from diag.sources.safe.standing_in import standing_in
 from diag.subject import SubjectError
 
 MOST_INDEX_BYTES = 2**22
@@ -34,10 +35,10 @@ def load_saved(content: bytes, path: str, trusted: bool = False, expected: str =
     """
     import torch
 
-    if not trusted:
-        _look_through(content, path, expected)
+    foreign = frozenset[str]() if trusted else _look_through(content, path, expected)
     try:
-        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=not trusted)
+        with standing_in(foreign):
+            loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=not trusted)
     except Exception as error:  # torch, zipfile and pickle each raise their own for damaged files
         raise SubjectError(path, f"no whole file of torch.save ({line(error)})", expected) from None
     if not trusted:
@@ -45,8 +46,11 @@ def load_saved(content: bytes, path: str, trusted: bool = False, expected: str =
     return loaded
 
 
-def _look_through(content: bytes, path: str, expected: str) -> None:
-    """Refuse a file that would take more memory than it has bytes, or that calls for more than tensors."""
+def _look_through(content: bytes, path: str, expected: str) -> frozenset[str]:
+    """Refuse a file that would take more memory than it has bytes, or that calls for more than tensors.
+
+    The names of the classes that are to be stood in for.
+    """
     if not content.startswith(b"PK"):
         if content.startswith(LEGACY):
             legacy = "a pickle, which is never loaded: a file of torch.save before 1.6"
@@ -64,7 +68,7 @@ def _look_through(content: bytes, path: str, expected: str) -> None:
             if len(index) != 1 or index[0].file_size > MOST_INDEX_BYTES:
                 raise SubjectError(path, "an archive without one index of tensors, of usual size", expected)
             pickled = archive.read(index[0])
-        follow(pickled)
+        return follow(pickled)
     except SubjectError:
         raise
     except UnusualError as error:

@@ -4,6 +4,10 @@ Its operations are those of a machine with a stack. Here the stack holds what ki
 so that everything which no state dict needs can be refused before any of it is done: calls of anything but
 tensors, storages and mappings; tuples as keys, which are hashed part by part though a tuple may hold another
 twice that holds another twice; and lists where a library would write out what it found instead of a number.
+
+Beside their weights, people save settings and counters as objects of well-known libraries: a namespace of
+arguments, a path, a number of numpy. Such a class, by its name, is never imported: an empty stand-in takes
+its place, so that whatever the pickle does to it does nothing.
 """
 
 from __future__ import annotations
@@ -16,13 +20,32 @@ from typing import Any, TypeAlias
 Part: TypeAlias = "tuple[str, tuple[Part, ...]]"
 """A symbolic value on the stack: its kind, and for a tuple its elements."""
 
-MAPPING, SIZE = "collections OrderedDict", "torch Size"
+MAPPING, SIZE, DEVICE = "collections OrderedDict", "torch Size", "torch device"
 
 CALLED = re.compile(
     rf"{MAPPING}|torch\._utils _rebuild_(tensor_v2|parameter)|torch [A-Z][A-Za-z0-9]*Storage|{SIZE}"
 )
 """Everything that the pickle of a state dict may call: its mapping, its tensors and the types of their
 numbers."""
+
+STOOD_IN = re.compile(
+    r"((argparse|types|pathlib|datetime|typing|enum|numpy|omegaconf|lightning|pytorch_lightning"
+    r"|lightning_fabric|lightning_utilities)(\.\w+)*|__main__) \w+"
+    r"|(builtins|__builtin__) (int|float|str|bool|list|dict|tuple|bytes|object)|collections defaultdict"
+)
+"""Names of classes that stand beside weights as settings or counters, and get a stand-in."""
+
+MAPPINGS = re.compile(r".* (defaultdict|AttributeDict)")
+"""Those of them that are mappings, whose items are kept."""
+
+DTYPE = re.compile(r"torch (b?float|u?int|complex)\d+|torch bool")
+"""Types of numbers, which are named and never called."""
+
+BYTES = "_codecs encode"
+"""The call by which this protocol writes bytes: of a word, which it copies."""
+
+MOST_COPIED = 2**26
+"""Most bytes that all such copies may take: as many as there are times the longest word."""
 
 PLAIN: Mapping[str, str] = {
     **dict.fromkeys(("NONE", "NEWTRUE", "NEWFALSE"), "truth"),
@@ -43,10 +66,15 @@ class UnusualError(ValueError):
     """A pickle that does what no state dict needs; its words say what."""
 
 
-def follow(pickled: bytes) -> None:
-    """Raises UnusualError for pickles that are no state dict's; ValueError or IndexError for damaged ones."""
+def follow(pickled: bytes) -> frozenset[str]:
+    """The dotted names of classes that are to be stood in for; the file of most pickles has none.
+
+    Raises UnusualError for pickles that are no state dict's; ValueError or IndexError for damaged ones.
+    """
     stack: list[Part] = []
     memo: dict[int, Part] = {}
+    foreign = set[str]()
+    longest = copies = 0
     argument: Any
     for operation, argument, _ in pickletools.genops(pickled):
         match operation.name:
@@ -59,7 +87,11 @@ def follow(pickled: bytes) -> None:
                     raise ValueError("a part that was never there")
                 stack.append(memo[argument])
             case "GLOBAL":
-                if not CALLED.fullmatch(argument):
+                if STOOD_IN.fullmatch(argument):
+                    foreign.add(argument.replace("__builtin__", "builtins").replace(" ", "."))
+                elif argument not in (BYTES, DEVICE) and not (
+                    CALLED.fullmatch(argument) or DTYPE.fullmatch(argument)
+                ):
                     raise UnusualError(f"calls {argument.replace(' ', '.')}")
                 stack.append(("call", ((argument, ()),)))
             case "TUPLE":
@@ -81,14 +113,28 @@ def follow(pickled: bytes) -> None:
             case "BINPERSID":
                 stack.append(_stored(stack.pop()))
             case "REDUCE":
+                call, arguments = stack.pop(-2), stack.pop()
+                copies += call[1][:1] == ((BYTES, ()),)
+                if copies * longest > MOST_COPIED:
+                    raise UnusualError("copies a word more often than it has room for")
+                stack.append(_made(call, arguments))
+            case "NEWOBJ" if _is_foreign(stack[-2]):
                 stack.append(_made(*(stack.pop(-2), stack.pop())))
+            case "BUILD" if stack[-2][0] == "stand-in":
+                stack.pop()
             case "BUILD":  # attributes: a state dict's, of the versions of its modules
                 _check(stack.pop(), "dict")
                 _check(stack[-1], "mapping")
             case name if name in PLAIN:
+                longest = max(longest, len(argument)) if PLAIN[name] == "word" else longest
                 stack.append((PLAIN[name], ()))
             case name:
                 raise UnusualError(f"has the operation {name}")
+    return frozenset(foreign)
+
+
+def _is_foreign(part: Part) -> bool:
+    return part[0] == "call" and STOOD_IN.fullmatch(part[1][0][0]) is not None
 
 
 def _marked(stack: list[Part]) -> tuple[Part, ...]:
@@ -119,6 +165,14 @@ def _made(call: Part, arguments: Part) -> Part:
     _check(call, "call")
     _check(arguments, "tuple")
     name = call[1][0][0]
+    if _is_foreign(call):
+        return ("mapping" if MAPPINGS.fullmatch(name) else "stand-in"), ()
+    if DTYPE.fullmatch(name):
+        raise UnusualError(f"calls {name.replace(' ', '.')}")
+    if name in (BYTES, DEVICE):
+        for one in arguments[1]:
+            _check(one, "word", "number")
+        return "stand-in", ()
     if name == MAPPING and arguments[1]:
         raise UnusualError("makes a mapping of a list")
     for one in arguments[1]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from diag.sources.systems import Trained, crar_labyrinth
 from diag.sources.systems.finite import FiniteTasks
 from diag.sources.systems.stacked import StackedSystem, Tables, TaskBatch, after_each_action, stacked
-from diag.subject import Parameters, Subject, Task
+from diag.subject import Layer, Parameters, Subject, Task
 from diag.units.layers import Dense, chain
 from trainers.crar import CRAR, Trainer, beside
 from trainers.crar_labyrinth import LabyrinthCRAR
@@ -75,6 +75,22 @@ class CrarSystem(StackedSystem):
     def last_inputs(self, parameters: Parameters, observations: Tensor) -> Tensor | None:
         layers = self.agent.nets["encoder"].outputs(stacked(parameters), "encoder", observations.flatten(1))
         return layers[-2][0] if len(layers) > 1 else None
+
+    def watch(
+        self,
+        parameters: Parameters,
+        observations: Tensor,
+        see: Callable[[Layer, Tensor], None],
+        inputs: Collection[str] = (),
+    ) -> None:
+        """The encoder's layers, each after its tanh; none has an input that another did not give."""
+        net = self.agent.nets["encoder"]
+        for number, x in enumerate(net.outputs(stacked(parameters), "encoder", observations.flatten(1))):
+            name = f"encoder/{number}"
+            see(Layer(name, name, "Linear"), x[0])
+
+    def weights_of(self, parameters: Parameters, part: str) -> Mapping[str, Tensor]:
+        return {n.removeprefix(f"{part}."): t for n, t in parameters.items() if n.startswith(f"{part}.")}
 
     def predict(self, parameters: Parameters, embeddings: Tensor) -> Tensor | None:
         """Expected next embeddings (n, A, d) by the transition model; None where none was trained."""

@@ -1,0 +1,1 @@
+"""layers: where in a network two checkpoints begin to differ."""

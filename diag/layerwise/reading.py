@@ -1,0 +1,194 @@
+"""One pass over the inputs: the kernels of every layer of a network, and a sample of its units.
+
+Nothing of a layer is kept but its kernel on the batch of the moment, and a bounded sample of rows: memory
+does not grow with the number of inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diag.sources.safe.names import listed
+from diag.subject import Layer, Subject, SubjectError, Watched
+from probes import Floats
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MOST_BATCH, LEAST_BATCH = 128, 16
+"""Inputs of a batch: a layer's kernel costs their square, and a debiased similarity needs a few."""
+
+WISHED_BATCHES = 20
+"""Batches from which an interval is not much wider than it must be."""
+
+MOST_ROWS = 4096
+"""Rows of a layer's units that are kept: places of inputs."""
+
+MOST_POOLED = 2048
+"""Inputs of which the mean over all places is kept."""
+
+MOST_BYTES = 2**29
+"""Memory that the samples of both networks may take; with more units, fewer rows are kept."""
+
+LEAST_ROWS = 512
+
+MOST_PLACES = 8
+"""Places of one input that give a row each, where inputs are few."""
+
+PRECISE = 4096
+"""Features up to which a kernel is multiplied in float64; of wider layers it is a sum of so many products
+that single precision loses less than a part in a million."""
+
+
+def batches_of(n: int, seed: int) -> list[NDArray[np.int64]]:
+    """The inputs in batches, shuffled, as equal as they can be: the answer is a mean over batches."""
+    size = int(np.clip(n // WISHED_BATCHES, LEAST_BATCH, MOST_BATCH))
+    order = np.random.default_rng([seed, 3]).permutation(n)
+    return [np.sort(part) for part in np.array_split(order, max(1, round(n / size)))]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Which inputs are kept of a layer: the first so many of the batches, at so many places each."""
+
+    inputs: int
+    places: int
+    pooled: int
+
+    @classmethod
+    def of(cls, inputs: int, units: int) -> Sample:
+        """The sample for so many inputs, and networks with so many units in all."""
+        rows = int(np.clip(MOST_BYTES // (4 * max(units, 1)), LEAST_ROWS, MOST_ROWS))
+        kept = min(inputs, rows)
+        return cls(kept, int(np.clip(rows // kept, 1, MOST_PLACES)), min(kept, MOST_POOLED))
+
+
+@dataclass
+class Watching:
+    """The layers of one network as batches come by, and their samples so far."""
+
+    subject: Subject
+    inputs: Collection[str] = ()
+    """Names of layers whose input is watched too."""
+    layers: dict[str, Layer] = field(default_factory=dict)
+    """By name, in the order in which they ran first."""
+    units: dict[str, int] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
+    """Places of one input that a layer has its units at: pixels, tokens; 1 where there are none."""
+    rows: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    """(kept, places, units) units at some places of each input, by layer."""
+    pooled: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    """(kept, units) units of each input, their mean over all places, by layer."""
+    chosen: bool = False
+    """Whether some layers are left out."""
+
+    def look(self, observations: Tensor) -> None:
+        """Find the layers, and the size of each, from a few observations."""
+
+        def see(layer: Layer, output: Tensor) -> None:
+            self.layers[layer.name], self.units[layer.name] = layer, int(output.shape[1])
+            self.places[layer.name] = int(np.prod(output.shape[2:]))
+
+        self._watch(observations, see)
+        if not self.layers:
+            expected = "layers with weights, and a row of each for each input"
+            raise SubjectError(self.subject.path, "a network without such layers", expected)
+
+    @property
+    def parts(self) -> set[str]:
+        """The module's own names of the layers."""
+        return {layer.part for layer in self.layers.values()}
+
+    def choose(self, only: Collection[str]) -> None:
+        """Keep the layers whose name one of some patterns fits, all where there are none."""
+        if not only:
+            return
+        kept = [n for n in self.layers if any(fnmatchcase(n, pattern) for pattern in only)]
+        if not kept:
+            found = f"no layer called {' or '.join(only)}"
+            raise SubjectError(self.subject.path, found, f"one of {listed(self.layers)}")
+        self.chosen = True
+        for known in (self.layers, self.units, self.places):
+            for name in known.keys() - set(kept):
+                del known[name]
+
+    def weights_of(self, name: str) -> Mapping[str, Tensor]:
+        """The parameters of a layer, by their names in it."""
+        encoder = self.subject.encoder
+        assert isinstance(encoder, Watched)
+        return encoder.weights_of(self.subject.parameters or {}, self.layers[name].part)
+
+    def reserve(self, sample: Sample) -> None:
+        """Make room for a sample."""
+        for name, units in self.units.items():
+            places = min(sample.places, self.places[name])
+            self.rows[name] = np.zeros((sample.inputs, places, units), np.float32)
+            self.pooled[name] = np.zeros((sample.pooled, units), np.float32)
+
+    def batch(self, observations: Tensor, where: Floats, first: int) -> list[Floats]:
+        """The kernels (b, b) of every layer on a batch.
+
+        Its first m inputs are kept, as numbers ``first`` to ``first + m``; ``where`` (m,) says, from 0 to 1,
+        at which of its places each is looked at.
+        """
+        outputs = self._outputs(observations)
+        kernels = []
+        for name in self.units:
+            output = outputs.pop(name)
+            kernels.append(_kernel(output, self.subject.path, name))
+            if len(where):
+                self._keep(name, output[: len(where)], where, first)
+        return kernels
+
+    def _outputs(self, observations: Tensor) -> dict[str, Tensor]:
+        """The outputs (n, units, ...) of every layer."""
+        outputs: dict[str, Tensor] = {}
+
+        def see(layer: Layer, output: Tensor) -> None:
+            if layer.name in self.units:
+                outputs[layer.name] = output
+            elif not self.chosen:
+                raise self._unlike(layer.name)
+
+        self._watch(observations, see)
+        for name, units in self.units.items():
+            if name not in outputs or outputs[name].shape[1] != units:
+                raise self._unlike(name)
+        return outputs
+
+    def _unlike(self, name: str) -> SubjectError:
+        found = f"a layer {name!r} of another width, or number of runs, for other inputs"
+        return SubjectError(self.subject.path, found, "a network that runs alike for all inputs")
+
+    def _keep(self, name: str, output: Tensor, where: Floats, first: int) -> None:
+        values = output.detach().reshape(*output.shape[:2], -1).float().cpu().numpy()
+        rows, kept = self.rows[name], self.pooled[name]
+        places, of = rows.shape[1], values.shape[2]
+        looked = (np.arange(places) + where[:, None]) / places * of
+        at = np.minimum(looked.astype(np.int64), of - 1)
+        chosen = np.take_along_axis(values, at[:, None, :], 2)
+        rows[first : first + len(where)] = chosen.transpose(0, 2, 1)
+        if (pooled := min(len(where), len(kept) - first)) > 0:
+            kept[first : first + pooled] = values[:pooled].mean(2)
+
+    def _watch(self, observations: Tensor, see: Any) -> None:
+        encoder = self.subject.encoder
+        assert isinstance(encoder, Watched)
+        encoder.watch(self.subject.parameters or {}, observations, see, self.inputs)
+
+
+def _kernel(output: Tensor, path: str, name: str) -> Floats:
+    """Products (b, b) of the rows of a layer's output, their mean taken off."""
+    flat = output.detach().reshape(len(output), -1)
+    flat = flat.double() if flat.shape[1] <= PRECISE else flat.float()
+    flat = flat - flat.mean(0)
+    kernel: Floats = (flat @ flat.T).double().cpu().numpy()
+    if not np.isfinite(kernel).all():
+        raise SubjectError(path, f"NaN or infinity in layer {name!r}", "finite numbers")
+    return kernel

@@ -1,0 +1,102 @@
+"""Read the layers of a torch module while it runs: their outputs, and the inputs of some."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from diag.subject import Layer, input_of
+
+See: TypeAlias = Callable[[Layer, Tensor], None]
+"""Called with a layer and its output (n, units, ...) of the observations that run."""
+
+CHANNELS_FIRST = (
+    nn.modules.conv._ConvNd,
+    nn.modules.batchnorm._NormBase,
+    nn.GroupNorm,
+    nn.modules.pooling._MaxPoolNd,
+    nn.modules.pooling._AvgPoolNd,
+)
+"""Layers whose units are the second axis; those of others are the last."""
+
+
+def named_layers(module: nn.Module) -> dict[str, nn.Module]:
+    """The parts of a module that have a matrix of weights, or kernels, of their own, by name.
+
+    Normalisations have vectors alone, and are read as a part of what follows them.
+    """
+    return {
+        name: part
+        for name, part in module.named_modules()
+        if any(p.ndim >= 2 for p in part.parameters(recurse=False))
+    }
+
+
+@contextmanager
+def watched(module: nn.Module, rows: int, see: See, inputs: Collection[str] = ()) -> Iterator[None]:
+    """Context in which every layer's output of ``rows`` observations is handed on the moment it is made.
+
+    ``inputs`` names layers whose input is handed on too. A layer that runs several times is another one
+    each time. What is not a row, or a number of rows, for each observation is left out.
+    """
+    calls = Counter[str]()
+    handles = []
+
+    def after(name: str, part: nn.Module) -> Callable[[Any, Any, Any], None]:
+        def hook(_: nn.Module, given: Any, output: Any) -> None:
+            calls[name] += 1
+            again = name if calls[name] == 1 else f"{name} (call {calls[name]})"
+            tensor = _by_units(part, output, rows)
+            if tensor is not None:
+                see(Layer(again, name, type(part).__name__), tensor)
+
+        return hook
+
+    def before(name: str, part: nn.Module) -> Callable[[Any, Any], None]:
+        def hook(_: nn.Module, given: Any) -> None:
+            tensor = _by_units(part, given, rows)
+            if tensor is not None and not calls[name]:
+                see(Layer(input_of(name), name, type(part).__name__), tensor)
+
+        return hook
+
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # it runs whole blocks, past their layers
+    try:
+        for name, part in named_layers(module).items():
+            handles.append(part.register_forward_hook(after(name, part)))
+            if name in inputs:
+                handles.append(part.register_forward_pre_hook(before(name, part)))
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        for handle in handles:
+            handle.remove()
+
+
+def _by_units(part: nn.Module, value: Any, rows: int) -> Tensor | None:
+    """A layer's first tensor as (rows, units, ...); None where it has not a row for each observation."""
+    while isinstance(value, tuple | list) and value:
+        value = value[0]
+    return None if not isinstance(value, Tensor) else _arranged(part, value, rows)
+
+
+def _arranged(part: nn.Module, value: Tensor, rows: int) -> Tensor | None:
+    if not value.is_floating_point() or value.ndim < 2:
+        return None
+    if isinstance(part, nn.RNNBase) and not part.batch_first and value.ndim == 3:
+        value = value.transpose(0, 1)
+    if isinstance(part, nn.MultiheadAttention) and not part.batch_first and value.ndim == 3:
+        value = value.transpose(0, 1)
+    first = isinstance(part, CHANNELS_FIRST)
+    if len(value) != rows:  # several rows for each observation: tokens, or steps, side by side
+        if len(value) % rows:
+            return None
+        value = value.reshape(rows, len(value) // rows, *value.shape[1:])
+        return value.movedim(2 if first else -1, 1)
+    return value if first else value.movedim(-1, 1)

@@ -1,0 +1,110 @@
+"""Small networks of several layers, for whatever reads weights as people save them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+WIDTH, SIZE, CLASSES = 8, 8, 5
+
+
+class Pictures(nn.Module):
+    """Two convolutions with batch norms, then a linear layer on their mean over places."""
+
+    def __init__(self, num_classes: int = CLASSES, width: int = WIDTH) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.fc = nn.Linear(width, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.bn1(self.conv1(x)))
+        x = torch.relu(self.bn2(self.conv2(x)))
+        out: Tensor = self.fc(x.mean((2, 3)))
+        return out
+
+
+class Tokens(nn.Module):
+    """A transformer's block on vectors, whose fast path would run past the hooks of its layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.block(x).mean(1))
+        return out
+
+
+class Twice(nn.Module):
+    """One layer that runs twice, and one that sees every step of an input as a row of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared = nn.Linear(6, 6)
+        self.rows = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.tanh(self.shared(torch.tanh(self.shared(x))))
+        out: Tensor = self.rows(x.reshape(-1, 6)).reshape(len(x), -1)
+        return out
+
+
+class Drops(nn.Module):
+    """A network that draws random numbers in evaluation mode too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = nn.functional.dropout(self.fc(x.flatten(1)[:, :6]), 0.5, training=True)
+        return out
+
+
+def not_a_module() -> int:
+    return 3
+
+
+def made(seed: int = 0, **given: int) -> Pictures:
+    """A network with weights, and running averages, of a seed."""
+    torch.manual_seed(seed)
+    net = Pictures(**given)
+    for norm in (net.bn1, net.bn2):
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+    return net.eval()
+
+
+def pictures(n: int = 160, seed: int = 0) -> Tensor:
+    """Smooth random pictures (n, 3, SIZE, SIZE)."""
+    generator = torch.Generator().manual_seed(seed)
+    small = torch.randn(n, 3, 4, 4, generator=generator)
+    return nn.functional.interpolate(small, size=SIZE, mode="bilinear")
+
+
+def permuted(net: Pictures, order: list[int]) -> Pictures:
+    """The same function, with the first convolution's units in another order."""
+    other = Pictures(net.fc.out_features, len(order))
+    state = {name: t.clone() for name, t in net.state_dict().items()}
+    state["conv1.weight"] = state["conv1.weight"][order]
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        state[f"bn1.{name}"] = state[f"bn1.{name}"][order]
+    state["conv2.weight"] = state["conv2.weight"][:, order]
+    other.load_state_dict(state)
+    return other.eval()
+
+
+def nudged(net: Pictures, prefix: str, by: float, seed: int = 1) -> Pictures:
+    """The network with noise on the weights of some layers, relative to their spread."""
+    torch.manual_seed(seed)
+    other = Pictures(net.fc.out_features)
+    other.load_state_dict(net.state_dict())
+    with torch.no_grad():
+        for name, parameter in other.named_parameters():
+            if name.startswith(prefix) and parameter.ndim > 1:
+                parameter.add_(by * parameter.std() * torch.randn_like(parameter))
+    return other.eval()
