@@ -144,6 +144,16 @@ class LastConvolution(Protocol):
 
 
 @runtime_checkable
+class Unmendable(Protocol):
+    """An encoder that no repair can lead back, and says why."""
+
+    @property
+    def unmendable(self) -> tuple[str, str]:
+        """Error words (found, expected)."""
+        ...
+
+
+@runtime_checkable
 class Rectified(Protocol):
     """An encoder that says whether whoever reads its embedding sees max(embedding, 0) alone.
 
@@ -163,6 +173,42 @@ class Predictor(Protocol):
 
     def predict(self, parameters: Parameters, embeddings: Tensor) -> Tensor | None:
         """Expected next embeddings (n, actions, d) from embeddings (n, d); None without a model."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Foreseen:
+    """What a model expects of k histories without seeing how they go on, beside what came.
+
+    Every array is (k, 1 + H, …): the last row that the model saw, then H rows ahead. Losses are NaN from
+    where an episode ended in between.
+    """
+
+    losses: Mapping[str, NDArray[np.float64]]
+    """{term: (k, 1 + H)}; ``off`` is the sum of the absolute differences of a picture's numbers, 0 to 1."""
+    kept: NDArray[np.float64]
+    """(k, 1 + H) the same of who holds on to the last picture that was seen."""
+    expected: NDArray[np.float32]
+    """(k, 1 + H, c, h, w) pictures as the model expects them, numbers from 0 to 1."""
+    came: NDArray[np.float32]
+    """(k, 1 + H, c, h, w) pictures as they came."""
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """An objective of a model that can go on without sight, from the first part of a history."""
+
+    def foresee(self, parameters: Parameters, histories: Any) -> Foreseen:
+        """Go on with each of some histories (:meth:`Remembered.histories`), drawing by their own noise."""
+        ...
+
+
+@runtime_checkable
+class Remembered(Protocol):
+    """Tasks with histories of play that a model can be held against."""
+
+    def histories(self, task: Task, count: int, seed: int) -> Any:
+        """So many histories as the task shows them; of worlds without paired looks, the target's for both."""
         ...
 
 
@@ -385,6 +431,17 @@ class Endless(Protocol):
 
     def further_pairs(self, n: int, seed: int) -> Pairs:
         """n paired observations of states apart from those of ``paired_observations(None, …)``."""
+        ...
+
+
+@runtime_checkable
+class KnownPairs(Protocol):
+    """Tasks that draw as many rows as are asked for, in any look of their world, and know facts of each."""
+
+    def known_pairs(
+        self, n: int | None, look: str | None, seed: int
+    ) -> tuple[Pairs, Mapping[str, NDArray[Any]]]:
+        """n paired observations and {fact: (n,)}; raises SubjectError for a look that the world has not."""
         ...
 
 

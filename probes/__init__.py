@@ -14,6 +14,7 @@ from probes._clusters import ClusterEvents, cluster_events
 from probes._collapse import Collapse, collapse, effective_rank
 from probes._dead import dead_units
 from probes._distance import Distance, cosine, l2, nearest_own
+from probes._held_out_cca import HeldOutCCA, held_out_cca
 from probes._layers import LayerKernels, LayerSimilarity, layer_fits
 from probes._linear import LinearProbe, linear_probe, score_change
 from probes._maps import RUNGS, SHIFTED, Map, Rung, fit
@@ -49,6 +50,7 @@ __all__ = [
     "Distance",
     "Floats",
     "Groups",
+    "HeldOutCCA",
     "Independence",
     "Labels",
     "Ladder",
@@ -85,6 +87,7 @@ __all__ = [
     "equivalence_margin",
     "finite_rows",
     "fit",
+    "held_out_cca",
     "independence",
     "interval",
     "knn_overlap",

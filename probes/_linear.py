@@ -193,7 +193,7 @@ def _regress(given: Rows, folds: int, count: int, rng: np.random.Generator) -> t
     k = y.shape[1]
     taken = shuffled_rows(given.target, given.index, count, rng)
     everything = np.concatenate([y, *(y[t] for t in taken)], 1)
-    fold, state = _folds(given.index, None, folds, rng), distinct_rows(given.x)
+    fold, state = folds_of(given.index, None, folds, rng), distinct_rows(given.x)
     errors, baseline = np.empty_like(everything), np.empty_like(everything)
     for number in range(folds):
         test = fold == number
@@ -250,7 +250,7 @@ def _classify(given: Rows, folds: int, most: int, rng: np.random.Generator) -> t
     taken = shuffled_rows(given.target, given.index, draws, rng)
 
     def parts(labels: Ints) -> Floats:
-        fold = _folds(given.index, labels, folds, rng)
+        fold = folds_of(given.index, labels, folds, rng)
         predicted = np.empty_like(labels)
         for number in range(folds):
             test = fold == number
@@ -297,7 +297,7 @@ def _scale(x: Floats) -> Floats:
     return np.where(_varies(x), x.std(0), 1.0)
 
 
-def _folds(index: Ints, labels: Ints | None, folds: int, rng: np.random.Generator) -> Ints:
+def folds_of(index: Ints, labels: Ints | None, folds: int, rng: np.random.Generator) -> Ints:
     """(n,) a fold for each row: whole groups, in equal numbers, each category's spread over the folds."""
     count = int(index.max()) + 1
     order = rng.permutation(count)

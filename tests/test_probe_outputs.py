@@ -76,7 +76,7 @@ def test_the_json_has_the_documented_shape(one: Probed, two: Probed) -> None:
     assert tree["variables"]["column"]["change"] == "weaker"
     first = tree["variables"]["room"]["columns"][0]
     assert set(first) == {"cca", "probe", "reading", "clusters"}
-    assert set(first["cca"]) == {"value", "random", "factor", "p", "p_floor", "rows"}
+    assert set(first["cca"]) == {"value", "random", "factor", "p", "p_floor", "rows", "held_out"}
     assert {"value", "low", "high", "selectivity", "chance", "p", "left_out"} <= set(first["probe"])
     assert np.sum(first["clusters"]["counts"]) == 31
     assert [e["dimensions"] for e in tree["embeddings"]] == [2, 2]

@@ -33,16 +33,17 @@ from trainers.codecs import CodecError, Decoder, Encoder, decoder_of, encoder_of
 from trainers.dense import Dense, Parameters, fresh_weights
 from trainers.dreamer_settings import DreamerSettings
 from trainers.envs.acting import World, WorldError
+from trainers.envs.played import random_returns
 from trainers.envs.several import world_of
 from trainers.one_by_one import OneByOne
 from trainers.plan import TransferPlan
 from trainers.policies import check_policies
-from trainers.recorded import Recording, recorded
+from trainers.recorded import Recording, absent, recorded
 from trainers.replay import Sequences
 from trainers.rssm import Latents, Rssm, Seen, State
 from trainers.settings import Settings, SettingsError
 from trainers.streams import PLAY_STREAM, WEIGHT_STREAM, generator
-from trainers.system import Training
+from trainers.system import Standard, Training
 from trainers.threads import one_thread
 
 MODEL = ("encoder", "recurrent", "decoder", "reward", "discount")
@@ -271,11 +272,34 @@ class Dreamer:
         envs.close()
         return total
 
+    def standards(self) -> tuple[Standard, ...]:
+        """The mean return on the target task of an agent that chooses its actions at random."""
+        returns = [random_returns(self.world, look).mean() for look in self.looks("target")]
+        return (Standard(float(np.mean(returns)), "an agent that acts at random", random=True),)
+
     def provide(self, plan: TransferPlan | None) -> None:
         """Record the data of a phase that learns from such, unless they are there."""
         phase, task = (self.settings.train, "source") if plan is None else (self.settings.transfer, "target")
         if phase.algorithm == "recorded":
             self.recording(task)
+
+    def sketch(self, folder: str) -> Dreamer:
+        """The same agent on some random rows in a folder; a training of it is of use to a clock alone."""
+        settings, length = self.settings, self.settings.batches.length
+        data = {"folder": folder, "policies": ("random",), "steps": 4 * length, "environments": 1}
+        acting = {"prefill": length * settings.acting.environments}
+        update: dict[str, Any] = {
+            "data": settings.data.model_copy(update=data),
+            "acting": settings.acting.model_copy(update=acting),
+        }
+        return Dreamer(settings.model_copy(update=update), self.world)
+
+    def missing(self, plan: TransferPlan | None) -> tuple[str, float] | None:
+        """The recording that a phase would make, and about how many seconds that takes."""
+        phase, task = (self.settings.train, "source") if plan is None else (self.settings.transfer, "target")
+        if phase.algorithm != "recorded":
+            return None
+        return absent(self.world, self.settings.world, self.looks(task), self.settings.data)
 
     def recording(self, task: str) -> Recording:
         """The recorded data of a task, made now unless their file is there."""

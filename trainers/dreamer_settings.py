@@ -6,7 +6,7 @@ DreamerV2 for MinAtar uses; docs/dreamer.md says which is which.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
@@ -166,3 +166,11 @@ class DreamerSettings(Settings):
     evaluation: Evaluation = Evaluation()
     train: DreamerPhase = DreamerPhase()
     transfer: DreamerPhase = DreamerPhase(algorithm="agent", updates=100_000)
+
+    def of_bases(self) -> dict[str, Any]:
+        """Not the target task; and where bases learn from recorded data, nothing of how agents act."""
+        tree = super().of_bases()
+        del tree["tasks"]["target"]
+        if self.train.algorithm == "recorded":
+            del tree["acting"], tree["evaluation"]
+        return tree

@@ -28,6 +28,8 @@ class Histories:
     observation: NDArray[np.uint8]
     action: NDArray[np.int64]
     """The action that led to each row; 0 where an episode begins, or the history."""
+    reward: NDArray[np.float64]
+    """The reward that came with each row; 0 where an episode begins, or the history."""
     first: NDArray[np.bool_]
     history: NDArray[np.int64]
     time: NDArray[np.int64]
@@ -46,6 +48,7 @@ def histories(world: World, look: str, count: int, length: int, *seed: int) -> H
     envs = world.envs(look, count, *seed, EVALUATION_STREAM)
     begin = rng.integers(WALKED * length + 1, size=count)
     time, action, ended = (np.zeros(count, kind) for kind in (np.int64, np.int64, np.bool_))
+    reward: NDArray[Any] = np.zeros(count)
     lanes: list[list[tuple[Any, ...]]] = [[] for _ in range(count)]
     hidden: list[list[dict[str, NDArray[Any]]]] = [[] for _ in range(count)]
     now = 0
@@ -55,14 +58,16 @@ def histories(world: World, look: str, count: int, length: int, *seed: int) -> H
         for place, lane in enumerate(lanes):
             if now >= begin[place] and len(lane) < length:
                 first = not lane or bool(ended[place])
-                lane.append((seen[place], 0 if first else action[place], first, place, time[place]))
+                came = (0, 0.0) if first else (action[place], reward[place])
+                lane.append((seen[place], *came, first, place, time[place]))
                 hidden[place].append({name: values[place] for name, values in states.items()})
         action = rng.integers(world.actions.n, size=count)
-        ended = envs.step(action).ended
+        step = envs.step(action)
+        reward, ended = step.rewards, step.ended
         time = np.where(ended, 0, time + 1)
         now += 1
     envs.close()
-    observation, actions, firsts, places, times = (
+    observation, actions, rewards, firsts, places, times = (
         np.array(column) for column in zip(*(row for lane in lanes for row in lane), strict=True)
     )
     rows = [one for lane in hidden for one in lane]
@@ -75,6 +80,7 @@ def histories(world: World, look: str, count: int, length: int, *seed: int) -> H
     return Histories(
         observation,
         actions.astype(np.int64),
+        rewards.astype(np.float64),
         firsts.astype(np.bool_),
         places.astype(np.int64),
         times.astype(np.int64),

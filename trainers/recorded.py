@@ -18,6 +18,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,30 @@ def recorded(world: World, name: str, looks: Sequence[str], data: Data) -> Recor
     if shape != world.observation_shape:
         raise CheckpointError(path, f"observations {shape}", f"{world.observation_shape}, those of {name}")
     return recording
+
+
+TRIED = 1600
+"""Steps, of a Q-network's training and of recording, that the time of a recording is judged by."""
+
+
+def absent(world: World, name: str, looks: Sequence[str], data: Data) -> tuple[str, float] | None:
+    """Path of a recording that is not there, and about how many seconds it would take; None if it is there.
+
+    Each look is recorded for a moment, and its Q-networks are trained for one, where any act.
+    """
+    path = path_of(name, recipe_of(name, looks, data), data.folder)
+    if path.exists():
+        return None
+    learned, seconds = any(policy != "random" for policy in data.policies), 0.0
+    for look in looks:
+        if learned:
+            tried, began = min(TRIED, data.dqn_steps), monotonic()
+            policies_of(world, look, ["dqn100"], tried, data.seed)
+            seconds += (monotonic() - began) * data.dqn_steps / tried
+        tried, began = min(TRIED, -(-data.steps // len(looks))), monotonic()
+        look_columns(world, look, data.model_copy(update={"policies": ("random",)}), tried, data.seed)
+        seconds += (monotonic() - began) * data.steps / len(looks) / tried
+    return str(path), seconds
 
 
 def record(world: World, looks: Sequence[str], data: Data) -> dict[str, NDArray[Any]]:

@@ -32,6 +32,10 @@ class Sequences:
     terminal: Tensor
     first: Tensor
 
+    def rows(self, low: int, high: int) -> Sequences:
+        """The rows ``low`` to ``high`` − 1 of each sequence."""
+        return Sequences(**{name: values[low:high] for name, values in vars(self).items()})
+
     def to(self, device: str) -> Sequences:
         """These sequences on another device."""
         return Sequences(**{name: values.to(device) for name, values in vars(self).items()})

@@ -100,6 +100,10 @@ class Settings(Tree):
         """The one of :meth:`kinds` that nested mappings are of."""
         return cls
 
+    def of_bases(self) -> dict[str, Any]:
+        """The settings that a base's training depends on: bases with the same ones are the same."""
+        return self.model_dump(exclude={"transfer", "preset"})
+
     def with_overrides(self, assignments: Iterable[str]) -> Self:
         """These settings with ``name=value`` assignments applied; raises :class:`SettingsError`."""
         tree = self.model_dump(mode="json")

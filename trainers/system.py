@@ -92,6 +92,20 @@ class Provided(Protocol):
         """
 
 
+@runtime_checkable
+class Sketched(Protocol):
+    """A system whose speed can be tried without the files that its training needs."""
+
+    def sketch(self, folder: str) -> System:
+        """The same system with small files of its own in a folder: an update takes as long."""
+
+    def missing(self, plan: TransferPlan | None) -> tuple[str, float] | None:
+        """The file that a phase would have to make, and about how many seconds it takes; None for none.
+
+        Takes a second or so itself, for the time of a small part.
+        """
+
+
 class System(Protocol):
     """One algorithm with its settings; holds no parameters.
 

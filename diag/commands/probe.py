@@ -58,29 +58,43 @@ def probe(
             help="source or target: the task shown where no file names one (default: source, then target).",
         ),
     ] = None,
+    count: Annotated[
+        int | None,
+        typer.Option("--rows", metavar="N", min=2, help="Rows to draw, of a world model's histories."),
+    ] = None,
+    look: Annotated[
+        str | None,
+        typer.Option(
+            "--look",
+            metavar="NAME",
+            help="The look that a world model is shown (default: the target's).",
+        ),
+    ] = None,
     sources: FileOptions,
     seed: Seed = 0,
     shown: AnswerOptions,
 ) -> None:
     """Look for known state variables in one embedding, or in two side by side.
 
-    Three measures answer: each variable's canonical correlation with the embedding, beside random
-    embeddings; cross-validated linear probes, beside shuffled targets; and k-means clusters, beside
-    categories. The page also draws the embedding. A checkpoint's world knows its variables; embeddings
-    need --variables. Strings and booleans are categories. Rows of an episode stay together in every split
-    and shuffle, where you say which they are.
+    Three measures answer: each variable's canonical correlation with the embedding, in sample and on
+    held-out rows, beside random embeddings; cross-validated linear probes, beside shuffled targets; and
+    k-means clusters, beside categories. The page also draws the embedding. A checkpoint's world knows its
+    variables; embeddings need --variables. Strings and booleans are categories. Rows of an episode stay
+    together in every split and shuffle, where you say which they are.
 
     \b
     Examples:
       diag probe examples/base.safetensors examples/mirrored.safetensors
       diag probe embeddings.npy --variables known.npz --episodes episodes.npy
       diag probe base.onnx transfer.onnx --pairs pairs.npz --html probe.html
+      diag probe b/seed0.safetensors --look breakout --rows 10000
     """
-    from diag.probing.probe import probe as look
+    from diag.probing.probe import probe as found_in
+    from diag.probing.rows import Drawn
 
     outputs = shown.outputs(checkpoint, other, variables, rows.episodes, *sources.files)
     with percent("probe", shown.quiet or outputs.printed) as step:
-        result = look(
+        result = found_in(
             checkpoint,
             other,
             variables=variables,
@@ -91,6 +105,7 @@ def probe(
             projection="none" if shown.html is None else projection,  # which nothing but the page draws
             clusters=clusters,
             task=task,
+            drawn=Drawn(count, look),
             supplied=sources.supplied,
             seed=seed,
             progress=step,

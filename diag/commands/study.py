@@ -16,6 +16,7 @@ from diag.commands.options import Device, Html, Jobs, Json, Quiet, Set, Verbose
 from diag.commands.output_files import Outputs
 from diag.commands.progress import progress_bar
 from diag.wording import about
+from diag.wording import listed as listed_words
 
 study_app = typer.Typer(
     cls=Group,
@@ -169,10 +170,12 @@ def listed(
 
 
 def _outlook(plan: Any, jobs: int) -> str:
-    from diag.studies.outlook import seconds_of
+    from diag.studies.outlook import files_of, seconds_of
 
-    seconds = seconds_of(plan, jobs)
-    return f"{about(seconds)} on this machine, {jobs} at a time, judging by a moment of each kind of work"
+    seconds, files = seconds_of(plan, jobs), files_of(plan)
+    words = f"{about(seconds)} on this machine, {jobs} at a time, judging by a moment of each kind of work"
+    made = [f"before that, {about(sum(files.values()))} to make {listed_words(list(files))}"] if files else []
+    return "; ".join([words, *made])
 
 
 def _page_in(folder: Path) -> Outputs:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import probes
 from diag.comparisons.conclusion import conclusion, outcome
+from diag.comparisons.dreams import dreams
 from diag.comparisons.evidence import Evidence, Progress, measured, streamed
 from diag.comparisons.margin import Margin, fixed_margin, margin_of_good
 from diag.comparisons.pairing import Pair, column_names, is_streamed, pair_of
@@ -171,4 +172,9 @@ def _comparison(
         rank_ratio=relation.collapse.rank_ratio,
         columns=Columns.of(base),
     )
-    return replace(result, outcome=outcome(result), conclusion=conclusion(result))
+    return replace(
+        result,
+        outcome=outcome(result),
+        conclusion=conclusion(result),
+        dreams=dreams(base, transfer, seed),
+    )

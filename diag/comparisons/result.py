@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from diag.comparisons.dreams import Dreams
 from diag.result import Columns, FileRef, Grouping, Verdict, finite, head, measure_tree, numbers
 from diag.shown import Shown
 from probes import ChannelLadders, Measure, Plane, Relation, Step
@@ -161,6 +162,8 @@ class Comparison(Shown, kind="comparison"):
     """The ladder of maps of every number by itself, where :attr:`ladder` has those of channels."""
     foldable: bool = True
     """Whether a map of the embedding can be applied to the transfer: to its rows, or in its last layer."""
+    dreams: Dreams | None = None
+    """Open-loop predictions of both, where they are world models."""
     diagnosis: str = "compare-embeddings"
 
     @property
@@ -203,6 +206,7 @@ class Comparison(Shown, kind="comparison"):
             "success": self.success,
             "seed": self.seed,
             "columns": None if self.columns is None else self.columns.to_tree(),
+            "open_loop": None if self.dreams is None else self.dreams.to_tree(),
             "warnings": list(self.warnings),
         }
 

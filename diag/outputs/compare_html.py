@@ -6,6 +6,7 @@ import pandas as pd
 
 from diag.comparisons.conclusion import next_command
 from diag.comparisons.result import Comparison
+from diag.outputs.dreams_pictures import dream_sections
 from diag.outputs.sections import (
     comparison_chart,
     footer,
@@ -43,6 +44,7 @@ def page(result: Comparison) -> Page:
         ),
         ladder_section(result),
         *grid_sections(result),
+        *dream_sections(result.dreams),
         Section("Measures", [*MEASURE_WORDS, *warning_words(result.warnings)], table=_measures(result)),
     ]
     facts = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from diag.comparisons.conclusion import next_command
 from diag.comparisons.result import Comparison
+from diag.outputs.dreams_text import dream_lines
 from diag.outputs.layout import width, wrapped
 from diag.outputs.lines import (
     BAR,
@@ -53,6 +54,8 @@ def render(result: Comparison, verbose: bool = False) -> str:
         lines += ["", *wrapped("back, from base to transfer")]
         lines += [line for step in result.back for line in _rung(step)]
     lines += ["", *(line for name, m in result.measures.items() for line in _measure(MEASURES[name], m))]
+    if result.dreams is not None:
+        lines += ["", *dream_lines(result.dreams)]
     if result.success is not None:
         words = (
             f"{result.own_states} of {result.states}; "

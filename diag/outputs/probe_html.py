@@ -144,8 +144,11 @@ def _correlations(result: Probed) -> Section:
                 "highest": score(cca.random_most),
                 "factor": "–" if cca.factor is None else f"{number(cca.factor, 1)}×",
                 "p": p_value(cca.p, cca.p_floor),
+                "held out": f"{score(f.held_out.value.value)} {score_span(f.held_out.value)}".rstrip(),
+                "random ": score(f.held_out.random_most),
             }
-            for letter, name, cca in correlations
+            for letter, name, f in _each(result)
+            for cca in [f.cca]
         ]
     )
     words = (
@@ -153,6 +156,10 @@ def _correlations(result: Probed) -> Section:
         "(the leading canonical correlation). Random Gaussian embeddings of the same size stand beside it, "
         "because in many dimensions some direction always correlates. The factor is the correlation divided "
         "by the mean of the random ones, and p is how often a random one does as well.",
+        "A correlation in sample flatters itself: of d random dimensions and n rows it is about √(d/n), so "
+        "that the factor cannot exceed √(n/d), whatever the embedding knows. The last columns have the same "
+        "correlation on rows that the directions were not fitted to, with its 95% interval, and the most "
+        "that a random embedding reached there; rows that other episodes have as well are not counted.",
     )
     drawn = pd.DataFrame(
         [
@@ -212,7 +219,8 @@ def _clusters(result: Probed) -> list[Section]:
 def _pictures(result: Probed) -> list[Section]:
     if not any(c.projections for c in result.columns):
         return []
-    colours = [(n, label, c) for n, v in result.variables.items() for label, c in _colours(n, v)]
+    shown = {n: v for n, v in result.variables.items() if v.unusable is None}
+    colours = [(n, label, c) for n, v in shown.items() for label, c in _colours(n, v)]
     count = len(result.columns) * len(result.columns[0].projections) * min(len(colours), MOST_PICTURES)
     most = int(np.clip(PAGE_POINTS // count, LEAST_POINTS, MOST_POINTS))
     sections: list[Section] = []

@@ -41,6 +41,7 @@ def render(result: Probed, verbose: bool = False) -> str:
         *_block(result, "linear probe: score on held-out rows", _probe, _reading),
         *_block(result, "selectivity: that score minus the score on shuffled targets", _select, _shuffled),
         *_block(result, "canonical correlation, as a multiple of chance", _correlation, _random),
+        *_block(result, "canonical correlation on held-out rows", _held_out, _flatters),
         *_block(result, "k-means clusters: adjusted mutual information", _clusters, _cluster_count),
     ]
     if len(columns) > 1 and _roomy(len(columns)):
@@ -101,6 +102,7 @@ def notes_in_words(result: Probed) -> list[str]:
             told = {
                 finding.probe.score.reason,
                 finding.cca.reason,
+                finding.held_out.value.reason,
                 finding.clusters and finding.clusters.reason,
             }
             for reason in sorted(r for r in told if r):
@@ -220,6 +222,17 @@ def _random(finding: Finding) -> str:
     if cca.value is None:
         return ""
     return f"random {score(cca.random_mean)}, 95% up to {score(cca.random_high)}"
+
+
+def _held_out(finding: Finding) -> str:
+    value = finding.held_out.value
+    return "" if value.value is None else f"{score(value.value):>5} {score_span(value)}"
+
+
+def _flatters(finding: Finding) -> str:
+    most = finding.held_out.random_most
+    random = "" if most is None else f", random {score(most)}"
+    return "" if finding.flatters is None else f"in sample {finding.flatters:+.2f}{random}"
 
 
 def _clusters(finding: Finding) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from diag.outputs.sections import footer
 from diag.outputs.study_pictures import multiples_sections, stages_section
+from diag.outputs.study_plans import plan_sections
 from diag.outputs.study_scores import scores_sections
 from diag.outputs.study_text import (
     NOT_ALL_ARE_MEANT_TO,
@@ -74,6 +75,7 @@ def sections(report: StudyReport) -> list[Section]:
         return parts
     parts += [_success(report)]
     parts += scores_sections(report) if report.by == "score" else []
+    parts += plan_sections(report)
     parts += [_plans(report)] if len(report.groups) > 1 else []
     parts += [_beside(report)] if report.beside else []
     parts += [_relations(report)]
@@ -175,10 +177,12 @@ def _beside(report: StudyReport) -> Section:
             for row in report.beside
         ]
     )
-    words = [
-        "The table compares the reference plan's transfers with the paper's. The p-value is that of "
-        "Boschloo's test that both have the same rate."
-    ]
+    words = ["The table has what is found here beside what the paper says."]
+    if any(row.p is not None for row in report.beside):
+        words = [
+            "The table compares the reference plan's transfers with the paper's. The p-value is that of "
+            "Boschloo's test that both have the same rate."
+        ]
     numbered = [f"[{n}] {note[:1].upper()}{note[1:]}." for n, note in enumerate(notes, 1)]
     return Section("Beside the paper", [*words, " ".join(numbered)], table=table)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from diag.outputs.layout import Column, folded, table, width, wrapped
 from diag.outputs.lines import headline, labelled, sparkline
+from diag.outputs.study_plans_text import plan_lines
 from diag.outputs.study_scores_text import score_lines
 from diag.outputs.words import number
 from diag.studies.result import Group, Outcomes, PValue, StudyFacts, StudyReport
@@ -47,6 +48,7 @@ def render(report: StudyReport, verbose: bool = False) -> str:
     for group in report.groups:
         lines += ["", *_group(group, report, verbose)]
     lines += score_lines(report)
+    lines += plan_lines(report)
     if len(report.groups) > 1:
         lines += ["", *_plans(report.groups)]
     if report.beside:

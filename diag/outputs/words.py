@@ -57,6 +57,11 @@ def number(value: float | None, digits: int = 2) -> str:
     return f"{value:.{digits}f}" if readable else f"{value:.3g}"
 
 
+def three(value: float) -> str:
+    """A number to three digits: losses of several sizes stand below each other."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
 def hundredths(value: float | None) -> str:
     """A number to two decimals however small it is, for tables of R²; a dash for none.
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import probes
 from diag.probing.result import COMPONENTS, Column, Finding, Probed
-from diag.probing.rows import Rows, gathered, neighbours_alike
+from diag.probing.rows import Drawn, Rows, gathered, neighbours_alike
 from diag.probing.verdict import change_of, reading, verdict_of
 from diag.result import Columns, FileRef, Grouping
 from diag.sources import Source, opened
@@ -46,6 +46,7 @@ def probe(
     projection: str = "pca",
     clusters: int | None = None,
     task: str | None = None,
+    drawn: Drawn = Drawn(),  # noqa: B008 (it is frozen)
     supplied: Supplied = NOTHING,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, of: None,
@@ -68,6 +69,9 @@ def probe(
     (``source`` or ``target``) is the task shown to models whose files do not name theirs; by default the
     first is shown the source task and the second the target task.
 
+    ``drawn`` says how many rows are drawn, and of which look, where a checkpoint's world draws them (world
+    models): a base can be probed on a game that it was trained on.
+
     ``clusters`` replaces the number of a variable's categories in k-means. ``projection`` is what a page
     draws: ``pca``, which costs nothing more, ``umap`` (half a minute for the first one), ``both`` or
     ``none``; no number of the result depends on it. ``progress`` is called with the steps done and the steps
@@ -78,7 +82,7 @@ def probe(
     subjects = [opened(checkpoint, "first array", supplied, task or "source")]
     if other is not None:
         subjects.append(opened(other, "second array", supplied, task or "target"))
-    given = gathered(subjects, variables, categorical, episodes, rollout, supplied, seed)
+    given = gathered(subjects, variables, categorical, episodes, rollout, supplied, seed, drawn)
     warnings = given.warnings
     rows = _used_rows(given, drop_nonfinite, seed, warnings)
     known = given.variables(rows)
@@ -155,6 +159,7 @@ def _finding(
     events = variable.kind == "categorical"
     return Finding(
         cca=probes.variable_cca(x, variable, groups=groups, seed=seed),
+        held_out=probes.held_out_cca(x, variable, groups=groups, seed=seed),
         probe=score,
         reading=reading(score),
         clusters=probes.cluster_events(x, variable, clusters=clusters, groups=groups, seed=seed)

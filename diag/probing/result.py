@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from diag.result import SCHEMA_VERSION, Columns, FileRef, Grouping, Verdict, finite, measure_tree
 from diag.shown import Shown
-from probes import ClusterEvents, LinearProbe, Measure, Projection, Variable, VariableCCA
+from probes import ClusterEvents, HeldOutCCA, LinearProbe, Measure, Projection, Variable, VariableCCA
 
 Reading = Literal["read", "in part", "not"]
 """Judgement of how much of a variable a linear probe reads (:func:`diag.probing.verdict.reading`)."""
@@ -28,11 +28,19 @@ class Finding:
     """The measures of one variable in one embedding."""
 
     cca: VariableCCA
+    held_out: HeldOutCCA
+    """The same canonical correlation on rows that it was not fitted to."""
     probe: LinearProbe
     reading: Reading | None
     """Judgement of how much of the variable is read; None where the probe is undefined."""
     clusters: ClusterEvents | None
     """Clusters against the variable as events; None for numbers, which are no events."""
+
+    @property
+    def flatters(self) -> float | None:
+        """How much higher the correlation in sample is than on held-out rows; None where one is undefined."""
+        inside, outside = self.cca.value, self.held_out.value.value
+        return None if inside is None or outside is None else inside - outside
 
     def to_tree(self) -> dict[str, Any]:
         cca, probe = self.cca, self.probe
@@ -50,6 +58,12 @@ class Finding:
                 "p_floor": cca.p_floor,
                 "rows": cca.rows,
                 **_reason(cca.reason),
+                "held_out": {
+                    **measure_tree(self.held_out.value),
+                    "random": list(self.held_out.random),
+                    "folds": self.held_out.folds,
+                    "flatters": finite(self.flatters),
+                },
             },
             "probe": {
                 "unit": probe.unit,

@@ -20,7 +20,7 @@ from diag.sources.numbers import real_numbers, row_labels
 from diag.sources.rows import check_order, in_order, of_rows, row_order
 from diag.sources.supplied import Supplied
 from diag.sources.variables import VARIABLES, variables_of
-from diag.subject import Subject, SubjectError, Taken
+from diag.subject import KnownPairs, Subject, SubjectError, Taken
 from probes import Variable
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ Labels: TypeAlias = "str | os.PathLike[str] | NDArray[Any] | None"
 
 Known: TypeAlias = "str | os.PathLike[str] | Mapping[str, Any] | None"
 """Known variables of each row: a ``.npz``, a mapping or a table; None where only the file's own are known."""
+
+DRAWS = "a checkpoint of a world model, which draws histories of any of its world's looks"
+"""Whose rows can be drawn, in words."""
 
 ALIKE = 0.5
 """Correlation of neighbouring rows from which rows look like steps of episodes; unrelated ones have 0."""
@@ -104,6 +107,14 @@ class Rows:
         return groups
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Rows of a world that draws them: how many, and of which look; None for its own choice."""
+
+    rows: int | None = None
+    look: str | None = None
+
+
 def gathered(
     subjects: list[Subject],
     variables: Known,
@@ -112,6 +123,7 @@ def gathered(
     rollout: bool,
     supplied: Supplied,
     seed: int,
+    drawn: Drawn = Drawn(),
 ) -> Rows:
     """Embeddings of the subjects and known variables of the same rows, by key, index or order.
 
@@ -125,7 +137,7 @@ def gathered(
     subjects, taken, words = in_order(subjects)
     warnings += words
     subjects, given, taken = _known_rows(subjects, given, keyed, place, taken, warnings)
-    seen = _seen(subjects, rollout or episodes is not None, seed, warnings)
+    seen = _seen(subjects, rollout or episodes is not None, seed, warnings, drawn)
     arrays = _arrays(subjects, seen, given, place, categorical)
     labels = _labels(subjects, seen, arrays, _of_all(episodes, of_file, taken), rollout)
     if not arrays:
@@ -222,7 +234,7 @@ def _of_all(episodes: Labels, first: Subject, stay: NDArray[np.int64] | None) ->
     return labels[stay]
 
 
-def _seen(subjects: Sequence[Subject], grouped: bool, seed: int, warnings: list[str]) -> _Seen:
+def _seen(subjects: Sequence[Subject], grouped: bool, seed: int, warnings: list[str], drawn: Drawn) -> _Seen:
     first = subjects[0]
     ready = [
         real_numbers(s.embeddings, s.path, "values", EXPECTED) for s in subjects if s.embeddings is not None
@@ -230,20 +242,28 @@ def _seen(subjects: Sequence[Subject], grouped: bool, seed: int, warnings: list[
     if ready:
         if len(ready[0]) < 2:
             raise SubjectError(first.path, f"{len(ready[0])} row", "at least 2")
+        if drawn != Drawn():
+            raise SubjectError(first.path, "rows or a look to draw, of embeddings", DRAWS)
         return _Seen([e.reshape(len(e), -1) for e in ready], {}, None)
     if grouped:
         raise SubjectError(first.path, "episodes for a checkpoint", "them with arrays of embeddings")
-    return _embedded(subjects, seed, warnings)
+    return _embedded(subjects, seed, warnings, drawn)
 
 
-def _embedded(subjects: Sequence[Subject], seed: int, warnings: list[str]) -> _Seen:
+def _embedded(subjects: Sequence[Subject], seed: int, warnings: list[str], drawn: Drawn) -> _Seen:
     """Embeddings of every state of the world, each subject seeing the task that it was trained on."""
     tasks = shared_tasks(subjects)
-    pairs = tasks.paired_observations(None, seed)
+    if drawn == Drawn():
+        pairs, known = tasks.paired_observations(None, seed), None
+    elif isinstance(tasks, KnownPairs):
+        pairs, known = tasks.known_pairs(drawn.rows, drawn.look, seed)
+    else:
+        raise SubjectError(subjects[0].path, f"rows or a look to draw, of {tasks.name}", DRAWS)
     points = [embedded(subject, pairs, warnings.append) for subject in subjects]
     embeddings = [one.flatten(1).double().numpy() for one in points]
     states = None if pairs.groups is not None else _states(pairs.observations)
-    return _Seen(embeddings, tasks.variables(), pairs.groups, pairs.grouping, states)
+    known = tasks.variables() if known is None else known
+    return _Seen(embeddings, known, pairs.groups, pairs.grouping, states)
 
 
 def _states(observations: Mapping[str, Tensor]) -> NDArray[np.int64]:

@@ -26,6 +26,7 @@ from diag.subject import (
     Subject,
     SubjectError,
     Task,
+    Unmendable,
     agree,
     require,
 )
@@ -186,6 +187,8 @@ def _mendable(subject: Subject) -> tuple[DenseEncoder | PlaneEncoder, MendingObj
     cannot = "no encoder that can be mended"
     if encoder is None or subject.parameters is None:
         raise SubjectError(subject.path, cannot, MENDABLE)
+    if isinstance(encoder, Unmendable):
+        raise SubjectError(subject.path, *encoder.unmendable)
     if not isinstance(encoder, (DenseEncoder, PlaneEncoder)):
         raise SubjectError(subject.path, f"{cannot} (its last layer is not known to be linear)", MENDABLE)
     if not isinstance(objective, LatentObjective):

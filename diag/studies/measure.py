@@ -49,8 +49,10 @@ def _losses(subject: Subject, plan: TransferPlan) -> dict[str, Any]:
     means = {term: loss.mean() for term, loss in objective.losses(parameters, _batch(subject)).items()}
     whole = total(means, objective.terms)
     moved = [parameters[name] for name in sorted(trained)]
-    gradient = torch.autograd.grad(whole, moved, allow_unused=True, materialize_grads=True) if moved else ()
-    norm = float(torch.stack([g.square().sum() for g in gradient]).sum().sqrt()) if moved else 0.0
+    # What trained may be in none of these losses, such as an actor on a fixed world model.
+    reached = bool(moved) and whole.requires_grad
+    gradient = torch.autograd.grad(whole, moved, allow_unused=True, materialize_grads=True) if reached else ()
+    norm = float(torch.stack([g.square().sum() for g in gradient]).sum().sqrt()) if reached else 0.0
     losses = {f"loss_{term}": float(value.detach()) for term, value in means.items()}
     return {"loss_total": float(whole.detach()), **losses, "gradient_norm": norm}
 

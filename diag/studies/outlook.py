@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from tempfile import TemporaryDirectory
 from time import monotonic
 
 import numpy as np
@@ -16,7 +17,7 @@ from diag.studies.run import Plan
 from trainers.checkpoint import Checkpoint, Header, identity_of
 from trainers.run import Run
 from trainers.streams import shuffling, stream_of
-from trainers.system import system_of
+from trainers.system import Sketched, system_of
 from trainers.threads import one_thread
 
 WARM = 3
@@ -73,16 +74,32 @@ def seconds_an_update(run: Run, members: int) -> float:
         bases = max(1, len(run.bases))
         new = system.fresh(0, stream_of(base=False), plan=run.plan, bases=bases)
         fresh = [run.plan.initialise([base] * bases, new, shuffling(0)) for base in fresh]
-    training = system.training(run.plan, fresh, seeds, run.device)
-    for _ in range(WARM):
-        training.update()
-    began, updates = monotonic(), 0
-    while monotonic() - began < SECONDS:
-        training.update()
-        updates += 1
-    if run.device != "cpu":
-        torch.cuda.synchronize()
-    return (monotonic() - began) / updates
+    with TemporaryDirectory() as folder:
+        tried = system.sketch(folder) if isinstance(system, Sketched) else system
+        training = tried.training(run.plan, fresh, seeds, run.device)
+        for _ in range(WARM):
+            training.update()
+        began, updates = monotonic(), 0
+        while monotonic() - began < SECONDS:
+            training.update()
+            updates += 1
+        if run.device != "cpu":
+            torch.cuda.synchronize()
+        return (monotonic() - began) / updates
+
+
+def files_of(plan: Plan) -> dict[str, float]:
+    """{path: seconds} of files that what is left of a study has to make first, one after the other."""
+    found: dict[str, float] = {}
+    known: set[str] = set()
+    for piece in plan.pieces:
+        system = system_of(piece.run.settings)
+        key = f"{piece.run.plan is None} {piece.run.settings.model_dump_json(exclude={'preset'})}"
+        if isinstance(system, Sketched) and key not in known:
+            known.add(key)
+            if (missing := system.missing(piece.run.plan)) is not None:
+                found.setdefault(*missing)
+    return found
 
 
 @one_thread()

@@ -13,6 +13,7 @@ import pandas as pd
 from diag.comparisons.result import colour_variable
 from diag.embed import embedding
 from diag.sources import open_subject
+from diag.studies.dreams import dreams_of
 from diag.studies.folder import Folder
 from diag.studies.players import episodes_of, planes_of, returns_in
 from diag.studies.report import EmbeddingPicture, PlannedCell, StudyFacts, StudyReport, report
@@ -32,6 +33,8 @@ def report_of(path: Path) -> StudyReport:
     study = folder.study()
     results, curves, facts = folder.results(), folder.curves(), _facts(study, folder)
     whole = report(results, curves, facts, list(_pictures(study, path, results)), returns_in(path, results))
+    if whole.arms:
+        return replace(whole, dreamt=dreams_of(whole, path, results))
     if whole.by != "score":
         return whole
     return replace(whole, episodes=episodes_of(whole, path, results), planes=planes_of(whole, path, results))

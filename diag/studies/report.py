@@ -15,7 +15,10 @@ import pandas as pd
 
 from diag.studies import StudyError
 from diag.studies.beside import beside
+from diag.studies.beside_games import WORLD as GAMES
+from diag.studies.beside_games import beside_games
 from diag.studies.curves import base_curves, loss_curves, progress_curves
+from diag.studies.plans import in_words, side_by_side
 from diag.studies.prediction import gated, predictors
 from diag.studies.result import (
     Beside,
@@ -125,6 +128,8 @@ def report(
         tuple(p for p in shown if p.final),
         found.by,
     )
+    if found.by == "relation":
+        return _side_by_side(whole, curves, returns, last, names)
     if found.by != "score":
         return whole
     first = names[0]
@@ -139,6 +144,24 @@ def report(
         distances=distances_on_the_way(transfers, last, first),
         terms=spreads(mine, bases[bases["variant"] == owner]),
     )
+
+
+def _side_by_side(
+    whole: StudyReport,
+    curves: pd.DataFrame,
+    returns: pd.DataFrame,
+    last: pd.DataFrame,
+    names: Sequence[tuple[str, str]],
+) -> StudyReport:
+    """The report with its plans side by side, and with what they show in its sentence."""
+    arms = side_by_side(curves, returns, last, names, whole.facts)
+    if not arms:
+        return whole
+    told = " ".join(part for part in (whole.verdict.summary, in_words(arms)) if part)
+    games = beside_games(arms) if whole.facts.world == GAMES else ()
+    verdict = replace(whole.verdict, summary=told)
+    groups = tuple(replace(group, margins=()) for group in whole.groups)  # no number of states is asked for
+    return replace(whole, groups=groups, arms=arms, verdict=verdict, beside=(*whole.beside, *games))
 
 
 def _typed(results: pd.DataFrame) -> pd.DataFrame:

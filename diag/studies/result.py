@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from diag.result import SCHEMA_VERSION, Verdict, finite, measure_tree, numbers
 from diag.shown import Shown
+from diag.studies.arms import Arm, Dreamt
 from diag.studies.histogram import Bar, stacked
 from diag.studies.scored import Episodes, Gated, Planes, Predictor, Standing, VariantFacts, standard_tree
 from diag.studies.statistics import Rate
@@ -329,6 +330,10 @@ class StudyReport(Shown, kind="study"):
     """Quartiles of each loss over bases, successes and failures (:func:`diag.studies.scores.spreads`)."""
     planes: tuple[Planes, ...] = ()
     episodes: Episodes | None = None
+    arms: tuple[Arm, ...] = ()
+    """Plans side by side, where a transfer's relation alone would be its success."""
+    dreamt: tuple[Dreamt, ...] = ()
+    """What world models foresee without sight, an arm each."""
     diagnosis: str = "study"
 
     def shown_files(self) -> list[str]:
@@ -379,6 +384,8 @@ class StudyReport(Shown, kind="study"):
             "scores": [_plain(row) for row in self.scores.to_dict("records")],
             "predictors": [one.to_tree() for one in self.predictors],
             "gated": None if self.gated is None else self.gated.to_tree(),
+            "plans": [arm.to_tree() for arm in self.arms],
+            "open_loop": [one.to_tree() for one in self.dreamt],
             "sweep": None if self.sweep is None else self.sweep.to_tree(),
             "base_curves": [curve.to_tree() for curve in self.base_curves],
             "transfers": [_plain(row) for row in self.transfers.to_dict("records")],

@@ -17,6 +17,7 @@ from diag.studies.study import Study
 from trainers.checkpoint import running_environment
 from trainers.pool import Engine, Todo, run_all
 from trainers.run import check_device
+from trainers.system import Provided, system_of
 
 ATTEMPTS = 3
 """Times that a piece is begun at most when its worker is lost."""
@@ -80,6 +81,17 @@ def planned(study: Study, folder: Folder, jobs: int, device: str) -> Plan:
     )
 
 
+def _provide(plan: Plan) -> None:
+    """Make the files that trainings need, here, where a signal ends the command at once."""
+    done: set[str] = set()
+    for piece in plan.pieces:
+        key = f"{piece.run.plan is None} {piece.run.settings.model_dump_json(exclude={'preset'})}"
+        system = system_of(piece.run.settings)
+        if isinstance(system, Provided) and key not in done:
+            done.add(key)
+            system.provide(piece.run.plan)
+
+
 def run_study(
     study: Study,
     out: Path,
@@ -104,6 +116,7 @@ def run_study(
             return True
         folder.forget(plan.done)
         begun(plan)
+        _provide(plan)
         began, started, finished = time(), monotonic(), False
         last, spent = dict(plan.behind), dict.fromkeys(plan.behind, 0)
         costs = {p.key: p.cost / plan.unit for p in plan.pieces}

@@ -107,9 +107,9 @@ class Study:
 
     def base_of(self, variant: Variant) -> Variant:
         """The variant whose bases it transfers: the first that trains its bases with the same settings."""
-        mine = variant.settings.model_dump(exclude={"transfer", "preset"})
+        mine = variant.settings.of_bases()
         for other in self.variants:
-            if other.settings.model_dump(exclude={"transfer", "preset"}) == mine:
+            if other.settings.of_bases() == mine:
                 return other
         raise AssertionError
 

@@ -72,6 +72,10 @@ class AtariWorld:
     """Whether actions are all 18 of the console, or those that the game uses."""
     steps: int = MOST_STEPS
     noops: int = MOST_NOOPS
+    side: int = SIDE
+    """Rows and columns of an observation."""
+    stacked: int = STACKED
+    """Frames of an observation."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9_]+", self.game):
@@ -82,6 +86,9 @@ class AtariWorld:
             raise WorldError(
                 f"steps and noops: found {self.steps} and {self.noops}, expected 1 and 0 or more"
             )
+        if not 1 <= self.side <= SCREEN[1] or self.stacked < 1:
+            found = f"{self.side} and {self.stacked}"
+            raise WorldError(f"side and stacked: found {found}, expected 1 to {SCREEN[1]}, and 1 or more")
         if tuple(self._made.getScreenDims()) != SCREEN:
             found = "×".join(map(str, self._made.getScreenDims()))
             raise WorldError(f"game: {self.game} has a screen of {found}, expected 210×160")
@@ -96,7 +103,7 @@ class AtariWorld:
 
     @property
     def observation_shape(self) -> tuple[int, int, int]:
-        return STACKED, SIDE, SIDE
+        return self.stacked, self.side, self.side
 
     @functools.cached_property
     def buttons(self) -> list[Any]:
@@ -136,7 +143,7 @@ class AtariEnvs:
             machine.setMode(mode)
             machine.setDifficulty(difficulty)
         self._time = np.zeros(n, np.int64)
-        self._stack = np.zeros((n, STACKED, SIDE, SIDE), np.uint8)
+        self._stack = np.zeros((n, *world.observation_shape), np.uint8)
         self._last = self._stack[:0]
         self._screens = np.empty((n, *SCREEN), np.uint8)
         self._begin(np.arange(n))
@@ -152,7 +159,7 @@ class AtariEnvs:
                     machine.reset_game()
             machine.getScreenGrayscale(self._screens[place])
         self._time[which] = 0
-        self._stack[which] = shrunk(self._screens[which])[:, None]
+        self._stack[which] = shrunk(self._screens[which], self.world.side)[:, None]
 
     @property
     def observations(self) -> NDArray[np.uint8]:
@@ -176,7 +183,7 @@ class AtariEnvs:
             machine.getScreenGrayscale(self._screens[place])
             np.maximum(self._screens[place], before, out=self._screens[place])
         self._stack[:, :-1] = self._stack[:, 1:]
-        self._stack[:, -1] = shrunk(self._screens)
+        self._stack[:, -1] = shrunk(self._screens, self.world.side)
         self._time += 1
         truncated = (self._time >= self.world.steps) & ~terminated
         ended = np.flatnonzero(terminated | truncated)
@@ -248,24 +255,24 @@ def console(game: str, sticky: float, seed: int) -> Any:
     return machine
 
 
-def shrunk(screens: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Screens (n, 210, 160) at 84×84: a pixel is the mean of the area that it covers, halves rounded up.
+def shrunk(screens: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
+    """Screens (n, 210, 160) as (n, side, side): a pixel is the mean of what it covers, halves rounded up.
 
-    A pixel covers 5/2 rows and 40/21 columns, so the sums have whole weights, which add up to 5 · 40; they
-    stay below 2²⁴ and are exact in float32.
+    At 84×84 a pixel covers 5/2 rows and 40/21 columns, so the sums have whole weights, which add up to
+    5 · 40; they stay below 2²⁴ and are exact in float32. So they are at 64×64, with 105 · 5.
     """
-    rows, columns = (_cover(size) for size in SCREEN)
+    rows, columns = (_cover(size, side) for size in SCREEN)
     sums = rows @ (screens.astype(np.float32) @ columns.T)
     whole = round(float(rows[0].sum() * columns[0].sum()))
     return ((2 * sums.astype(np.int32) + whole) // (2 * whole)).astype(np.uint8)
 
 
 @functools.cache
-def _cover(size: int) -> NDArray[np.float32]:
-    """Whole weights (84, size): how much of each pixel lies under each of the 84."""
-    unit = np.lcm(size, SIDE)
-    old, new = unit // size, unit // SIDE
-    first, start = np.arange(size) * old, np.arange(SIDE)[:, None] * new
+def _cover(size: int, side: int) -> NDArray[np.float32]:
+    """Whole weights (side, size): how much of each pixel lies under each of so many."""
+    unit = np.lcm(size, side)
+    old, new = unit // size, unit // side
+    first, start = np.arange(size) * old, np.arange(side)[:, None] * new
     over = np.minimum(first + old, start + new) - np.maximum(first, start)
     weights = over.clip(0)
     return np.array(weights // np.gcd.reduce(weights[weights > 0]), np.float32)

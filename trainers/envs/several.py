@@ -11,13 +11,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainers.envs.acting import (
     Discrete,
+    Envs,
     PairedEnvs,
     PairedWorld,
     Saved,
@@ -35,7 +36,7 @@ class Several:
     """Games side by side as looks of one world; raises :class:`trainers.envs.acting.WorldError`."""
 
     name: str
-    games: Mapping[str, PairedWorld]
+    games: Mapping[str, World]
 
     def __post_init__(self) -> None:
         counts = {game: world.actions.n for game, world in self.games.items()}
@@ -69,14 +70,15 @@ class Several:
         return PaddedEnvs(game.envs(game.variants[0], n, *seed), self.observation_shape[0])
 
     def variables(self, variant: str, states: States) -> dict[str, NDArray[np.float64]]:
-        """Known facts of a game's hidden states, {name: (n,)}."""
-        return self.games[checked_variant(self, variant)].variables(states)
+        """Known facts of a game's hidden states, {name: (n,)}; none of a game that does not show them."""
+        game = self.games[checked_variant(self, variant)]
+        return dict(game.variables(states)) if isinstance(game, PairedWorld) else {}
 
 
 class PaddedEnvs:
     """Environments of one game, with empty channels after its own."""
 
-    def __init__(self, envs: PairedEnvs, channels: int) -> None:
+    def __init__(self, envs: Envs, channels: int) -> None:
         self._envs, self._channels = envs, channels
 
     @property
@@ -95,7 +97,8 @@ class PaddedEnvs:
         return self._padded(self._envs.last_observations())
 
     def hidden(self) -> States:
-        return self._envs.hidden()
+        """The hidden states; none of a game that does not show them."""
+        return self._envs.hidden() if isinstance(self._envs, PairedEnvs) else {}
 
     def state(self) -> Saved:
         return self._envs.state()
@@ -110,10 +113,25 @@ class PaddedEnvs:
 def _minatar() -> Several:
     from trainers.envs.minatar import GAMES, MinAtarWorld
 
-    return Several("minatar", {g: cast(PairedWorld, MinAtarWorld(g, minimal=False)) for g in GAMES})
+    return Several("minatar", {g: MinAtarWorld(g, minimal=False) for g in GAMES})
 
 
-_SEVERAL: dict[str, Callable[[], Several]] = {"minatar": _minatar}
+SHOOTERS = (
+    *("assault", "beam_rider", "demon_attack", "galaxian", "name_this_game"),
+    *("phoenix", "riverraid", "space_invaders", "turmoil"),
+)
+"""Nine games of shooting with movement in one dimension. The fourth paper has nine and names none."""
+
+
+def _shooters() -> Several:
+    """The shooters and Breakout, as Dreamer sees them: one grey frame of 64×64, all 18 actions."""
+    from trainers.envs.atari import AtariWorld
+
+    games = (*SHOOTERS, "breakout")
+    return Several("atari-shooters", {g: AtariWorld(g, full=True, side=64, stacked=1) for g in games})
+
+
+_SEVERAL: dict[str, Callable[[], Several]] = {"atari-shooters": _shooters, "minatar": _minatar}
 
 
 @functools.cache

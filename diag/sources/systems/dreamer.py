@@ -16,15 +16,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from diag.sources.systems import Trained
-from diag.subject import Pairs, Parameters, Sampled, Subject, Task
-from trainers.dreamer import Dreamer
+from diag.subject import Foreseen, Pairs, Parameters, Sampled, Subject, SubjectError, Task, TaskPair
+from trainers.dreamer import Dreamer, scaled
 from trainers.dreamer_settings import Data
-from trainers.envs.acting import PairedWorld
+from trainers.envs.acting import Discrete, PairedWorld
 from trainers.histories import Histories, histories
 from trainers.recorded import look_columns
 from trainers.replay import Sequences, sequences_of
+from trainers.rssm import State
 from trainers.streams import EVALUATION_STREAM, JUDGING_PHASE, generator
 
 PAIRED = 32
@@ -51,7 +53,7 @@ def subject(trained: Trained) -> Subject:
     return trained.subject(
         encoder=system,
         objective=system,
-        tasks=DreamerTasks(dreamer),
+        tasks=OpenDreamerTasks(dreamer) if trained.plan is None else DreamerTasks(dreamer),
         actor=system if phase.algorithm == "agent" else None,
     )
 
@@ -82,6 +84,16 @@ class DreamerSystem:
             "latents": model.latents,
             "length": dreamer.settings.batches.length,
         }
+
+    @property
+    def unmendable(self) -> tuple[str, str]:
+        """Why a repair is refused: no layer gives the latent state, and games have no place to lead to."""
+        found = "a world model, whose latent state no last layer gives: no map of it can be folded in"
+        if not isinstance(self.dreamer.world, PairedWorld):
+            found += (
+                f"; and the games of {self.dreamer.world.name} share no states that lead back to the base's"
+            )
+        return found, "a checkpoint of a system with an encoder of single observations (docs/repair.md)"
 
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
         """Latent states (n, Z + D) of rows (n, 2 + c·h·w), histories one after the other."""
@@ -114,6 +126,42 @@ class DreamerSystem:
         losses["kl"] = dreamer.rssm.latents.divergence(seen.posterior, seen.prior)
         return {term: values.T.flatten()[: batch.rows] for term, values in losses.items()}
 
+    @torch.no_grad()
+    def foresee(self, parameters: Parameters, histories: HistoryBatch) -> Foreseen:
+        """Open-loop predictions of the last part of each history: as many rows as an actor imagines ahead.
+
+        What is seen before is the rest, at least one row. Latent states are drawn by the histories' noise,
+        from the posterior while it sees and from the prior after that; actions are those that were taken.
+        """
+        dreamer, batch, noise = self.dreamer, histories.sequences, histories.noise
+        length = len(batch.reward)
+        ahead = min(dreamer.settings.batches.horizon, length - 1)
+        seen = length - ahead
+        state = dreamer.observe(parameters, batch.rows(0, seen), noise[:seen]).state
+        state = State(state.deter[-1], state.stoch[-1])
+        features = [state.features]
+        for now in range(seen, length):
+            action = batch.action[now]
+            if not action.is_floating_point():
+                action = one_hot(action, dreamer.rssm.actions).to(torch.float32)
+            state = dreamer.rssm.imagine(parameters, state, action, noise[now])
+            features.append(state.features)
+        rest, every = batch.rows(seen - 1, length), torch.stack(features)
+        losses = dreamer.predictions(parameters, rest, every)
+        expected, came = dreamer.pictured(parameters, every), scaled(rest.observation)
+        begun = rest.first.clone()
+        begun[0] = False
+        over = (begun.cumsum(0) > 0).T.numpy()
+        off = {
+            "off": (expected - came).abs().flatten(2).sum(-1),
+            "kept": (came[:1] - came).abs().flatten(2).sum(-1),
+        }
+        told = {
+            name: np.where(over, np.nan, values.T.double().numpy()) for name, values in (losses | off).items()
+        }
+        kept = told.pop("kept")
+        return Foreseen(told, kept, *(x.transpose(0, 1).numpy() for x in (expected, came)))
+
     def returns(self, parameters: Parameters, task: Task, episodes: int, seed: int) -> NDArray[np.float64]:
         """Undiscounted returns (episodes,) with actions drawn from the policy."""
         return self.dreamer.returns(parameters, task, episodes, seed)
@@ -131,25 +179,28 @@ class DreamerTasks:
         self.dreamer, self.length = dreamer, dreamer.settings.batches.length
         looks = {task: ", ".join(dreamer.looks(task)) for task in ("source", "target")}
         self.name = f"{dreamer.settings.world} ({looks['source']} to {looks['target']})"
+        self._met: dict[tuple[Task, int, int], HistoryBatch] = {}
 
-    def _histories(self, n: int | None, seed: int) -> Histories:
+    def _histories(self, n: int | None, seed: int, look: str | None = None) -> Histories:
         wanted = ROWS_A_NUMBER * self.dreamer.embedding if n is None else n
         count = -(-wanted // self.length)
         count = max(PAIRED, count) if n is None else count
-        look = self.dreamer.looks("target")[0]
+        look = self.dreamer.looks("target")[0] if look is None else look
         return histories(
             self.dreamer.world, look, count, self.length, 0 if n is None else seed, JUDGING_PHASE
         )
 
     def paired_observations(self, n: int | None, seed: int) -> Pairs:
         """n rows of histories of a sequence's length; without a number always the same ones."""
-        met, world = self._histories(n, seed), self.dreamer.world
-        rows = len(met) if n is None else n
+        return self._pairs(self._histories(n, seed), n)
+
+    def _pairs(self, met: Histories, n: int | None, look: str | None = None) -> Pairs:
+        rows, world = len(met) if n is None else n, self.dreamer.world
         shown = {}
         for task in ("source", "target"):
             seen = met.observation
             if isinstance(world, PairedWorld):
-                seen = world.render(met.states, self.dreamer.looks(task)[0])
+                seen = world.render(met.states, self.dreamer.looks(task)[0] if look is None else look)
             marks = np.stack([met.first, met.action], 1).astype(np.uint8)
             whole = np.concatenate([marks, seen.reshape(len(met), -1)], 1)[:rows]
             shown[task] = torch.from_numpy(whole)
@@ -157,8 +208,37 @@ class DreamerTasks:
 
     def variables(self) -> Mapping[str, NDArray[Any]]:
         """Known facts of the rows that are paired where no number is asked for."""
-        met = self._histories(None, 0)
-        return {"steps_before": met.time.astype(np.float64), **met.variables}
+        return self._known(self._histories(None, 0))
+
+    def known_pairs(
+        self, n: int | None, look: str | None, seed: int
+    ) -> tuple[Pairs, Mapping[str, NDArray[Any]]]:
+        """n rows of histories of a look, by default the target's first, and what is known of each."""
+        if look is not None and look not in self.dreamer.world.variants:
+            known = ", ".join(self.dreamer.world.variants)
+            raise SubjectError(self.name, f"no look {look!r}", f"one of {known}")
+        met = self._histories(n, seed, look)
+        known_rows = len(met) if n is None else n
+        facts = {name: values[:known_rows] for name, values in self._known(met).items()}
+        return self._pairs(met, n, look), facts
+
+    def _known(self, met: Histories) -> dict[str, NDArray[Any]]:
+        """Numbers of the hidden states, and as events what was done and whether it was rewarded."""
+        known = {"steps_before": met.time.astype(np.float64), **met.variables}
+        actions = self.dreamer.world.actions
+        if isinstance(actions, Discrete):
+            known["action"] = np.where(met.first, "none", np.array(actions.names)[met.action])
+        return {**known, "rewarded": met.reward != 0}
+
+    def histories(self, task: Task, count: int, seed: int) -> HistoryBatch:
+        """Sequences by a random policy, as many rows long as those of training."""
+        shown = task if isinstance(self.dreamer.world, PairedWorld) else "target"
+        asked = shown, count, seed
+        if asked not in self._met:  # which both models of a comparison ask for
+            batch = self.batch(shown, count * self.length, seed).batch
+            assert isinstance(batch, HistoryBatch)
+            self._met = {asked: batch}
+        return self._met[asked]
 
     def batch(self, task: Task, n: int, seed: int) -> Sampled:
         """n rows of sequences by a random policy, each of an environment of its own; a group each."""
@@ -177,3 +257,15 @@ class DreamerTasks:
         sequences = sequences_of(lanes, np.arange(count), starts + np.arange(length)[:, None])
         noise = dreamer.rssm.latents.noise(rng, length, count)
         return Sampled(HistoryBatch(sequences, noise, n), np.arange(count).repeat(length)[:n])
+
+
+class OpenDreamerTasks(DreamerTasks):
+    """The tasks of a base, which settles what its source shows, but not what it is taken to."""
+
+    def leads_to(self, other: TaskPair) -> bool:
+        """Whether other tasks are of the same world and source, in histories of the same length."""
+        if not isinstance(other, DreamerTasks):
+            return False
+        mine, theirs = self.dreamer, other.dreamer
+        same = mine.settings.world == theirs.settings.world and self.length == other.length
+        return same and mine.looks("source") == theirs.looks("source")

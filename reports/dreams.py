@@ -1,0 +1,48 @@
+"""Charts of what world models foresee, over the steps ahead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from reports.charts import PALETTE, finish
+
+WIDTH, HEIGHT = 240, 130
+
+
+def drift(rows: pd.DataFrame) -> Any:
+    """A panel a term, a line and a band a name; ``rows``: panel, name, step, value, low, high."""
+    names = list(dict.fromkeys(rows["name"]))
+    return lines(rows, names, "steps ahead")
+
+
+def lines(rows: pd.DataFrame, names: list[str], x_title: str) -> Any:
+    """A panel a quantity, a line and a band a name; all panels share one legend of these names."""
+    range_ = [PALETTE[place % len(PALETTE)] for place in range(len(names))]
+    colour = alt.Color(
+        "name:N",
+        title=None,
+        scale=alt.Scale(domain=names, range=range_),
+        legend=alt.Legend(orient="top", columns=3, labelLimit=260, symbolOpacity=1),
+    )
+    dash = alt.StrokeDash("name:N", legend=None, sort=names)
+    panels = []
+    for panel in dict.fromkeys(rows["panel"]):
+        mine = rows[rows["panel"] == panel]
+        base = alt.Chart(mine).encode(
+            x=alt.X("step:Q", title=x_title, axis=alt.Axis(format="~s", tickCount=5))
+        )
+        y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False))
+        band = base.mark_area(opacity=0.18, aria=False).encode(
+            y=alt.Y("low:Q", title=None), y2="high:Q", color=colour
+        )
+        line = base.mark_line(strokeWidth=2, point=len(mine) <= 60, aria=False).encode(
+            y=y,
+            color=colour,
+            strokeDash=dash,
+            tooltip=["name:N", "step:Q", alt.Tooltip("value:Q", format=".4f")],
+        )
+        panels.append(alt.layer(band, line).properties(title=panel, width=WIDTH, height=HEIGHT))
+    return finish(alt.concat(*panels, columns=2))
