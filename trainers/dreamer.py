@@ -13,6 +13,10 @@ The world model descends, as means over a batch's B sequences of T rows,
 where ``image`` and ``reward`` are −log-likelihoods (of deviation 1 without their constants; ``image`` may be
 of chances), and ``discount`` that of "not terminal". Actor and critic: :mod:`trainers.imagination`.
 
+Actions are discrete, or continuous (:mod:`trainers.actors`), as the world has them. A transfer's ``reward`` may
+be a meta-model (the second paper, section 4.2): beside the latent state it reads what frozen copies of its
+bases' reward models, ``reward.source``, say of it.
+
 A phase either trains the world model alone on recorded data (``recorded``; :mod:`trainers.recorded`), or acts
 and trains all of it on what it met (``agent``). What a plan freezes stays; what is learned beside goes on.
 """
@@ -27,8 +31,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, one_hot, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
+from trainers.actors import Actor, actor_of
 from trainers.codecs import CodecError, Decoder, Encoder, decoder_of, encoder_of
 from trainers.dense import Dense, Parameters, fresh_weights
 from trainers.dreamer_settings import DreamerSettings
@@ -47,6 +52,9 @@ from trainers.threads import one_thread
 
 MODEL = ("encoder", "recurrent", "decoder", "reward", "discount")
 """The components of the world model, which one optimiser trains."""
+
+META = "reward/0.weight"
+"""The weight that reads the latent state, and in a meta-model what the sources' reward models say."""
 
 BRIGHTEST = 255.0
 """An observation's numbers are divided by this."""
@@ -75,10 +83,12 @@ class Dreamer:
     settings_type: ClassVar[type[Settings]] = DreamerSettings
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     readers: ClassVar[tuple[str, ...]] = ("recurrent", "decoder", "reward", "discount", "actor", "critic")
-    ensembles: ClassVar[tuple[str, ...]] = ()
+    ensembles: ClassVar[tuple[str, ...]] = ("reward",)
 
     settings: DreamerSettings
     world: World
+    actor: Actor = field(init=False)
+    """What the actor's outputs mean."""
     encoder: Encoder = field(init=False)
     decoder: Decoder = field(init=False)
     rssm: Rssm = field(init=False)
@@ -98,7 +108,7 @@ class Dreamer:
                 if look not in world.variants:
                     known = ", ".join(world.variants)
                     raise SettingsError(f"setting 'tasks.{task}': found {look!r}, expected some of {known}")
-        check_policies(settings.data.policies)
+        check_policies(settings.data.policies, world)
         acting, length = settings.acting, settings.batches.length
         for name, rows in (("prefill", acting.prefill), ("capacity", acting.capacity)):
             if rows // acting.environments < length:
@@ -117,8 +127,10 @@ class Dreamer:
         latents = Latents(model.latents, model.groups, model.classes)
         features = latents.size + model.deterministic
         encoder = encoder_of(model.codec, self.world.observation_shape, model.widths)
-        outputs = {"reward": 1, "discount": 1, "actor": self.world.actions.n, "critic": 1}
+        actor = actor_of(self.world.actions)
+        outputs = {"reward": 1, "discount": 1, "actor": actor.outputs, "critic": 1}
         made = {
+            "actor": actor,
             "encoder": encoder,
             "decoder": decoder_of(model.codec, features, self.world.observation_shape, model.widths),
             "rssm": Rssm(
@@ -139,7 +151,7 @@ class Dreamer:
         """Weights of the world model's terms."""
         loss = self.settings.loss
         return {
-            "image": 1.0,
+            "image": loss.image_weight,
             "reward": loss.reward_weight,
             "discount": loss.discount_weight,
             "kl": loss.kl_weight,
@@ -151,9 +163,17 @@ class Dreamer:
         return self.rssm.latents.size + self.rssm.deterministic
 
     def shapes(self, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, tuple[int, ...]]:
-        """Shape of every parameter, ``component/parameter``: the same for bases and transfers."""
+        """Shape of every parameter, ``component/parameter``: a meta-model reads a number of each base more."""
         nets = {"encoder": self.encoder, "recurrent": self.rssm, "decoder": self.decoder, **self.heads}
-        return {f"{c}/{name}": shape for c, net in nets.items() for name, shape in net.shapes().items()}
+        shapes = {f"{c}/{name}": shape for c, net in nets.items() for name, shape in net.shapes().items()}
+        units, read = shapes[META]
+        copies = 0 if plan is None else len(plan.copies([META], bases))
+        return {**shapes, META: (units, read + copies)}
+
+    def columns(self) -> dict[str, dict[str, tuple[int, int]]]:
+        """Named inputs of a parameter, {parameter: {inputs: columns [from, to)}}: the actions of the model."""
+        first = self.rssm.latents.size
+        return {"recurrent/input.weight": {"action": (first, first + self.rssm.actions)}}
 
     def fresh(self, *seed: int, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, Tensor]:
         """Fresh parameters; those of one seed are the same whatever is trained of them."""
@@ -178,14 +198,25 @@ class Dreamer:
         once: bool = False,
     ) -> Seen:
         """Latent states along sequences; without noise, each stochastic part is the most likely one."""
-        actions = one_hot(batch.action, self.rssm.actions).to(torch.float32)
+        actions = self.actor.read(batch.action)
         embeddings = self.embed(parameters, batch.observation)
         return self.rssm.observe(parameters, embeddings, actions, batch.first, noise, state, once)
 
     def head(self, parameters: Parameters, component: str, features: Tensor) -> Tensor:
-        """Outputs (…,) of reward, discount (a logit) and critic, or the actor's logits (…, A)."""
-        out = self.heads[component](parameters, component, features)
+        """Outputs (…,) of reward, discount (a logit) and critic, or the actor's (…, outputs)."""
+        read = features
+        if component == "reward" and parameters[META].shape[-1] > self.embedding:
+            read = torch.cat([features, self.told(parameters, features)], -1)
+        out = self.heads[component](parameters, component, read)
         return out if component == "actor" else out.squeeze(-1)
+
+    def told(self, parameters: Parameters, features: Tensor) -> Tensor:
+        """What the frozen reward models of the bases say (…, bases) of latent states, in the bases' order."""
+        copies = sorted(
+            {name.partition("/")[0] for name in parameters if name.startswith("reward.source")},
+            key=lambda name: int(name.removeprefix("reward.source") or 0),
+        )
+        return torch.cat([self.heads["reward"](parameters, copy, features) for copy in copies], -1)
 
     def outlook(self, parameters: Parameters, features: Tensor) -> Outlook:
         """What reward and discount are expected at latent states."""
@@ -229,10 +260,6 @@ class Dreamer:
         both = zip((to_prior, to_posterior), shares, strict=True)
         first, second = (part.mean().clamp_min(share * loss.free_nats) for part, share in both)
         return first + second
-
-    def chosen(self, logits: Tensor, noise: Tensor) -> Tensor:
-        """One-hot actions (n, A) drawn by uniform noise (n, 1); gradients pass straight through."""
-        return Latents("categorical", 1, self.rssm.actions).drawn(logits, noise)
 
     def evaluate(self, parameters: Parameters, task: str, seed: int) -> dict[str, float]:
         """Mean return on a task, ``sampled`` from the policy; empty where no actor was trained."""

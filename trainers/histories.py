@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.envs.acting import PairedEnvs, PairedWorld, States, World
+from trainers.envs.acting import Actions, PairedEnvs, PairedWorld, States, World
 from trainers.envs.several import Several
 from trainers.streams import EVALUATION_STREAM, generator
 
@@ -25,9 +25,9 @@ class Histories:
     begins a new episode.
     """
 
-    observation: NDArray[np.uint8]
-    action: NDArray[np.int64]
-    """The action that led to each row; 0 where an episode begins, or the history."""
+    observation: NDArray[Any]
+    action: Actions
+    """The action that led to each row; none where an episode begins, or the history."""
     first: NDArray[np.bool_]
     history: NDArray[np.int64]
     time: NDArray[np.int64]
@@ -45,7 +45,9 @@ def histories(world: World, look: str, count: int, length: int, *seed: int) -> H
     rng = generator(EVALUATION_STREAM, *seed)
     envs = world.envs(look, count, *seed, EVALUATION_STREAM)
     begin = rng.integers(WALKED * length + 1, size=count)
-    time, action, ended = (np.zeros(count, kind) for kind in (np.int64, np.int64, np.bool_))
+    time, ended = np.zeros(count, np.int64), np.zeros(count, np.bool_)
+    none = world.actions.none()
+    action: Actions = world.actions.none(count)
     lanes: list[list[tuple[Any, ...]]] = [[] for _ in range(count)]
     hidden: list[list[dict[str, NDArray[Any]]]] = [[] for _ in range(count)]
     now = 0
@@ -55,9 +57,9 @@ def histories(world: World, look: str, count: int, length: int, *seed: int) -> H
         for place, lane in enumerate(lanes):
             if now >= begin[place] and len(lane) < length:
                 first = not lane or bool(ended[place])
-                lane.append((seen[place], 0 if first else action[place], first, place, time[place]))
+                lane.append((seen[place], none if first else action[place], first, place, time[place]))
                 hidden[place].append({name: values[place] for name, values in states.items()})
-        action = rng.integers(world.actions.n, size=count)
+        action = world.actions.sample(rng, count)
         ended = envs.step(action).ended
         time = np.where(ended, 0, time + 1)
         now += 1
@@ -74,7 +76,7 @@ def histories(world: World, look: str, count: int, length: int, *seed: int) -> H
         variables = world.variables(known)
     return Histories(
         observation,
-        actions.astype(np.int64),
+        actions.astype(none.dtype),
         firsts.astype(np.bool_),
         places.astype(np.int64),
         times.astype(np.int64),
