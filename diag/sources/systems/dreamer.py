@@ -19,9 +19,9 @@ from torch import Tensor
 
 from diag.sources.systems import Trained
 from diag.subject import Pairs, Parameters, Sampled, Subject, Task
-from trainers.dreamer import Dreamer
+from trainers.dreamer import Dreamer, scaled
 from trainers.dreamer_settings import Data
-from trainers.envs.acting import PairedWorld
+from trainers.envs.acting import Discrete, PairedWorld
 from trainers.histories import Histories, histories
 from trainers.recorded import look_columns
 from trainers.replay import Sequences, sequences_of
@@ -37,8 +37,8 @@ one half of them, and judged on the other."""
 BEFORE = 3
 """Lengths of a sequence that an environment may have gone before one is taken from it to judge losses on."""
 
-MARKS = 2
-"""Numbers of a row before the picture's: 1 where its history begins, else 0, and the action."""
+BEGINS = 1
+"""Numbers of a row before the action's: 1 where its history begins, else 0. The picture's stand behind."""
 
 
 def subject(trained: Trained) -> Subject:
@@ -84,8 +84,13 @@ class DreamerSystem:
         }
 
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
-        """Latent states (n, Z + D) of rows (n, 2 + c·h·w), histories one after the other."""
+        """Latent states (n, Z + D) of rows (n, 1 + A + c·h·w), histories one after the other.
+
+        A discrete action is one number. Rows of continuous ones are float32, and pictures in them scaled.
+        """
         rssm, n = self.dreamer.rssm, len(observations)
+        discrete = isinstance(self.dreamer.world.actions, Discrete)
+        marks = BEGINS + (1 if discrete else self.dreamer.world.actions.n)
         begins = observations[:, 0] != 0
         begins[0] = True
         starts = begins.nonzero()[:, 0]
@@ -93,11 +98,11 @@ class DreamerSystem:
         step = torch.arange(int(lengths.max()), device=observations.device)[:, None]
         # Shorter histories are filled up with their own last row, which nothing is read of.
         rows = starts + torch.minimum(step, lengths - 1)
-        pictures = observations[:, MARKS:].reshape(n, *self.dreamer.world.observation_shape)[rows]
+        pictures = observations[:, marks:].reshape(n, *self.dreamer.world.observation_shape)[rows]
         none = torch.zeros(rows.shape, device=observations.device)
-        sequences = Sequences(
-            pictures, observations[:, 1].long()[rows], none, none.bool(), (step == 0).expand_as(rows)
-        )
+        action = observations[:, BEGINS:marks]
+        taken = action.squeeze(1).long() if discrete else action
+        sequences = Sequences(pictures, taken[rows], none, none.bool(), (step == 0).expand_as(rows))
         seen = self.dreamer.observe(parameters, sequences, None)
         states = torch.cat([rssm.latents.expected(seen.posterior), seen.state.deter], -1)
         return states.transpose(0, 1)[(step < lengths).T]
@@ -150,8 +155,11 @@ class DreamerTasks:
             seen = met.observation
             if isinstance(world, PairedWorld):
                 seen = world.render(met.states, self.dreamer.looks(task)[0])
-            marks = np.stack([met.first, met.action], 1).astype(np.uint8)
-            whole = np.concatenate([marks, seen.reshape(len(met), -1)], 1)[:rows]
+            kind = np.uint8 if isinstance(world.actions, Discrete) else np.float32
+            if kind is np.float32 and seen.dtype == np.uint8:
+                seen = scaled(torch.from_numpy(seen)).numpy()
+            columns = met.first[:, None], met.action.reshape(len(met), -1), seen.reshape(len(met), -1)
+            whole = np.concatenate([column.astype(kind) for column in columns], 1)[:rows]
             shown[task] = torch.from_numpy(whole)
         return Pairs(shown, met.history[:rows], "episodes")
 
