@@ -13,9 +13,9 @@ The world model descends, as means over a batch's B sequences of T rows,
 where ``image`` and ``reward`` are −log-likelihoods (of deviation 1 without their constants; ``image`` may be
 of chances), and ``discount`` that of "not terminal". Actor and critic: :mod:`trainers.imagination`.
 
-Actions are discrete, or continuous (:mod:`trainers.actors`), as the world has them. A transfer's ``reward`` may
-be a meta-model (the second paper, section 4.2): beside the latent state it reads what frozen copies of its
-bases' reward models, ``reward.source``, say of it.
+Actions are discrete, or continuous (:mod:`trainers.actors`), as the world has them. A transfer's ``reward``
+may be a meta-model (the second paper, section 4.2): beside the latent state it reads what frozen copies of
+its bases' reward models, ``reward.source``, say of it.
 
 A phase either trains the world model alone on recorded data (``recorded``; :mod:`trainers.recorded`), or acts
 and trains all of it on what it met (``agent``). What a plan freezes stays; what is learned beside goes on.
@@ -37,7 +37,7 @@ from trainers.actors import Actor, actor_of
 from trainers.codecs import CodecError, Decoder, Encoder, decoder_of, encoder_of
 from trainers.dense import Dense, Parameters, fresh_weights
 from trainers.dreamer_settings import DreamerSettings
-from trainers.envs.acting import World, WorldError
+from trainers.envs.acting import Discrete, World, WorldError
 from trainers.envs.several import world_of
 from trainers.one_by_one import OneByOne
 from trainers.plan import TransferPlan
@@ -47,7 +47,7 @@ from trainers.replay import Sequences
 from trainers.rssm import Latents, Rssm, Seen, State
 from trainers.settings import Settings, SettingsError
 from trainers.streams import PLAY_STREAM, WEIGHT_STREAM, generator
-from trainers.system import Training
+from trainers.system import Misfit, Training
 from trainers.threads import one_thread
 
 MODEL = ("encoder", "recurrent", "decoder", "reward", "discount")
@@ -58,6 +58,18 @@ META = "reward/0.weight"
 
 BRIGHTEST = 255.0
 """An observation's numbers are divided by this."""
+
+
+SIZES = ("latents", "groups", "classes", "deterministic", "hidden", "norm", "codec", "widths", "heads")
+"""Settings of the nets that a base and a transfer of it have in common."""
+
+
+def _size(world: World) -> str:
+    return "×".join(map(str, world.observation_shape))
+
+
+def _acted(world: World) -> str:
+    return f"{world.actions.n} {'discrete' if isinstance(world.actions, Discrete) else 'continuous'}"
 
 
 def scaled(observations: Tensor) -> Tensor:
@@ -163,15 +175,33 @@ class Dreamer:
         return self.rssm.latents.size + self.rssm.deterministic
 
     def shapes(self, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, tuple[int, ...]]:
-        """Shape of every parameter, ``component/parameter``: a meta-model reads a number of each base more."""
+        """Shape of every parameter, ``component/parameter``: a meta-model has more inputs."""
         nets = {"encoder": self.encoder, "recurrent": self.rssm, "decoder": self.decoder, **self.heads}
         shapes = {f"{c}/{name}": shape for c, net in nets.items() for name, shape in net.shapes().items()}
         units, read = shapes[META]
         copies = 0 if plan is None else len(plan.copies([META], bases))
         return {**shapes, META: (units, read + copies)}
 
+    def misfit(self, base: Settings) -> Misfit | None:
+        """The first thing in which a base's observations, actions or nets are not those of these settings."""
+        assert isinstance(base, DreamerSettings)
+        other, named = world_of(base.world), f"world {self.settings.world!r}: train a base in it"
+        for what, mine, theirs in (
+            ("observations", _size(self.world), _size(other)),
+            ("actions", _acted(self.world), _acted(other)),
+        ):
+            if mine != theirs:
+                return Misfit(f"{theirs} {what} of world {base.world!r}", f"{mine}, those of {named}")
+        for name in SIZES:
+            mine, theirs = getattr(self.settings.model, name), getattr(base.model, name)
+            if mine != theirs:
+                word = ",".join(map(str, theirs)) if isinstance(theirs, tuple) else theirs
+                todo = f"give bases that agree, or --set 'model.{name}={word}' where all have it"
+                return Misfit(f"model.{name} = {theirs}", f"{mine}, as in the run's settings: {todo}")
+        return None
+
     def columns(self) -> dict[str, dict[str, tuple[int, int]]]:
-        """Named inputs of a parameter, {parameter: {inputs: columns [from, to)}}: the actions of the model."""
+        """Named inputs of a parameter, {parameter: {inputs: columns [from, to)}}."""
         first = self.rssm.latents.size
         return {"recurrent/input.weight": {"action": (first, first + self.rssm.actions)}}
 

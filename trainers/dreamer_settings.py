@@ -84,7 +84,7 @@ class Loss(Tree):
     image: Literal["gaussian", "bernoulli"] = "gaussian"
     """Likelihood of a picture's numbers: of deviation 1 (DreamerV2's), or of chances (cells of 0 and 1)."""
     image_weight: Weight = 1.0
-    """Weight of the picture's loss; of a state's few numbers, the inverse of their variance given the latent."""
+    """Weight of the picture's loss. For a state's numbers: the inverse of their assumed variance."""
     reward_weight: Weight = 1.0
     discount_weight: Weight = 1.0
     kl_weight: Weight = 0.1

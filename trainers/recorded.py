@@ -37,8 +37,8 @@ _KEY = "transfer_diag_recording"
 FORMAT_VERSION = 1
 
 KINDS = {"action": np.uint8, "reward": np.float32, "terminal": np.bool_, "first": np.bool_, "look": np.uint8}
-"""Kinds of the columns beside ``observation``, which is of uint8. Of a world that shows its state observations
-are of float32, and so are continuous actions, which have a column for each."""
+"""Kinds of the columns beside ``observation``, which is of uint8. Numbers of a state are of float32, as are
+continuous actions, which have a column for each."""
 
 SEEN = (np.uint8, np.float32)
 """Kinds that ``observation`` may be of."""

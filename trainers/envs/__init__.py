@@ -12,9 +12,9 @@ def register() -> None:
 
     They are ``transfer_diag/SimpleMaze-v0``, ``transfer_diag/Labyrinth-v0``,
     ``transfer_diag/LabyrinthSmall-v0``, ``transfer_diag/Catch-v0``, ``transfer_diag/CatchSmall-v0``, and
-    ``transfer_diag/PendulumSwingUp-v0``, ``CartPoleSwingUp``, ``DoublePoleSwingUp`` and ``DrivenPoleSwingUp``,
-    from pictures, and each as ``…State-v0``; they have time limits of their own, and a ball of Catch falls
-    down.
+    ``transfer_diag/PendulumSwingUp-v0``, ``CartPoleSwingUp``, ``DoublePoleSwingUp`` and
+    ``DrivenPoleSwingUp`` from pictures, and each as ``…State-v0``. Labyrinths and poles have time limits of
+    their own, and a ball of Catch falls down.
     """
     import gymnasium
 

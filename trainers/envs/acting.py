@@ -90,7 +90,7 @@ class Discrete:
 
 @dataclass(frozen=True)
 class Continuous:
-    """Actions that are n numbers from −1 to 1, with a name each: forces and torques, as shares of the most."""
+    """Actions that are n numbers from −1 to 1, with a name each: such as shares of the most force."""
 
     names: tuple[str, ...]
 

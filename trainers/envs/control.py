@@ -19,6 +19,7 @@ sign changed: there a pole earns most that hangs still.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -258,7 +259,7 @@ def drawn(body: Body, states: Floats, height: int, width: int) -> NDArray[np.uin
         sides = _inside(x[None] - joints[0][0][:, None], -CART[0] * thick, CART[0] * thick, soft)
         cart = _inside(y, -CART[1] * thick, CART[1] * thick, soft)[:, None] * sides[:, None, :]
         np.maximum(seen, CART_GREY * cart, out=seen)
-    for part, (begin, end) in enumerate(zip(joints, joints[1:], strict=False)):
+    for part, (begin, end) in enumerate(itertools.pairwise(joints)):
         grey = SECOND_GREY if part else FIRST_GREY
         np.maximum(seen, grey * _stroke(x, y, begin, end, thick, np.float32(metres)), out=seen)
     return np.rint(seen * 255).astype(np.uint8)

@@ -60,7 +60,7 @@ class Several:
 
     @property
     def actions(self) -> ActionSpace:
-        """Those of the game that has most; where they are continuous, others leave the last of them unused."""
+        """Those of the game that has most; others leave the last of continuous ones unused."""
         return max((world.actions for world in self.games.values()), key=lambda space: space.n)
 
     @property
