@@ -33,7 +33,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 import pydantic
@@ -135,6 +135,33 @@ class Window(pydantic.BaseModel):
     def active(self, update: int, updates: int) -> bool:
         """Whether the term is active at an update, counted from 0."""
         return self.start * updates <= update < self.stop * updates
+
+
+class Origin(NamedTuple):
+    """What some of a transfer's parameters began as."""
+
+    action: Action
+    fraction: float | None
+    """λ of ``fraction``."""
+    base: int | str | None
+    """Number of the base, or ``all`` for the mean of all; None for fresh ones, and for ensembles of each."""
+    parameters: tuple[str, ...]
+    """Components, layers (``reward/2.*``) or parameters, and columns of one."""
+
+
+def _together(names: Sequence[str], every: Sequence[str]) -> tuple[str, ...]:
+    """Names of parameters, those of a whole component or of a whole layer as one."""
+    mine, told = set(names), dict[str, None]()
+    for name in names:
+        component, _, parameter = name.partition("/")
+        layer = f"{component}/{parameter.partition('.')[0]}."
+        for beginning, word in ((f"{component}/", component), (layer, f"{layer}*")):
+            if all(other in mine for other in every if other.startswith(beginning)):
+                told[word] = None
+                break
+        else:
+            told[name] = None
+    return tuple(told)
 
 
 class TransferPlan(pydantic.BaseModel):
@@ -258,6 +285,32 @@ class TransferPlan(pydantic.BaseModel):
             rule.base in (base, ALL) or (rule.base is None and rule.action == "ensemble")
             for rule in self.rules
         )
+
+    def origins(self, names: Iterable[str], bases: int) -> list[Origin]:
+        """What a transfer's parameters begin as: one entry for each action and base, in the order of rules.
+
+        ``names`` may hold an ensemble's frozen copies. Whole components and layers are named as such.
+        """
+        names = [name for name in names if not self._is_copy(name)]
+        taken: dict[tuple[str, float | None, int | str | None], list[str]] = {}
+        for name in names:
+            rule = self.action_of(name)
+            source = None if rule.action == "reset" else rule.base
+            if source is None and rule.action not in ("reset", "ensemble"):
+                source = 0
+            taken.setdefault((rule.action, rule.fraction, source), []).append(name)
+        found = [Origin(*key, _together(own, names)) for key, own in taken.items()]
+        for rule in self.rules:
+            if rule.columns is not None:
+                low, high = rule.columns
+                own = [name for name in names if rule.matches(name)]
+                columns = tuple(f"{name}[:, {low}:{high}]" for name in own)
+                source = None if rule.action == "reset" else rule.base or 0
+                found.append(Origin(rule.action, rule.fraction, source, columns))
+        return [
+            one if one.base != ALL or bases > 1 else Origin(one.action, one.fraction, 0, one.parameters)
+            for one in found
+        ]
 
     def trainable(self, names: Iterable[str]) -> set[str]:
         """The parameters that training may change."""
