@@ -250,3 +250,41 @@ def test_show_names_every_base_what_was_taken_and_the_ensemble(
     assert "recurrent/input.weight[:, 4:6]" in said
     said = " ".join(command(capsys, "show", str(tmp_path / "m" / "seed0.safetensors"))[1].split())
     assert "reward reads what reward.source (base 0), reward.source1 (base 1) say" in said
+
+
+def test_what_survives_of_a_fraction_is_lambda_at_first_and_follows_the_weights(
+    bases: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from diag.sources.description import Description, show
+
+    first, second = map(str, bases)
+    settings = poles("transfer.updates=4", "transfer.model_rate=0.05")
+    plan = named_plan("fractional-0.5")
+    run = Run(settings, (0,), str(tmp_path / "t"), plan, first, keep=(2,), more_bases=(second,))
+    assert execute(run, prepare(run, False, False), 1, lambda n: None)
+    described = show(run.path(0))
+    assert isinstance(described, Description)
+    assert described.survival is not None
+    assert [one.component for one in described.survival] == ["reward", "critic"]
+    fresh = agent().fresh(0, stream_of(base=False))
+    read = [files.read(path).tensors for path in (first, second, run.path(0))]
+    for one in described.survival:
+        assert one.steps == (0, 2, 4)
+        assert one.remains[0] == pytest.approx(0.5)
+        names = [f"{one.component}/1.{part}" for part in ("weight", "bias")]
+        base, theta, begun = (
+            torch.cat([tensors[name].flatten() for name in names])
+            for tensors in ({n: (read[0][n] + read[1][n]) / 2 for n in names}, read[2], fresh)
+        )
+        slope = float((theta - begun) @ base / (base @ base))
+        assert one.remains[-1] == pytest.approx(slope, rel=1e-4)
+        share = 1 - float((theta - 0.5 * base).square().sum() / theta.square().sum())
+        assert one.shares[-1] == pytest.approx(share, rel=1e-4, abs=1e-6)
+    assert abs(described.survival[0].remains[-1] - 0.5) > 1e-6  # training moved it
+    assert "survives" in command(capsys, "show", str(run.path(0)))[1]
+    saved = files.read(run.path(0))
+    moved = tuple({**base, "path": str(tmp_path / "gone.safetensors")} for base in saved.header.bases)
+    from dataclasses import replace
+
+    files.save(tmp_path / "m.safetensors", replace(saved.header, bases=moved), saved.tensors)
+    assert "a base is not where it was" in command(capsys, "show", str(tmp_path / "m.safetensors"))[1]

@@ -22,7 +22,9 @@ def render(description: Description, verbose: bool = False) -> str:
     lines = [*wrapped([f"{path}:", role], "", "  "), ""]
     for name, words in facts(description):
         lines += wrapped(words, f"  {name:9}  ", " " * 13)
-    lines += ["", *table(COMPONENTS, [component(*row) for row in components(description)])]
+    named_in = max(len(plain(part.name)) for part in description.components)
+    columns = (Column("component", max(COMPONENTS[0].width, named_in), "<"), *COMPONENTS[1:])
+    lines += ["", *table(columns, [component(*row) for row in components(description)])]
     if verbose:
         known = description.checkpoint.header.environment
         lines += ["", *(line for name, value in known.items() for line in wrapped(f"{name}: {value}"))]
@@ -56,7 +58,7 @@ def facts(description: Description) -> list[tuple[str, str]]:
     for number, base in enumerate(header.bases):
         rows.append(("" if number else "parent", short(plain(base["path"]))))
         rows.append(("", f"sha256 {base['sha256'][:16]}…"))
-    rows += taken(description)
+    rows += taken(description) + survived(description)
     rows.append(("sha256", f"{checkpoint.sha256[:16]}…, tensors {checkpoint.identity[:16]}…"))
     losses = header.metrics.get("losses", {})
     last = {t: v[-1] for t, v in losses.items() if v and v[-1] is not None}
@@ -102,6 +104,22 @@ def taken(description: Description) -> list[tuple[str, str]]:
         readers = dict.fromkeys(original(copy) for copy in description.ensembles)
         found.append(("ensemble", f"{', '.join(map(plain, readers))} reads what {', '.join(copies)} say"))
     return found
+
+
+def survived(description: Description) -> list[tuple[str, str]]:
+    """Names and words: what training left of each fraction of a base."""
+    if description.survival is None:
+        return [("survives", "unknown: a base is not where it was, or is another file now")]
+    rows = []
+    for number, one in enumerate(description.survival):
+        left = ", ".join(
+            f"{remains:.3g} ({share:.0%}) at {step:,}"
+            for step, remains, share in zip(one.steps, one.remains, one.shares, strict=True)
+        )
+        rows.append(("" if number else "survives", f"{plain(one.component)}: λ {left}"))
+    if rows:
+        rows.append(("", "(λ that remains, and the share of the parameters that λ × base explains)"))
+    return rows
 
 
 def _updates(count: object) -> str:

@@ -12,6 +12,7 @@ from diag.shown import Shown
 from diag.sources import open_subject
 from diag.sources.safetensors_file import NATIVE, header_of
 from diag.sources.supplied import NOTHING, Supplied
+from diag.sources.survival import Survival, survival
 from diag.sources.systems import trained
 from diag.subject import Subject
 from trainers.checkpoint import Checkpoint, read
@@ -43,6 +44,8 @@ class Description(Shown, kind="description"):
     """What its parameters began as, of a transfer."""
     ensembles: Mapping[str, int] = field(default_factory=dict)
     """{frozen copy that a component reads: number of its base}."""
+    survival: tuple[Survival, ...] | None = ()
+    """What training left of each fraction of a base; None where the bases are not there to tell."""
 
     def shown_state(self) -> list[str]:
         header = self.checkpoint.header
@@ -64,6 +67,7 @@ class Description(Shown, kind="description"):
             "components": [vars(c) for c in self.components],
             "origins": [one._asdict() | {"parameters": list(one.parameters)} for one in self.origins],
             "ensembles": dict(self.ensembles),
+            "survival": None if self.survival is None else [vars(one) for one in self.survival],
         }
 
 
@@ -162,4 +166,5 @@ def _checkpoint(path: str | os.PathLike[str]) -> Description:
         bases = len(checkpoint.header.bases)
         origins = tuple(plan.origins(own, bases))
         ensembles = {component_of(copy): number for copy, (_, number) in plan.copies(own, bases).items()}
-    return Description(checkpoint, tuple(components), settings, origins, ensembles)
+    left = survival(known)
+    return Description(checkpoint, tuple(components), settings, origins, ensembles, left)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -135,9 +135,11 @@ def _minatar() -> Several:
 def _control(suffix: str) -> Several:
     from trainers.envs.control import CONTROLS
 
-    worlds = {name.removesuffix("-state"): made() for name, made in CONTROLS.items()}
-    if not suffix:
-        worlds = {name: made() for name, made in CONTROLS.items() if not name.endswith("-state")}
+    seen = "-state" if suffix == "-state" else ""
+    tasks = [name for name in CONTROLS if not name.endswith("-state")]
+    worlds = {name: CONTROLS[name + seen]() for name in tasks}
+    if suffix == "-64":
+        worlds = {name: replace(world, pixels=64) for name, world in worlds.items()}
     negated = {f"{name}-negated": world for name, world in worlds.items()}
     looks = dict.fromkeys(negated, "negated")
     return Several(f"control{suffix}", {**worlds, **negated}, looks)
@@ -146,6 +148,7 @@ def _control(suffix: str) -> Several:
 _SEVERAL: dict[str, Callable[[], Several]] = {
     "minatar": _minatar,
     "control": functools.partial(_control, ""),
+    "control-64": functools.partial(_control, "-64"),
     "control-state": functools.partial(_control, "-state"),
 }
 
