@@ -79,11 +79,15 @@ class CartPole:
         half, beyond = self.length / 2, x - np.clip(x, -self.rail, self.rail)
         kinetic = (self.cart_mass + self.mass) / 2 * speed**2
         kinetic += self.mass * half * np.cos(angle) * speed * spin + 2 / 3 * self.mass * half**2 * spin**2
-        return kinetic + self.mass * self.gravity * half * np.cos(angle) + self.spring / 2 * beyond**2
+        energy: Floats = (
+            kinetic + self.mass * self.gravity * half * np.cos(angle) + self.spring / 2 * beyond**2
+        )
+        return energy
 
     def rewards(self, states: Floats) -> Floats:
         """cos θ (n,), the paper's equation 1: 1 upright, −1 hanging."""
-        return np.cos(states[1])
+        earned: Floats = np.cos(states[1])
+        return earned
 
     def measured(self, states: Floats) -> Mapping[str, Floats]:
         """Position and speed of the cart, angle and speed of each joint: those that there are, (n,) each."""

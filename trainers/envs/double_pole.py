@@ -125,11 +125,13 @@ class DoublePole:
         beyond = x - np.clip(x, -self.rail, self.rail)
         kinetic = (d1 * speed**2 + d4 * a**2 + d6 * b**2) / 2
         kinetic += speed * (d2 * cos_a * a + d3 * cos_b * b) + d5 * cos_ab * a * b
-        return kinetic + self.gravity * (d2 * cos_a + d3 * cos_b) + self.spring / 2 * beyond**2
+        energy: Floats = kinetic + self.gravity * (d2 * cos_a + d3 * cos_b) + self.spring / 2 * beyond**2
+        return energy
 
     def rewards(self, states: Floats) -> Floats:
         """cos Θ + cos Γ (n,), the paper's equation 2: 2 standing, 0 hanging straight down."""
-        return np.cos(states[1]) + np.cos(states[2] - states[1])
+        earned: Floats = np.cos(states[1]) + np.cos(states[2] - states[1])
+        return earned
 
     def measured(self, states: Floats) -> Mapping[str, Floats]:
         """Position and speed of the cart, angle and speed of each joint: those that there are, (n,) each."""

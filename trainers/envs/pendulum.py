@@ -68,11 +68,13 @@ class Pendulum:
         """Kinetic and potential energy (n,) in joules; the joint's height is 0."""
         angle, speed = states
         kinetic = self.mass * self.length**2 / 6 * speed**2
-        return kinetic + self.mass * self.gravity * self.length / 2 * np.cos(angle)
+        energy: Floats = kinetic + self.mass * self.gravity * self.length / 2 * np.cos(angle)
+        return energy
 
     def rewards(self, states: Floats) -> Floats:
         """cos θ (n,), the paper's equation 1: 1 upright, −1 hanging."""
-        return np.cos(states[0])
+        earned: Floats = np.cos(states[0])
+        return earned
 
     def measured(self, states: Floats) -> Mapping[str, Floats]:
         """Position and speed of the cart, angle and speed of each joint: those that there are, (n,) each."""
