@@ -288,3 +288,24 @@ def test_what_survives_of_a_fraction_is_lambda_at_first_and_follows_the_weights(
 
     files.save(tmp_path / "m.safetensors", replace(saved.header, bases=moved), saved.tensors)
     assert "a base is not where it was" in command(capsys, "show", str(tmp_path / "m.safetensors"))[1]
+
+
+def test_a_base_beside_a_meta_model_is_one_that_does_not_listen(
+    bases: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """So a straight line from a base to its meta-model can be had, whose ends are the two files' own losses."""
+    from diag.landscapes.system import system_of as landscape_of
+    from diag.sources import open_subject
+
+    transfer(tmp_path, bases, "meta-model")
+    base, other = open_subject(bases[0]), open_subject(tmp_path / "seed0.safetensors")
+    made = landscape_of([bases[0], tmp_path / "seed0.safetensors"], None, None, None)
+    assert made.sets[0].keys() == made.sets[1].keys()
+    assert base.objective is not None
+    assert base.tasks is not None
+    assert base.parameters is not None
+    assert other.parameters is not None
+    batch = base.tasks.batch("target", 24, 0).batch
+    for mine, own in zip(made.sets, (base.parameters, other.parameters), strict=True):
+        found, expected = base.objective.losses(mine, batch), base.objective.losses(own, batch)
+        assert all(torch.allclose(found[term], expected[term], atol=1e-6) for term in expected)

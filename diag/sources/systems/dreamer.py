@@ -19,7 +19,7 @@ from torch import Tensor
 
 from diag.sources.systems import Trained
 from diag.subject import Pairs, Parameters, Sampled, Subject, Task
-from trainers.dreamer import Dreamer, scaled
+from trainers.dreamer import META, Dreamer, scaled
 from trainers.dreamer_settings import Data
 from trainers.envs.acting import Discrete, PairedWorld
 from trainers.histories import Histories, histories
@@ -118,6 +118,16 @@ class DreamerSystem:
         losses = dreamer.predictions(parameters, batch.sequences, seen.state.features)
         losses["kl"] = dreamer.rssm.latents.divergence(seen.posterior, seen.prior)
         return {term: values.T.flatten()[: batch.rows] for term, values in losses.items()}
+
+    def widened(self, parameters: Parameters, other: Parameters) -> Parameters:
+        """The same losses with the sources of the other's meta-model beside, which the reward does not hear."""
+        more = other[META].shape[1] - parameters[META].shape[1]
+        if parameters[META].shape[1] != self.dreamer.embedding or more <= 0:
+            return parameters
+        none = parameters[META].new_zeros(len(parameters[META]), more)
+        copies = {name: tensor for name, tensor in other.items() if name not in parameters}
+        both = {**parameters, **copies, META: torch.cat([parameters[META], none], 1)}
+        return {name: both[name] for name in sorted(both)}
 
     def returns(self, parameters: Parameters, task: Task, episodes: int, seed: int) -> NDArray[np.float64]:
         """Undiscounted returns (episodes,) with actions drawn from the policy."""
