@@ -293,7 +293,7 @@ def test_what_survives_of_a_fraction_is_lambda_at_first_and_follows_the_weights(
 def test_a_base_beside_a_meta_model_is_one_that_does_not_listen(
     bases: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """So a straight line from a base to its meta-model can be had, whose ends are the two files' own losses."""
+    """So there is a straight line from a base to its meta-model; its ends have the files' own losses."""
     from diag.landscapes.system import system_of as landscape_of
     from diag.sources import open_subject
 

@@ -30,7 +30,8 @@ from diag.result import FileRef
 from diag.sources import opened, same_file
 from diag.sources.batches import to_device
 from diag.sources.supplied import NOTHING, Supplied
-from diag.subject import (Widening, require)    Encoder,
+from diag.subject import (
+    Encoder,
     Follows,
     Objective,
     Parameters,
@@ -38,6 +39,7 @@ from diag.subject import (Widening, require)    Encoder,
     Subject,
     SubjectError,
     TaskPair,
+    Widening,
     agree,
     require,
     settled,
