@@ -120,7 +120,7 @@ class DreamerSystem:
         return {term: values.T.flatten()[: batch.rows] for term, values in losses.items()}
 
     def widened(self, parameters: Parameters, other: Parameters) -> Parameters:
-        """The same losses with the sources of the other's meta-model beside, which the reward does not hear."""
+        """The same losses, with the sources of the other's meta-model beside, which go unheard."""
         more = other[META].shape[1] - parameters[META].shape[1]
         if parameters[META].shape[1] != self.dreamer.embedding or more <= 0:
             return parameters
