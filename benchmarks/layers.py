@@ -6,9 +6,9 @@
 Two ResNet-18 (written out here), every convolution and the last layer, pictures of 64×64, one thread. Each
 contender runs in a process of its own, in turns, and prints its processor time and the most memory it held.
 pytorch-cka computes the same estimate from batches of the same size, in single precision and without
-intervals. nngeom compares each layer with its namesake alone, on features that it holds whole: it is given the
-last block and layer of as many pictures as that allows, and its time is scaled up. The maps of ours and of
-pytorch-cka must agree. Peers are found where they are installed: ``pip install pytorch-cka nngeom``.
+intervals. nngeom compares each layer with its namesake alone, on features that it holds whole: it is given
+the last block and layer of as many pictures as that allows, and its time is scaled up. The maps of ours and
+of pytorch-cka must agree. Peers are found where they are installed: ``pip install pytorch-cka nngeom``.
 """
 
 from __future__ import annotations

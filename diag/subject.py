@@ -74,6 +74,15 @@ class Objective(Protocol):
 
 
 @runtime_checkable
+class Widening(Protocol):
+    """An objective of networks that may have more inputs in one file than in another, as a meta-model has."""
+
+    def widened(self, parameters: Parameters, other: Parameters) -> Parameters:
+        """The same function by parameters of the other's shapes: it has the inputs, and does not listen."""
+        ...
+
+
+@runtime_checkable
 class LatentObjective(Protocol):
     """An objective that sees observations only through their embeddings."""
 

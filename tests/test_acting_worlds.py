@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from trainers.envs import acting
 from trainers.envs.acting import (
+    Actions,
     Envs,
     PairedEnvs,
     PairedWorld,
@@ -27,6 +28,10 @@ from trainers.envs.acting import (
 
 NEEDS = {"minatar": "minatar", "atari": "ale_py"}
 PLAYED = (
+    "pendulum-state",
+    "cart-pole",
+    "double-pole-state",
+    "driven-pole",
     "catch",
     "catch-small",
     "minatar-asterix",
@@ -46,7 +51,7 @@ def world_of(name: str, **settings: Any) -> World:
     return acting_world(name, settings)
 
 
-def played(envs: Envs, actions: NDArray[np.int64]) -> list[NDArray[Any]]:
+def played(envs: Envs, actions: Actions) -> list[NDArray[Any]]:
     """All that is seen of a play: first, after each action (rounds, n), and at ends."""
     seen: list[NDArray[Any]] = [envs.observations]
     for row in actions:
@@ -59,8 +64,8 @@ def equal(first: list[NDArray[Any]], second: list[NDArray[Any]]) -> bool:
     return all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(first, second, strict=True))
 
 
-def drawn(world: World, rounds: int, n: int) -> NDArray[np.int64]:
-    return np.random.default_rng(3).integers(world.actions.n, size=(rounds, n))
+def drawn(world: World, rounds: int, n: int) -> Actions:
+    return world.actions.sample(np.random.default_rng(3), rounds, n)
 
 
 def test_every_name_is_played_or_of_a_kind_that_is() -> None:
@@ -76,7 +81,7 @@ def test_shapes_are_those_that_are_told_and_what_was_seen_stays(name: str) -> No
     envs = world.envs(world.variants[-1], 3, 0)
     assert world.name == name
     assert envs.observations.shape == (3, *world.observation_shape)
-    assert envs.observations.dtype == np.uint8
+    assert envs.observations.dtype == (np.float32 if name.endswith("-state") else np.uint8)
     before = envs.observations
     kept = before.copy()
     for row in drawn(world, 4, 3):
@@ -122,7 +127,7 @@ def test_a_restored_play_goes_on_bit_for_bit(name: str) -> None:
     saved = envs.state()
     told = Saved(saved.arrays, json.loads(json.dumps(saved.values)))
     gone_on = played(envs, actions[rounds // 2 :])
-    other = world.envs(world.variants[0], n, 5 if name.startswith("catch") else 6)
+    other = world.envs(world.variants[0], n, 6 if name.startswith(("minatar", "atari")) else 5)
     other.step(actions[0])
     other.restore(told)
     assert equal(gone_on, played(other, actions[rounds // 2 :]))

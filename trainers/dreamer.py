@@ -13,6 +13,10 @@ The world model descends, as means over a batch's B sequences of T rows,
 where ``image`` and ``reward`` are −log-likelihoods (of deviation 1 without their constants; ``image`` may be
 of chances), and ``discount`` that of "not terminal". Actor and critic: :mod:`trainers.imagination`.
 
+Actions are discrete, or continuous (:mod:`trainers.actors`), as the world has them. A transfer's ``reward``
+may be a meta-model (the second paper, section 4.2): beside the latent state it reads what frozen copies of
+its bases' reward models, ``reward.source``, say of it.
+
 A phase either trains the world model alone on recorded data (``recorded``; :mod:`trainers.recorded`), or acts
 and trains all of it on what it met (``agent``). What a plan freezes stays; what is learned beside goes on.
 """
@@ -27,12 +31,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, one_hot, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
+from trainers.actors import Actor, actor_of
 from trainers.codecs import CodecError, Decoder, Encoder, decoder_of, encoder_of
 from trainers.dense import Dense, Parameters, fresh_weights
 from trainers.dreamer_settings import DreamerSettings
-from trainers.envs.acting import World, WorldError
+from trainers.envs.acting import Discrete, World, WorldError
 from trainers.envs.played import random_returns
 from trainers.envs.several import world_of
 from trainers.one_by_one import OneByOne
@@ -43,14 +48,29 @@ from trainers.replay import Sequences
 from trainers.rssm import Latents, Rssm, Seen, State
 from trainers.settings import Settings, SettingsError
 from trainers.streams import PLAY_STREAM, WEIGHT_STREAM, generator
-from trainers.system import Standard, Training
+from trainers.system import Misfit, Standard, Training
 from trainers.threads import one_thread
 
 MODEL = ("encoder", "recurrent", "decoder", "reward", "discount")
 """The components of the world model, which one optimiser trains."""
 
+META = "reward/0.weight"
+"""The weight that reads the latent state, and in a meta-model what the sources' reward models say."""
+
 BRIGHTEST = 255.0
 """An observation's numbers are divided by this."""
+
+
+SIZES = ("latents", "groups", "classes", "deterministic", "hidden", "norm", "codec", "widths", "heads")
+"""Settings of the nets that a base and a transfer of it have in common."""
+
+
+def _size(world: World) -> str:
+    return "×".join(map(str, world.observation_shape))
+
+
+def _acted(world: World) -> str:
+    return f"{world.actions.n} {'discrete' if isinstance(world.actions, Discrete) else 'continuous'}"
 
 
 def scaled(observations: Tensor) -> Tensor:
@@ -76,10 +96,12 @@ class Dreamer:
     settings_type: ClassVar[type[Settings]] = DreamerSettings
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     readers: ClassVar[tuple[str, ...]] = ("recurrent", "decoder", "reward", "discount", "actor", "critic")
-    ensembles: ClassVar[tuple[str, ...]] = ()
+    ensembles: ClassVar[tuple[str, ...]] = ("reward",)
 
     settings: DreamerSettings
     world: World
+    actor: Actor = field(init=False)
+    """What the actor's outputs mean."""
     encoder: Encoder = field(init=False)
     decoder: Decoder = field(init=False)
     rssm: Rssm = field(init=False)
@@ -99,7 +121,7 @@ class Dreamer:
                 if look not in world.variants:
                     known = ", ".join(world.variants)
                     raise SettingsError(f"setting 'tasks.{task}': found {look!r}, expected some of {known}")
-        check_policies(settings.data.policies)
+        check_policies(settings.data.policies, world)
         acting, length = settings.acting, settings.batches.length
         for name, rows in (("prefill", acting.prefill), ("capacity", acting.capacity)):
             if rows // acting.environments < length:
@@ -118,8 +140,10 @@ class Dreamer:
         latents = Latents(model.latents, model.groups, model.classes)
         features = latents.size + model.deterministic
         encoder = encoder_of(model.codec, self.world.observation_shape, model.widths)
-        outputs = {"reward": 1, "discount": 1, "actor": self.world.actions.n, "critic": 1}
+        actor = actor_of(self.world.actions)
+        outputs = {"reward": 1, "discount": 1, "actor": actor.outputs, "critic": 1}
         made = {
+            "actor": actor,
             "encoder": encoder,
             "decoder": decoder_of(model.codec, features, self.world.observation_shape, model.widths),
             "rssm": Rssm(
@@ -140,7 +164,7 @@ class Dreamer:
         """Weights of the world model's terms."""
         loss = self.settings.loss
         return {
-            "image": 1.0,
+            "image": loss.image_weight,
             "reward": loss.reward_weight,
             "discount": loss.discount_weight,
             "kl": loss.kl_weight,
@@ -152,9 +176,35 @@ class Dreamer:
         return self.rssm.latents.size + self.rssm.deterministic
 
     def shapes(self, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, tuple[int, ...]]:
-        """Shape of every parameter, ``component/parameter``: the same for bases and transfers."""
+        """Shape of every parameter, ``component/parameter``: a meta-model has more inputs."""
         nets = {"encoder": self.encoder, "recurrent": self.rssm, "decoder": self.decoder, **self.heads}
-        return {f"{c}/{name}": shape for c, net in nets.items() for name, shape in net.shapes().items()}
+        shapes = {f"{c}/{name}": shape for c, net in nets.items() for name, shape in net.shapes().items()}
+        units, read = shapes[META]
+        copies = 0 if plan is None else len(plan.copies([META], bases))
+        return {**shapes, META: (units, read + copies)}
+
+    def misfit(self, base: Settings) -> Misfit | None:
+        """The first thing in which a base's observations, actions or nets are not those of these settings."""
+        assert isinstance(base, DreamerSettings)
+        other, named = world_of(base.world), f"world {self.settings.world!r}: train a base in it"
+        for what, mine, theirs in (
+            ("observations", _size(self.world), _size(other)),
+            ("actions", _acted(self.world), _acted(other)),
+        ):
+            if mine != theirs:
+                return Misfit(f"{theirs} {what} of world {base.world!r}", f"{mine}, those of {named}")
+        for name in SIZES:
+            mine, theirs = getattr(self.settings.model, name), getattr(base.model, name)
+            if mine != theirs:
+                word = ",".join(map(str, theirs)) if isinstance(theirs, tuple) else theirs
+                todo = f"give bases that agree, or --set 'model.{name}={word}' where all have it"
+                return Misfit(f"model.{name} = {theirs}", f"{mine}, as in the run's settings: {todo}")
+        return None
+
+    def columns(self) -> dict[str, dict[str, tuple[int, int]]]:
+        """Named inputs of a parameter, {parameter: {inputs: columns [from, to)}}."""
+        first = self.rssm.latents.size
+        return {"recurrent/input.weight": {"action": (first, first + self.rssm.actions)}}
 
     def fresh(self, *seed: int, plan: TransferPlan | None = None, bases: int = 1) -> dict[str, Tensor]:
         """Fresh parameters; those of one seed are the same whatever is trained of them."""
@@ -179,14 +229,25 @@ class Dreamer:
         once: bool = False,
     ) -> Seen:
         """Latent states along sequences; without noise, each stochastic part is the most likely one."""
-        actions = one_hot(batch.action, self.rssm.actions).to(torch.float32)
+        actions = self.actor.read(batch.action)
         embeddings = self.embed(parameters, batch.observation)
         return self.rssm.observe(parameters, embeddings, actions, batch.first, noise, state, once)
 
     def head(self, parameters: Parameters, component: str, features: Tensor) -> Tensor:
-        """Outputs (…,) of reward, discount (a logit) and critic, or the actor's logits (…, A)."""
-        out = self.heads[component](parameters, component, features)
+        """Outputs (…,) of reward, discount (a logit) and critic, or the actor's (…, outputs)."""
+        read = features
+        if component == "reward" and parameters[META].shape[-1] > self.embedding:
+            read = torch.cat([features, self.told(parameters, features)], -1)
+        out = self.heads[component](parameters, component, read)
         return out if component == "actor" else out.squeeze(-1)
+
+    def told(self, parameters: Parameters, features: Tensor) -> Tensor:
+        """What the frozen reward models of the bases say (…, bases) of latent states, in the bases' order."""
+        copies = sorted(
+            {name.partition("/")[0] for name in parameters if name.startswith("reward.source")},
+            key=lambda name: int(name.removeprefix("reward.source") or 0),
+        )
+        return torch.cat([self.heads["reward"](parameters, copy, features) for copy in copies], -1)
 
     def outlook(self, parameters: Parameters, features: Tensor) -> Outlook:
         """What reward and discount are expected at latent states."""
@@ -230,10 +291,6 @@ class Dreamer:
         both = zip((to_prior, to_posterior), shares, strict=True)
         first, second = (part.mean().clamp_min(share * loss.free_nats) for part, share in both)
         return first + second
-
-    def chosen(self, logits: Tensor, noise: Tensor) -> Tensor:
-        """One-hot actions (n, A) drawn by uniform noise (n, 1); gradients pass straight through."""
-        return Latents("categorical", 1, self.rssm.actions).drawn(logits, noise)
 
     def evaluate(self, parameters: Parameters, task: str, seed: int) -> dict[str, float]:
         """Mean return on a task, ``sampled`` from the policy; empty where no actor was trained."""

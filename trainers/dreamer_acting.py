@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from trainers.dense import Parameters
-from trainers.envs.acting import Envs, Saved, WorldError
+from trainers.envs.acting import Actions, Continuous, Envs, Saved, WorldError
 from trainers.replay import Replay, Rows
 
 if TYPE_CHECKING:
@@ -25,27 +24,36 @@ class Player:
     def __init__(self, dreamer: Dreamer, n: int, device: str = "cpu") -> None:
         self.dreamer, self.device = dreamer, device
         self.state = dreamer.rssm.start(n, device)
-        self.action = np.zeros(n, np.int64)
+        self.action: Actions = dreamer.world.actions.none(n)
         self.first = np.ones(n, np.bool_)
         """Whether an episode begins with the observation that comes next."""
 
     @torch.no_grad()
     def act(
-        self, parameters: Parameters, observations: NDArray[np.uint8], rng: np.random.Generator
-    ) -> NDArray[np.int64]:
-        """Actions (n,) drawn from the policy, after observations (n, c, h, w)."""
-        dreamer, n = self.dreamer, len(self.action)
+        self,
+        parameters: Parameters,
+        observations: NDArray[Any],
+        rng: np.random.Generator,
+        explore: float = 0.0,
+    ) -> Actions:
+        """Actions of n environments drawn from the policy, after observations (n, c, h, w).
+
+        Continuous ones have normal noise of deviation ``explore`` added.
+        """
+        dreamer, n = self.dreamer, len(self.first)
         noise = dreamer.rssm.latents.noise(rng, 1, n, device=self.device)
-        uniform = torch.from_numpy(rng.random((n, 1), np.float32)).to(self.device)
+        shaken = dreamer.actor.noise(rng, n).to(self.device)
         embeddings = dreamer.embed(parameters, torch.from_numpy(observations).to(self.device))
-        before = one_hot(torch.from_numpy(self.action).to(self.device), dreamer.rssm.actions).float()
+        before = dreamer.actor.read(torch.from_numpy(self.action).to(self.device))
         first = torch.from_numpy(self.first).to(self.device)
         seen = dreamer.rssm.observe(
             parameters, embeddings[None], before[None], first[None], noise, self.state
         )
         self.state = type(seen.state)(seen.state.deter[0], seen.state.stoch[0])
-        logits = dreamer.head(parameters, "actor", self.state.features)
-        self.action = dreamer.chosen(logits, uniform).argmax(-1).cpu().numpy()
+        outputs = dreamer.head(parameters, "actor", self.state.features)
+        action = dreamer.actor.drawn(outputs, shaken)
+        aside = explore * dreamer.actor.noise(rng, n).to(self.device) if explore else None
+        self.action = dreamer.actor.taken(action, aside)
         return self.action
 
     def arrays(self) -> dict[str, Tensor]:
@@ -80,7 +88,14 @@ class Experience:
         ]
         self.bounds = np.cumsum([0, *(some for some in share if some)])
         self.player = Player(dreamer, self.n, device)
-        self.replay = Replay(self.n, acting.capacity // self.n, dreamer.world.observation_shape)
+        world = dreamer.world
+        self.replay = Replay(
+            self.n,
+            acting.capacity // self.n,
+            world.observation_shape,
+            self.envs[0].observations.dtype,
+            world.actions.n if isinstance(world.actions, Continuous) else None,
+        )
         self.total = np.zeros(self.n)
         """Rewards of each environment's episode so far."""
         self.finished: list[float] = []
@@ -88,11 +103,11 @@ class Experience:
         self._begin(np.arange(self.n))
 
     @property
-    def observations(self) -> NDArray[np.uint8]:
+    def observations(self) -> NDArray[Any]:
         return np.concatenate([envs.observations for envs in self.envs])
 
-    def step(self, actions: NDArray[np.int64]) -> None:
-        """Take an action (n,) in each, and remember what came of it."""
+    def step(self, actions: Actions) -> None:
+        """Take an action in each, and remember what came of it."""
         parts = [
             envs.step(actions[low:high])
             for envs, low, high in zip(self.envs, self.bounds, self.bounds[1:], strict=False)
@@ -112,14 +127,14 @@ class Experience:
         if ended.any():
             self.finished += self.total[ended].tolist()
             self._begin(np.flatnonzero(ended))
-        self.player.action, self.player.first = np.asarray(actions, np.int64), ended
+        self.player.action, self.player.first = np.asarray(actions, self.player.action.dtype), ended
 
     def _begin(self, places: NDArray[np.int64]) -> None:
         """Remember the first observations of new episodes."""
         k = len(places)
         self.total[places] = 0
-        none, no = np.zeros(k, np.int64), np.zeros(k, np.bool_)
-        rows = Rows(self.observations[places], none, none.astype(np.float32), no, ~no)
+        none, no = self.player.dreamer.world.actions.none(k), np.zeros(k, np.bool_)
+        rows = Rows(self.observations[places], none, np.zeros(k, np.float32), no, ~no)
         self.replay.add(places, rows)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -83,6 +83,8 @@ class Loss(Tree):
 
     image: Literal["gaussian", "bernoulli"] = "gaussian"
     """Likelihood of a picture's numbers: of deviation 1 (DreamerV2's), or of chances (cells of 0 and 1)."""
+    image_weight: Weight = 1.0
+    """Weight of the picture's loss. For a state's numbers: the inverse of their assumed variance."""
     reward_weight: Weight = 1.0
     discount_weight: Weight = 1.0
     kl_weight: Weight = 0.1
@@ -123,6 +125,8 @@ class Acting(Tree):
     """Random steps before the first update, all environments' together."""
     capacity: Annotated[int, pydantic.Field(gt=0, le=10**8, strict=True)] = 100_000
     """Rows that are remembered."""
+    noise: Weight = 0.0
+    """Standard deviation of what is added to continuous actions for exploration."""
 
 
 class Evaluation(Tree):

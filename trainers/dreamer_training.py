@@ -92,9 +92,9 @@ class DreamerTraining(Descent):
         if self.step == 0:
             random = generator(DATA_STREAM, *self.seed)
             for _ in range(acting.prefill // met.n):
-                met.step(random.integers(self.dreamer.rssm.actions, size=met.n))
+                met.step(self.dreamer.world.actions.sample(random, met.n))
         if self.step % acting.every == 0:
-            met.step(met.player.act(self.fixed(), met.observations, rng))
+            met.step(met.player.act(self.fixed(), met.observations, rng, acting.noise))
         return met.replay.sample(rng, sizes.sequences, sizes.length).to(self.device)
 
     def fixed(self) -> dict[str, Tensor]:
@@ -165,18 +165,18 @@ class DreamerTraining(Descent):
         For ``reinforce`` no gradient goes through the steps: they are taken without a graph, and the actor's
         chances are had again from all states at once.
         """
-        dreamer, loss = self.dreamer, self.dreamer.settings.loss
+        dreamer, loss, actor = self.dreamer, self.dreamer.settings.loss, self.dreamer.actor
         horizon, n = dreamer.settings.batches.horizon, len(goes_on)
         through = loss.estimator == "dynamics"
         fixed, live = self.fixed(), self.live()
         noise = dreamer.rssm.latents.noise(rng, horizon, n, device=self.device)
-        uniform = torch.from_numpy(rng.random((horizon, n, 1), np.float32)).to(self.device)
-        state, features, actions, logits = start, [start.features], [], []
+        shaken = actor.noise(rng, horizon, n).to(self.device)
+        state, features, actions, outputs = start, [start.features], [], []
         with torch.set_grad_enabled(through):
             for now in range(horizon):
                 policy = live if through else fixed
-                logits.append(dreamer.head(policy, "actor", features[-1].detach()))
-                actions.append(dreamer.chosen(logits[-1], uniform[now]))
+                outputs.append(dreamer.head(policy, "actor", features[-1].detach()))
+                actions.append(actor.drawn(outputs[-1], shaken[now]))
                 state = dreamer.rssm.imagine(fixed, state, actions[-1], noise[now])
                 features.append(state.features)
             every = torch.stack(features)
@@ -184,9 +184,8 @@ class DreamerTraining(Descent):
             values = dreamer.head(self._target_views, "critic", every)
             returns = lambda_returns(reward, discount, values[1:], loss.mixing)
         weights, before = reached(discount.detach(), goes_on), every[:-1].detach()
-        chances = (torch.stack(logits) if through else dreamer.head(live, "actor", before)).log_softmax(-1)
-        entropies = -(chances.exp() * chances).sum(-1)
-        taken = (chances * torch.stack(actions).detach()).sum(-1)
+        policies = torch.stack(outputs) if through else dreamer.head(live, "actor", before)
+        _, taken, entropies = actor.judged(policies, torch.stack(actions), shaken)
         return {
             "actor": actor_loss(
                 taken, entropies, returns, values[:-1], weights, loss.entropy, loss.estimator

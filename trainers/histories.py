@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.envs.acting import PairedEnvs, PairedWorld, States, World
+from trainers.envs.acting import Actions, PairedEnvs, PairedWorld, States, World
 from trainers.envs.several import Several
 from trainers.streams import EVALUATION_STREAM, generator
 
@@ -25,9 +25,9 @@ class Histories:
     begins a new episode.
     """
 
-    observation: NDArray[np.uint8]
-    action: NDArray[np.int64]
-    """The action that led to each row; 0 where an episode begins, or the history."""
+    observation: NDArray[Any]
+    action: Actions
+    """The action that led to each row; none where an episode begins, or the history."""
     reward: NDArray[np.float64]
     """The reward that came with each row; 0 where an episode begins, or the history."""
     first: NDArray[np.bool_]
@@ -47,8 +47,10 @@ def histories(world: World, look: str, count: int, length: int, *seed: int) -> H
     rng = generator(EVALUATION_STREAM, *seed)
     envs = world.envs(look, count, *seed, EVALUATION_STREAM)
     begin = rng.integers(WALKED * length + 1, size=count)
-    time, action, ended = (np.zeros(count, kind) for kind in (np.int64, np.int64, np.bool_))
+    time, ended = np.zeros(count, np.int64), np.zeros(count, np.bool_)
     reward: NDArray[Any] = np.zeros(count)
+    none = world.actions.none()
+    action: Actions = world.actions.none(count)
     lanes: list[list[tuple[Any, ...]]] = [[] for _ in range(count)]
     hidden: list[list[dict[str, NDArray[Any]]]] = [[] for _ in range(count)]
     now = 0
@@ -58,10 +60,10 @@ def histories(world: World, look: str, count: int, length: int, *seed: int) -> H
         for place, lane in enumerate(lanes):
             if now >= begin[place] and len(lane) < length:
                 first = not lane or bool(ended[place])
-                came = (0, 0.0) if first else (action[place], reward[place])
+                came = (none, 0.0) if first else (action[place], reward[place])
                 lane.append((seen[place], *came, first, place, time[place]))
                 hidden[place].append({name: values[place] for name, values in states.items()})
-        action = rng.integers(world.actions.n, size=count)
+        action = world.actions.sample(rng, count)
         step = envs.step(action)
         reward, ended = step.rewards, step.ended
         time = np.where(ended, 0, time + 1)
@@ -79,7 +81,7 @@ def histories(world: World, look: str, count: int, length: int, *seed: int) -> H
         variables = world.variables(known)
     return Histories(
         observation,
-        actions.astype(np.int64),
+        actions.astype(none.dtype),
         rewards.astype(np.float64),
         firsts.astype(np.bool_),
         places.astype(np.int64),

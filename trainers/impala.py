@@ -28,6 +28,7 @@ from torch.nn.functional import linear, one_hot, relu
 
 from trainers.envs.acting import (
     CountingWorld,
+    Discrete,
     Envs,
     World,
     WorldError,
@@ -139,6 +140,9 @@ class IMPALA:
         except WorldError as error:
             named = "world_settings" if settings.world in acting_world_names() else "world"
             raise SettingsError(f"setting '{named}': {error}") from None
+        if not isinstance(world.actions, Discrete):
+            found = f"{world.name}, whose actions are continuous"
+            raise SettingsError(f"setting 'world': found {found}, expected a world with discrete ones")
         for phase in ("train", "transfer"):
             variant = getattr(settings, phase).variant
             if variant not in world.variants:

@@ -13,7 +13,12 @@ inside it (an output layer, action-input columns), and an action:
 ==============  ============================================================================
 
 The last rule that matches a parameter decides. A loss term may be switched off for part of the run. A
-transfer may have several bases: a rule names one by its number, and an ensemble keeps a copy of each.
+transfer may have several bases: a rule names one by its number, ``all`` takes the mean of them, and an
+ensemble keeps a copy of each.
+
+A rule may speak of what only the system knows: ``last.*`` are the parameters of a component's last layer,
+and ``inputs = "action"`` the columns that read the action. :meth:`TransferPlan.settled` puts numbers there.
+A number behind a plan's name is its λ: ``fractional-0.3``.
 
 >>> plan = named_plan("freeze-dynamics")
 >>> plan.action_of("encoder/0.weight").action, plan.action_of("transition/0.weight").action
@@ -28,7 +33,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 import pydantic
@@ -48,6 +53,17 @@ MOST_BASES = 100
 
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 
+
+ALL = "all"
+"""In place of a base's number: the mean of all bases."""
+
+LAST = "last."
+"""Beginning of a pattern of parameters that stands for the number of the component's last layer."""
+
+_FRACTION = re.compile(r"(?P<name>.+)-(?P<fraction>\d(\.\d{1,6})?)")
+"""A plan's name with its λ behind it."""
+
+_LAYER = re.compile(r"(\d+)\.")
 
 _COPY = re.compile(r"\.source\d*$")
 """End of the name of a component that is a base's frozen copy."""
@@ -70,21 +86,37 @@ class Rule(pydantic.BaseModel):
     columns: tuple[int, int] | None = None
     """Input columns [from, to) that the rule is restricted to, of two-dimensional tensors; ``reset`` and
     ``fraction`` only."""
+    inputs: Annotated[str, pydantic.Field(min_length=1)] | None = None
+    """Name of the inputs that the rule is restricted to, in place of their columns: ``action``."""
     fraction: Annotated[float, pydantic.Field(allow_inf_nan=False)] | None = None
     """λ, for ``fraction`` alone."""
-    base: Annotated[int, pydantic.Field(ge=0, lt=MOST_BASES, strict=True)] | None = None
-    """Number of the base that is taken, from 0; None takes the first, or for ``ensemble`` all of them."""
+    base: Annotated[int, pydantic.Field(ge=0, lt=MOST_BASES, strict=True)] | Literal["all"] | None = None
+    """Number of the base that is taken, from 0, or ``all`` for the mean of them; None takes the first, or
+    for ``ensemble`` a copy of each."""
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.action == "fraction") != (self.fraction is not None):
             raise ValueError("'fraction' takes a number λ, and only 'fraction' does")
-        if self.columns is not None:
-            if self.action not in ("reset", "fraction"):
-                raise ValueError("columns go with 'reset' and 'fraction'")
-            if not 0 <= self.columns[0] < self.columns[1]:
-                raise ValueError("columns are [from, to) with 0 <= from < to")
+        if self.base == ALL and self.action not in ("copy", "freeze", "fraction"):
+            raise ValueError("the mean of all bases goes with 'copy', 'freeze' and 'fraction'")
+        if self.columns is not None and self.inputs is not None:
+            raise ValueError("a rule has columns, or inputs by their name, and not both")
+        if self.partial and self.action not in ("reset", "fraction"):
+            raise ValueError("columns go with 'reset' and 'fraction'")
+        if self.columns is not None and not 0 <= self.columns[0] < self.columns[1]:
+            raise ValueError("columns are [from, to) with 0 <= from < to")
         return self
+
+    @property
+    def partial(self) -> bool:
+        """Whether it speaks of some columns alone."""
+        return self.columns is not None or self.inputs is not None
+
+    @property
+    def symbolic(self) -> bool:
+        """Whether it speaks of what only the system knows: a last layer, or inputs by their name."""
+        return self.inputs is not None or self.parameters.startswith(LAST)
 
     def matches(self, name: str) -> bool:
         """Whether the rule speaks of the parameter ``component/parameter``."""
@@ -105,6 +137,33 @@ class Window(pydantic.BaseModel):
         return self.start * updates <= update < self.stop * updates
 
 
+class Origin(NamedTuple):
+    """What some of a transfer's parameters began as."""
+
+    action: Action
+    fraction: float | None
+    """λ of ``fraction``."""
+    base: int | str | None
+    """Number of the base, or ``all`` for the mean of all; None for fresh ones, and for ensembles of each."""
+    parameters: tuple[str, ...]
+    """Components, layers (``reward/2.*``) or parameters, and columns of one."""
+
+
+def _together(names: Sequence[str], every: Sequence[str]) -> tuple[str, ...]:
+    """Names of parameters, those of a whole component or of a whole layer as one."""
+    mine, told = set(names), dict[str, None]()
+    for name in names:
+        component, _, parameter = name.partition("/")
+        layer = f"{component}/{parameter.partition('.')[0]}."
+        for beginning, word in ((f"{component}/", component), (layer, f"{layer}*")):
+            if all(other in mine for other in every if other.startswith(beginning)):
+                told[word] = None
+                break
+        else:
+            told[name] = None
+    return tuple(told)
+
+
 class TransferPlan(pydantic.BaseModel):
     """A named table of rules, and the windows of the loss terms that are not always active."""
 
@@ -122,7 +181,57 @@ class TransferPlan(pydantic.BaseModel):
         return rule
 
     def _rule_of(self, name: str) -> Rule | None:
-        return next((r for r in reversed(self.rules) if r.matches(name) and r.columns is None), None)
+        return next((r for r in reversed(self.rules) if r.matches(name) and not r.partial), None)
+
+    def settled(
+        self, names: Iterable[str], columns: Mapping[str, Mapping[str, tuple[int, int]]]
+    ) -> TransferPlan:
+        """This plan with numbers for last layers and named inputs, of a system with these parameters.
+
+        ``columns`` are {parameter: {inputs: columns}}. Raises :class:`PlanError` where there is no such.
+        """
+        names = list(names)
+        layered = [one for rule in self.rules for one in self._layered(rule, names)]
+        rules = tuple(one for rule in layered for one in self._numbered(rule, names, columns))
+        return self.model_copy(update={"rules": rules})
+
+    def _layered(self, rule: Rule, names: Sequence[str]) -> list[Rule]:
+        """The rule for each component that it speaks of, with the number of its last layer."""
+        if not rule.parameters.startswith(LAST):
+            return [rule]
+        last: dict[str, int] = {}
+        for name in names:
+            component, _, parameter = name.partition("/")
+            if fnmatchcase(component, rule.component) and (layer := _LAYER.match(parameter)):
+                last[component] = max(last.get(component, 0), int(layer[1]))
+        if not last:
+            found = f"{rule.component}/{rule.parameters}"
+            raise PlanError(f"plan {self.name!r}: found {found}, expected a component with numbered layers")
+        behind = rule.parameters.removeprefix(LAST)
+        return [
+            rule.model_copy(update={"component": component, "parameters": f"{number}.{behind}"})
+            for component, number in last.items()
+        ]
+
+    def _numbered(
+        self, rule: Rule, names: Sequence[str], columns: Mapping[str, Mapping[str, tuple[int, int]]]
+    ) -> list[Rule]:
+        """The rule for each parameter that has the inputs which it names, with their columns."""
+        if rule.inputs is None:
+            return [rule]
+        told = {n: columns[n] for n in names if n in columns and rule.matches(n)}
+        settled = []
+        for name, known in told.items():
+            if rule.inputs in known:
+                component, _, parameter = name.partition("/")
+                own = {"component": component, "parameters": parameter, "inputs": None}
+                settled.append(rule.model_copy(update={**own, "columns": known[rule.inputs]}))
+        if not settled:
+            known_inputs = dict.fromkeys(i for known in columns.values() for i in known)
+            where = f"inputs {rule.inputs!r} of {rule.component}/{rule.parameters}"
+            expected = ", ".join(known_inputs) or "no inputs by name: this system has none"
+            raise PlanError(f"plan {self.name!r}: found {where}, expected {expected}")
+        return settled
 
     def _is_copy(self, name: str) -> bool:
         """Whether a parameter is a frozen copy that an ensemble keeps."""
@@ -161,20 +270,47 @@ class TransferPlan(pydantic.BaseModel):
         for term in self.terms:
             if term not in terms:
                 raise PlanError(f"plan {self.name!r}: " + unknown_name("loss term", term, terms))
-        last = max((rule.base for rule in self.rules if rule.base is not None), default=0)
+        last = max((rule.base for rule in self.rules if isinstance(rule.base, int)), default=0)
         if bases is not None and last >= bases:
             beyond, expected = f"a rule for base {last} (the first is 0)", f"at least {last + 1} bases"
             raise PlanError(f"plan {self.name!r}: found {beyond}, expected {expected} of the run's {bases}")
         idle = [number for number in range(bases or 0) if not self._takes(number)]
         if idle:
-            expected = f"a rule that takes base {idle[0]} (the first is 0)"
+            expected = f"a rule that takes base {idle[0]} (the first is 0), or one base"
             raise PlanError(f"plan {self.name!r}: found {bases} bases, expected {expected}")
 
     def _takes(self, base: int) -> bool:
         """Whether a rule may take something of the base of that number; the first is always looked at."""
         return base == 0 or any(
-            rule.base == base or (rule.base is None and rule.action == "ensemble") for rule in self.rules
+            rule.base in (base, ALL) or (rule.base is None and rule.action == "ensemble")
+            for rule in self.rules
         )
+
+    def origins(self, names: Iterable[str], bases: int) -> list[Origin]:
+        """What a transfer's parameters begin as: one entry for each action and base, in the order of rules.
+
+        ``names`` may hold an ensemble's frozen copies. Whole components and layers are named as such.
+        """
+        names = [name for name in names if not self._is_copy(name)]
+        taken: dict[tuple[Action, float | None, int | str | None], list[str]] = {}
+        for name in names:
+            rule = self.action_of(name)
+            source = None if rule.action == "reset" else rule.base
+            if source is None and rule.action not in ("reset", "ensemble"):
+                source = 0
+            taken.setdefault((rule.action, rule.fraction, source), []).append(name)
+        found = [Origin(*key, _together(own, names)) for key, own in taken.items()]
+        for rule in self.rules:
+            if rule.columns is not None:
+                low, high = rule.columns
+                own = [name for name in names if rule.matches(name)]
+                columns = tuple(f"{name}[:, {low}:{high}]" for name in own)
+                source = None if rule.action == "reset" else rule.base or 0
+                found.append(Origin(rule.action, rule.fraction, source, columns))
+        return [
+            one if one.base != ALL or bases > 1 else Origin(one.action, one.fraction, 0, one.parameters)
+            for one in found
+        ]
 
     def trainable(self, names: Iterable[str]) -> set[str]:
         """The parameters that training may change."""
@@ -208,12 +344,10 @@ class TransferPlan(pydantic.BaseModel):
             if rule.action == "ensemble":
                 start[name] = new.clone()
             else:
-                olds = [_old(base, name, new) for base in bases]
-                start[name] = _act(rule, olds[rule.base or 0], new, rng)
+                start[name] = _act(rule, _taken(rule, bases, name, new), new, rng)
             for partial in self.rules:
                 if partial.columns is not None and partial.matches(name) and new.dim() == 2:
-                    from_base = partial.action != "reset"
-                    old = _old(bases[partial.base or 0], name, new) if from_base else new
+                    old = _taken(partial, bases, name, new)
                     columns = slice(*partial.columns)
                     start[name][:, columns] = _act(partial, old, new, rng)[:, columns]
         copies = self.copies(bases[0], len(bases))
@@ -258,6 +392,14 @@ def _old(base: Mapping[str, Tensor], name: str, new: Tensor) -> Tensor:
     return base[name]
 
 
+def _taken(rule: Rule, bases: Sequence[Mapping[str, Tensor]], name: str, new: Tensor) -> Tensor:
+    """What a rule takes of the bases for a parameter; raises :class:`PlanError` where one has none such."""
+    olds = [_old(base, name, new) for base in bases]
+    if rule.base != ALL or len(olds) == 1:
+        return olds[0 if rule.base in (None, ALL) else int(rule.base)]
+    return torch.stack(olds).mean(0)
+
+
 def _act(rule: Rule, old: Tensor, fresh: Tensor, rng: np.random.Generator) -> Tensor:
     match rule.action:
         case "copy" | "freeze":
@@ -292,9 +434,19 @@ def plan_names(system: str | None = None) -> list[str]:
 def named_plan(name: str) -> TransferPlan:
     """A plan that ships with the package; raises :class:`PlanError` with the nearest match."""
     plans = {name: plan for file in _shipped().values() for name, plan in file.items()}
-    if name not in plans:
+    if name in plans:
+        return TransferPlan.from_tree({"name": name, **plans[name]})
+    shared = _FRACTION.fullmatch(name)
+    if shared is None or shared["name"] not in plans:
         raise PlanError(unknown_name("plan", name, plans))
-    return TransferPlan.from_tree({"name": name, **plans[name]})
+    plan, fraction = named_plan(shared["name"]), float(shared["fraction"])
+    if not any(rule.action == "fraction" for rule in plan.rules):
+        raise PlanError(f"plan {name!r}: found a λ, expected none: {plan.name!r} takes no fraction of a base")
+    rules = [
+        rule.model_copy(update={"fraction": fraction}) if rule.action == "fraction" else rule
+        for rule in plan.rules
+    ]
+    return plan.model_copy(update={"name": name, "rules": tuple(rules)})
 
 
 def read_plan(source: str) -> TransferPlan:

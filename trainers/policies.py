@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.envs.acting import World
+from trainers.envs.acting import Actions, Discrete, World
 from trainers.settings import SettingsError
 
-Policy = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.int64]]
-"""``policy(observations, rng)``: actions (n,) for observations (n, c, h, w)."""
+Policy = Callable[[NDArray[Any], np.random.Generator], Actions]
+"""``policy(observations, rng)``: an action for each of the observations (n, c, h, w)."""
 
 _DQN = re.compile(r"dqn(\d{1,3})")
 
 
-def check_policies(names: Sequence[str]) -> None:
-    """Raise SettingsError for a name that stands for no policy."""
+def check_policies(names: Sequence[str], world: World | None = None) -> None:
+    """Raise SettingsError for a name that stands for no policy, or for none that the world can have."""
     for name in names:
+        if name != "random" and world is not None and not isinstance(world.actions, Discrete):
+            expected = f"random alone: {world.name} has continuous actions, which Q-networks do not have"
+            raise SettingsError(f"setting 'data.policies': found {name!r}, expected {expected}")
         found = _DQN.fullmatch(name)
         if name != "random" and (found is None or not 0 < int(found[1]) <= 100):
             expected = "random, or dqn and a share in percent, such as dqn25"
@@ -29,10 +33,9 @@ def check_policies(names: Sequence[str]) -> None:
 def policies_of(world: World, look: str, names: Sequence[str], steps: int, *seed: int) -> list[Policy]:
     """The policies of these names for a look; Q-networks are trained here, for ``steps`` steps."""
     check_policies(names)
-    actions = world.actions.n
 
-    def random(seen: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.int64]:
-        return rng.integers(actions, size=len(seen))
+    def random(seen: NDArray[Any], rng: np.random.Generator) -> Actions:
+        return world.actions.sample(rng, len(seen))
 
     shares = sorted({int(name[3:]) for name in names if name != "random"})
     skilled: dict[int, Policy] = {}

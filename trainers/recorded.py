@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from trainers import lock as locks
 from trainers.checkpoint import CheckpointError, write_atomically
 from trainers.dreamer_settings import Data
-from trainers.envs.acting import World
+from trainers.envs.acting import Actions, Continuous, World
 from trainers.policies import policies_of
 from trainers.replay import Sequences, sequences_of
 from trainers.safe_text import MOST_HEADER
@@ -38,7 +38,11 @@ _KEY = "transfer_diag_recording"
 FORMAT_VERSION = 1
 
 KINDS = {"action": np.uint8, "reward": np.float32, "terminal": np.bool_, "first": np.bool_, "look": np.uint8}
-"""Kinds of the columns beside ``observation``, which is of uint8."""
+"""Kinds of the columns beside ``observation``, which is of uint8. Numbers of a state are of float32, as are
+continuous actions, which have a column for each."""
+
+SEEN = (np.uint8, np.float32)
+"""Kinds that ``observation`` may be of."""
 
 _NAMES = {"U8": np.uint8, "F32": np.float32, "BOOL": np.bool_}
 
@@ -153,13 +157,14 @@ def look_columns(world: World, look: str, data: Data, rows: int, *seed: int) -> 
     each = -(-rows // n)
     rng = generator(DATA_STREAM, data.seed, *seed)
     envs = world.envs(look, n, data.seed, WORLD_STREAM, *seed)
-    lanes: list[list[tuple[Any, ...]]] = [[(seen, 0, 0.0, False, True)] for seen in envs.observations]
+    none = world.actions.none()
+    lanes: list[list[tuple[Any, ...]]] = [[(seen, none, 0.0, False, True)] for seen in envs.observations]
     now = 0
     while min(map(len, lanes)) < each:
         if now % data.switch_every == 0:
             acting = rng.integers(len(policies), size=n)
         seen = envs.observations
-        actions = np.zeros(n, np.int64)
+        actions: Actions = world.actions.none(n)
         for index, policy in enumerate(policies):
             theirs = acting == index
             if theirs.any():
@@ -171,12 +176,14 @@ def look_columns(world: World, look: str, data: Data, rows: int, *seed: int) -> 
             shown = last.get(place, after[place])
             lane.append((shown, actions[place], step.rewards[place], step.terminated[place], False))
             if place in last:
-                lane.append((after[place], 0, 0.0, False, True))
+                lane.append((after[place], none, 0.0, False, True))
         now += 1
     envs.close()
     flat = [row for lane in lanes for row in lane[:each]][:rows]
     names = ("observation", "action", "reward", "terminal", "first")
-    kinds = {"observation": np.uint8, **KINDS}
+    kinds = {**KINDS, "observation": lanes[0][0][0].dtype}
+    if isinstance(world.actions, Continuous):
+        kinds["action"] = np.float32
     return {
         name: np.array(values, kinds[name])
         for name, values in zip(names, zip(*flat, strict=True), strict=True)
@@ -208,10 +215,15 @@ def read(path: str | Path) -> Recording:
         if version != FORMAT_VERSION or not isinstance(recipe, dict):
             raise ValueError(f"format version {version!r}")
         columns = {name: _column(path, size, 8 + length, name, told) for name, told in header.items()}
-        wanted = {"observation": np.uint8, **KINDS}
-        if {name: column.dtype for name, column in columns.items()} != wanted:
+        continuous = "action" in columns and columns["action"].dtype == np.float32
+        kinds = {name: column.dtype for name, column in columns.items()}
+        wanted = {**KINDS, "observation": kinds.get("observation")}
+        if continuous:
+            wanted["action"] = np.float32
+        if kinds != wanted or kinds["observation"] not in SEEN:
             raise ValueError(f"columns {', '.join(columns)}")
-        if columns["observation"].ndim != 4 or any(columns[name].ndim != 1 for name in KINDS):
+        sides = {**dict.fromkeys(KINDS, 1), "observation": 4, "action": 2 if continuous else 1}
+        if any(column.ndim != sides[name] for name, column in columns.items()):
             raise ValueError("columns of other shapes")
         if len({len(column) for column in columns.values()}) != 1:
             raise ValueError("columns of unequal lengths")

@@ -25,9 +25,9 @@ class Sequences:
     """B sequences of T rows, every tensor (T, B, …)."""
 
     observation: Tensor
-    """(T, B, c, h, w) uint8."""
+    """(T, B, c, h, w) uint8, or float32 numbers of a state."""
     action: Tensor
-    """The number of the action before the observation, int64."""
+    """The action before the observation: its number (T, B) int64, or continuous ones (T, B, A) float32."""
     reward: Tensor
     terminal: Tensor
     first: Tensor
@@ -45,8 +45,8 @@ class Sequences:
 class Rows:
     """k rows, every array (k, …)."""
 
-    observation: NDArray[np.uint8]
-    action: NDArray[np.int64]
+    observation: NDArray[Any]
+    action: NDArray[Any]
     reward: NDArray[np.float32]
     terminal: NDArray[np.bool_]
     first: NDArray[np.bool_]
@@ -55,12 +55,23 @@ class Rows:
 class Replay:
     """Lanes of rows in memory, all allotted at once."""
 
-    def __init__(self, lanes: int, capacity: int, observation: tuple[int, int, int]) -> None:
-        """``capacity`` rows in each lane."""
+    def __init__(
+        self,
+        lanes: int,
+        capacity: int,
+        observation: tuple[int, int, int],
+        kind: Any = np.uint8,
+        actions: int | None = None,
+    ) -> None:
+        """``capacity`` rows in each lane, of observations of a kind, and of so many continuous actions.
+
+        Without a number of them actions are discrete, and a row has the number of one.
+        """
         self.capacity = capacity
+        acted = ((), np.uint8) if actions is None else ((actions,), np.float32)
         self.arrays: dict[str, NDArray[Any]] = {
-            "observation": np.zeros((lanes, capacity, *observation), np.uint8),
-            "action": np.zeros((lanes, capacity), np.uint8),
+            "observation": np.zeros((lanes, capacity, *observation), kind),
+            "action": np.zeros((lanes, capacity, *acted[0]), acted[1]),
             "reward": np.zeros((lanes, capacity), np.float32),
             "terminal": np.zeros((lanes, capacity), np.bool_),
             "first": np.zeros((lanes, capacity), np.bool_),
@@ -119,4 +130,5 @@ def sequences_of(
 ) -> Sequences:
     """Sequences of rows (T, B) of lanes (B,) from arrays (lanes, capacity, …)."""
     taken = {name: torch.from_numpy(array[lane, rows]) for name, array in arrays.items()}
-    return Sequences(**{**taken, "action": taken["action"].long()})
+    action = taken["action"]
+    return Sequences(**{**taken, "action": action if action.is_floating_point() else action.long()})

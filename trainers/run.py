@@ -26,7 +26,17 @@ from trainers.plan import TransferPlan
 from trainers.settings import Phase, Settings, SettingsError
 from trainers.stack import component_of
 from trainers.streams import shuffling, stream_of
-from trainers.system import Provided, Sourced, State, StateError, System, Training, system_of
+from trainers.system import (
+    Fitting,
+    NamedInputs,
+    Provided,
+    Sourced,
+    State,
+    StateError,
+    System,
+    Training,
+    system_of,
+)
 
 MOST_NUMBERS = 100_000
 """Most numbers in one range: more is a slip of the keyboard."""
@@ -57,6 +67,10 @@ class Run:
     """Updates at which an extra checkpoint ``seed<N>.step<K>.safetensors`` is kept."""
     more_bases: tuple[str, ...] = ()
     """The second base and those after it, for a plan that names several."""
+
+    def __post_init__(self) -> None:
+        if self.plan is not None:
+            object.__setattr__(self, "plan", settled(self.plan, self.settings))
 
     @property
     def bases(self) -> tuple[str, ...]:
@@ -220,14 +234,36 @@ def _bases(run: Run, system: System) -> list[files.Checkpoint]:
         if base.header.system != system.name:
             found = f"a {base.header.system!r} checkpoint"
             raise files.CheckpointError(base.path, found, f"a {system.name!r} checkpoint")
+        _check_fit(base, system)
         check_shapes(base, system)
     check_plan(run.plan, system, len(bases))
     return bases
 
 
+def settled(plan: TransferPlan, settings: Settings) -> TransferPlan:
+    """The plan with numbers for what only the settings' system knows; raises PlanError."""
+    if not any(rule.symbolic for rule in plan.rules):
+        return plan
+    system = system_of(settings)
+    return plan.settled(system.shapes(), system.columns() if isinstance(system, NamedInputs) else {})
+
+
+def _check_fit(base: files.Checkpoint, system: System) -> None:
+    """Raise CheckpointError where the system can say of a base's settings that they do not fit its own."""
+    if not isinstance(system, Fitting):
+        return
+    try:
+        own = Settings.from_tree({"system": base.header.system, **base.header.settings})
+        misfit = system.misfit(own)
+    except ValueError as error:
+        raise files.CheckpointError(base.path, f"settings in its header: {error}", "known settings") from None
+    if misfit is not None:
+        raise files.CheckpointError(base.path, misfit.found, misfit.expected)
+
+
 def check_plan(plan: TransferPlan, system: System, bases: int | None = None) -> None:
     """Raise PlanError or RunError unless the plan can be carried out, from so many bases, in a system."""
-    shapes = system.shapes()
+    shapes, plan = system.shapes(), settled(plan, system.settings)
     plan.check(shapes, system.terms, bases)
     for name in shapes:
         if plan.action_of(name).action == "ensemble" and component_of(name) not in system.ensembles:

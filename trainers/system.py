@@ -106,6 +106,32 @@ class Sketched(Protocol):
         """
 
 
+@runtime_checkable
+class NamedInputs(Protocol):
+    """A system that knows inputs of its parameters by name, which a plan's rules may be restricted to."""
+
+    def columns(self) -> Mapping[str, Mapping[str, tuple[int, int]]]:
+        """{parameter: {inputs: columns [from, to)}}."""
+        ...
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """What of a base does not fit the run that is to start from it, and what to do."""
+
+    found: str
+    expected: str
+
+
+@runtime_checkable
+class Fitting(Protocol):
+    """A system that says in words of its settings why a base does not fit."""
+
+    def misfit(self, base: Settings) -> Misfit | None:
+        """The first thing of a base's settings that does not fit this system's; None where all does."""
+        ...
+
+
 class System(Protocol):
     """One algorithm with its settings; holds no parameters.
 

@@ -185,7 +185,8 @@ def transfer(
             "--plan",
             metavar="NAME",
             help="freeze-dynamics, reset-encoder, fine-tune, no-random-entropy, delayed-structure, "
-            "from-scratch; freeze-embedding, freeze-head, update-all, freeze-all; or a TOML file "
+            "from-scratch; freeze-embedding, freeze-head, update-all, freeze-all; fractional "
+            "(fractional-0.3 for another share), full-copy, feature-space, meta-model; or a TOML file "
             "(see trainers/recipes/plans).",
         ),
     ] = "freeze-dynamics",
@@ -195,7 +196,7 @@ def transfer(
     """Transfer a base model, or parts of several, to the target task, once per seed.
 
     The plan says what becomes of each component; by default all but the encoder are frozen. Its rules name
-    a base by its number, as they are given here: `base = 0` is the first.
+    a base by its number, as they are given here: `base = 0` is the first, `base = "all"` their mean.
 
     \b
     Examples:
@@ -203,6 +204,7 @@ def transfer(
       diag transfer runs/base/seed0.safetensors --plan fine-tune --out runs/fine
       diag transfer base.safetensors --out runs/t1 --set transfer.updates=20000
       diag transfer one.safetensors two.safetensors --plan both.toml --out runs/t2
+      diag transfer one.safetensors two.safetensors --plan meta-model --out runs/m
     """
     from diag.sources.systems import trained
     from trainers.checkpoint import read

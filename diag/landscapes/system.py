@@ -39,6 +39,7 @@ from diag.subject import (
     Subject,
     SubjectError,
     TaskPair,
+    Widening,
     agree,
     require,
     settled,
@@ -178,6 +179,9 @@ def system_of(
                 raise SubjectError(subject.path, f"{earlier.path} itself", "different files")
     sets = tuple(require(s, "parameters", s.parameters) for s in subjects)
     objective = require(first, "objective", first.objective)
+    if isinstance(objective, Widening):
+        for wider in sets:
+            sets = tuple(objective.widened(own, wider) for own in sets)
     pair = settled([require(one, "tasks", one.tasks) for one in subjects])
     for subject, parameters in zip(subjects[1:], sets[1:], strict=True):
         _same_system(first, sets[0], subject, parameters, pair, objective)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from diag.outputs.layout import Column, table, wrapped
 from diag.outputs.lines import short
 from diag.wording import plural
+from trainers.plan import original
 from trainers.safe_text import plain
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ def render(description: Description, verbose: bool = False) -> str:
     lines = [*wrapped([f"{path}:", role], "", "  "), ""]
     for name, words in facts(description):
         lines += wrapped(words, f"  {name:9}  ", " " * 13)
-    lines += ["", *table(COMPONENTS, [component(*row) for row in components(description)])]
+    named_in = max(len(plain(part.name)) for part in description.components)
+    columns = (Column("component", max(COMPONENTS[0].width, named_in), "<"), *COMPONENTS[1:])
+    lines += ["", *table(columns, [component(*row) for row in components(description)])]
     if verbose:
         known = description.checkpoint.header.environment
         lines += ["", *(line for name, value in known.items() for line in wrapped(f"{name}: {value}"))]
@@ -55,6 +58,7 @@ def facts(description: Description) -> list[tuple[str, str]]:
     for number, base in enumerate(header.bases):
         rows.append(("" if number else "parent", short(plain(base["path"]))))
         rows.append(("", f"sha256 {base['sha256'][:16]}…"))
+    rows += taken(description) + survived(description)
     rows.append(("sha256", f"{checkpoint.sha256[:16]}…, tensors {checkpoint.identity[:16]}…"))
     losses = header.metrics.get("losses", {})
     last = {t: v[-1] for t, v in losses.items() if v and v[-1] is not None}
@@ -63,6 +67,58 @@ def facts(description: Description) -> list[tuple[str, str]]:
     if isinstance(mended := header.metrics.get("repair"), dict):
         how = mended.get("map") or "a search without pairs"
         rows.append(("mended", plain(f"by {how} and {_updates(mended.get('updates'))}")))
+    return rows
+
+
+TAKEN = {
+    "copy": "copied",
+    "freeze": "frozen",
+    "permute": "shuffled",
+    "reset": "fresh",
+    "ensemble": "meta-model",
+}
+"""Words for what a plan did with a component."""
+
+
+def taken(description: Description) -> list[tuple[str, str]]:
+    """Names and words: what of which base the parameters began as, and the copies that an ensemble reads.
+
+    A transfer that takes whole components of one base is told by its plan's name, and has none of these.
+    """
+    several = len(description.checkpoint.header.bases) > 1
+    parts = [one for one in description.origins if one.action != "ensemble"]
+    if not several and not description.ensembles and all("/" not in p for o in parts for p in o.parameters):
+        return []
+    rows = []
+    for one in parts:
+        what = f"{one.fraction:g} × base + fresh" if one.action == "fraction" else TAKEN[one.action]
+        of = "" if one.base is None or not several else f" of base {one.base}"
+        if one.base == "all":
+            of = " of the mean of all bases"
+        rows.append((f"{what}{of}", ", ".join(map(plain, one.parameters))))
+    found = [
+        ("" if number else "begun as", f"{words}: {which}") for number, (words, which) in enumerate(rows)
+    ]
+    copies = [f"{plain(copy)} (base {number})" for copy, number in description.ensembles.items()]
+    if copies:
+        readers = dict.fromkeys(original(copy) for copy in description.ensembles)
+        found.append(("ensemble", f"{', '.join(map(plain, readers))} reads what {', '.join(copies)} say"))
+    return found
+
+
+def survived(description: Description) -> list[tuple[str, str]]:
+    """Names and words: what training left of each fraction of a base."""
+    if description.survival is None:
+        return [("survives", "unknown: a base is not where it was, or is another file now")]
+    rows = []
+    for number, one in enumerate(description.survival):
+        left = ", ".join(
+            f"{remains:.3g} ({share:.0%}) at {step:,}"
+            for step, remains, share in zip(one.steps, one.remains, one.shares, strict=True)
+        )
+        rows.append(("" if number else "survives", f"{plain(one.component)}: λ {left}"))
+    if rows:
+        rows.append(("", "(λ that remains, and the share of the parameters that λ × base explains)"))
     return rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from diag.result import SCHEMA_VERSION
@@ -12,9 +12,11 @@ from diag.shown import Shown
 from diag.sources import open_subject
 from diag.sources.safetensors_file import NATIVE, header_of
 from diag.sources.supplied import NOTHING, Supplied
+from diag.sources.survival import Survival, survival
 from diag.sources.systems import trained
 from diag.subject import Subject, Watched
 from trainers.checkpoint import Checkpoint, read
+from trainers.plan import Origin
 from trainers.stack import component_of
 
 
@@ -38,6 +40,12 @@ class Description(Shown, kind="description"):
     components: tuple[Component, ...]
     settings: Mapping[str, Any]
     """The header's settings, completed by defaults."""
+    origins: tuple[Origin, ...] = ()
+    """What its parameters began as, of a transfer."""
+    ensembles: Mapping[str, int] = field(default_factory=dict)
+    """{frozen copy that a component reads: number of its base}."""
+    survival: tuple[Survival, ...] | None = ()
+    """What training left of each fraction of a base; None where the bases are not there to tell."""
 
     def shown_state(self) -> list[str]:
         header = self.checkpoint.header
@@ -57,6 +65,9 @@ class Description(Shown, kind="description"):
             "identity": self.checkpoint.identity,
             **header.to_tree(),
             "components": [vars(c) for c in self.components],
+            "origins": [one._asdict() | {"parameters": list(one.parameters)} for one in self.origins],
+            "ensembles": dict(self.ensembles),
+            "survival": None if self.survival is None else [vars(one) for one in self.survival],
         }
 
 
@@ -153,4 +164,12 @@ def _checkpoint(path: str | os.PathLike[str]) -> Description:
                 name not in frozen,
             )
         )
-    return Description(checkpoint, tuple(components), settings)
+    origins: tuple[Origin, ...] = ()
+    ensembles: dict[str, int] = {}
+    if plan is not None:
+        shapes = known.system.shapes()
+        bases = len(checkpoint.header.bases)
+        origins = tuple(plan.origins(shapes, bases))
+        ensembles = {component_of(copy): number for copy, (_, number) in plan.copies(shapes, bases).items()}
+    left = survival(known)
+    return Description(checkpoint, tuple(components), settings, origins, ensembles, left)

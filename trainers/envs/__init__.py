@@ -11,8 +11,10 @@ def register() -> None:
     """Register the worlds with gymnasium; harmless when repeated.
 
     They are ``transfer_diag/SimpleMaze-v0``, ``transfer_diag/Labyrinth-v0``,
-    ``transfer_diag/LabyrinthSmall-v0``, ``transfer_diag/Catch-v0`` and ``transfer_diag/CatchSmall-v0``; a
-    labyrinth has a time limit of its own, and a ball of Catch falls down.
+    ``transfer_diag/LabyrinthSmall-v0``, ``transfer_diag/Catch-v0``, ``transfer_diag/CatchSmall-v0``, and
+    ``transfer_diag/PendulumSwingUp-v0``, ``CartPoleSwingUp``, ``DoublePoleSwingUp`` and
+    ``DrivenPoleSwingUp`` from pictures, and each as ``…State-v0``. Labyrinths and poles have time limits of
+    their own, and a ball of Catch falls down.
     """
     import gymnasium
 
@@ -35,3 +37,12 @@ def register() -> None:
             gymnasium.register(
                 f"transfer_diag/{name}-v0", entry_point="trainers.envs.catch:Catch", kwargs={"size": size}
             )
+    for task in ("pendulum", "cart-pole", "double-pole", "driven-pole"):
+        for seen in ("", "-state"):
+            name = "".join(part.title() for part in task.split("-")) + f"SwingUp{seen[1:].title()}"
+            if f"transfer_diag/{name}-v0" not in gymnasium.registry:
+                gymnasium.register(
+                    f"transfer_diag/{name}-v0",
+                    entry_point="trainers.envs.control:Control",
+                    kwargs={"task": task + seen},
+                )

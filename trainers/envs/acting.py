@@ -34,6 +34,8 @@ from trainers.streams import DATA_STREAM, generator
 from trainers.system import Share
 
 __all__ = [
+    "Actions",
+    "Continuous",
     "CountingWorld",
     "Discrete",
     "Envs",
@@ -77,6 +79,39 @@ class Discrete:
     def n(self) -> int:
         return len(self.names)
 
+    def sample(self, rng: np.random.Generator, *size: int) -> NDArray[np.int64]:
+        """Actions (*size,), each as likely as any other."""
+        return rng.integers(self.n, size=size)
+
+    def none(self, *size: int) -> NDArray[np.int64]:
+        """What stands in place of an action (*size,) where none was taken."""
+        return np.zeros(size, np.int64)
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """Actions that are n numbers from −1 to 1, with a name each: such as shares of the most force."""
+
+    names: tuple[str, ...]
+
+    @property
+    def n(self) -> int:
+        return len(self.names)
+
+    def sample(self, rng: np.random.Generator, *size: int) -> NDArray[np.float32]:
+        """Actions (*size, n), uniform from −1 to 1."""
+        return rng.random((*size, self.n), np.float32) * 2 - 1
+
+    def none(self, *size: int) -> NDArray[np.float32]:
+        """What stands in place of an action (*size, n) where none was taken."""
+        return np.zeros((*size, self.n), np.float32)
+
+
+ActionSpace = Discrete | Continuous
+
+Actions = NDArray[Any]
+"""Actions of n environments: numbers (n,) of discrete ones, (n, A) of A continuous ones."""
+
 
 class Step(NamedTuple):
     """What one step of n environments brought; every array is (n,) and the caller's to keep."""
@@ -106,13 +141,16 @@ class Envs(Protocol):
     """n environments of one look, stepped together; whichever ends begins anew in the same step."""
 
     @property
-    def observations(self) -> NDArray[np.uint8]:
-        """Pictures (n, c, h, w) to act on now. A new array after each step: it is the caller's to keep."""
+    def observations(self) -> NDArray[Any]:
+        """Pictures (n, c, h, w) of bytes, or float32 numbers of that shape where a world shows its state.
 
-    def step(self, actions: NDArray[np.integer]) -> Step:
-        """Take one action (n,) in each; raises :class:`WorldError` for actions that do not exist."""
+        A new array after each step: it is the caller's to keep.
+        """
 
-    def last_observations(self) -> NDArray[np.uint8]:
+    def step(self, actions: Actions) -> Step:
+        """Take one action in each; raises :class:`WorldError` for actions that do not exist."""
+
+    def last_observations(self) -> NDArray[Any]:
         """What the k episodes that ended in the last step showed at their end, (k, c, h, w), in order.
 
         Values are bootstrapped from these where an episode was truncated.
@@ -136,10 +174,10 @@ class World(Protocol):
 
     @property
     def observation_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an observation, the same in every look; its dtype is uint8."""
+        """Channels, height and width of an observation, the same in every look."""
 
     @property
-    def actions(self) -> Discrete: ...
+    def actions(self) -> ActionSpace: ...
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -175,7 +213,7 @@ class PairedWorld(World, Protocol):
 
     def envs(self, variant: str, n: int, *seed: int) -> PairedEnvs: ...
 
-    def render(self, states: States, variant: str) -> NDArray[np.uint8]:
+    def render(self, states: States, variant: str) -> NDArray[Any]:
         """Observations (n, c, h, w) of hidden states in a look."""
 
     def sample_states(self, n: int, *seed: int, apart: int = 1) -> Walk:
@@ -206,7 +244,7 @@ class Walk:
     """Numbers of episodes, from 0 without a gap."""
     time: NDArray[np.int64]
     """Steps that the episode had before."""
-    action: NDArray[np.int64]
+    action: Actions
     reward: NDArray[np.float32]
     terminated: NDArray[np.bool_]
 
@@ -229,7 +267,7 @@ def walk(world: World, variant: str, n: int, *seed: int, apart: int = 1, places:
     rng = generator(DATA_STREAM, *seed)
     envs = world.envs(variant, places, *seed)
     kept = rng.integers(apart, size=(rounds, places))
-    actions = rng.integers(world.actions.n, size=(rounds, apart, places))
+    actions = world.actions.sample(rng, rounds, apart, places)
     paired = envs if isinstance(envs, PairedEnvs) else None
 
     def standing() -> States:
@@ -237,7 +275,8 @@ def walk(world: World, variant: str, n: int, *seed: int, apart: int = 1, places:
 
     states = {k: np.empty((rounds, places, *v.shape[1:]), v.dtype) for k, v in standing().items()}
     number, time = np.zeros(places, np.int64), np.zeros(places, np.int64)
-    numbers, times, action = (np.empty((rounds, places), np.int64) for _ in range(3))
+    numbers, times = (np.empty((rounds, places), np.int64) for _ in range(2))
+    action = np.empty((rounds, *actions.shape[2:]), actions.dtype)
     reward, terminated = np.empty((rounds, places), np.float32), np.empty((rounds, places), np.bool_)
     for now in range(rounds):
         for within in range(apart):
@@ -287,6 +326,17 @@ def checked_actions(actions: NDArray[np.integer], n: int, most: int) -> NDArray[
     return actions
 
 
+def checked_forces(actions: NDArray[Any], n: int, width: int) -> NDArray[np.float64]:
+    """Continuous actions (n, width) from −1 to 1, as float64; raises :class:`WorldError`."""
+    if actions.shape != (n, width) or actions.dtype.kind != "f":
+        found = f"shape {actions.shape} of {actions.dtype}"
+        raise WorldError(f"actions: found {found}, expected ({n}, {width}) numbers from -1 to 1")
+    if not (np.abs(actions) <= 1).all():  # NaN is not, either
+        found = f"{actions.min()} to {actions.max()}"
+        raise WorldError(f"actions: found {found}, expected -1 to 1")
+    return actions.astype(np.float64)
+
+
 def checked_count(n: int) -> int:
     """A number of environments, 1 or more; raises :class:`WorldError`."""
     if n < 1:
@@ -305,6 +355,12 @@ def checked_arrays(saved: Saved, wanted: Saved) -> None:
             )
     if missing := sorted(set(wanted.values) - set(saved.values)):
         raise WorldError(f"state of environments: found no {missing[0]}, expected one")
+
+
+def _control(name: str) -> World:
+    from trainers.envs.control import CONTROLS
+
+    return CONTROLS[name]()
 
 
 def _catch(name: str) -> World:
@@ -329,6 +385,11 @@ _GAMES: dict[Callable[[str], World], tuple[str, ...]] = {
     _catch: ("catch", "catch-small"),
     _minatar: tuple(
         f"minatar-{game}" for game in ("asterix", "breakout", "freeway", "seaquest", "space-invaders")
+    ),
+    _control: tuple(
+        f"{task}{seen}"
+        for task in ("pendulum", "cart-pole", "double-pole", "driven-pole")
+        for seen in ("", "-state")
     ),
     _atari: tuple(f"atari-{game}" for game in ("breakout", "freeway", "hero", "space-invaders")),
 }

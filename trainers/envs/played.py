@@ -57,7 +57,7 @@ def random_returns(world: World, variant: str) -> NDArray[np.float64]:
     while steps < RANDOM_STEPS and rounds.sum() < RANDOM_EPISODES:
         rounds += 1
         while not tally.has(rounds):
-            came = envs.step(rng.integers(world.actions.n, size=AT_ONCE))
+            came = envs.step(world.actions.sample(rng, AT_ONCE))
             tally.add(came.rewards, came.ended)
             steps += AT_ONCE
     envs.close()

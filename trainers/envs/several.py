@@ -1,23 +1,29 @@
-"""Several games as one world, whose looks they are: as many channels as the widest, and the same actions.
+"""Several games as one world, whose looks they are: as many channels and actions as the widest.
 
 The fourth paper trains one world model on four of MinAtar's games and takes it to the fifth, with "six
 possible actions" in each (section 2.1). It does not say how games of 4 to 10 channels share an encoder. Here
 a game's channels come first, in their own order, and the rest are empty: channel 0 is the player's in all
 five games, and what the others show differs from game to game.
+
+The second paper trains one agent on control tasks of different widths by "padding the action space of the
+agent with unused elements to the size of the task with the largest action dimension" (section 4.1): a task
+reads its own continuous actions, which come first, and the rest have no effect on it.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainers.envs.acting import (
-    Discrete,
+    Actions,
+    ActionSpace,
+    Continuous,
     Envs,
     PairedEnvs,
     PairedWorld,
@@ -27,6 +33,7 @@ from trainers.envs.acting import (
     World,
     WorldError,
     acting_world,
+    checked_forces,
     checked_variant,
 )
 
@@ -37,11 +44,14 @@ class Several:
 
     name: str
     games: Mapping[str, World]
+    looks: Mapping[str, str] = field(default_factory=dict)
+    """The look that a game is shown in, by the game's name; the first of its world where none is named."""
 
     def __post_init__(self) -> None:
-        counts = {game: world.actions.n for game, world in self.games.items()}
+        spaces = [world.actions for world in self.games.values()]
         sides = {world.observation_shape[1:] for world in self.games.values()}
-        if len(set(counts.values())) != 1 or len(sides) != 1:
+        continuous = all(isinstance(space, Continuous) for space in spaces)
+        if (len({space.n for space in spaces}) != 1 and not continuous) or len(sides) != 1:
             raise WorldError(f"games of {self.name}: found other actions or sides, expected the same in each")
 
     @functools.cached_property
@@ -50,8 +60,9 @@ class Several:
         return max(channels for channels, _, _ in shapes), *shapes[0][1:]
 
     @property
-    def actions(self) -> Discrete:
-        return next(iter(self.games.values())).actions
+    def actions(self) -> ActionSpace:
+        """Those of the game that has most; others leave the last of continuous ones unused."""
+        return max((world.actions for world in self.games.values()), key=lambda space: space.n)
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -67,7 +78,9 @@ class Several:
 
     def envs(self, variant: str, n: int, *seed: int) -> PaddedEnvs:
         game = self.games[checked_variant(self, variant)]
-        return PaddedEnvs(game.envs(game.variants[0], n, *seed), self.observation_shape[0])
+        envs = game.envs(self.looks.get(variant, game.variants[0]), n, *seed)
+        widths = game.actions.n, self.actions.n
+        return PaddedEnvs(envs, self.observation_shape[0], None if widths[0] == widths[1] else widths)
 
     def variables(self, variant: str, states: States) -> dict[str, NDArray[np.float64]]:
         """Known facts of a game's hidden states, {name: (n,)}; none of a game that does not show them."""
@@ -76,24 +89,30 @@ class Several:
 
 
 class PaddedEnvs:
-    """Environments of one game, with empty channels after its own."""
+    """Environments of one game, with empty channels after its own, and actions that it does not read."""
 
-    def __init__(self, envs: Envs, channels: int) -> None:
-        self._envs, self._channels = envs, channels
+    def __init__(self, envs: Envs, channels: int, widths: tuple[int, int] | None = None) -> None:
+        """``widths`` are how many continuous actions the game reads, and how many it is given."""
+        self._envs, self._channels, self._widths = envs, channels, widths
 
     @property
-    def observations(self) -> NDArray[np.uint8]:
+    def observations(self) -> NDArray[Any]:
         return self._padded(self._envs.observations)
 
-    def _padded(self, seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        padded = np.zeros((len(seen), self._channels, *seen.shape[2:]), np.uint8)
+    def _padded(self, seen: NDArray[Any]) -> NDArray[Any]:
+        if seen.shape[1] == self._channels:
+            return seen
+        padded = np.zeros((len(seen), self._channels, *seen.shape[2:]), seen.dtype)
         padded[:, : seen.shape[1]] = seen
         return padded
 
-    def step(self, actions: NDArray[np.integer[Any]]) -> Step:
+    def step(self, actions: Actions) -> Step:
+        if self._widths is not None:
+            own, given = self._widths
+            actions = checked_forces(actions, len(actions), given)[:, :own]
         return self._envs.step(actions)
 
-    def last_observations(self) -> NDArray[np.uint8]:
+    def last_observations(self) -> NDArray[Any]:
         return self._padded(self._envs.last_observations())
 
     def hidden(self) -> States:
@@ -131,7 +150,26 @@ def _shooters() -> Several:
     return Several("atari-shooters", {g: AtariWorld(g, full=True, side=64, stacked=1) for g in games})
 
 
-_SEVERAL: dict[str, Callable[[], Several]] = {"atari-shooters": _shooters, "minatar": _minatar}
+def _control(suffix: str) -> Several:
+    from trainers.envs.control import CONTROLS
+
+    seen = "-state" if suffix == "-state" else ""
+    tasks = [name for name in CONTROLS if not name.endswith("-state")]
+    worlds = {name: CONTROLS[name + seen]() for name in tasks}
+    if suffix == "-64":
+        worlds = {name: replace(world, pixels=64) for name, world in worlds.items()}
+    negated = {f"{name}-negated": world for name, world in worlds.items()}
+    looks = dict.fromkeys(negated, "negated")
+    return Several(f"control{suffix}", {**worlds, **negated}, looks)
+
+
+_SEVERAL: dict[str, Callable[[], Several]] = {
+    "atari-shooters": _shooters,
+    "minatar": _minatar,
+    "control": functools.partial(_control, ""),
+    "control-64": functools.partial(_control, "-64"),
+    "control-state": functools.partial(_control, "-state"),
+}
 
 
 @functools.cache

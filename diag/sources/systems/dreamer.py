@@ -20,7 +20,7 @@ from torch.nn.functional import one_hot
 
 from diag.sources.systems import Trained
 from diag.subject import Foreseen, Pairs, Parameters, Sampled, Subject, SubjectError, Task, TaskPair
-from trainers.dreamer import Dreamer, scaled
+from trainers.dreamer import META, Dreamer, scaled
 from trainers.dreamer_settings import Data
 from trainers.envs.acting import Discrete, PairedWorld
 from trainers.histories import Histories, histories
@@ -39,8 +39,8 @@ one half of them, and judged on the other."""
 BEFORE = 3
 """Lengths of a sequence that an environment may have gone before one is taken from it to judge losses on."""
 
-MARKS = 2
-"""Numbers of a row before the picture's: 1 where its history begins, else 0, and the action."""
+BEGINS = 1
+"""Numbers of a row before the action's: 1 where its history begins, else 0. The picture's stand behind."""
 
 
 def subject(trained: Trained) -> Subject:
@@ -96,8 +96,13 @@ class DreamerSystem:
         return found, "a checkpoint of a system with an encoder of single observations (docs/repair.md)"
 
     def embed(self, parameters: Parameters, observations: Tensor) -> Tensor:
-        """Latent states (n, Z + D) of rows (n, 2 + c·h·w), histories one after the other."""
+        """Latent states (n, Z + D) of rows (n, 1 + A + c·h·w), histories one after the other.
+
+        A discrete action is one number. Rows of continuous ones are float32, and pictures in them scaled.
+        """
         rssm, n = self.dreamer.rssm, len(observations)
+        discrete = isinstance(self.dreamer.world.actions, Discrete)
+        marks = BEGINS + (1 if discrete else self.dreamer.world.actions.n)
         begins = observations[:, 0] != 0
         begins[0] = True
         starts = begins.nonzero()[:, 0]
@@ -105,11 +110,11 @@ class DreamerSystem:
         step = torch.arange(int(lengths.max()), device=observations.device)[:, None]
         # Shorter histories are filled up with their own last row, which nothing is read of.
         rows = starts + torch.minimum(step, lengths - 1)
-        pictures = observations[:, MARKS:].reshape(n, *self.dreamer.world.observation_shape)[rows]
+        pictures = observations[:, marks:].reshape(n, *self.dreamer.world.observation_shape)[rows]
         none = torch.zeros(rows.shape, device=observations.device)
-        sequences = Sequences(
-            pictures, observations[:, 1].long()[rows], none, none.bool(), (step == 0).expand_as(rows)
-        )
+        action = observations[:, BEGINS:marks]
+        taken = action.squeeze(1).long() if discrete else action
+        sequences = Sequences(pictures, taken[rows], none, none.bool(), (step == 0).expand_as(rows))
         seen = self.dreamer.observe(parameters, sequences, None)
         states = torch.cat([rssm.latents.expected(seen.posterior), seen.state.deter], -1)
         return states.transpose(0, 1)[(step < lengths).T]
@@ -162,6 +167,16 @@ class DreamerSystem:
         kept = told.pop("kept")
         return Foreseen(told, kept, *(x.transpose(0, 1).numpy() for x in (expected, came)))
 
+    def widened(self, parameters: Parameters, other: Parameters) -> Parameters:
+        """The same losses, with the sources of the other's meta-model beside, which go unheard."""
+        more = other[META].shape[1] - parameters[META].shape[1]
+        if parameters[META].shape[1] != self.dreamer.embedding or more <= 0:
+            return parameters
+        none = parameters[META].new_zeros(len(parameters[META]), more)
+        copies = {name: tensor for name, tensor in other.items() if name not in parameters}
+        both = {**parameters, **copies, META: torch.cat([parameters[META], none], 1)}
+        return {name: both[name] for name in sorted(both)}
+
     def returns(self, parameters: Parameters, task: Task, episodes: int, seed: int) -> NDArray[np.float64]:
         """Undiscounted returns (episodes,) with actions drawn from the policy."""
         return self.dreamer.returns(parameters, task, episodes, seed)
@@ -201,8 +216,11 @@ class DreamerTasks:
             seen = met.observation
             if isinstance(world, PairedWorld):
                 seen = world.render(met.states, self.dreamer.looks(task)[0] if look is None else look)
-            marks = np.stack([met.first, met.action], 1).astype(np.uint8)
-            whole = np.concatenate([marks, seen.reshape(len(met), -1)], 1)[:rows]
+            kind = np.uint8 if isinstance(world.actions, Discrete) else np.float32
+            if kind is np.float32 and seen.dtype == np.uint8:
+                seen = scaled(torch.from_numpy(seen)).numpy()
+            columns = met.first[:, None], met.action.reshape(len(met), -1), seen.reshape(len(met), -1)
+            whole = np.concatenate([column.astype(kind) for column in columns], 1)[:rows]
             shown[task] = torch.from_numpy(whole)
         return Pairs(shown, met.history[:rows], "episodes")
 
