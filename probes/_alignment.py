@@ -22,7 +22,9 @@ comparing rungs tells them apart.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,11 +49,14 @@ MOST_PERMUTED = 2048
 MIN_STATES = 8
 """Distinct states below which nothing is fitted: a half would hold fewer than 4."""
 
-CANDIDATES: tuple[tuple[Rung, bool], ...] = (
+Candidate: TypeAlias = tuple[Rung, bool]
+"""A rung, and whether it is shifted."""
+
+CANDIDATES: tuple[Candidate, ...] = (
     *((rung, False) for rung in RUNGS),
     *((rung, True) for rung in SHIFTED),
 )
-"""Every rung, and whether it is shifted, in the order of :attr:`Ladder.draws`."""
+"""Every candidate, in the order of :attr:`Ladder.draws`."""
 
 
 @dataclass(frozen=True)
@@ -123,20 +128,9 @@ def climb(
     """The ladder of x and y (n, d); ``spread`` (n,) is the variation of each row of y to explain."""
     resampling = make_groups(state, seed)
     total = resampling.resampled(spread[:, None])[:, 0]
-    count = int(state.max()) + 1
-    rows, columns = y.shape
-    affordable = min(SPLIT_WORK // (rows * max(columns, 64) ** 2), SPLIT_ROWS // rows)
-    splits = splits or int(np.clip(affordable, 1, 100))
-    rng = np.random.default_rng([seed, 1])
-    halves = [(rng.permutation(count) < count // 2)[state] for _ in range(splits)]
-    dimensions = (x.shape[1], y.shape[1])
-    distinct = int(numbered_rows(x, y).max()) + 1
-    reasons = {c: why_undefined(*c, dimensions, count, distinct, is_constant(y)) for c in CANDIDATES}
-    wanted = [c for c in CANDIDATES if reasons[c] is None]
-    # Sums cost d², which wide embeddings of few states, where only axes can be compared, need not pay.
-    sums = None if all(rung in AXIS_BY_AXIS for rung, _ in wanted) else Moments.of(x, y, norms=False)
-    errors = _held_out_errors(wanted, x, y, sums, halves)
-
+    count, dimensions = int(state.max()) + 1, (x.shape[1], y.shape[1])
+    scored = _scored(CANDIDATES, x, y, state, splits, seed)
+    reasons, errors, sums = scored.reasons, scored.errors, scored.sums
     steps, draws = [], np.full((len(total), len(CANDIDATES)), np.nan)
     for column, candidate in enumerate(CANDIDATES):
         reason = reasons[candidate]
@@ -158,8 +152,68 @@ def climb(
         _sign_stability(steady(x, x.mean(0)), steady(y, y.mean(0)), resampling),
         resampling.count,
         dimensions,
-        distinct,
+        scored.rows,
     )
+
+
+def held_out(
+    x: ArrayLike,
+    y: ArrayLike,
+    rungs: Sequence[Rung] = RUNGS,
+    *,
+    groups: Labels | None = None,
+    splits: int | None = None,
+    seed: int = 0,
+) -> dict[Rung, float | None]:
+    """R² of some rungs {rung: R²}, those of :func:`ladder` without intervals, maps and comparisons.
+
+    None where a rung is undefined. For many pairs, such as the points of a curve: intervals and the maps of
+    rungs that nobody asked for are most of a ladder's cost. Raises ProbeError.
+    """
+    transfer, base = as_pair(x, y)
+    state = labels(groups, transfer, base)
+    spread = float(np.square(base - base.mean(0)).sum())
+    scored = _scored([(rung, False) for rung in rungs], transfer, base, state, splits, seed)
+    return {
+        rung: 1 - float(scored.errors[rung, False].sum()) / spread if (rung, False) in scored.errors else None
+        for rung in rungs
+    }
+
+
+class _Scored(NamedTuple):
+    """Candidates as they do on rows that they were not fitted to."""
+
+    reasons: Mapping[Candidate, str | None]
+    """Why a candidate is undefined; None where it is not."""
+    errors: Mapping[Candidate, Floats]
+    """{candidate: (n,) squared error of each row}, of those that are defined."""
+    sums: Moments | None
+    """Sums over all rows, where a candidate needs products between axes."""
+    rows: int
+    """Distinct rows."""
+
+
+def _scored(
+    candidates: Sequence[Candidate],
+    x: Floats,
+    y: Floats,
+    state: NDArray[np.int64],
+    splits: int | None,
+    seed: int,
+) -> _Scored:
+    """Fit each candidate on one half of the states and score it on the other, over several splits."""
+    count, (rows, columns) = int(state.max()) + 1, y.shape
+    affordable = min(SPLIT_WORK // (rows * max(columns, 64) ** 2), SPLIT_ROWS // rows)
+    splits = splits or int(np.clip(affordable, 1, 100))
+    rng = np.random.default_rng([seed, 1])
+    halves = [(rng.permutation(count) < count // 2)[state] for _ in range(splits)]
+    dimensions, constant = (x.shape[1], columns), is_constant(y)
+    distinct = int(numbered_rows(x, y).max()) + 1
+    reasons = {c: why_undefined(*c, dimensions, count, distinct, constant) for c in candidates}
+    wanted = [c for c in candidates if reasons[c] is None]
+    # Sums cost d², which wide embeddings of few states, where only axes can be compared, need not pay.
+    sums = None if all(rung in AXIS_BY_AXIS for rung, _ in wanted) else Moments.of(x, y, norms=False)
+    return _Scored(reasons, _held_out_errors(wanted, x, y, sums, halves), sums, distinct)
 
 
 def why_undefined(
@@ -184,22 +238,25 @@ def why_undefined(
 
 
 def _held_out_errors(
-    candidates: list[tuple[Rung, bool]], x: Floats, y: Floats, sums: Moments | None, halves: list[Bools]
-) -> dict[tuple[Rung, bool], Floats]:
+    candidates: list[Candidate], x: Floats, y: Floats, sums: Moments | None, halves: list[Bools]
+) -> dict[Candidate, Floats]:
     """{candidate: (n,) squared error of each row under maps fitted without its half}, over all splits."""
     errors = {candidate: np.zeros(len(y)) for candidate in candidates}
-    as_it_is: tuple[Rung, bool] = ("identity", False)
+    as_it_is: Candidate = ("identity", False)
     if as_it_is in errors:
         errors[as_it_is] = np.square(x - y).sum(1)
     to_fit = [candidate for candidate in candidates if candidate != as_it_is]
     for half in halves if to_fit else ():
-        first = None if sums is None else Moments.of(x[half], y[half], sums.frames, norms=False)
+        (one_x, other_x), (one_y, other_y) = ((rows[half], rows[~half]) for rows in (x, y))
+        first = None if sums is None else Moments.of(one_x, one_y, sums.frames, norms=False)
         second = None if sums is None or first is None else sums - first
-        for ours, part, scored in ((half, first, ~half), (~half, second, half)):
-            fit_x, fit_y, held_x, held_y = x[ours], y[ours], x[scored], y[scored]
+        for part, scored, fit_x, fit_y, held_x, held_y in (
+            (first, ~half, one_x, one_y, other_x, other_y),
+            (second, half, other_x, other_y, one_x, one_y),
+        ):
             for candidate in to_fit:
-                mapped = _fit(*candidate, fit_x, fit_y, part)(held_x)
-                errors[candidate][scored] += np.square(mapped - held_y).sum(1) / len(halves)
+                missed = _fit(*candidate, fit_x, fit_y, part)(held_x) - held_y
+                errors[candidate][scored] += np.einsum("ij,ij->i", missed, missed) / len(halves)
     return errors
 
 

@@ -81,11 +81,19 @@ def make_groups(groups: Labels, seed: int, draws: int = DRAWS) -> Groups:
     index = _by_name(groups)
     count = int(index.max()) + 1
     if count > MAX_GROUPS:
-        rng = np.random.default_rng(seed)
-        bundle = rng.permutation(count) % MAX_GROUPS
-        index, count = bundle[index], MAX_GROUPS
-        return Groups(index, count, _multinomial(rng, count, draws))
+        bundle, weights = _bundled(seed, count, draws)
+        return Groups(bundle[index], MAX_GROUPS, weights)
     return Groups(index, count, _weights(seed, count, draws))
+
+
+@lru_cache(maxsize=4)
+def _bundled(seed: int, count: int, draws: int) -> tuple[NDArray[np.int64], Floats]:
+    """The bundle (count,) of each of so many groups under a seed, and weights (draws, bundles)."""
+    rng = np.random.default_rng(seed)
+    bundle = rng.permutation(count) % MAX_GROUPS
+    weights = _multinomial(rng, MAX_GROUPS, draws)
+    bundle.flags.writeable = weights.flags.writeable = False
+    return bundle, weights
 
 
 @lru_cache(maxsize=4)

@@ -11,10 +11,13 @@ import torch
 
 import diag
 from diag.sources import open_subject
-from diag.sources.systems.dreamer import MARKS, DreamerSystem, DreamerTasks, HistoryBatch
+from diag.sources.systems.dreamer import BEGINS, DreamerSystem, DreamerTasks, HistoryBatch
 from tests.conftest import train
 from tests.corridor import CELLS, corridor
 from trainers.plan import named_plan
+
+MARKS = BEGINS + 1
+"""Columns of a row before its picture: where a history begins, and the action."""
 
 LENGTH = 8
 

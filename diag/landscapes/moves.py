@@ -18,11 +18,13 @@ from diag.landscapes.space import Space, Straight
 from diag.repeatable import HeldActor
 from diag.subject import Actor, Encoder, Objective, SeededEpisodes
 from probes import Floats, make_groups
+from probes._alignment import held_out
+from probes._maps import Rung
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-RUNGS = ("identity", "signs", "orthogonal", "affine")
+RUNGS: tuple[Rung, ...] = ("identity", "signs", "orthogonal", "affine")
 """Rungs of the ladder that are computed along the straight line."""
 
 SPLITS = 4
@@ -59,12 +61,9 @@ def embedding_along(
         variance.append(float(matrix.var(0).sum()) if usable else np.nan)
         rank.append(probes.effective_rank(matrix) if usable else np.nan)
         if reference is not None:
-            steps: dict[str, float | None] = {}
-            if usable:
-                ladder = probes.ladder(matrix, reference[1], groups=groups, splits=SPLITS)
-                steps = {step.transform: step.r2.value for step in ladder.steps}
+            known = held_out(matrix, reference[1], RUNGS, groups=groups, splits=SPLITS) if usable else {}
             for rung in RUNGS:
-                value = steps.get(rung)
+                value = known.get(rung)
                 r2[rung].append(np.nan if value is None else value)
         progress(1)
     moved = Moves(t, np.array(variance), np.array(rank), {}, None)
