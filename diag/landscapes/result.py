@@ -11,6 +11,7 @@ from diag.shown import Shown
 from probes import Floats, Measure
 
 if TYPE_CHECKING:
+    from diag.landscapes.episodes import PlayedEpisode
     from diag.landscapes.place import Place
     from diag.landscapes.sharpness import Sharpness
 
@@ -303,6 +304,8 @@ class Landscape(Shown, kind="landscape"):
     """State that is computed afresh at every point, and the precision of the losses, in words."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Parts of the result that could not be computed, each with the reason."""
+    episode: PlayedEpisode | None = None
+    """One episode as A, B and their base play it; None where none can be drawn, or little time was given."""
     diagnosis: str = "landscape"
 
     @property
@@ -336,4 +339,5 @@ class Landscape(Shown, kind="landscape"):
             "warnings": list(self.warnings),
             "notes": list(self.notes),
             "missing": dict(self.missing),
+            "episode": None if self.episode is None else self.episode.to_tree(),
         }
