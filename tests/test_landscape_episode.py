@@ -1,4 +1,4 @@
-"""The episode that the checkpoints of a landscape play: which one it is, who plays it, and how it is shown."""
+"""The episode that a landscape's checkpoints play: which one it is, who plays it, and how it is shown."""
 
 from __future__ import annotations
 

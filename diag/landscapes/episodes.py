@@ -6,15 +6,14 @@ Returns along the straight line are means; an episode shows what an agent does t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from diag.landscapes.result import Played, PlayedEpisode
 from diag.landscapes.system import System, base_of
 from diag.repeatable import HeldActor
-from diag.result import finite
-from diag.subject import Actor, Film, Filmed, Parameters, Subject, require
+from diag.subject import Actor, Filmed, Parameters, Subject, require
 from probes import Floats
 
 PLAYED = 64
@@ -24,46 +23,6 @@ PLAYED = 64
 @runtime_checkable
 class _FilmedActor(Actor, Filmed, Protocol):
     """An actor whose episodes can be drawn."""
-
-
-@dataclass(frozen=True, eq=False)
-class Played:
-    """An episode as one checkpoint plays it on its own task."""
-
-    name: str
-    """``A``, ``B`` or ``the base``."""
-    path: str
-    task: str
-    mean: float
-    """Mean return of all the episodes of which this is one."""
-    film: Film
-
-
-@dataclass(frozen=True)
-class PlayedEpisode:
-    """The same episode played by the base, by A and by B."""
-
-    players: tuple[Played, ...]
-    number: int
-    """The episode, of so many."""
-    of: int
-
-    def to_tree(self) -> dict[str, Any]:
-        """The documented JSON, without the pictures."""
-        return {
-            "number": self.number,
-            "of": self.of,
-            "players": [
-                {
-                    "name": p.name,
-                    "path": p.path,
-                    "task": p.task,
-                    "mean": finite(p.mean),
-                    "summary": p.film.summary,
-                }
-                for p in self.players
-            ],
-        }
 
 
 def typical(returns: Sequence[Floats]) -> int:

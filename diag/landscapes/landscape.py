@@ -77,9 +77,9 @@ def landscape(
     (``curve_steps`` of Adam), the curvature at the ends, the terms' conflict, returns and the episode that
     A, B and their base play. ``per_sample`` keeps every sample's loss. ``base`` is the checkpoint whose
     embedding R² is taken to (default: see :func:`diag.landscapes.system.reference_of`). ``device`` is where
-    losses are taken (default: where the parameters are). ``supplied`` is what files of weights alone do not say: an adapter that makes a module
-    with losses of them (:func:`diag.sources.torch_losses.from_module`), … ``progress`` is told points done
-    and points in all.
+    losses are taken (default: where the parameters are). ``supplied`` is what files of weights alone do not
+    say: an adapter that makes a module with losses of them
+    (:func:`diag.sources.torch_losses.from_module`), … ``progress`` is told points done and points in all.
     Raises SubjectError or CheckpointError for bad input, LandscapeError for bad numbers.
     """
     _check_numbers(points, samples, steps, beyond)

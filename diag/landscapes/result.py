@@ -11,9 +11,9 @@ from diag.shown import Shown
 from probes import Floats, Measure
 
 if TYPE_CHECKING:
-    from diag.landscapes.episodes import PlayedEpisode
     from diag.landscapes.place import Place
     from diag.landscapes.sharpness import Sharpness
+    from diag.subject import Film
 
 RouteName = Literal["raw", "aligned", "nearest", "curve", "embedding"]
 
@@ -272,6 +272,46 @@ class Plane(Outline):
             "lengths": [finite(length) for length in self.lengths],
             "angle": finite(self.angle),
             "explained": None if self.explained is None else list(self.explained),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """An episode as one checkpoint plays it on its own task."""
+
+    name: str
+    """``A``, ``B`` or ``the base``."""
+    path: str
+    task: str
+    mean: float
+    """Mean return of all the episodes of which this is one."""
+    film: Film
+
+
+@dataclass(frozen=True)
+class PlayedEpisode:
+    """The same episode played by the base, by A and by B."""
+
+    players: tuple[Played, ...]
+    number: int
+    """The episode, of so many."""
+    of: int
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON, without the pictures."""
+        return {
+            "number": self.number,
+            "of": self.of,
+            "players": [
+                {
+                    "name": p.name,
+                    "path": p.path,
+                    "task": p.task,
+                    "mean": finite(p.mean),
+                    "summary": p.film.summary,
+                }
+                for p in self.players
+            ],
         }
 
 
