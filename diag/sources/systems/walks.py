@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from trainers.crar_terms import TermDescent
+from trainers.stack import Stack
+
+
+class Descending(Protocol):
+    """A training of a stack of seeds, an update at a time."""
+
+    stack: Stack
+
+    def update(self) -> None:
+        """Do one update of every seed."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,7 @@ class Way:
         return self.warm + self.late.stop
 
 
-def walked(trainer: TermDescent, way: Way) -> tuple[dict[str, Tensor], dict[str, Tensor], int]:
+def walked(trainer: Descending, way: Way) -> tuple[dict[str, Tensor], dict[str, Tensor], int]:
     """Train on; each trained parameter's mean (m, *shape) in both windows, and the updates between these."""
     stack = trainer.stack
     start = {component: buffer.clone() for component, buffer in stack.buffers.items()}
