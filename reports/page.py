@@ -75,7 +75,7 @@ h1{font-size:1.5rem;margin:0 0 1rem}h2{font-size:1.1rem;margin:2.5rem 0 .5rem}
 .verdict b{text-transform:uppercase;letter-spacing:.04em;margin-right:.6rem}
 figure{margin:1rem 0;overflow-x:auto}figure svg{max-width:100%;height:auto}
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
-.scroll{overflow-x:auto}
+.scroll{overflow-x:auto;width:max-content;max-width:calc(min(50vw + 25rem,100vw) - 2rem)}
 th,td{padding:.2rem .7rem .2rem 0;text-align:right;border-bottom:1px solid var(--line);
 white-space:nowrap}th:first-child,td:first-child{text-align:left}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;font-size:.9rem}dt{opacity:.7}

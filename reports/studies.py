@@ -39,17 +39,18 @@ STAGE = 175
 """Side of a panel that shows a stage."""
 
 
-def rates(rows: pd.DataFrame, published: pd.DataFrame) -> Any:
+def rates(rows: pd.DataFrame, published: pd.DataFrame, title: str = "base") -> Any:
     """Success by base with intervals; ``rows``: panel, base, share, low, high, said.
 
     ``published`` (name, share) are rates to hold them against, drawn as dashed lines in every panel.
+    ``title`` says what ``base`` holds, such as plans.
     """
     panels = list(dict.fromkeys(rows["panel"]))
     charts = []
     for panel in panels:
         mine = rows[rows["panel"] == panel]
         order = list(mine["base"])
-        y = alt.Y("base:N", sort=order, title="base")
+        y = alt.Y("base:N", sort=order, title=title)
         x = alt.X(
             "share:Q",
             title="transfers that succeed",
@@ -84,8 +85,11 @@ def rates(rows: pd.DataFrame, published: pd.DataFrame) -> Any:
     return finish(alt.concat(*charts, columns=2))
 
 
-def relations(rows: pd.DataFrame) -> Any:
-    """Bars of the relations of each base's transfers; ``rows``: panel, base, relation, count, order."""
+def relations(rows: pd.DataFrame, title: str = "base") -> Any:
+    """Bars of the relations of each base's transfers; ``rows``: panel, base, relation, count, order.
+
+    ``title`` says what ``base`` holds, such as plans.
+    """
     panels = list(dict.fromkeys(rows["panel"]))
     names = [name for name in RELATIONS if name in set(rows["relation"])]
     names += sorted(set(rows["relation"]) - set(names))
@@ -99,7 +103,7 @@ def relations(rows: pd.DataFrame) -> Any:
             .mark_bar(stroke="#88888888", strokeWidth=0.5)
             .encode(
                 x=alt.X("count:Q", title="transfers", axis=alt.Axis(tickMinStep=1)),
-                y=alt.Y("base:N", sort=order, title="base"),
+                y=alt.Y("base:N", sort=order, title=title),
                 color=alt.Color("relation:N", title=None, scale=colours, sort=names),
                 order="order:Q",
                 tooltip=["base:N", "relation:N", "count:Q"],

@@ -10,15 +10,28 @@ import torch
 
 import diag
 from diag.commands.app import run as command
+from diag.sources.systems import crar_labyrinth
 from diag.sources.systems.crar_labyrinth import PAIRED, LabyrinthSystem, LabyrinthTasks, _partners
 from diag.sources.systems.stacked import TaskBatch, stacked
-from diag.subject import LastConvolution, LastLinear, LatentObjective, Layered, Retrainable, StackedObjective
+from diag.sources.systems.walks import Way
+from diag.subject import (
+    LastConvolution,
+    LastLinear,
+    LatentObjective,
+    Layered,
+    Retrainable,
+    StackedObjective,
+    Steps,
+)
 from diag.units.symmetry import apply, random_symmetry
 from tests.conftest import train
 from tests.labyrinth_agents import agent, tiny
 from trainers import checkpoint as files
+from trainers.crar_labyrinth import LabyrinthTrainer
 from trainers.envs.labyrinth import LABYRINTHS
 from trainers.envs.labyrinth_walks import scattered
+from trainers.plan import named_plan
+from trainers.streams import stream_of
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +184,41 @@ def test_its_losses_are_a_landscape(made: Path, transfer: Path) -> None:
     straight = result.tasks["target"].raw
     for term, values in losses.items():
         assert straight.losses[term][0] == pytest.approx(float(values.mean()), rel=1e-6), term
+
+
+def test_training_goes_on_from_a_checkpoint(
+    base: Path, transfer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what is trained moves; what a walk averages is where training by hand comes by."""
+    monkeypatch.setattr(crar_labyrinth, "WAY", Way(warm=0, early=range(1), late=range(2, 3)))
+    subject = diag.open_subject(transfer)
+    assert isinstance(subject.objective, Steps)
+    start = subject.parameters or {}
+    early, late, updates = subject.objective.walk(start, "target", 5)
+    assert updates == 2
+    moved = {name for name in early if not torch.equal(early[name], late[name])}
+    assert {name.partition("/")[0] for name in early} == {"encoder"}  # all else is frozen
+    assert moved
+    assert {len(value) for value in early.values()} == {crar_labyrinth.CONTINUATIONS}
+    differ = [name for name in moved if not torch.equal(late[name][0], late[name][1])]
+    assert differ  # each has batches of its own
+    by_hand = LabyrinthTrainer(
+        agent(),
+        agent().settings.transfer,
+        "target",
+        named_plan("freeze-dynamics"),
+        [start],
+        [agent().collected(0, stream_of(base=False))],
+        [(5, 1)],
+    )
+    by_hand.step = 12 - 3
+    for mean in (early, None, late):
+        by_hand.update()
+        for name, value in (mean or {}).items():
+            assert torch.allclose(value[1], by_hand.stack.views[name][0].detach()), name
+    again = subject.objective.walk(start, "target", 5)[1]
+    assert all(torch.equal(late[name], again[name]) for name in late)
+    own = diag.open_subject(base)
+    assert isinstance(own.objective, Steps)
+    trained = own.objective.walk(own.parameters or {}, "source", 0)[0]
+    assert {name.partition("/")[0] for name in trained} > {"encoder", "transition", "q"}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from diag.landscapes import LandscapeError, curve, moves, plane, sheets
+from diag.landscapes.episodes import played_episode
 from diag.landscapes.evaluate import Data, differentiable, left_out
 from diag.landscapes.result import Landscape, Moves, Plane, Seat, TaskSlice
 from diag.landscapes.routes import losses_along, paths_between
@@ -73,12 +74,12 @@ def landscape(
     others being frozen. ``task`` (``source`` or ``target``) keeps one task; the headline is otherwise on
     the task that B was trained on. ``beyond`` is how far t goes on past 0 and 1; heights are over [0, 1].
     The same ``samples`` transitions (at least 124) serve every point. ``quick`` leaves out the curve
-    (``curve_steps`` of Adam), the curvature at the ends, the terms' conflict and returns. ``per_sample``
-    keeps every sample's loss. ``base`` is the checkpoint whose embedding R² is taken to (default: see
-    :func:`diag.landscapes.system.reference_of`). ``device`` is where losses are taken (default: where the
-    parameters are). ``supplied`` is what files of weights alone do not say: an adapter that makes a module
-    with losses of them (:func:`diag.sources.torch_losses.from_module`), … ``progress`` is told points done
-    and points in all.
+    (``curve_steps`` of Adam), the curvature at the ends, the terms' conflict, returns and the episode that
+    A, B and their base play. ``per_sample`` keeps every sample's loss. ``base`` is the checkpoint whose
+    embedding R² is taken to (default: see :func:`diag.landscapes.system.reference_of`). ``device`` is where
+    losses are taken (default: where the parameters are). ``supplied`` is what files of weights alone do not
+    say: an adapter that makes a module with losses of them
+    (:func:`diag.sources.torch_losses.from_module`), … ``progress`` is told points done and points in all.
     Raises SubjectError or CheckpointError for bad input, LandscapeError for bad numbers.
     """
     _check_numbers(points, samples, steps, beyond)
@@ -148,6 +149,7 @@ def landscape(
         warnings=(*system.warnings, *told, *warnings),
         notes=tuple(notes_of(system.fresh, system.objective)),
         missing=missing,
+        episode=None if quick else played_episode(system, base, seed),
     )
 
 

@@ -13,6 +13,7 @@ from probes import Floats, Measure
 if TYPE_CHECKING:
     from diag.landscapes.place import Place
     from diag.landscapes.sharpness import Sharpness
+    from diag.subject import Film
 
 RouteName = Literal["raw", "aligned", "nearest", "curve", "embedding"]
 
@@ -274,6 +275,46 @@ class Plane(Outline):
         }
 
 
+@dataclass(frozen=True, eq=False)
+class Played:
+    """An episode as one checkpoint plays it on its own task."""
+
+    name: str
+    """``A``, ``B`` or ``the base``."""
+    path: str
+    task: str
+    mean: float
+    """Mean return of all the episodes of which this is one."""
+    film: Film
+
+
+@dataclass(frozen=True)
+class PlayedEpisode:
+    """The same episode played by the base, by A and by B."""
+
+    players: tuple[Played, ...]
+    number: int
+    """The episode, of so many."""
+    of: int
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON, without the pictures."""
+        return {
+            "number": self.number,
+            "of": self.of,
+            "players": [
+                {
+                    "name": p.name,
+                    "path": p.path,
+                    "task": p.task,
+                    "mean": finite(p.mean),
+                    "summary": p.film.summary,
+                }
+                for p in self.players
+            ],
+        }
+
+
 @dataclass(frozen=True, repr=False)
 class Landscape(Shown, kind="landscape"):
     """The result of ``landscape``."""
@@ -303,6 +344,8 @@ class Landscape(Shown, kind="landscape"):
     """State that is computed afresh at every point, and the precision of the losses, in words."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Parts of the result that could not be computed, each with the reason."""
+    episode: PlayedEpisode | None = None
+    """One episode as A, B and their base play it; None where none can be drawn, or little time was given."""
     diagnosis: str = "landscape"
 
     @property
@@ -336,4 +379,5 @@ class Landscape(Shown, kind="landscape"):
             "warnings": list(self.warnings),
             "notes": list(self.notes),
             "missing": dict(self.missing),
+            "episode": None if self.episode is None else self.episode.to_tree(),
         }

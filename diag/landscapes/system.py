@@ -227,7 +227,7 @@ def reference_of(system: System, base: Any) -> tuple[str, Floats]:
     It is the base's own, of the states as its own task shows them. The base is the one given, else A or B if
     one of them is a base, else the file that a checkpoint says it was made from. Without a base it is B's.
     """
-    chosen, words = _base_of(system, base), "the base's"
+    chosen, words = base_of(system, base), "the base's"
     if chosen is None:
         chosen, words = system.subjects[1], "B's"
     observations, _ = system.paired
@@ -242,7 +242,8 @@ def reference_of(system: System, base: Any) -> tuple[str, Floats]:
     return name, probes.as_matrix(points.flatten(1), f"{chosen.path}: the embedding")
 
 
-def _base_of(system: System, base: Any) -> Subject | None:
+def base_of(system: System, base: Any) -> Subject | None:
+    """The base given, else A or B if one of them is a base, else the file that one of them was made from."""
     first = system.subjects[0]
     if base is not None:
         given = opened(base, "base", system.supplied, "source")

@@ -23,7 +23,8 @@ from diag.outputs.sections import footer, warning_words
 from diag.outputs.words import named, number, span
 from diag.wording import plural
 from probes import Measure
-from reports import Figure, Page, Section, landscapes
+from reports import Drawing, Figure, Page, Section, landscapes
+from reports.pixels import Row, drawing
 
 MOST_DRAWN = 101
 """Rows and columns of a plane that a page draws: more are finer than its pixels, and megabytes."""
@@ -50,7 +51,7 @@ def sections(result: Landscape) -> list[Section]:
     """The sections that show a landscape, on its own page and on others."""
     parts = [_ways(result), _slices(result)]
     parts += [_seats(result)] if result.seats else []
-    parts += _moves(result) + _returns(result) + _conflict(result)
+    parts += _moves(result) + _returns(result) + _episode(result) + _conflict(result)
     return parts + [_plane(plane) for plane in result.planes]
 
 
@@ -197,6 +198,27 @@ def _returns(result: Landscape) -> list[Section]:
         "Mean return against t, with intervals.",
     )
     return [Section("Returns along the straight line", words, figure)]
+
+
+def _episode(result: Landscape) -> list[Section]:
+    episode = result.episode
+    if episode is None:
+        return []
+    rows = [
+        Row(
+            f"{_capital(p.name)}, on the {p.task} task (mean {number(p.mean)}): {p.film.summary}",
+            list(p.film.frames),
+            p.film.captions,
+        )
+        for p in episode.players
+    ]
+    words = [
+        f"All of them play the same episode, number {episode.number} of {episode.of}: the one in which all "
+        "earn most nearly what they earn on average. Each plays it as its own task shows it. Dots show the "
+        "way since the picture before."
+    ]
+    description = " ".join(f"{row.title}: {', '.join(row.captions)}." for row in rows)
+    return [Section("An episode, played by each", words, Drawing(drawing(rows), description))]
 
 
 def _conflict(result: Landscape) -> list[Section]:

@@ -53,6 +53,8 @@ def render(result: Landscape, verbose: bool = False) -> str:
         lines += ["", *_slice(task, verbose)]
     if told := returns_in_words(result):
         lines += ["", *(line for words in told for line in wrapped(words, "  ", "  "))]
+    if result.episode is not None:
+        lines += ["", *(line for words in episode_in_words(result) for line in wrapped(words, "  ", "    "))]
     for seat in result.seats:
         lines += ["", *_seat(seat, verbose)]
     for plane in result.planes:
@@ -98,6 +100,18 @@ def returns_in_words(result: Landscape) -> list[str]:
             "over episodes."
         )
     return words
+
+
+def episode_in_words(result: Landscape) -> list[str]:
+    """What happens in the episode that the base, A and B all play."""
+    episode = result.episode
+    if episode is None:
+        return []
+    head = f"Episode {episode.number} of {episode.of}, played by each on its own task; the page draws it."
+    return [
+        head,
+        *(f"{p.name[:1].upper()}{p.name[1:]}, {p.task}: {p.film.summary}" for p in episode.players),
+    ]
 
 
 def _earned(returns: Returns, at: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from diag.outputs.sections import footer
+from diag.outputs.study_groups_html import groups_section, many, medians, relations_figure
 from diag.outputs.study_pictures import multiples_sections, stages_section
 from diag.outputs.study_plans import plan_sections
 from diag.outputs.study_scores import scores_sections
@@ -14,14 +15,13 @@ from diag.outputs.study_text import (
     NOT_ALL_ARE_MEANT_TO,
     area,
     both,
-    corrected_p,
-    difference,
     dip_words,
     loss_words,
     rate_words,
     runs,
     told_name,
 )
+from diag.outputs.study_words import corrected_p, shares_apart
 from diag.outputs.words import number
 from diag.studies import paper
 from diag.studies.result import Curve, Group, StudyReport
@@ -73,15 +73,16 @@ def sections(report: StudyReport) -> list[Section]:
     first = report.reference
     if first is None or not any(g.succeeded.n for g in report.groups):
         return parts
+    parts += [groups_section(report, _plan_words(report))] if many(report) else []
     parts += [_success(report)]
     parts += scores_sections(report) if report.by == "score" else []
     parts += plan_sections(report)
-    parts += [_plans(report)] if len(report.groups) > 1 else []
+    parts += [_plans(report)] if len(report.groups) > 1 and not many(report) else []
     parts += [_beside(report)] if report.beside else []
     parts += [_relations(report)]
     parts += [_outcomes(report)]
     parts += [_told(report)] if 0 < first.succeeded.count < first.succeeded.n else []
-    parts += [_margins(report)] if any(g.margins for g in report.groups) else []
+    parts += [_margins(report)] if report.by == "states" and any(g.margins for g in report.groups) else []
     parts += stages_section(report)
     parts += _learning(report)
     parts += scores_sections(report) if report.by != "score" and len(report.scores) else []
@@ -93,13 +94,15 @@ def _names(report: StudyReport) -> dict[tuple[str, str], str]:
 
 
 def _success(report: StudyReport) -> Section:
-    names = _names(report)
+    names, shown = _names(report), report.groups
+    if many(report):
+        shown = tuple(g for g in shown if g.succeeded.n)[:1]
     rows, table = [], []
-    for group in report.groups:
+    for group in shown:
         name = names.get((group.variant, group.plan), group.name)
         for c in group.cells:
             rate = c.succeeded
-            line = {"plan": name} if len(report.groups) > 1 else {}
+            line = {"plan": name} if len(shown) > 1 else {}
             line |= {
                 "base": str(c.base_seed),
                 "succeeded": of(rate) if rate.n else "none yet",
@@ -107,25 +110,25 @@ def _success(report: StudyReport) -> Section:
                 "matched": of(c.matched) if rate.n else "–",
                 "p, the rest": corrected_p(c.against_rest),
             }
-            if len(report.groups) > 1:
+            if len(shown) > 1:
                 line["p, the reference"] = corrected_p(c.against_reference)
             if report.missing:
                 line["missing"] = str(c.missing or "–")
             table.append(line)
             if rate.n:
-                shown = {"panel": name, "base": str(c.base_seed), "share": rate.share}
-                rows.append({**shown, "low": rate.low, "high": rate.high, "said": of(rate)})
+                point = {"panel": name, "base": str(c.base_seed), "share": rate.share}
+                rows.append({**point, "low": rate.low, "high": rate.high, "said": of(rate)})
         if group.succeeded.n and len(group.cells) > 1:
-            line = {"plan": name} if len(report.groups) > 1 else {}
+            line = {"plan": name} if len(shown) > 1 else {}
             line |= {"base": "all", "succeeded": of(group.succeeded), "share": percent(group.succeeded)}
             table.append(line | {"matched": of(group.matched)})
-    first = report.groups[0]
+    first = shown[0]
     words = [
         f"A transfer succeeds if {report.rule}. It is matched if the ladder of transformations says so, "
         "which allows states to be displaced a little.",
         *rate_words(first),
         "The p-value of a base is that of Boschloo's exact test against all other bases together"
-        + (", and against the reference plan from the same base" if len(report.groups) > 1 else "")
+        + (", and against the reference plan from the same base" if len(shown) > 1 else "")
         + ", with Holm's correction over bases.",
     ]
     ours = report.facts.world in (None, paper.WORLD)
@@ -133,11 +136,11 @@ def _success(report: StudyReport) -> Section:
     published = pd.DataFrame(theirs, columns=["name", "share"])
     chart = studies.rates(pd.DataFrame(rows), published)
     figure = Figure(chart, "The share of transfers that succeed with its interval, for each base.")
-    return Section("Success by base", words, figure, pd.DataFrame(table).fillna(""))
+    of_which = f": {short_name(first, report.groups)}" if len(shown) < len(report.groups) else ""
+    return Section(f"Success by base{of_which}", words, figure, pd.DataFrame(table).fillna(""))
 
 
 def _plans(report: StudyReport) -> Section:
-    first = report.groups[0]
     rows = []
     for group in report.groups:
         compared = group.against_reference
@@ -148,19 +151,24 @@ def _plans(report: StudyReport) -> Section:
                 "succeeded": of(group.succeeded),
                 "share": percent(group.succeeded),
                 "over bases": "–" if low_high is None else f"[{low_high[0]:.0%}, {low_high[1]:.0%}]",
-                "difference": "–" if compared is None else difference(compared.difference),
+                "difference": "–" if compared is None else shares_apart(compared.difference),
                 "p, Holm": "–" if compared is None else corrected_p(compared.tested),
                 "bases differ, p": "–" if group.bases_differ is None else p_value(group.bases_differ),
             }
         )
-    words = [
+    words = _plan_words(report)
+    return Section("Plans and variants", words, table=pd.DataFrame(rows))
+
+
+def _plan_words(report: StudyReport) -> list[str]:
+    first = report.groups[0]
+    return [
         f"Each plan or variant is compared with {short_name(first, report.groups)} base by base. The p-value "
         "is that of Mantel and Haenszel's test, by its exact distribution, that the rates are equal within "
         "every base. The difference is the mean difference of the shares over bases, and its interval "
         "resamples bases.",
         *([NOT_ALL_ARE_MEANT_TO] if report.by != "score" else []),
     ]
-    return Section("Plans and variants", words, table=pd.DataFrame(rows))
 
 
 def _beside(report: StudyReport) -> Section:
@@ -207,6 +215,8 @@ def _relations(report: StudyReport) -> Section:
         "A relation is named by the smallest kind of map that sends a transfer's embedding to its base's. It "
         "is undecided if fewer than 90% of the resamples agree."
     ]
+    if many(report):
+        return Section("Relations", words, *relations_figure(report))
     chart = studies.relations(pd.DataFrame(rows))
     figure = Figure(chart, "Bars of how many transfers of each base have each relation.")
     return Section("Relations", words, figure, pd.DataFrame(table))
@@ -242,14 +252,20 @@ def _outcomes(report: StudyReport) -> Section:
             )
     words = [*dip_words(first), loss_words(first)]
     words.append(
-        "The table gives medians by base. AUC is how often a failure has a higher loss than a success of the "
-        "same base."
+        f"The figure and these words are of {short_name(first, report.groups)}. The table gives medians of "
+        "every plan and variant."
+        if many(report)
+        else "The table gives medians by base. AUC is how often a failure has a higher loss than a success "
+        "of the same base."
     )
     figure = None
     if bars:
         chart = studies.outcomes(pd.DataFrame(bars))
         figure = Figure(chart, "Histograms of the distance to the base and of the loss, by outcome.")
-    return Section("What distances and losses tell", words, figure, pd.DataFrame(table))
+    told = pd.DataFrame(table)
+    if many(report):
+        told = medians(report, {"l2": "L2", "loss_total": "loss"})
+    return Section("What distances and losses tell", words, figure, told)
 
 
 def _told(report: StudyReport) -> Section:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from diag.outputs.study_groups_html import many, medians
 from diag.outputs.study_pixels import episodes_sections, planes_sections
 from diag.outputs.study_scores_text import (
     gated_words,
@@ -94,6 +95,9 @@ def _earned(report: StudyReport) -> Section:
             if c.succeeded.n
         ]
     )
+    if many(report):
+        words.append("The table gives medians of every plan and variant.")
+        table = medians(report, {"score": "score"})
     chart = scores.earned(rows, bases, _lines(report))
     figure = Figure(
         chart, "Scores of the transfers of each base, beside the base's own and those of no skill."

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from diag.outputs.layout import Column, table, wrapped
-from diag.outputs.words import number, span
+from diag.outputs.words import hundredths, number, span
 from diag.studies.report import RELATIONS
 from diag.studies.result import StudyReport
 from diag.studies.scored import Predictor
@@ -39,7 +39,7 @@ def score_lines(report: StudyReport) -> list[str]:
             Column("sign of failure", 26, "<"),
             Column("AUC over all", 18),
             Column("within bases", 18),
-            Column("threshold", 11),
+            Column("threshold", 16),
         )
         rows = [
             (predictor_name(p), told(p.area), told(p.within), threshold_words(p).partition(" [")[0])
@@ -122,7 +122,7 @@ def predictor_name(predictor: Predictor) -> str:
 
 def told(measure: Measure) -> str:
     """``0.93 [0.81, 1.00]``, or a dash."""
-    return f"{number(measure.value)} {span(measure)}".strip()
+    return f"{hundredths(measure.value)} {span(measure)}".strip()
 
 
 def threshold_words(predictor: Predictor) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from diag.outputs.layout import Column, folded, table, width, wrapped
 from diag.outputs.lines import headline, labelled, sparkline
+from diag.outputs.study_groups_text import MOST_WHOLE, groups_lines
 from diag.outputs.study_plans_text import plan_lines
 from diag.outputs.study_scores_text import score_lines
+from diag.outputs.study_words import corrected_p, shares_apart
 from diag.outputs.words import number
-from diag.studies.result import Group, Outcomes, PValue, StudyFacts, StudyReport
+from diag.studies.result import Group, Outcomes, StudyFacts, StudyReport
 from diag.studies.sentence import of, percent, short_name
 from diag.wording import duration, listed, p_relation, p_value, significant
 from probes import Measure
@@ -45,11 +47,14 @@ def render(report: StudyReport, verbose: bool = False) -> str:
     lines = [headline(report.verdict), "", *_facts(report, verbose)]
     if report.missing:
         lines += ["", "  missing", *(line for words in report.missing for line in wrapped(words, "    "))]
-    for group in report.groups:
+    many = len(report.groups) > MOST_WHOLE
+    if many:
+        lines += groups_lines(report, verbose)
+    for group in report.groups if verbose or not many else report.groups[:1]:
         lines += ["", *_group(group, report, verbose)]
     lines += score_lines(report)
     lines += plan_lines(report)
-    if len(report.groups) > 1:
+    if len(report.groups) > 1 and not many:
         lines += ["", *_plans(report.groups)]
     if report.beside:
         lines += ["", *_beside(report)]
@@ -106,7 +111,7 @@ def _group(group: Group, report: StudyReport, verbose: bool) -> list[str]:
         lines += ["", *_told(group)]
     said = [*rate_words(group), *dip_words(group), loss_words(group)]
     lines += ["", *(line for words in said for line in wrapped(words))]
-    if group.margins and (group.reference or verbose):
+    if report.by == "states" and group.margins and (group.reference or verbose):
         lines += _margins(group, report.success_states)
     if verbose:
         lines += _pairs(group) + _curves(group)
@@ -137,11 +142,6 @@ def _success(group: Group) -> list[str]:
     if len(group.cells) > 1 and rate.n:
         rows.append(("all", of(rate), f"  {percent(rate)}", "", of(group.matched), ""))
     return table(columns, rows)
-
-
-def corrected_p(p: PValue | None) -> str:
-    """The corrected p, or a dash."""
-    return "–" if p is None else p_value(p.corrected)
 
 
 def rate_words(group: Group) -> list[str]:
@@ -332,18 +332,9 @@ def _plans(groups: Sequence[Group]) -> list[str]:
         compared = group.against_reference
         told = ("", "")
         if compared is not None and compared.difference.value is not None:
-            told = (f"  {difference(compared.difference)}", corrected_p(compared.tested))
+            told = (f"  {shares_apart(compared.difference)}", corrected_p(compared.tested))
         rows.append((label, of(group.succeeded), *told))
     return [*wrapped(f"against {name}, by base"), *table(columns, rows)]
-
-
-def difference(measure: Measure) -> str:
-    """``+12% [-3%, +27%]``; without an interval for one base."""
-    if measure.value is None:
-        return "–"
-    if measure.low is None or measure.high is None:
-        return f"{measure.value:+.0%}"
-    return f"{measure.value:+.0%} [{measure.low:+.0%}, {measure.high:+.0%}]"
 
 
 def _beside(report: StudyReport) -> list[str]:

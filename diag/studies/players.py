@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from diag.landscapes.episodes import PLAYED, typical
 from diag.sources import open_subject
 from diag.studies.result import StudyReport
 from diag.studies.scored import Episodes, Planes, Strip
@@ -19,9 +20,6 @@ from diag.studies.table import TRAINING
 from diag.subject import Filmed, Subject, SubjectError, require
 from trainers import checkpoint as files
 from trainers.checkpoint import CheckpointError
-
-PLAYED = 64
-"""Episodes of which one is shown: the one in which all agents earn most nearly what they earn on average."""
 
 SEED = 0
 """Seed of the episodes that are shown."""
@@ -59,9 +57,7 @@ def episodes_of(report: StudyReport, root: Path, results: pd.DataFrame) -> Episo
     players = list(_players(report, root, results))
     if len(players) < 2:
         return None
-    returns = [p.returns() for p in players]
-    apart = [(r - r.mean()) / max(float(r.std()), 1e-9) for r in returns]
-    number = int(np.argmin(np.sum(np.square(apart), axis=0)))
+    number = typical([p.returns() for p in players])
     return Episodes(tuple(p.strip(number) for p in players), number, PLAYED)
 
 

@@ -86,7 +86,9 @@ def _variants(study: Study) -> dict[str, VariantFacts]:
         names = dict.fromkeys([*settings, *first])
         differs = {n: (settings.get(n), first.get(n)) for n in names if settings.get(n) != first.get(n)}
         fresh = tuple(p.name for p in variant.plans if all(rule.action == "reset" for rule in p.rules))
-        known[variant.name] = VariantFacts(study.base_of(variant).name, standards[here], differs, fresh)
+        unread = tuple(p.name for p in variant.plans if all(r.action != "freeze" for r in p.rules))
+        owner = study.base_of(variant).name
+        known[variant.name] = VariantFacts(owner, standards[here], differs, fresh, unread)
     return known
 
 

@@ -114,7 +114,7 @@ def report(
     missing = missing_lines(facts, groups, bases, last)
     whole = StudyReport(
         facts,
-        verdict(groups, bool(missing)),
+        verdict(groups, facts, found.by, bool(missing)),
         found.rule,
         states,
         needed,

@@ -28,6 +28,8 @@ class VariantFacts:
     """Settings that differ from the first variant's, by dotted names: its own value, and that one's."""
     fresh: tuple[str, ...] = ()
     """Plans of it that keep nothing of a base: their transfers belong to any base."""
+    unread: tuple[str, ...] = ()
+    """Plans of it that freeze nothing, so that a transfer's embedding need not lie where its base's does."""
 
 
 @dataclass(frozen=True)

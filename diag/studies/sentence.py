@@ -8,45 +8,170 @@ import pandas as pd
 
 from diag.result import Status, Verdict
 from diag.studies.result import Group, StudyFacts
+from diag.studies.scored import Standing
 from diag.studies.statistics import Rate
-from diag.wording import p_relation, percent_interval, significant
+from diag.wording import listed, p_relation, percent_interval, plural, significant
 
 MOST_NAMED = 3
 """Bases that a sentence names one by one."""
+
+MOST_GROUPS = 6
+"""Groups that a sentence names one by one."""
 
 MOST_LINES = 12
 """Cells whose gaps are listed one by one."""
 
 
-def verdict(groups: Sequence[Group], unfinished: bool) -> Verdict:
-    """Pass where every transfer of the reference succeeds, fail where none, warn between; inconclusive
-    while something is missing.
+def verdict(groups: Sequence[Group], facts: StudyFacts, by: Standing, unfinished: bool) -> Verdict:
+    """The worst that happens in any group of transfers, and which groups those are.
+
+    Fail where no transfer of a group succeeds, warn where some do not, pass where all of all groups do;
+    inconclusive while something is missing. What is no transfer, or need not land, does not count
+    (:func:`set_apart`), unless there is nothing else.
     """
-    if not groups or not any(g.succeeded.n for g in groups):
+    done = [g for g in groups if g.succeeded.n]
+    if not done:
         return Verdict("inconclusive", "No transfer has finished: nothing can be said yet.")
-    first = groups[0]
-    words = [_of_reference(first)] if first.succeeded.n else ["The reference plan has no finished transfer."]
+    counted = [g for g in done if not set_apart(g, facts, by)] or done
+    words = [] if groups[0].succeeded.n else ["The reference plan has no finished transfer."]
+    if len(groups) == 1:
+        words += [_of_one(groups[0])]
+    elif len(counted) == 1:
+        words += [f"{short_name(counted[0], groups)}: {_of_one(counted[0])}"]
+    else:
+        words += _outcomes(counted, groups) + _of_reference(groups[0], groups)
+    words += _apart([g for g in done if g not in counted], facts, by)
     words += _of_others(groups)
     if unfinished:
         return Verdict("inconclusive", " ".join(["The study is not finished.", *words]))
-    rate = first.succeeded
-    status: Status = "fail" if rate.count == 0 else "pass" if rate.count == rate.n else "warn"
-    return Verdict(status, " ".join(words))
+    return Verdict(max((_status(g.succeeded) for g in counted), key=_ORDER.index), " ".join(words))
 
 
-def _of_reference(group: Group) -> str:
-    done = [c for c in group.cells if c.succeeded.n]
-    rate = group.succeeded
+_ORDER: tuple[Status, ...] = ("pass", "warn", "fail")
+
+
+def _status(rate: Rate) -> Status:
+    return "fail" if rate.count == 0 else "pass" if rate.count == rate.n else "warn"
+
+
+def set_apart(group: Group, facts: StudyFacts, by: Standing) -> str:
+    """Why a group's transfers do not count in the verdict, in words; empty where they do."""
+    known = facts.variants.get(group.variant)
+    if known is not None and group.plan in known.fresh:
+        return "keeps nothing of a base"
+    if known is not None and group.plan in known.unread and by != "score":
+        return "freezes nothing that reads an embedding"
+    return ""
+
+
+def _apart(groups: Sequence[Group], facts: StudyFacts, by: Standing) -> list[str]:
+    """What became of the groups that do not count, a sentence a reason."""
+    reasons: dict[str, list[Group]] = {}
+    for group in groups:
+        reasons.setdefault(set_apart(group, facts, by), []).append(group)
+    return [
+        f"{_whose(some)} {why} and does not count here ({_together(some)} succeeded)."
+        for why, some in reasons.items()
+    ]
+
+
+def _whose(groups: Sequence[Group]) -> str:
+    """``The plan fine-tune``."""
+    plans = list(dict.fromkeys(g.plan for g in groups))
+    return f"The plan {plans[0]}" if len(plans) == 1 else f"Each of the plans {listed(plans)}"
+
+
+def _together(groups: Sequence[Group]) -> str:
+    return f"{sum(g.succeeded.count for g in groups)} of {sum(g.succeeded.n for g in groups)}"
+
+
+def _outcomes(counted: Sequence[Group], groups: Sequence[Group]) -> list[str]:
+    """In how many groups no, some and all transfers succeed, with the names of those where not all do."""
+    none, some, every = (
+        [g for g in counted if _status(g.succeeded) == status] for status in ("fail", "warn", "pass")
+    )
+    kinds, under = _kinds(groups, len(counted))
+    if len(every) == len(counted):
+        return [f"All {_amount(every)} succeeded {under} all {kinds}."]
+    sentences = []
+    if none:
+        few = len(none) < len(counted)
+        where = f"{under} {f'{len(none)} of' if few else 'all'} {kinds}"
+        names = f": {_named(none, counted)}" if few else ""
+        sentences.append(f"{where[:1].upper()}{where[1:]} none of the {_amount(none)} succeeded{names}.")
+    if some:
+        several = _first([f"{short_name(g, groups)} ({of(g.succeeded)})" for g in some])
+        where = f"{under} {len(some)}" if none else f"{under} {len(some)} of {kinds}"
+        happened = "some did" if none else "some transfers succeeded and some did not"
+        sentences.append(f"{where[:1].upper()}{where[1:]} {happened}: {several}.")
+    if every:
+        where = f"{under} the other {len(every)}"
+        sentences.append(f"{where[:1].upper()}{where[1:]} all {_amount(every)} did.")
+    return sentences
+
+
+def _amount(groups: Sequence[Group]) -> str:
+    return plural(sum(g.succeeded.n for g in groups), "transfer")
+
+
+def _kinds(groups: Sequence[Group], count: int) -> tuple[str, str]:
+    """``6 plans``, ``5 variants``, or ``20 groups (a variant and a plan each)``, and the word before it."""
+    if len({g.variant for g in groups}) == 1:
+        return plural(count, "plan"), "under"
+    if len({g.plan for g in groups}) == 1:
+        return plural(count, "variant"), "in"
+    return f"{plural(count, 'group')} (a variant and a plan each)", "in"
+
+
+def _named(chosen: Sequence[Group], counted: Sequence[Group]) -> str:
+    """Groups by name, those of one variant together: ``inverted (all 4 plans) and red (fine-tune)``."""
+    if len({g.plan for g in counted}) == 1 or len({g.variant for g in counted}) == 1:
+        return _first([short_name(g, counted) for g in chosen])
+    names = []
+    for variant in dict.fromkeys(g.variant for g in chosen):
+        plans = [g.plan for g in chosen if g.variant == variant]
+        whole = len(plans) > 1 and len(plans) == sum(g.variant == variant for g in counted)
+        names.append(f"{variant} ({f'all {len(plans)} plans' if whole else ', '.join(plans)})")
+    return _first(names)
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first of the names, and how many are more."""
+    left = len(names) - MOST_GROUPS
+    return listed([*names[:MOST_GROUPS], f"{left} more"] if left > 0 else list(names))
+
+
+def _of_one(group: Group) -> str:
+    """Everything that a study of one group says."""
+    done, rate = [c for c in group.cells if c.succeeded.n], group.succeeded
     if len(done) == 1:
         return f"{of(rate)} transfers of base {done[0].base_seed} succeeded ({percent(rate)})."
-    whole = f"{rate.n} transfers from {len(done)} bases succeeded."
     if rate.count in (0, rate.n):
-        return f"{'None' if rate.count == 0 else 'All'} of the {whole}"
-    p = group.bases_differ
+        amount = "None" if rate.count == 0 else "All"
+        return f"{amount} of the {rate.n} transfers from {len(done)} bases succeeded."
+    return _by_base(group)
+
+
+def _of_reference(group: Group, groups: Sequence[Group]) -> list[str]:
+    """Whether success depends on the base where some of the reference's transfers succeed."""
+    bases = sum(bool(c.succeeded.n) for c in group.cells)
+    if bases < 2 or group.succeeded.count in (0, group.succeeded.n):
+        return []
+    return [_by_base(group, f"in {short_name(group, groups)} (the reference) ")]
+
+
+def _by_base(group: Group, where: str = "") -> str:
+    """Whether the success of a group depends on the base, and how often it succeeds from which."""
+    done, rate, p = [c for c in group.cells if c.succeeded.n], group.succeeded, group.bases_differ
     assert p is not None
     head = (
-        "Success depends on the base" if significant(p) else "That success depends on the base is not shown"
+        f"{where}success depends on the base"
+        if significant(p)
+        else f"{where}it is not shown that success depends on the base"
+        if where
+        else "that success depends on the base is not shown"
     )
+    head = f"{head[:1].upper()}{head[1:]}"
     if len(done) <= MOST_NAMED:
         named = [f"{of(c.succeeded)} from base {c.base_seed}" for c in done]
         words = f"{head}: {', '.join(named[:-1])} and {named[-1]} (p {p_relation(p)})."
@@ -76,7 +201,13 @@ def _of_others(groups: Sequence[Group]) -> list[str]:
         if named:
             sentences.append(f"{head} than {short_name(groups[0], groups)}: {', '.join(named)}.")
     if compared and not sure:
-        sentences.append(f"No other plan or variant is shown to differ from {short_name(groups[0], groups)}.")
+        first = short_name(groups[0], groups)
+        if any(c.difference.value in (-1.0, 1.0) for _, c in compared):
+            sentences.append(
+                f"There are too few transfers of each base to show that any group differs from {first}."
+            )
+        else:
+            sentences.append(f"No other plan or variant is shown to differ from {first}.")
     return sentences
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from diag.sources.systems import Trained, crar_labyrinth
 from diag.sources.systems.finite import FiniteTasks
 from diag.sources.systems.stacked import StackedSystem, Tables, TaskBatch, after_each_action, stacked
+from diag.sources.systems.walks import Way, walked
 from diag.subject import Layer, Parameters, Subject, Task
 from diag.units.layers import Dense, chain
 from trainers.crar import CRAR, Trainer, beside
@@ -25,12 +26,9 @@ from trainers.streams import stream_of
 CONTINUATIONS = 8
 """Times that training goes on from a checkpoint, each with batches of its own."""
 
-WARM = 30
-"""Updates that warm the optimiser up: its running squares forget all but 4% of what was before."""
-
-EARLY, LATE = range(20, 120), range(320, 420)
-"""Updates over which positions are averaged: the noise of single updates goes, the way between stays. Of the
-loss's change over 1,000 updates, intervals are then some 3% wide to either side."""
+WAY = Way(warm=30, early=range(20, 120), late=range(320, 420))
+"""Running squares forget all but 4% of what was before in 30 updates. Of the loss's change over 1,000
+updates, intervals are some 3% wide to either side."""
 
 COLUMNS = ("state", "action", "reward", "terminal", "next_state")
 """The columns of collected transitions that a batch has."""
@@ -129,9 +127,8 @@ class CrarSystem(StackedSystem):
             str(device),
         )
         # At its last updates, not after them: a plan's loss terms end with the training.
-        trainer.step = max(0, origin.checkpoint.header.step - WARM - LATE.stop)
-        early, late = _walked(trainer)
-        return early, late, LATE.start - EARLY.start
+        trainer.step = max(0, origin.checkpoint.header.step - WAY.updates)
+        return walked(trainer, WAY)
 
     @property
     def batch_size(self) -> int:
@@ -149,29 +146,6 @@ def _rolled(**columns: Tensor) -> Batch:
     shape = columns["state"].shape
     partner = torch.arange(shape[-1], device=columns["state"].device).roll(1).expand(shape)
     return Batch(**columns, partner=partner)
-
-
-def _walked(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Train on; each trained parameter's mean (S, *shape) over the updates :data:`EARLY` and :data:`LATE`.
-
-    The optimisers' running squares are warmed up first, by :data:`WARM` updates that are taken back.
-    """
-    stack = trainer.stack
-    start = {component: buffer.clone() for component, buffer in stack.buffers.items()}
-    for _ in range(WARM):
-        trainer.update()
-        with torch.no_grad():
-            for component, buffer in stack.buffers.items():
-                buffer.copy_(start[component])
-    trained = {name: view for name, view in stack.views.items() if view.requires_grad}
-    early, late = ({name: torch.zeros_like(view) for name, view in trained.items()} for _ in (EARLY, LATE))
-    for update in range(LATE.stop):
-        trainer.update()
-        for window, means in ((EARLY, early), (LATE, late)):
-            if update in window:
-                for name, mean in means.items():
-                    mean.add_(trained[name].detach(), alpha=1 / len(window))
-    return early, late
 
 
 def tasks_of(world: FiniteWorld) -> FiniteTasks:

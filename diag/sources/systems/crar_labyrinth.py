@@ -12,13 +12,15 @@ from torch import Tensor
 
 from diag.sources.systems import Trained
 from diag.sources.systems.stacked import StackedSystem, TaskBatch, after_each_action, stacked
+from diag.sources.systems.walks import Way, walked
 from diag.subject import Film, Pairs, Parameters, Sampled, Subject, Task
 from diag.units.layers import Conv, Dense, chain
-from trainers.crar_labyrinth import LabyrinthCRAR, task_of
+from trainers.crar_labyrinth import LabyrinthCRAR, LabyrinthTrainer, task_of
 from trainers.crar_terms import SQUARED_DISTANCE_LIMITS, Batch
 from trainers.envs.labyrinth import TASKS, LabyrinthWorld, States, joined
 from trainers.envs.labyrinth_films import filmed, summary_of
 from trainers.envs.labyrinth_walks import Walk, collect, scattered
+from trainers.plan import BASE_PLAN
 from trainers.streams import EVALUATION_STREAM, JUDGING_PHASE, generator, stream_of
 from trainers.windows import encoded, windows_of
 
@@ -31,6 +33,12 @@ that base and transfer are judged alike. ``evaluation.depths`` has deeper ones t
 
 FURTHER = 7
 """Part of the seed of further pairs, of other labyrinths than those that comparisons are made on."""
+
+CONTINUATIONS = 4
+"""Times that training goes on from a checkpoint: the fewest that give an interval, as each takes seconds."""
+
+WAY = Way(warm=30, early=range(20, 70), late=range(170, 220))
+"""Half as far as in the mazes, whose updates are a tenth as dear; intervals are wider by so much."""
 
 STEPS_OF_A_SAMPLE = 10
 """Steps that are walked for each sample that is taken: a labyrinth then has only some samples."""
@@ -84,6 +92,35 @@ class LabyrinthSystem(StackedSystem):
     def last_inputs(self, parameters: Parameters, observations: Tensor) -> Tensor:
         encoder = self.agent.nets["encoder"]
         return encoder.outputs(stacked(parameters), "encoder", observations.unsqueeze(-3))[-2][0]
+
+    def walk(
+        self, parameters: Parameters, task: Task, seed: int
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], int]:
+        """Train on with the settings, random walk and learning rate of the checkpoint's last step.
+
+        Q's target is taken with the nets at the start, until the next copy is due. Each continuation is
+        trained by itself: stacked convolutions are slower.
+        """
+        origin, settings = self.origin, self.agent.settings
+        base = origin.task == "source"
+        phase = settings.train if base else settings.transfer
+        data = self.agent.collected(origin.seed, stream_of(base))
+        each = []
+        for number in range(CONTINUATIONS):
+            trainer = LabyrinthTrainer(
+                self.agent,
+                phase,
+                task_of(task),
+                origin.plan or BASE_PLAN,
+                [parameters],
+                [data],
+                [(seed, number)],
+                str(next(iter(parameters.values())).device),
+            )
+            trainer.step = max(0, origin.checkpoint.header.step - WAY.updates)
+            each.append(walked(trainer, WAY))
+        early, late, updates = zip(*each, strict=True)
+        return _together(early), _together(late), updates[0]
 
     @property
     def batch_size(self) -> int:
@@ -145,6 +182,11 @@ class LabyrinthSystem(StackedSystem):
         shown = task_of(task)
         episode = self.agent.episode(stacked(parameters), shown, episodes, number, seed, depth=PLANNED)
         return Film(*filmed(self.agent.world, episode, shown), summary_of(episode))
+
+
+def _together(each: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Positions (m, *shape) of m continuations, from those of each (1, *shape)."""
+    return {name: torch.cat([one[name] for one in each]) for name in each[0]}
 
 
 def at_rest(scale: float, like: Tensor) -> Tensor:

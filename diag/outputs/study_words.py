@@ -1,0 +1,21 @@
+"""Tests and differences of a study's groups in words, as its text and its page write them."""
+
+from __future__ import annotations
+
+from diag.studies.result import PValue
+from diag.wording import p_value
+from probes import Measure
+
+
+def corrected_p(p: PValue | None) -> str:
+    """The corrected p, or a dash."""
+    return "–" if p is None else p_value(p.corrected)
+
+
+def shares_apart(measure: Measure) -> str:
+    """A difference of shares: ``+12% [-3%, +27%]``; without an interval for one base."""
+    if measure.value is None:
+        return "–"
+    if measure.low is None or measure.high is None:
+        return f"{measure.value:+.0%}"
+    return f"{measure.value:+.0%} [{measure.low:+.0%}, {measure.high:+.0%}]"
