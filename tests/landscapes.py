@@ -11,7 +11,11 @@ from torch import Tensor, nn
 
 import diag
 from diag.landscapes.result import Landscape
+from diag.sources.systems.walks import Way
 from diag.sources.torch_losses import from_module
+
+SHORT_WAY = Way(warm=30, early=range(2, 4), late=range(6, 8))
+"""A way on that shows where a training would go to in a few updates: its own tests are elsewhere."""
 
 X, Y = torch.randn(2, 48, 3, generator=torch.Generator().manual_seed(0))[:, :, :]
 Y = Y[:, :2]

@@ -57,6 +57,7 @@ def results(folder: Path) -> dict[str, Shown]:
         "file_description": diag.show(base),
         "forecast": diag.forecast(MIRRORED, base=BASE),
         "landscape": landscape(),
+        "layers": diag.layers(BASE, MIRRORED, relations=False),
         "probe": diag.probe(base, mirrored, variables=known),
         "repair": diag.repair(base, mirrored, out=folder / "mended.npy"),
         "study": made({0: 3, 1: 0}, 6, points=3, early=()).report(),

@@ -22,14 +22,14 @@ from diag.outputs.registry import html, text
 from diag.sources.systems import crar
 from diag.subject import Pairs, Parameters, Sampled, Subject, SubjectError
 from tests.conftest import EXAMPLES, short, train
+from tests.landscapes import SHORT_WAY
 from trainers import checkpoint as files
 
 
 @pytest.fixture(autouse=True)
 def _short_walks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a training would go on to is judged by a few updates here: its own tests are elsewhere."""
-    monkeypatch.setattr(crar, "EARLY", range(2, 4))
-    monkeypatch.setattr(crar, "LATE", range(6, 8))
+    monkeypatch.setattr(crar, "WAY", SHORT_WAY)
 
 
 class Toy:
@@ -269,8 +269,7 @@ def test_numbers_that_make_no_sense(examples: Path, options: dict[str, Any], wor
 def taken() -> Landscape:
     """A landscape of the two example transfers, with short walks."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(crar, "EARLY", range(2, 4))
-        patch.setattr(crar, "LATE", range(6, 8))
+        patch.setattr(crar, "WAY", SHORT_WAY)
         ends = (EXAMPLES / f"{name}.safetensors" for name in ("mirrored", "matched"))
         return diag.landscape(*ends, points=5, beyond=0, curve_steps=5)
 

@@ -20,6 +20,7 @@ from diag.landscapes.heights import Draws, barrier
 from diag.sources.systems import crar
 from tests.conftest import EXAMPLES
 from tests.gated import embedded
+from tests.landscapes import SHORT_WAY
 from trainers import checkpoint as files
 
 pytestmark = pytest.mark.numeric
@@ -233,8 +234,7 @@ def test_of_two_walls_that_are_as_high_the_first_is_named() -> None:
 
 def test_landscape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its verdict, and the heights of every route."""
-    monkeypatch.setattr(crar, "EARLY", range(2, 4))
-    monkeypatch.setattr(crar, "LATE", range(6, 8))
+    monkeypatch.setattr(crar, "WAY", SHORT_WAY)
     options: dict[str, Any] = {"quick": True, "samples": 124, "points": 11, "task": "target"}
     found = diag.landscape(MIRRORED, MATCHED, **options)
     again = diag.landscape(nudged_file(MIRRORED, tmp_path, 1), MATCHED, **options)
