@@ -39,7 +39,6 @@ def other_model(subject: Subject, factor: float) -> Subject:
 @pytest.mark.long
 def test_what_is_held_is_held_in_the_walk_too(examples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With B's own transition model in the walk and A's in the loss, training on would seem to ruin B."""
-    monkeypatch.setattr(crar, "WARM", 4)
     monkeypatch.setattr(crar, "WAY", SHORT_WAY)
     a, b = mirrored_and_matched(examples)
     plain = diag.landscape(a, b, points=3, curve_steps=0, move=["encoder"])
