@@ -22,6 +22,7 @@ from diag.subject import Subject, SubjectError
 from diag.units.layers import Dense, Gru, chain, units_of
 from diag.units.matching import match_weights
 from diag.units.symmetry import apply, random_symmetry
+from tests.landscapes import SHORT_WAY
 
 
 def mirrored_and_matched(examples: Path) -> tuple[Subject, Subject]:

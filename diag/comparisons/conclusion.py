@@ -18,6 +18,10 @@ the first paper's authors published, it parts their successes (0.995 and more) f
 less) by itself; between the two it is a convention."""
 
 
+FAR = 3.0
+"""Mean L2 distance, in spreads of the base, from which the conclusion speaks of it: an unrelated embedding of
+the base's own mean and spread lies 1.4 away."""
+
 LIVING = 0.7
 """Share of the base's living units below which a transfer has lost many: it parts the runs of
 docs/impala.md, 0.93 and more from 0.36 and less; between the two it is a convention."""
@@ -49,7 +53,18 @@ def outcome(result: Comparison) -> Outcome | None:
 
 def conclusion(result: Comparison) -> str:
     """A few sentences on what to conclude and what to do next."""
-    return " ".join(words for words in (_landing(result), _dead(result)) if words)
+    return " ".join(words for words in (_landing(result), _far(result), _dead(result)) if words)
+
+
+def _far(result: Comparison) -> str:
+    """A sentence on a distance that no map's name tells of, where it is large (:data:`FAR`)."""
+    distance = result.measures["l2_relative"].value
+    if distance is None or distance < FAR:
+        return ""
+    return (
+        f"Its states lie {distance:,.0f} times the base's spread away from where the base has them, far "
+        "outside of all that the base's models have seen."
+    )
 
 
 def _dead(result: Comparison) -> str:

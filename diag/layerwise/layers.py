@@ -20,6 +20,7 @@ from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError, Watched, input_of, missing
 from diag.wording import listed
 from probes import Measure
+from trainers.threads import one_thread
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,12 +96,14 @@ def layers(
         for note in one.notes
         if note != getattr(one.encoder, "words", None)
     ]
-    ours, theirs = _watching((left, right), seen, only, warnings)
+    with one_thread():
+        ours, theirs = _watching((left, right), seen, only, warnings)
     batches = batches_of(inputs, seed)
     named = [name for name in ours.units if name in theirs.units]
     steps = len(batches) + (len(named) if relations else 0)
     report = progress or (lambda done, of: None)
-    kernels, sample = _read(ours, theirs, seen, batches, seed, lambda done: report(done, steps))
+    with one_thread():
+        kernels, sample = _read(ours, theirs, seen, batches, seed, lambda done: report(done, steps))
     similarity = kernels.similarity()
     found = []
     for number, name in enumerate(named):
