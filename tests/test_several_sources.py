@@ -20,6 +20,7 @@ from trainers.envs.acting import Continuous
 from trainers.plan import PlanError, TransferPlan, named_plan
 from trainers.processes import execute
 from trainers.run import Run, prepare
+from trainers.settings import SettingsError
 from trainers.streams import stream_of
 from trainers.system import system_of
 
@@ -236,6 +237,24 @@ def test_tasks_get_equal_shares_of_what_is_met_and_unused_actions_do_nothing(
         other = own.step(np.array([[0.5, 0.0], [0.5, 0.0]], np.float32))
         assert np.array_equal(step.rewards, other.rewards)
         assert np.array_equal(padded.observations, own.observations)
+
+
+def test_a_task_that_no_environment_would_show_is_refused() -> None:
+    with pytest.raises(
+        SettingsError, match=r"acting.environments': found 2, expected 3 or more.*tasks.source"
+    ):
+        agent("tasks.source=pendulum,cart-pole,driven-pole", "acting.environments=2")
+    agent("tasks.source=pendulum,cart-pole", "acting.environments=2")
+
+
+def test_that_every_step_pays_is_no_event(bases: tuple[Path, Path]) -> None:
+    from diag.sources import open_subject
+
+    tasks = open_subject(bases[0]).tasks
+    assert tasks is not None
+    known = tasks.variables()
+    assert "angle_cos" in known
+    assert "rewarded" not in known
 
 
 def test_show_names_every_base_what_was_taken_and_the_ensemble(

@@ -121,6 +121,13 @@ class Dreamer:
                 if look not in world.variants:
                     known = ", ".join(world.variants)
                     raise SettingsError(f"setting 'tasks.{task}': found {look!r}, expected some of {known}")
+        for task, phase in (("source", settings.train), ("target", settings.transfer)):
+            looks, places = len(getattr(settings.tasks, task)), settings.acting.environments
+            if phase.algorithm == "agent" and places < looks:
+                raise SettingsError(
+                    f"setting 'acting.environments': found {places}, expected {looks} or more: one for each "
+                    f"of tasks.{task}, since others would never be met"
+                )
         check_policies(settings.data.policies, world)
         acting, length = settings.acting, settings.batches.length
         for name, rows in (("prefill", acting.prefill), ("capacity", acting.capacity)):

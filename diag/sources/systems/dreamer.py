@@ -241,12 +241,16 @@ class DreamerTasks:
         return self._pairs(met, n, look), facts
 
     def _known(self, met: Histories) -> dict[str, NDArray[Any]]:
-        """Numbers of the hidden states, and as events what was done and whether it was rewarded."""
+        """Numbers of the hidden states, and as events what was done and whether it was rewarded.
+
+        Where every step pays, "rewarded" would only say which rows begin a history: it is left out.
+        """
         known = {"steps_before": met.time.astype(np.float64), **met.variables}
         actions = self.dreamer.world.actions
         if isinstance(actions, Discrete):
             known["action"] = np.where(met.first, "none", np.array(actions.names)[met.action])
-        return {**known, "rewarded": met.reward != 0}
+        rewarded = met.reward != 0
+        return known if rewarded[~met.first].all() else {**known, "rewarded": rewarded}
 
     def histories(self, task: Task, count: int, seed: int) -> HistoryBatch:
         """Sequences by a random policy, as many rows long as those of training."""
