@@ -45,7 +45,7 @@ BYTES = "_codecs encode"
 """The call by which this protocol writes bytes: of a word, which it copies."""
 
 ENCODING = "latin1"
-"""The one encoding by which it does: others, punycode above all, take the square of a word's length in time."""
+"""The one encoding by which it does: punycode takes the square of a word's length in time."""
 
 MOST_NAMES = 256
 """Most classes that are stood in for: torch's loader goes through all of them at each name and call."""
