@@ -53,6 +53,19 @@ class Twice(nn.Module):
         return out
 
 
+class StepsFirst(nn.Module):
+    """A network that puts the steps of its inputs before the inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = nn.Linear(8, 8)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(torch.tanh(self.step(x.transpose(0, 1))).mean(0))
+        return out
+
+
 class Drops(nn.Module):
     """A network that draws random numbers in evaluation mode too."""
 

@@ -18,7 +18,7 @@ from diag.sources.supplied import Supplied
 from diag.sources.torch_watch import watched
 from diag.subject import SubjectError
 from tests.commands import run
-from tests.networks import Tokens, Twice, made, nudged, permuted, pictures
+from tests.networks import StepsFirst, Tokens, Twice, made, nudged, permuted, pictures
 
 ORDER = [3, 1, 0, 7, 6, 2, 5, 4]
 
@@ -31,8 +31,14 @@ def written(folder: Path, *nets: nn.Module, inputs: torch.Tensor | None = None) 
     return places
 
 
-def compared(folder: Path, *nets: nn.Module, model: str = "Pictures", **more: Any) -> LayersCompared:
-    a, b = written(folder, *nets)
+def compared(
+    folder: Path,
+    *nets: nn.Module,
+    model: str = "Pictures",
+    inputs: torch.Tensor | None = None,
+    **more: Any,
+) -> LayersCompared:
+    a, b = written(folder, *nets, inputs=inputs)
     given = Supplied(model=f"tests.networks:{model}", inputs=(folder / "x.npy",))
     return diag.layers(a, b, supplied=given, **more)
 
@@ -185,3 +191,9 @@ def test_a_checkpoint_of_our_own_is_read_layer_by_layer() -> None:
     assert [one.name for one in result.layers] == [f"encoder/{number}" for number in range(5)]
     assert result.layers[-1].relation == "flipped"
     assert (result.reader, result.verdict.status) == ("transition", "fail")
+
+
+def test_steps_are_never_taken_for_inputs(tmp_path: Path) -> None:
+    inputs = torch.randn(256, 16, 8, generator=torch.Generator().manual_seed(0))  # as many steps as a batch
+    with pytest.raises(SubjectError, match="whose first axis is not the inputs"):
+        compared(tmp_path, StepsFirst(), StepsFirst(), model="StepsFirst", inputs=inputs)

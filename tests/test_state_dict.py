@@ -157,3 +157,18 @@ def test_many_copies_of_one_long_word_are_refused() -> None:
     encode = pickles.called("_codecs", "encode") + pickles.group(word, pickles.text("latin1")) + b"R"
     with pytest.raises(UnusualError, match="copies a word more often"):
         follow(b"\x80\x02" + encode * 1100 + b".")
+
+
+@pytest.mark.parametrize("given", [("punycode",), ("utf-16",), ("ascii", "namereplace"), ("latin1", "x"), ()])
+def test_words_are_encoded_in_one_way_alone(given: tuple[str, ...]) -> None:
+    arguments = pickles.group(pickles.text("a"), *map(pickles.text, given))
+    encode = pickles.called("_codecs", "encode")
+    with pytest.raises(UnusualError, match="encodes a word otherwise than in latin1"):
+        follow(b"\x80\x02" + encode + arguments + b"R.")
+    assert not follow(b"\x80\x02" + encode + pickles.group(*map(pickles.text, ("a", "latin1"))) + b"R.")
+
+
+def test_thousands_of_classes_are_refused() -> None:
+    names = b"".join(pickles.called("__main__", f"C{number}") for number in range(300))
+    with pytest.raises(UnusualError, match="more than 256 classes"):
+        follow(b"\x80\x02](" + names + b"e.")

@@ -147,7 +147,7 @@ def _watching(
             said = steady_encoder(subject.encoder, subject.parameters or {}, observations, subject.path)[1]
             warnings += said
             watching = Watching(subject)
-            watching.look(observations[:2])
+            watching.look(observations[:3])
         except SubjectError:
             raise
         except UNABLE as error:
@@ -161,7 +161,7 @@ def _watching(
     both = []
     for watching, observations in zip(first, seen, strict=True):
         again = Watching(watching.subject, tuple(r for r in readers if r in watching.parts))
-        again.look(observations[:2])
+        again.look(observations[:3])
         again.choose(only)
         both.append(again)
     return both[0], both[1]

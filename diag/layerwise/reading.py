@@ -96,9 +96,25 @@ class Watching:
             self.places[layer.name] = int(np.prod(output.shape[2:]))
 
         self._watch(observations, see)
+        self._check_rows(observations)
         if not self.layers:
             expected = "layers with weights, and a row of each for each input"
             raise SubjectError(self.subject.path, "a network without such layers", expected)
+
+    def _check_rows(self, observations: Tensor) -> None:
+        """Refuse layers whose first axis is not the inputs: steps, say, which could be taken for them.
+
+        What such a layer seems to have for each input changes with the number of inputs.
+        """
+        shapes: list[dict[str, tuple[int, ...]]] = []
+        for count in (2, 3):  # never one: some networks squeeze a single row away
+            seen: dict[str, tuple[int, ...]] = {}
+            self._watch(observations[:count], lambda layer, o, s=seen: s.update({layer.name: o.shape[1:]}))
+            shapes.append(seen)
+        for name in shapes[0] | shapes[1]:
+            if shapes[0].get(name) != shapes[1].get(name):
+                found = f"a layer {name!r} whose first axis is not the inputs"
+                raise SubjectError(self.subject.path, found, "inputs first (batch_first=True) in all layers")
 
     @property
     def parts(self) -> set[str]:

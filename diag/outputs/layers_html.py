@@ -51,7 +51,7 @@ def _by_layer(result: LayersCompared) -> Section:
     drawn = pd.DataFrame(rows, columns=["layer", "measure", "value", "low", "high", "told"])
     figure = None
     if len(drawn):
-        first = result.departs or result.differs
+        first = result.differs
         said = "no layer differs" if first is None else f"the first layer that differs is {plain(first)}"
         figure = Figure(charts.by_layer(drawn), f"R² and CKA of each layer in order; {said}.")
     table = pd.DataFrame(

@@ -9,7 +9,7 @@ from diag.outputs.words import hundredths, number, span
 from diag.wording import plural
 from trainers.safe_text import plain
 
-NAME = 26
+NAME = 24
 """Cells for a layer's name."""
 
 MEANING = (
@@ -68,13 +68,13 @@ def _columns() -> list[Column]:
         Column("matched", 9),
         Column("linear", 8),
         Column("CKA", 7),
-        Column("moved", 8),
+        Column("moved", 10),
     ]
 
 
 def _table(result: LayersCompared, verbose: bool) -> list[str]:
     """A line a layer; under each, where more is asked for, the intervals of its numbers."""
-    first = result.departs or result.differs
+    first = result.differs  # the one that the verdict names
     columns = _columns()
     lines = table(columns, [_cells(one, one.name == first, columns[0].width - 2) for one in result.layers])
     if not verbose or len(lines) != len(result.layers) + 1:

@@ -44,6 +44,12 @@ DTYPE = re.compile(r"torch (b?float|u?int|complex)\d+|torch bool")
 BYTES = "_codecs encode"
 """The call by which this protocol writes bytes: of a word, which it copies."""
 
+ENCODING = "latin1"
+"""The one encoding by which it does: punycode takes the square of a word's length in time."""
+
+MOST_NAMES = 256
+"""Most classes that are stood in for: torch's loader goes through all of them at each name and call."""
+
 MOST_COPIED = 2**26
 """Most bytes that all such copies may take: as many as there are times the longest word."""
 
@@ -89,6 +95,8 @@ def follow(pickled: bytes) -> frozenset[str]:
             case "GLOBAL":
                 if STOOD_IN.fullmatch(argument):
                     foreign.add(argument.replace("__builtin__", "builtins").replace(" ", "."))
+                    if len(foreign) > MOST_NAMES:
+                        raise UnusualError(f"names more than {MOST_NAMES} classes beside tensors")
                 elif argument not in (BYTES, DEVICE) and not (
                     CALLED.fullmatch(argument) or DTYPE.fullmatch(argument)
                 ):
@@ -127,7 +135,7 @@ def follow(pickled: bytes) -> frozenset[str]:
                 _check(stack[-1], "mapping")
             case name if name in PLAIN:
                 longest = max(longest, len(argument)) if PLAIN[name] == "word" else longest
-                stack.append((PLAIN[name], ()))
+                stack.append((PLAIN[name], ((ENCODING, ()),) if argument == ENCODING else ()))
             case name:
                 raise UnusualError(f"has the operation {name}")
     return frozenset(foreign)
@@ -172,6 +180,8 @@ def _made(call: Part, arguments: Part) -> Part:
     if name in (BYTES, DEVICE):
         for one in arguments[1]:
             _check(one, "word", "number")
+        if name == BYTES and [one[1] for one in arguments[1][1:]] != [((ENCODING, ()),)]:
+            raise UnusualError(f"encodes a word otherwise than in {ENCODING}")
         return "stand-in", ()
     if name == MAPPING and arguments[1]:
         raise UnusualError("makes a mapping of a list")
