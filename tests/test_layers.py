@@ -91,6 +91,19 @@ def test_the_map_has_every_layer_with_every_other(tmp_path: Path) -> None:
     assert np.diag(result.map.r2)[0] == pytest.approx(1, abs=1e-6)
     assert (result.map.cka_low <= result.map.cka + 0.05).all()
     assert result.layer("conv1").relation is None
+    assert result.verdict.status == "inconclusive"
+    assert "of 3 layers, fc is least like the base's" in result.verdict.summary
+
+
+def test_a_frozen_layer_behind_a_harmless_one_is_judged_too(tmp_path: Path) -> None:
+    """The second convolution reads what it did; the last layer, frozen too, reads what moved in between."""
+    other = permuted(made(), ORDER)
+    with torch.no_grad():
+        other.bn2.weight.mul_(-1)
+        other.bn2.bias.add_(1.5)
+    result = compared(tmp_path, made(), other)
+    assert result.reader == "fc"
+    assert result.verdict.status == "fail"
 
 
 def test_patterns_choose_layers(tmp_path: Path) -> None:

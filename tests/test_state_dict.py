@@ -17,6 +17,7 @@ from diag.sources.state_dict import Weights, fill, weights_in
 from diag.sources.weights import load_saved
 from diag.subject import SubjectError
 from tests.attacks import pickles
+from tests.harmful_files import repacked
 from tests.networks import Pictures, made
 
 
@@ -172,3 +173,12 @@ def test_thousands_of_classes_are_refused() -> None:
     names = b"".join(pickles.called("__main__", f"C{number}") for number in range(300))
     with pytest.raises(UnusualError, match="more than 256 classes"):
         follow(b"\x80\x02](" + names + b"e.")
+
+
+@pytest.mark.parametrize("after", [b"", pickles.called("argparse", "Namespace")])
+def test_a_tuple_that_holds_itself_twice_a_hundred_times_over_costs_nothing(after: bytes) -> None:
+    doubled = pickles.group(b"N", b"N") + b"q\x00"
+    doubled += b"".join(b"h" + bytes([i]) + b"\x86q" + bytes([i + 1]) for i in range(100))
+    program = b"}" + pickles.text("a") + after + doubled + (b"\x81" if after else b"") + b"s"
+    content = repacked(saved({"a": torch.ones(2)}), data_pkl=b"\x80\x02" + program + b".")
+    assert list(load_saved(content, "a.pt")) == ["a"]

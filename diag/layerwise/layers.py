@@ -11,7 +11,7 @@ import numpy as np
 import probes
 from diag.embed import UNABLE, shared_tasks
 from diag.layerwise.reading import Sample, Watching, batches_of
-from diag.layerwise.result import LayerMap, LayerPair, LayersCompared
+from diag.layerwise.result import NOT_SOUGHT, LayerMap, LayerPair, LayersCompared
 from diag.layerwise.verdict import departs_at, differs_at, verdict_of
 from diag.repeatable import steady_encoder
 from diag.result import FileRef
@@ -223,7 +223,7 @@ def _read(
 
 
 def _pair(name: str, ours: Watching, theirs: Watching, cka: Measure) -> LayerPair:
-    layer, nothing = ours.layers[name], Measure.undefined("relations were not asked for")
+    layer, nothing = ours.layers[name], Measure.undefined(NOT_SOUGHT)
     reads = name == input_of(layer.part)
     return LayerPair(
         name=name,
@@ -239,7 +239,7 @@ def _pair(name: str, ours: Watching, theirs: Watching, cka: Measure) -> LayerPai
         moved=None if reads else _moved(ours, theirs, name),
         frozen=not reads and _frozen(ours, theirs, name),
         is_input=reads,
-        reason="relations were not asked for",
+        reason=NOT_SOUGHT,
     )
 
 
@@ -283,17 +283,18 @@ def _without(pair: LayerPair, why: str) -> LayerPair:
 def _frozen_reader(transfer: Subject, found: Sequence[LayerPair]) -> tuple[str | None, LayerPair | None]:
     """What kept the base's weights and runs after what did not, and what it reads; None where nothing did.
 
-    A checkpoint names its frozen components, which read the encoder's last layer. Of other networks it is the
-    first layer with equal weights.
+    A checkpoint names its frozen components, which read the encoder's last layer. Of other networks it is a
+    layer with equal weights whose input was read: the first such, and the last layer.
     """
     if transfer.frozen:
         return listed(transfer.frozen), found[-1]
-    changed = False
+    changed, readers = False, list[tuple[str, LayerPair]]()
+    by_name = {one.name: one for one in found}
     for one in found:
         if one.is_input or one.moved is None:
             continue
-        if changed and one.frozen:
-            reads = input_of(one.part)
-            return one.name, next((other for other in found if other.name == reads), None)
+        if changed and one.frozen and (read := by_name.get(input_of(one.part))) is not None:
+            readers.append((one.name, read))
         changed |= not one.frozen
-    return None, None
+    # Of several that are looked at, one that is known to read something else is the one to speak of.
+    return next((pair for pair in readers if pair[1].differs), readers[0] if readers else (None, None))

@@ -13,6 +13,9 @@ FREE: tuple[Relation, ...] = ("matched", "flipped", "permuted")
 """Relations that leave what a network computes as it is, where the layers after it follow suit."""
 
 
+NOT_SOUGHT = "relations were not asked for"
+"""The reason of a layer whose relation was left out."""
+
 SURE = 0.95
 """Share of resamples in which a layer must not be matched to count as one that differs."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from diag.layerwise.result import FREE, LayerPair
+from diag.layerwise.result import FREE, NOT_SOUGHT, LayerPair
 from diag.result import Status, Verdict
 from diag.wording import plural
 from trainers.safe_text import plain
@@ -26,6 +26,15 @@ def verdict_of(layers: Sequence[LayerPair], reader: str | None, read: LayerPair 
     It fails where a layer that stayed as it was reads what does not lie where the base's did.
     """
     outputs = [one for one in layers if not one.is_input]
+    if all(one.reason == NOT_SOUGHT for one in outputs):
+        known = [one for one in outputs if one.cka.value is not None]
+        if not known:
+            return Verdict("inconclusive", f"{NOT_SOUGHT.capitalize()}, and no layer varies.")
+        least = min(known, key=lambda one: one.cka.value or 0.0)
+        least_like = f"{plain(least.name)} is least like the base's, with a CKA of {least.cka.value:.2f}"
+        return Verdict(
+            "inconclusive", f"{NOT_SOUGHT.capitalize()}; of {plural(len(outputs), 'layer')}, {least_like}."
+        )
     if all(one.relation is None and not one.differs for one in outputs):
         return Verdict("inconclusive", "No layer has a relation that the inputs can tell.")
     words = _where(outputs)
