@@ -48,7 +48,7 @@ def render(report: StudyReport, verbose: bool = False) -> str:
     if report.missing:
         lines += ["", "  missing", *(line for words in report.missing for line in wrapped(words, "    "))]
     many = len(report.groups) > MOST_WHOLE
-    if many:
+    if many and any(group.succeeded.n for group in report.groups):
         lines += groups_lines(report, verbose)
     for group in report.groups if verbose or not many else report.groups[:1]:
         lines += ["", *_group(group, report, verbose)]
