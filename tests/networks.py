@@ -66,6 +66,18 @@ class StepsFirst(nn.Module):
         return out
 
 
+class Named(nn.Module):
+    """One linear layer, of whatever name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.add_module(name, nn.Linear(6, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = next(self.children())(x)
+        return out
+
+
 class Drops(nn.Module):
     """A network that draws random numbers in evaluation mode too."""
 

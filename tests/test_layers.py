@@ -14,11 +14,12 @@ from torch import nn
 import diag
 from diag.layerwise.reading import Sample, batches_of
 from diag.layerwise.result import LayersCompared
+from diag.outputs.registry import html
 from diag.sources.supplied import Supplied
 from diag.sources.torch_watch import watched
 from diag.subject import SubjectError
 from tests.commands import run
-from tests.networks import StepsFirst, Tokens, Twice, made, nudged, permuted, pictures
+from tests.networks import Named, StepsFirst, Tokens, Twice, made, nudged, permuted, pictures
 
 ORDER = [3, 1, 0, 7, 6, 2, 5, 4]
 
@@ -144,6 +145,22 @@ def test_the_layers_of_a_transformer_run_where_they_can_be_read() -> None:
     assert {"block.self_attn", "block.linear1", "block.linear2", "head"} <= seen.keys()
     assert seen["block.linear1"] == (4, 16, 5)
     assert seen["head"] == (4, 3)
+
+
+def test_networks_without_a_name_in_common_have_their_map(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(80, 6)).astype(np.float32))
+    subjects = []
+    for name in ("first", "other"):
+        torch.save(Named(name).state_dict(), tmp_path / f"{name}.pt")
+        given = Supplied(model="tests.networks:Named", model_args=f'["{name}"]', inputs=(tmp_path / "x.npy",))
+        subjects.append(diag.open_subject(tmp_path / f"{name}.pt", given, "source"))
+    result = diag.layers(*subjects)
+    assert result.layers == ()
+    assert result.verdict.summary.startswith("The networks have no layer of one name")
+    assert result.map.base == ("first", "input of first")[::-1]
+    assert result.map.cka.shape == (2, 1)
+    assert "CKA of every layer" in html(result)
+    assert "no namesake" in str(result).replace("\n", " ")
 
 
 def test_too_few_inputs_and_one_file_twice(tmp_path: Path) -> None:

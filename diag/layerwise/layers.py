@@ -115,10 +115,10 @@ def layers(
     if maps:
         fits = probes.layer_fits(list(theirs.pooled.values()), list(ours.pooled.values()), seed=seed).T
     reader, read = _frozen_reader(right, found)
-    result = LayersCompared(
+    return LayersCompared(
         base=FileRef.of(left),
         transfer=FileRef.of(right),
-        verdict=verdict_of((), None, None),
+        verdict=verdict_of(found, reader, read),
         layers=tuple(found),
         map=LayerMap(
             tuple(ours.units), tuple(theirs.units), similarity.value, similarity.low, similarity.high, fits
@@ -133,7 +133,6 @@ def layers(
         seed=seed,
         warnings=tuple(warnings),
     )
-    return replace(result, verdict=verdict_of(found, reader, read))
 
 
 def _watching(
@@ -286,7 +285,7 @@ def _frozen_reader(transfer: Subject, found: Sequence[LayerPair]) -> tuple[str |
     A checkpoint names its frozen components, which read the encoder's last layer. Of other networks it is a
     layer with equal weights whose input was read: the first such, and the last layer.
     """
-    if transfer.frozen:
+    if transfer.frozen and found:
         return listed(transfer.frozen), found[-1]
     changed, readers = False, list[tuple[str, LayerPair]]()
     by_name = {one.name: one for one in found}

@@ -26,6 +26,8 @@ def verdict_of(layers: Sequence[LayerPair], reader: str | None, read: LayerPair 
     It fails where a layer that stayed as it was reads what does not lie where the base's did.
     """
     outputs = [one for one in layers if not one.is_input]
+    if not outputs:
+        return Verdict("inconclusive", "The networks have no layer of one name; maps show each with each.")
     if all(one.reason == NOT_SOUGHT for one in outputs):
         known = [one for one in outputs if one.cka.value is not None]
         if not known:
