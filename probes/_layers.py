@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from probes._cka import MIN_DEBIASED, UNBIASED_ZERO
 from probes._measure import Floats, Measure, ProbeError
-from probes._resampling import LEVEL, MIN_JACKKNIFE, NEARLY_ONE
+from probes._resampling import MIN_JACKKNIFE, NEARLY_ONE, fisher_jackknife
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,6 @@ class LayerKernels:
 
         Intervals are a jackknife's over batches, on Fisher's scale, about the corrected estimate.
         """
-        from scipy import special
-
         cross, own = np.stack(self._cross), [np.stack(side) for side in self._own]
         vary = [
             side.sum(0) > UNBIASED_ZERO * np.stack(b).sum(0)
@@ -103,15 +101,7 @@ class LayerKernels:
             )
             with np.errstate(invalid="ignore"):
                 scaled = np.arctanh(np.clip(without, -NEARLY_ONE, NEARLY_ONE))
-                estimate = np.arctanh(np.clip(value, -NEARLY_ONE, NEARLY_ONE))
-            mean = scaled.mean(0)
-            middle = k * estimate - (k - 1) * mean
-            half = special.stdtrit(k - 1, (1 + LEVEL) / 2) * np.sqrt(
-                (k - 1) / k * np.square(scaled - mean).sum(0)
-            )
-            low, high = np.tanh(middle - half), np.tanh(middle + half)
-            high[high >= NEARLY_ONE] = 1.0
-            low[low >= NEARLY_ONE] = 1.0
+            low, high = fisher_jackknife(value, scaled)
         return LayerSimilarity(value, low, high, k, self.rows)
 
 

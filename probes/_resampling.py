@@ -227,8 +227,6 @@ def jackknifed(
     interval stands about the bias-corrected estimate, on Fisher's scale artanh, and so need not hold
     the value itself. Coverage of both: docs/results.md.
     """
-    from scipy import special
-
     value, reason = defined(score, total)
     if value is None:
         return Measure.undefined(reason)
@@ -240,14 +238,27 @@ def jackknifed(
     k = len(transformed)
     if k < MIN_JACKKNIFE:
         return Measure(value, reason="too few samples for an interval")
-    estimate = np.arctanh(np.clip(value, -NEARLY_ONE, NEARLY_ONE))
-    middle = k * estimate - (k - 1) * transformed.mean()
-    error = np.sqrt((k - 1) / k * np.square(transformed - transformed.mean()).sum())
+    ends = np.clip(fisher_jackknife(np.asarray(value), transformed), low, 1.0)
+    return Measure(value, float(ends[0]), float(ends[1]))
+
+
+def fisher_jackknife(values: Floats, transformed: Floats) -> Floats:
+    """(2, ...) both ends about each corrected estimate of values (...), from artanh of each without a part.
+
+    ``transformed`` are (k, ...), one for each part that was left out.
+    """
+    from scipy import special
+
+    k = len(transformed)
+    with np.errstate(invalid="ignore"):
+        estimate = np.arctanh(np.clip(values, -NEARLY_ONE, NEARLY_ONE))
+    middle = k * estimate - (k - 1) * transformed.mean(0)
+    error = np.sqrt((k - 1) / k * np.square(transformed - transformed.mean(0)).sum(0))
     half = float(special.stdtrit(k - 1, (1 + LEVEL) / 2)) * error
-    ends = np.clip(np.tanh([middle - half, middle + half]), low, 1.0)
+    ends: Floats = np.tanh([middle - half, middle + half])
     # An end that is 1 but for rounding is 1, not 1 − 10⁻¹².
     ends[ends >= NEARLY_ONE] = 1.0
-    return Measure(value, float(ends[0]), float(ends[1]))
+    return ends
 
 
 def compressed(x: Floats) -> Floats:

@@ -172,18 +172,12 @@ def _readers(ours: Watching, theirs: Watching) -> tuple[str, ...]:
     chosen = names[-1:]
     changed = False
     for name in names:
-        same = _frozen(ours, theirs, name)
+        same = _moved(ours, theirs, name) == 0.0
         if changed and same:
             chosen.insert(0, name)
             break
         changed |= not same
     return tuple(dict.fromkeys(ours.layers[name].part for name in chosen))
-
-
-def _frozen(ours: Watching, theirs: Watching, name: str) -> bool:
-    """Whether a layer has the same weights in both, to the bit."""
-    moved = _moved(ours, theirs, name)
-    return moved == 0.0
 
 
 def _moved(ours: Watching, theirs: Watching, name: str) -> float | None:
@@ -224,6 +218,7 @@ def _read(
 def _pair(name: str, ours: Watching, theirs: Watching, cka: Measure) -> LayerPair:
     layer, nothing = ours.layers[name], Measure.undefined(NOT_SOUGHT)
     reads = name == input_of(layer.part)
+    moved = None if reads else _moved(ours, theirs, name)
     return LayerPair(
         name=name,
         part=layer.part,
@@ -235,8 +230,8 @@ def _pair(name: str, ours: Watching, theirs: Watching, cka: Measure) -> LayerPai
         matched=nothing,
         linear=nothing,
         cka=cka,
-        moved=None if reads else _moved(ours, theirs, name),
-        frozen=not reads and _frozen(ours, theirs, name),
+        moved=moved,
+        frozen=moved == 0.0,
         is_input=reads,
         reason=NOT_SOUGHT,
     )

@@ -89,9 +89,7 @@ def _by_units(part: nn.Module, value: Any, rows: int) -> Tensor | None:
 def _arranged(part: nn.Module, value: Tensor, rows: int) -> Tensor | None:
     if not value.is_floating_point() or value.ndim < 2:
         return None
-    if isinstance(part, nn.RNNBase) and not part.batch_first and value.ndim == 3:
-        value = value.transpose(0, 1)
-    if isinstance(part, nn.MultiheadAttention) and not part.batch_first and value.ndim == 3:
+    if isinstance(part, nn.RNNBase | nn.MultiheadAttention) and not part.batch_first and value.ndim == 3:
         value = value.transpose(0, 1)
     first = isinstance(part, CHANNELS_FIRST)
     if len(value) != rows:  # several rows for each observation: tokens, or steps, side by side
