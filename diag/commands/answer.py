@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diag.commands.options import Html, Json, Quiet, Verbose
+from diag.commands.options import Html, Json, Quiet, Static, Verbose
 from diag.commands.output_files import Outputs
 from diag.commands.progress import in_percent, progress_bar
 from diag.commands.timing import Outlook
@@ -68,10 +68,11 @@ def answer(
     ``others`` are the renderers of options that one command alone has.
     """
 
-    def written(form: str) -> Callable[[], str]:
-        return lambda: renderer(kind, form)(result)
-
-    outputs.write({"--html": written("html"), "--json": written("json"), **(others or {})})
+    pages = {
+        "--html": lambda: renderer(kind, "html")(result, outputs.static),
+        "--json": lambda: renderer(kind, "json")(result),
+    }
+    outputs.write({**pages, **(others or {})})
     if outputs.printed:
         return
     brief, text = renderer(kind, "brief"), renderer(kind, "text")
@@ -85,6 +86,7 @@ class AnswerOptions:
 
     json: Json = None
     html: Html = None
+    static: Static = False
     quiet: Quiet = False
     verbose: Verbose = False
 
@@ -94,7 +96,8 @@ class AnswerOptions:
         ``others`` are those of options that one command alone has, such as ``--out``.
         """
         asked = {"--json": self.json, "--html": self.html, **(others or {})}
-        return Outputs.of(asked, *(place for place in inputs if place is not None))
+        places = (place for place in inputs if place is not None)
+        return Outputs.of(asked, *places).with_static(self.static)
 
 
 REPORTS = {"--html": "report", "--out": "model"}

@@ -23,6 +23,7 @@ from diag.commands.landscape import landscape
 from diag.commands.layers import layers
 from diag.commands.probe import probe
 from diag.commands.repair import repair
+from diag.commands.report import report
 from diag.commands.show import show
 from diag.commands.study import study_app
 from diag.commands.train import train_app, transfer
@@ -81,6 +82,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("check", check, "A gate for a CI: check transfers against limits."),
     ("forecast", forecast, "How will a transfer end, from an early checkpoint or its base?"),
     ("repair", repair, "Lead a failed transfer back into the base's embedding."),
+    ("report", report, "Pages of saved results, one or many in one."),
     ("environment-metrics", environment_metrics, "What each way of transfer earns over from-scratch."),
 )
 """Every command with its name and the line about it in the help."""

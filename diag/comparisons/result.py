@@ -18,6 +18,10 @@ Outcome = Literal["landed", "near", "mirrored", "collapsed", "elsewhere", "free"
 """Places where a transfer can end, by what follows from them (:mod:`diag.comparisons.conclusion`)."""
 
 
+MOST_NUMBERS = 400_000
+"""Most numbers of a picture that is saved whole, about 4 MB: 6,000 states of two embeddings of 32 numbers."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """The embeddings and predictions that a drawing of them needs; not part of the JSON."""
@@ -34,6 +38,37 @@ class Picture:
     """(n, actions, d) where the transfer's transition model expects each action to lead."""
     colour: str | None = None
     """Name of the variable that points are coloured by; None for points of one colour."""
+    of: int | None = None
+    """Number of states that these were taken from, of a picture too large to be saved whole."""
+
+    def kept(self) -> Picture:
+        """The picture as it is saved: of so many states, evenly over all, that it has MOST_NUMBERS."""
+        size = sum(held.size for held in (self.base, self.transfer, *self._predictions))
+        if size <= MOST_NUMBERS:
+            return self
+        n = len(self.base)
+        states = np.unique(np.linspace(0, n - 1, max(1, n * MOST_NUMBERS // size)).astype(np.int64))
+        ours, theirs = self.base_predictions, self.transfer_predictions
+        return Picture(
+            self.base[states],
+            self.transfer[states],
+            {name: np.asarray(values)[states] for name, values in self.variables.items()},
+            None if ours is None else ours[states],
+            None if theirs is None else theirs[states],
+            self.colour,
+            self.of or n,
+        )
+
+    @property
+    def _predictions(self) -> list[NDArray[np.float64]]:
+        return [p for p in (self.base_predictions, self.transfer_predictions) if p is not None]
+
+    @property
+    def left_out(self) -> str | None:
+        """What a saved picture lacks, in words."""
+        if self.of is None:
+            return None
+        return f"of the {self.of:,} states, the pictures were saved with {len(self.base):,}"
 
     def drawn(self, most: int) -> Drawn:
         """The picture in two dimensions, of at most this many states, evenly over all.

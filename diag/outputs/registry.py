@@ -84,11 +84,11 @@ def page(result: Shown) -> Page:
     return drawn
 
 
-def html(result: Shown) -> str:
-    """A result as one self-contained HTML page."""
+def html(result: Shown, static: bool = False) -> str:
+    """A result as one self-contained HTML page; without scripts where it is to be static."""
     from reports import render
 
-    return render(page(result))
+    return render(page(result), live=not static)
 
 
 def cell(result: Shown) -> str:
