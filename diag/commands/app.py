@@ -21,6 +21,7 @@ from diag.commands.forecast import forecast
 from diag.commands.help import Group
 from diag.commands.landscape import landscape
 from diag.commands.layers import layers
+from diag.commands.open import open_reports
 from diag.commands.probe import probe
 from diag.commands.repair import repair
 from diag.commands.report import report
@@ -83,6 +84,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("forecast", forecast, "How will a transfer end, from an early checkpoint or its base?"),
     ("repair", repair, "Lead a failed transfer back into the base's embedding."),
     ("report", report, "Pages of saved results, one or many in one."),
+    ("open", open_reports, "A folder of reports in the browser."),
     ("environment-metrics", environment_metrics, "What each way of transfer earns over from-scratch."),
 )
 """Every command with its name and the line about it in the help."""
