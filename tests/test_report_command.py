@@ -175,7 +175,7 @@ def test_a_combined_page_has_the_worst_status_and_every_part() -> None:
     table = whole.sections[0].table
     assert table is not None
     assert table["verdict"].tolist() == ["It landed.", "It is near.", "A study."]
-    assert whole.sections[1].words == ["PASS: It landed.", "the footer"]
+    assert whole.sections[1].words == ["PASS: It landed.", "base: b.npy", "the footer"]
 
 
 def test_a_part_that_could_not_be_read_has_a_row_alone() -> None:

@@ -82,11 +82,7 @@ def with_lacks(page: Page, lacks: Sequence[str]) -> Page:
 
 def _sections(number: int, part: Part, page: Page) -> list[Section]:
     """The sections of one part, the first with its verdict and its facts."""
-    facts = pd.DataFrame([{"": name, "fact": words} for name, words in page.facts])
     verdict = plain(f"{page.status.upper()}: {page.verdict}" if page.status else page.verdict)
-    head = Section(
-        f"{number}. {page.title}: {plain(part.name)}",
-        [verdict, page.footer],
-        table=None if facts.empty else facts,
-    )
+    facts = [f"{name}: {words}" if name else words for name, words in page.facts]
+    head = Section(f"{number}. {page.title}: {plain(part.name)}", [verdict, *facts, page.footer])
     return [head, *(replace(one, title=f"{number}. {one.title}") for one in page.sections)]
