@@ -30,7 +30,12 @@ RENDERERS: Mapping[str, Mapping[str, str]] = {
         "sarif": "check_sarif:render",
         "github": "check_github:annotations",
     },
-    "comparison": {"brief": _VERDICT, "text": "compare_text:render", "page": "compare_html:page"},
+    "comparison": {
+        "brief": _VERDICT,
+        "text": "compare_text:render",
+        "page": "compare_html:page",
+        "picture": "compare_picture:render",
+    },
     "description": {"brief": "show_text:title", "text": "show_text:render", "page": "show_html:page"},
     "environment_metrics": {
         "brief": "environment_words:brief",
@@ -43,7 +48,12 @@ RENDERERS: Mapping[str, Mapping[str, str]] = {
         "page": "show_file_html:page",
     },
     "forecast": {"brief": _VERDICT, "text": "forecast_text:render", "page": "forecast_html:page"},
-    "landscape": {"brief": _VERDICT, "text": "landscape_text:render", "page": "landscape_html:page"},
+    "landscape": {
+        "brief": _VERDICT,
+        "text": "landscape_text:render",
+        "page": "landscape_html:page",
+        "picture": "landscape_picture:render",
+    },
     "layers": {"brief": _VERDICT, "text": "layers_text:render", "page": "layers_html:page"},
     "probe": {"brief": _VERDICT, "text": "probe_text:render", "page": "probe_html:page"},
     "repair": {"brief": _VERDICT, "text": "repair_text:render", "page": "repair_html:page"},
