@@ -49,7 +49,7 @@ def render(result: Landscape) -> str:
     labels = {1: three(ceiling), HEIGHT: three(bottom)}
     gutter = [f"  {labels.get(row, ''):>{room}} {line}" for row, line in enumerate(lines)]
     a, b = (three(float(np.interp(at, t[known], loss[known]))) for at in (0.0, 1.0))
-    highest = f"▲, the highest between them, at t = {t[peak]:.2f}: {three(top)}."
+    highest = f"▲, the highest between them, at t = {max(0.0, t[peak]):.2f}: {three(top)}."
     words = f"A, at t = 0: {a}. B, at t = 1: {b}. {highest}"
     if (loss[known] > ceiling).any():
         words += " What lies higher beyond the ends is cut off."
