@@ -90,7 +90,7 @@ def _found(places: list[Path]) -> Iterator[tuple[str, Shown | Unread]]:
 
 def _in_folder(folder: Path, name: str) -> Iterator[tuple[str, Shown | Unread]]:
     """The study of a folder, and the saved results below it, in the order of their paths."""
-    from diag.saved.kinds import ResultError, holds_result, load, tree_in
+    from diag.saved.kinds import ResultError, holds_result, result_in, tree_in
 
     yield from _study(folder)
     for path in sorted(folder.rglob("*.json")):
@@ -98,13 +98,14 @@ def _in_folder(folder: Path, name: str) -> Iterator[tuple[str, Shown | Unread]]:
         if any(part.startswith(".") for part in below.parts) or not path.is_file():
             continue
         try:
-            if not holds_result(tree_in(str(path))):
-                continue
+            tree = tree_in(str(path))
         except ResultError:  # no JSON, or too much of it: a file of somebody else
+            continue
+        if not holds_result(tree):
             continue
         result: Any
         try:
-            result = load(path)
+            result = result_in(tree, str(path))
         except ResultError as error:
             result = Unread(str(error))
         yield str(Path(name) / below), result

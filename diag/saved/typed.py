@@ -185,7 +185,8 @@ def _plain(value: Any, hint: Any) -> Any:
 def _read(tree: Any, hint: Any, where: str) -> Any:
     if hint is float and isinstance(tree, str) and tree in WORDS_OF_FLOATS:
         return WORDS_OF_FLOATS[tree]
-    if isinstance(hint, type) and isinstance(tree, _ALLOWED.get(hint, ())):
+    fits = isinstance(hint, type) and isinstance(tree, _ALLOWED.get(hint, ()))
+    if fits and not (hint is float and abs(tree) > sys.float_info.max):
         return tree
     raise FormError(where, in_brief(tree), _NAMES.get(hint, str(hint)))
 
