@@ -91,6 +91,17 @@ def test_a_picture_too_large_is_thinned_and_the_page_says_so(tmp_path: Path) -> 
     assert render(again(back, tmp_path)) == render(back)
 
 
+def test_what_cannot_be_saved_costs_nobody_the_documented_json(tmp_path: Path) -> None:
+    base = np.random.default_rng(0).normal(size=(20, 2))
+    found = diag.compare(base, base)
+    dates = np.array(["2026-11-28"] * 20, dtype="datetime64[D]")
+    whole = replace(found, picture=replace(found.picture, variables={"day": dates}))
+    tree = json.loads(render(whole))
+    assert {name: tree[name] for name in tree if name != MEMBER} == whole.to_tree()
+    with pytest.raises(ResultError, match="could not be saved .*datetime64.*its documented JSON is whole"):
+        again(whole, tmp_path)
+
+
 def test_a_repair_knows_its_chosen_fit_again(results: dict[str, Shown], tmp_path: Path) -> None:
     back = again(results["repair"], tmp_path)
     assert any(fit is back.chosen for fit in back.fits)

@@ -64,10 +64,17 @@ class ResultError(ValueError):
 
 
 def saved(result: HasKind, documented: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What a result is read back from, beside its documented JSON; None for a kind that is not saved."""
+    """What a result is read back from, beside its documented JSON; None for a kind that is not saved.
+
+    A result with something in it that no type of ours describes, such as dates among a caller's variables,
+    costs nobody the documented JSON: why it is not saved stands in the result's place.
+    """
     if result.kind not in RESULTS:
         return None
-    held = encode(result, type(result))
+    try:
+        held = encode(result, type(result))
+    except FormError as error:
+        return {"format": FORMAT, "kind": result.kind, "reason": str(error)}
     digest = _digest(documented, result.kind, held)
     return {"format": FORMAT, "kind": result.kind, "sha256": digest, "result": held}
 
@@ -130,6 +137,9 @@ def result_in(tree: Any, path: str) -> Any:
     kind = held.get("kind")
     if not isinstance(kind, str) or kind not in RESULTS:
         raise ResultError(path, f"a result of kind {in_brief(kind)}", f"one of {', '.join(RESULTS)}")
+    if "reason" in held:
+        words = f"a {kind} that could not be saved ({in_brief(held['reason'])})"
+        raise ResultError(path, words, "a saved result; its documented JSON is whole")
     module, name = RESULTS[kind].split(":")
     try:
         result = decode(held.get("result"), getattr(import_module(module), name))
