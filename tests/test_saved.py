@@ -98,7 +98,7 @@ def test_what_cannot_be_saved_costs_nobody_the_documented_json(tmp_path: Path) -
     whole = replace(found, picture=replace(found.picture, variables={"day": dates}))
     tree = json.loads(render(whole))
     assert {name: tree[name] for name in tree if name != MEMBER} == whole.to_tree()
-    with pytest.raises(ResultError, match="could not be saved .*datetime64.*its documented JSON is whole"):
+    with pytest.raises(ResultError, match=r"could not be saved .*datetime64.*its documented JSON is whole"):
         again(whole, tmp_path)
 
 
@@ -327,6 +327,9 @@ def test_tables_come_back_with_their_types_and_rows() -> None:
         ("a", float),
         (1.5, int),
         (Inner("a"), Outer),
+        (None, tuple[int, ...]),
+        ("ab", Sequence[str]),
+        ([1], Mapping[str, int]),
         (np.array(["2026-11-28"], dtype="datetime64[D]"), NDArray[Any]),
         (pd.DataFrame({"when": pd.to_datetime(["2026-11-28"]).tz_localize("UTC")}), pd.DataFrame),
         (pd.DataFrame([[1]]), pd.DataFrame),

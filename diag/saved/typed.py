@@ -45,8 +45,12 @@ def encode(value: Any, hint: Any) -> Any:
     if origin is Literal:
         return _plain(value, type(value))
     if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise FormError("", f"a {type(value).__name__}", "a mapping")
         return _encode_mapping(value, *arguments)
     if isinstance(origin, type) and issubclass(origin, Sequence):
+        if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+            raise FormError("", f"a {type(value).__name__}", "a sequence")
         kinds = _kinds(hint, len(value))
         return [encode(item, kind) for item, kind in zip(value, kinds, strict=True)]
     return _plain(value, hint)
