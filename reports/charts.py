@@ -29,21 +29,33 @@ WIDE, PANEL = 640, 190
 _INK = "currentColor"
 
 
+TEXT = 12
+"""Pixels of a chart's letters: pages draw charts at about their own size."""
+
+
 def finish(chart: Any) -> Any:
     """The looks that all charts share."""
+    words = {
+        "labelColor": _INK,
+        "titleColor": _INK,
+        "labelFontSize": TEXT,
+        "titleFontSize": TEXT,
+        "titleFontWeight": "normal",
+    }
     return (
-        chart.configure(background="transparent", font="system-ui, sans-serif")
+        # Letters differ from machine to machine in width: the margin keeps the widest on the page.
+        chart.configure(background="transparent", font="system-ui, sans-serif", padding=10)
         .configure_axis(
-            labelColor=_INK,
-            titleColor=_INK,
             domainColor=_INK,
             tickColor=_INK,
             gridColor="#88888833",
-            titleFontWeight="normal",
+            labelFlush=False,
+            labelLimit=240,
+            **words,
         )
-        .configure_legend(labelColor=_INK, titleColor=_INK, titleFontWeight="normal", orient="top")
-        .configure_header(labelColor=_INK, titleColor=_INK, labelFontSize=11, labelFontWeight="bold")
-        .configure_title(color=_INK, fontWeight="bold", fontSize=12, anchor="start")
+        .configure_legend(orient="top", symbolOpacity=1, labelLimit=300, **words)
+        .configure_header(labelColor=_INK, titleColor=_INK, labelFontSize=TEXT + 1, labelFontWeight="bold")
+        .configure_title(color=_INK, fontWeight="bold", fontSize=TEXT + 1, anchor="start")
         .configure_view(stroke="#88888855")
     )
 
