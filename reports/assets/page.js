@@ -136,6 +136,8 @@ addEventListener("beforeprint", () => {
       const drawing = figure.querySelector(".drawing");
       drawing.setAttribute("role", "group");
       drawing.replaceChildren(live);
+      // The drawing has one description; its marks are not read one by one.
+      for (const svg of live.querySelectorAll("svg")) svg.setAttribute("aria-hidden", "true");
       figure.dataset.live = room;
     } catch (error) {
       console.error(error);
