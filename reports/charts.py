@@ -173,15 +173,26 @@ def distances(rows: pd.DataFrame) -> Any:
 
 def success_margin(counts: pd.DataFrame) -> Any:
     """Transfers that succeed against the states that must be in place; ``counts``: required, count."""
+    ends = [int(counts["required"].min()), int(counts["required"].max())]
     return finish(
         alt.Chart(counts)
         .mark_line(interpolate="step", point=True, color=PALETTE[0])
         .encode(
-            x=alt.X("required:Q", title="states that must be nearest to their own base state"),
-            y=alt.Y("count:Q", title="transfers that succeed", axis=alt.Axis(tickMinStep=1)),
+            x=alt.X(
+                "required:Q",
+                title="states that must be nearest to their own base state",
+                axis=alt.Axis(tickMinStep=1, format="d"),
+                scale=alt.Scale(domain=ends, nice=False, padding=12),
+            ),
+            y=alt.Y(
+                "count:Q",
+                title="transfers that succeed",
+                axis=alt.Axis(tickMinStep=1, format="d"),
+                scale=alt.Scale(domainMin=0),
+            ),
             tooltip=["required", "count"],
         )
-        .properties(width=WIDE - 140, height=120)
+        .properties(width=WIDE - 160, height=150)
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from reports.charts import STATUS_COLOURS, finish
+from reports.charts import PALETTE, STATUS_COLOURS, finish
 
 SHAPES = {"pass": "circle", "warn": "triangle-up", "fail": "diamond", "inconclusive": "square"}
 
@@ -16,7 +16,7 @@ CUT = 4.0
 one broken transfer is not to press all the others into a line."""
 
 _INK = "currentColor"
-_WIDTH, _LABELS = 300, 190
+_WIDTH, _LABELS = 230, 130
 
 
 def against_limits(rows: pd.DataFrame) -> Any:
@@ -28,20 +28,19 @@ def against_limits(rows: pd.DataFrame) -> Any:
     transfers = list(dict.fromkeys(rows["transfer"]))
     outcomes = [o for o in SHAPES if o in set(rows["outcome"])]
     panels = [
-        _panel(rows[rows["check"] == check], transfers, outcomes, labels=place % 2 == 0)
-        for place, check in enumerate(dict.fromkeys(rows["check"]))
+        _panel(rows[rows["check"] == check], transfers, outcomes) for check in dict.fromkeys(rows["check"])
     ]
-    return finish(alt.concat(*panels, columns=2, spacing={"row": 18, "column": 26}))
+    return finish(alt.concat(*panels, columns=3, spacing={"row": 18, "column": 26}))
 
 
-def _panel(rows: pd.DataFrame, transfers: list[str], outcomes: list[str], labels: bool) -> Any:
+def _panel(rows: pd.DataFrame, transfers: list[str], outcomes: list[str]) -> Any:
     limit, better = float(rows["limit"].max()), str(rows["better"].iloc[0])
     least, most = _drawn(rows, limit)
     gap = 0.1 * (most - least) or 1.0
     columns = ["value", "low", "high"]
     shown = rows.assign(**{f"{c}_at": rows[c].clip(lower=least, upper=most) for c in columns})
     scale = alt.Scale(domain=[least - gap, most + gap], nice=False, zero=False)
-    axis = alt.Axis(labelLimit=_LABELS, ticks=False, domain=False) if labels else None
+    axis = alt.Axis(labelLimit=_LABELS, ticks=False, domain=False)
     base = alt.Chart(shown).encode(
         y=alt.Y("transfer:N", title=None, axis=axis, scale=alt.Scale(domain=transfers)),
         tooltip=["transfer:N", "said:N"],
@@ -119,6 +118,29 @@ def matrix(cells: pd.DataFrame, transfers: list[str]) -> Any:
             base.mark_rect(opacity=0.3, stroke="#88888844").encode(color=colour),
             base.mark_text(fontSize=12, color=_INK).encode(text="mark:N"),
         ).properties(width=step * len(checks), height=22 * len(transfers))
+    )
+
+
+def alarms(rows: pd.DataFrame) -> Any:
+    """Share of equal pairs in which each check alarms; ``rows``: check, alarms, low, high, undecided."""
+    order = list(rows["check"])
+    share = alt.Axis(format="%")
+    base = alt.Chart(rows).encode(
+        y=alt.Y("check:N", sort=order, title=None, axis=alt.Axis(ticks=False)),
+        tooltip=[
+            "check:N",
+            *(alt.Tooltip(f"{c}:Q", format=".1%") for c in ("alarms", "low", "high", "undecided")),
+        ],
+    )
+
+    def x(column: str) -> Any:
+        return alt.X(f"{column}:Q", title="pairs with an alarm", axis=share, scale=alt.Scale(domainMin=0))
+
+    return finish(
+        alt.layer(
+            base.mark_rule(strokeWidth=2, color=PALETTE[0]).encode(x=x("low"), x2="high:Q"),
+            base.mark_point(filled=True, size=70, opacity=1, color=PALETTE[0]).encode(x=x("alarms")),
+        ).properties(width=360, height=24 * len(order))
     )
 
 

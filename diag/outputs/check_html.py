@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 from diag.checks.result import WORST, Checked, Finding, Gate, Outcome, Threshold
 from diag.outputs.check_words import (
     BAD,
+    ORDER,
     PairOutcome,
     accepted_words,
     bad,
@@ -32,7 +34,7 @@ from diag.outputs.embeddings_html import embeddings_figure, has_picture
 from diag.outputs.layout import ending
 from diag.outputs.names import against, short_names
 from diag.outputs.sections import footer, warning_words
-from diag.outputs.words import number, span, version
+from diag.outputs.words import hundredths, span, version
 from diag.wording import listed, plural
 from reports import Figure, Key, Page, Section
 from reports.checks import against_limits, matrix
@@ -58,7 +60,7 @@ MARKS: dict[Outcome, str] = {"pass": "✓", "warn": "!", "fail": "✗", "inconcl
 
 def page(gate: Gate) -> Page:
     """A gate as a page."""
-    pairs = worst_first(gate)
+    pairs = sorted(worst_first(gate), key=_badness)
     names = dict(zip(map(id, pairs), short_names([c.transfer for c in pairs]), strict=True))
     not_passed = [c for c in pairs if outcome(c) in BAD]
     pictured = [c for c in not_passed if c.comparison is not None and has_picture(c.comparison.picture)]
@@ -85,6 +87,14 @@ def page(gate: Gate) -> Page:
         kind="check",
         keys=_keys(gate, pairs),
     )
+
+
+def _badness(checked: Checked) -> tuple[int, int, float]:
+    """Sort key, worst first: the outcome, how many checks failed, and how little the base's R² is."""
+    compared = checked.comparison
+    ladder = () if compared is None else compared.ladder
+    r2 = next((s.r2.value for s in ladder if s.transform == "identity" and s.r2.value is not None), 0.0)
+    return ORDER.index(outcome(checked)), -sum(f.outcome == "fail" for f in checked.findings), r2
 
 
 def _heading(pairs: list[Checked], names: dict[int, str]) -> str:
@@ -241,7 +251,7 @@ def _mark(finding: Finding) -> str:
         return mark
     # A count has no interval and no decimals.
     count = measure.low is None and measure.value.is_integer()
-    return f"{mark} {measure.value:.0f}" if count else f"{mark} {number(measure.value)}"
+    return f"{mark} {measure.value:.0f}" if count else f"{mark} {hundredths(measure.value)}"
 
 
 def _span(finding: Finding) -> str:
@@ -276,7 +286,7 @@ def _chart(pairs: list[Checked], names: dict[int, str]) -> Iterator[Section]:
     figure = Figure(
         against_limits(frame), described, "Dashed: the limit. Shaded: the side that does not pass."
     )
-    yield Section("Numbers and limits", words, figure, notes=notes, short="Limits")
+    yield Section("Numbers and limits", words, figure, notes=notes, short="Numbers")
 
 
 def _labels(names: list[str]) -> list[str]:
@@ -329,6 +339,8 @@ def _pictures(pairs: list[Checked], names: dict[int, str]) -> Iterator[Section]:
         compared = checked.comparison
         assert compared is not None
         figure = embeddings_figure(compared, short=True)
+        if checked is not pairs[0]:
+            figure = replace(figure, caption="")
         yield Section(_title(checked, names), _sentences(checked), figure, short=names[id(checked)])
 
 

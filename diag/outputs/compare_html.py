@@ -17,10 +17,12 @@ from diag.outputs.words import (
     column_words,
     counted,
     grouped,
+    hundredths,
     measure_name,
     number,
     span,
     span_or_reason,
+    to_hundredths,
     version,
 )
 from diag.wording import p_value, plural
@@ -71,13 +73,13 @@ def _seen(result: Comparison) -> list[str]:
         "" if identity.value is None else f"As it is, its R² is {number(identity.value)} {span(identity)}. "
     )
     return [
-        f"{before}After the best map ({map_words(result)}) it is {number(best.r2.value)} {span(best.r2)} on "
+        f"{before}After the best map ({map_words(result)}) it is {_share(best.r2)} on "
         "states that the map was not fitted to."
     ]
 
 
 def _share(r2: Measure) -> str:
-    return f"{number(r2.value)} {span(r2)}".rstrip()
+    return f"{hundredths(r2.value)} {span(to_hundredths(r2))}".rstrip()
 
 
 def _keys(result: Comparison) -> list[Key]:
@@ -85,10 +87,10 @@ def _keys(result: Comparison) -> list[Key]:
     keys = []
     best = result.best
     if best is not None and best.r2.value is not None:
-        keys.append(Key("R² after the best map", number(best.r2.value), span(best.r2)))
+        keys.append(Key("R² after the best map", hundredths(best.r2.value), span(to_hundredths(best.r2))))
     identity = next((s.r2 for s in result.ladder if s.transform == "identity"), None)
     if identity is not None and identity.value is not None:
-        keys.append(Key("R² without any map", number(identity.value), span(identity)))
+        keys.append(Key("R² without any map", hundredths(identity.value), span(to_hundredths(identity))))
     distance = result.measures.get("l2")
     if distance is not None and distance.value is not None:
         beside = "" if result.unrelated_l2 is None else f"{number(result.unrelated_l2)} if unrelated"

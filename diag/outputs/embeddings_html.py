@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from diag.comparisons.picture import MOST_COLOURS, Density, Drawn, Picture
 from diag.comparisons.result import Comparison
 from diag.comparisons.verdict import axes_in_words
-from diag.outputs.words import number
+from diag.outputs.words import hundredths
 from reports import Figure
 from reports.embeddings import JOINED, Ground, Look, Panel, side_by_side
 
 MOST_MARKS = 300
 """States drawn where there are more than can be told apart, over the density of all."""
 
-MANY = 600
+MANY = 300
 """States from which on they are thinned."""
 
 FAR = 5.0
@@ -48,7 +48,7 @@ def embeddings_figure(result: Comparison, name: str = "transfer", *, short: bool
     same = drawn.distances is not None
     if same and len(drawn.states) <= JOINED and not short:
         panels.append(Panel(_as_it_is(result, name), "transfer", "base", plain=True))
-    if drawn.mapped is not None and same:
+    if drawn.mapped is not None:
         panels.append(Panel(_after(result), "mapped", "base"))
     elif same and len(drawn.states) > JOINED:
         panels.append(Panel(_as_it_is(result, name), "transfer", "base", plain=True))
@@ -87,7 +87,7 @@ def _look(picture: Picture, drawn: Drawn, points: pd.DataFrame) -> Look:
         title=(picture.colour or "") if grouped else "in the base",
         facts=_facts(drawn),
         axes=drawn.view.titles,
-        shared=_is_near(points),
+        shared=drawn.distances is not None and _is_near(points),
         grounds=_grounds(drawn),
     )
 
@@ -107,7 +107,7 @@ def _caption(picture: Picture, drawn: Drawn, look: Look) -> str:
         words.append(
             f"Drawn are {len(drawn.states):,} of {len(picture.base):,} states, over the grey density of all."
         )
-    if not look.shared:
+    if not look.shared and drawn.distances is not None:
         words.append("The panels have axes of their own, since the transfer lies far from the base.")
     return " ".join(words)
 
@@ -115,14 +115,14 @@ def _caption(picture: Picture, drawn: Drawn, look: Look) -> str:
 def _as_it_is(result: Comparison, name: str) -> str:
     """Title of the overlay before the map, with its R²."""
     identity = next((s.r2.value for s in result.ladder if s.transform == "identity"), None)
-    return f"{name} over base" if identity is None else f"{name} over base: R² {number(identity)}"
+    return f"{name} over base" if identity is None else f"{name} over base: R² {hundredths(identity)}"
 
 
 def _after(result: Comparison) -> str:
     """Title of the overlay after the map: what the map does, and its R²."""
     best = result.picture.best
     assert best is not None
-    r2 = "" if best.step.r2.value is None else f": R² {number(best.step.r2.value)}"
+    r2 = "" if best.step.r2.value is None else f": R² {hundredths(best.step.r2.value)}"
     return f"{map_words(result)}{r2}"
 
 

@@ -116,10 +116,10 @@ def _table(result: Repair) -> Section:
         }
         for stage in result.stages
     ]
-    words = ["R² compares the embedding as it is with the base's, without fitting a map."]
+    notes = ["R² compares the embedding as it is with the base's, without fitting a map."]
     need = result.before.comparison.success_states
     if need is not None:
-        words.append(
+        notes.append(
             f"A transfer is a success if {plural(need, 'state')} or more are nearest to their own base state."
         )
     terms = [term for term in result.before.losses if term != "total"]
@@ -127,8 +127,8 @@ def _table(result: Repair) -> Section:
         told = [
             f"{term} {' → '.join(number(s.losses.get(term), 4) for s in result.stages)}" for term in terms
         ]
-        words.append(f"Losses on the target task, stage by stage: {'; '.join(told)}.")
-    return Section("The numbers, stage by stage", words, table=pd.DataFrame(rows), short="Stages")
+        notes.append(f"Losses on the target task, stage by stage: {'; '.join(told)}.")
+    return Section("The numbers, stage by stage", table=pd.DataFrame(rows), notes=notes, short="Stages")
 
 
 def _returns(played: Played) -> Section:

@@ -126,7 +126,7 @@ def _ladder_words(result: Comparison) -> list[str]:
     best = result.best
     identity = next((s.r2 for s in result.ladder if s.transform == "identity"), None)
     if best is not None and best.r2.value is not None:
-        told = f"R² {number(best.r2.value)} {span(best.r2)}".rstrip()
+        told = f"R² {hundredths(best.r2.value)} {span(to_hundredths(best.r2))}".rstrip()
         if result.relation is None or result.relation in ("unrelated", "collapsed"):
             words.append(f"The map that explains most is {_rung_name(best, result)}: {told}.")
         else:
@@ -134,7 +134,8 @@ def _ladder_words(result: Comparison) -> list[str]:
                 f"The simplest map that does about as well as any is {_rung_name(best, result)}: {told}."
             )
         if identity is not None and identity.value is not None and best.transform != "identity":
-            words[-1] += f" Without any map it is {number(identity.value)} {span(identity)}".rstrip() + "."
+            plain = f"{hundredths(identity.value)} {span(to_hundredths(identity))}".rstrip()
+            words[-1] += f" Without any map it is {plain}."
     words.append(
         f"{result.agreement:.0%} of the resamples give the same answer. A map counts as no worse than the "
         f"best while its R² is less than {number(result.margin, 3)} lower ({result.margin_source})."
