@@ -310,7 +310,7 @@ def panels(results: Sequence[Shown]) -> tuple[pd.DataFrame, pd.DataFrame]:
     points: list[pd.DataFrame] = []
     lines: list[pd.DataFrame] = []
     for one in results:
-        name = f"{one.name}: {ENDS.get(one.outcome, str(one.outcome))}"
+        name = f"{one.name.removesuffix('.safetensors')}: {ENDS.get(one.outcome, str(one.outcome))}"
         drawn, joined = picture_panels(one.comparison.picture, "base", name)
         keep = ["base", name] if not points else [name]
         points.append(drawn[drawn["panel"].isin(keep)])
