@@ -7,6 +7,7 @@ policies; where scripts run, a live chart takes its place (:mod:`reports.live`).
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -99,12 +100,19 @@ def _anchors(sections: Sequence[Section]) -> list[str]:
     return [f"part-{number}" for number in range(1, len(sections) + 1)]
 
 
+_SENTENCE = re.compile(r"(?<=[.!?]) (?=[A-Z])")
+
+
 def _verdict(status: str, words: str) -> str:
+    """The badge and the first sentence in large, what else the verdict says below it."""
+    first, *others = _SENTENCE.split(words, maxsplit=1)
+    told = f'<p class="sentence">{html.escape(first)}</p>'
+    told += "".join(f"<p>{html.escape(other)}</p>" for other in others)
     if status not in STATUSES:
-        return f'<p class="verdict"><span>{html.escape(words)}</span></p>\n'
+        return f'<div class="verdict"><div>{told}</div></div>\n'
     sign, word = STATUSES[status]
     badge = f'<strong class="badge"><span aria-hidden="true">{sign}</span> {word}</strong>'
-    return f'<p class="verdict {status}">{badge} <span>{html.escape(words)}</span></p>\n'
+    return f'<div class="verdict {status}">{badge} <div>{told}</div></div>\n'
 
 
 def _keys(keys: Sequence[Key]) -> str:

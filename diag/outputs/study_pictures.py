@@ -145,7 +145,7 @@ class _Sheet:
     def chart(self, colour: str | None) -> Any:
         """The picture; ``colour`` is the name of the variable that points are coloured by."""
         points = pd.concat(self.points, ignore_index=True)
-        return studies.multiples(points, pd.DataFrame(self.frames), pd.DataFrame(self.titles), colour)
+        return studies.sheet(points, pd.DataFrame(self.frames), pd.DataFrame(self.titles), colour)
 
 
 def _thinned(pictures: Sequence[EmbeddingPicture], quota: int) -> list[EmbeddingPicture]:

@@ -95,6 +95,16 @@ addEventListener("beforeprint", () => {
 
   // Room beside a panel for its axis; a narrower panel than the least cannot be read.
   const BESIDE = 70, LEAST = 210;
+  // The common x title stands below the last panel of each column.
+  const titled = (panels, columns) => {
+    const layers = (panel) => (panel.layer ?? [panel]).map((one) => one.encoding?.x).filter(Boolean);
+    const told = panels.map((panel) => layers(panel)[0]?.title);
+    const last = told.at(-1);
+    if (!last || told.some((title) => title && title !== last)) return;
+    panels.forEach((panel, place) => {
+      for (const x of layers(panel)) x.title = place < panels.length - columns ? null : last;
+    });
+  };
   const fitted = (spec, room) => {
     if (spec.facet || spec.concat) {
       const panels = spec.facet ? [spec.spec] : spec.concat;
@@ -108,6 +118,7 @@ addEventListener("beforeprint", () => {
         if (panel.height === panel.width) panel.height = width;
         panel.width = width;
       }
+      if (columns !== spec.columns && spec.concat) titled(spec.concat, columns);
       spec.columns = columns;
     } else if (typeof spec.width === "number") {
       spec.width = Math.max(LEAST, Math.min(room - 4, Math.round(spec.width * 1.5)));
@@ -125,6 +136,8 @@ addEventListener("beforeprint", () => {
       const drawing = figure.querySelector(".drawing");
       drawing.setAttribute("role", "group");
       drawing.replaceChildren(live);
+      // The drawing has one description; its marks are not read one by one.
+      for (const svg of live.querySelectorAll("svg")) svg.setAttribute("aria-hidden", "true");
       figure.dataset.live = room;
     } catch (error) {
       console.error(error);
