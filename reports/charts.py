@@ -152,23 +152,42 @@ def embeddings(
     )
 
 
-def ladder(rungs: pd.DataFrame) -> Any:
-    """Held-out R² of each rung with its interval; ``rungs`` has transform, r2, low and high."""
+def ladder(rungs: pd.DataFrame, line: float | None = None) -> Any:
+    """Held-out R² of each rung with its interval; ``rungs`` has transform, r2, low, high and named.
+
+    The rung that is ``named`` has the full colour. At ``line`` begins what does about as well as the best.
+    """
     order = list(rungs["transform"])
-    ends = {end: rungs[end].clip(lower=-1) for end in ("low", "high")}
-    shown = rungs.assign(**ends, left=rungs["r2"].clip(lower=-1))
-    y = alt.Y("transform:N", sort=order, title=None)
+    ends = {end: rungs[end].astype(float).clip(lower=-1) for end in ("low", "high")}
+    shown = rungs.assign(**ends, left=rungs["r2"].clip(lower=-1), told=[f"{v:.2f}" for v in rungs["r2"]])
+    y = alt.Y("transform:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False))
+    scale = alt.Scale(domain=[-1 if float(shown["left"].min()) < 0 else 0, 1], clamp=True)
+    tooltip = ["transform", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("r2", "low", "high"))]
+    named = alt.condition("datum.named", alt.value(0.95), alt.value(0.4))
     bars = (
         alt.Chart(shown)
-        .mark_bar(color=PALETTE[0], opacity=0.75)
+        .mark_bar(color=PALETTE[0])
         .encode(
-            x=alt.X("left:Q", title="held-out R² (cut at −1)", scale=alt.Scale(domain=[-1, 1])),
+            x=alt.X("left:Q", title="R² on states that the map was not fitted to", scale=scale),
             y=y,
-            tooltip=["transform", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("r2", "low", "high"))],
+            opacity=named,
+            tooltip=tooltip,
         )
     )
     spans = alt.Chart(shown).mark_rule(strokeWidth=2, color=_INK).encode(x="low:Q", x2="high:Q", y=y)
-    return finish(alt.layer(bars, spans).properties(width=WIDE - 120, height=150))
+    told = (
+        alt.Chart(shown)
+        .mark_text(align="left", dx=8, color=_INK, fontSize=TEXT)
+        .encode(x=alt.datum(1.0), y=y, text="told:N")
+    )
+    layers = [bars, spans, told]
+    if line is not None and line > -1:
+        at = alt.Chart(pd.DataFrame({"line": [line]}))
+        layers.append(at.mark_rule(color=_INK, strokeDash=[4, 3]).encode(x=alt.X("line:Q", scale=scale)))
+    return finish(alt.layer(*layers).properties(width=_RUNG_WIDTH, height=28 * len(order)))
+
+
+_RUNG_WIDTH = 380
 
 
 def distances(rows: pd.DataFrame) -> Any:
@@ -196,15 +215,26 @@ def distances(rows: pd.DataFrame) -> Any:
 
 def success_margin(counts: pd.DataFrame) -> Any:
     """Transfers that succeed against the states that must be in place; ``counts``: required, count."""
+    ends = [int(counts["required"].min()), int(counts["required"].max())]
     return finish(
         alt.Chart(counts)
         .mark_line(interpolate="step", point=True, color=PALETTE[0])
         .encode(
-            x=alt.X("required:Q", title="states that must be nearest to their own base state"),
-            y=alt.Y("count:Q", title="transfers that succeed", axis=alt.Axis(tickMinStep=1)),
+            x=alt.X(
+                "required:Q",
+                title="states that must be nearest to their own base state",
+                axis=alt.Axis(tickMinStep=1, format="d"),
+                scale=alt.Scale(domain=ends, nice=False, padding=12),
+            ),
+            y=alt.Y(
+                "count:Q",
+                title="transfers that succeed",
+                axis=alt.Axis(tickMinStep=1, format="d"),
+                scale=alt.Scale(domainMin=0),
+            ),
             tooltip=["required", "count"],
         )
-        .properties(width=WIDE - 140, height=120)
+        .properties(width=WIDE - 160, height=150)
     )
 
 
