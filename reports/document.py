@@ -88,7 +88,8 @@ def _drawn(sections: Sequence[Section], live: bool) -> tuple[list[_Shown], list[
         figure = section.figure
         if isinstance(figure, Figure):
             spec = specification(figure.chart)
-            shown.append(_Shown(section, drawn(spec, place), len(specs) if live else None))
+            still = getattr(figure.chart, "still", None) or spec
+            shown.append(_Shown(section, drawn(still, place), len(specs) if live else None))
             specs += [spec] if live else []
         else:
             shown.append(_Shown(section, None if figure is None else as_it_stands(figure), None))
