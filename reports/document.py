@@ -89,7 +89,8 @@ def _drawn(sections: Sequence[Section], live: bool) -> tuple[list[_Shown], list[
         figure = section.figure
         if isinstance(figure, Figure):
             spec = specification(figure.chart)
-            shown.append(_Shown(section, drawn(spec, place), len(specs) if live else None))
+            still = getattr(figure.chart, "still", None) or spec
+            shown.append(_Shown(section, drawn(still, place), len(specs) if live else None))
             specs += [spec] if live else []
         else:
             shown.append(_Shown(section, None if figure is None else as_it_stands(figure), None))
@@ -154,7 +155,7 @@ def _section(one: _Shown, anchor: str) -> str:
 
 
 def _text(section: Section) -> str:
-    """Words and commands, and explanations folded away; where they stand alone these come last on the page."""
+    """Words and commands, and explanations folded away; on a narrow page these come last."""
     told = ""
     if section.words or section.commands:
         words = _paragraphs(section.words)
