@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from diag.layerwise.layers import layers as layers
     from diag.probing.probe import probe as probe
     from diag.repairs.repair import repair as repair
+    from diag.saved.kinds import load as load
     from diag.sources import open_subject as open_subject
     from diag.sources.description import show as show
 
@@ -29,6 +30,7 @@ __all__ = [
     "forecast",
     "landscape",
     "layers",
+    "load",
     "open_subject",
     "probe",
     "repair",
@@ -42,6 +44,7 @@ _HOME = {
     "forecast": "diag.forecasts.forecast",
     "landscape": "diag.landscapes.landscape",
     "layers": "diag.layerwise.layers",
+    "load": "diag.saved.kinds",
     "open_subject": "diag.sources",
     "probe": "diag.probing.probe",
     "repair": "diag.repairs.repair",

@@ -11,7 +11,7 @@ import typer
 from diag.commands.answer import AnswerOptions, answer, note, percent, stoppable
 from diag.commands.bundles import bundled
 from diag.commands.file_options import FileOptions
-from diag.commands.options import Device, Jobs, Seed
+from diag.commands.options import Device, Jobs, Picture, Seed
 from diag.commands.output_files import UsageError
 from diag.commands.timing import Outlook
 
@@ -74,6 +74,7 @@ def landscape(
     device: Device = "cpu",
     jobs: Jobs = None,
     seed: Seed = 0,
+    picture: Picture = None,
     shown: AnswerOptions,
 ) -> None:
     """Measure the losses between two checkpoints: is there a wall, and what kind of place is each end?
@@ -96,7 +97,7 @@ def landscape(
     from diag.landscapes.landscape import landscape as take
 
     along = [Path(p) for p in glob(trail or "")]  # noqa: PTH207 (a pattern may be absolute)
-    outputs = shown.outputs(a, b, third, base, *along, *sources.files)
+    outputs = shown.outputs(a, b, third, base, *along, *sources.files, picture=picture)
     planes = third is not None or random_plane or trail is not None
     if save is not None and not planes:
         raise UsageError(
@@ -136,7 +137,7 @@ def landscape(
             seed=seed,
             progress=step,
         )
-    answer(result, "landscape", outputs, shown.quiet, shown.verbose)
+    answer(result, "landscape", outputs, shown.quiet, shown.verbose, picture=picture)
 
 
 def _kept(save: Path | None, planes: bool) -> str:
