@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from diag.forecasts.forecast import forecast as forecast
     from diag.forecasts.watch import watch as watch
     from diag.landscapes.landscape import landscape as landscape
+    from diag.landscapes.pairs import landscape_pairs as landscape_pairs
     from diag.layerwise.layers import layers as layers
     from diag.probing.probe import probe as probe
     from diag.repairs.repair import repair as repair
@@ -28,6 +29,7 @@ __all__ = [
     "compare",
     "forecast",
     "landscape",
+    "landscape_pairs",
     "layers",
     "open_subject",
     "probe",
@@ -41,6 +43,7 @@ _HOME = {
     "compare": "diag.comparisons.compare",
     "forecast": "diag.forecasts.forecast",
     "landscape": "diag.landscapes.landscape",
+    "landscape_pairs": "diag.landscapes.pairs",
     "layers": "diag.layerwise.layers",
     "open_subject": "diag.sources",
     "probe": "diag.probing.probe",

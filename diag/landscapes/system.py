@@ -380,8 +380,9 @@ def _warnings(
     for index, (subject, own) in enumerate(zip(subjects, sets, strict=True)):
         for earlier, theirs in zip(subjects[:index], sets, strict=False):
             if all(same(tensor, theirs[name]) for name, tensor in own.items()):
-                what = "the slice is a point" if index == 1 else "the plane is a line"
-                words.append(f"{earlier.path} and {subject.path} hold the same weights: {what}")
+                words.append(
+                    f"{earlier.path} and {subject.path} hold the same weights: nothing lies between them"
+                )
     for subject, parameters in zip(subjects, sets, strict=True):
         broken = [n for n in moving if n not in offsets and not bool(parameters[n].isfinite().all())]
         if broken:

@@ -44,6 +44,11 @@ RENDERERS: Mapping[str, Mapping[str, str]] = {
     },
     "forecast": {"brief": _VERDICT, "text": "forecast_text:render", "page": "forecast_html:page"},
     "landscape": {"brief": _VERDICT, "text": "landscape_text:render", "page": "landscape_html:page"},
+    "landscape_pairs": {
+        "brief": _VERDICT,
+        "text": "landscape_pairs_text:render",
+        "page": "landscape_pairs_html:page",
+    },
     "layers": {"brief": _VERDICT, "text": "layers_text:render", "page": "layers_html:page"},
     "probe": {"brief": _VERDICT, "text": "probe_text:render", "page": "probe_html:page"},
     "repair": {"brief": _VERDICT, "text": "repair_text:render", "page": "repair_html:page"},
