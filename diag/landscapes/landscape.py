@@ -147,7 +147,7 @@ def landscape(
         seed=seed,
         planes=planes,
         warnings=(*system.warnings, *told, *warnings),
-        notes=tuple(notes_of(system.fresh, system.objective)),
+        notes=(*system.read_as, *notes_of(system.fresh, system.objective)),
         missing=missing,
         episode=None if quick else played_episode(system, base, seed),
     )

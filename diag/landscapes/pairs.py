@@ -119,7 +119,7 @@ def landscape_pairs(
             *lines.warnings,
             *gaps({system.headline: (lost, points * len(pairs))}),
         ),
-        notes=tuple(notes_of(system.fresh, system.objective)),
+        notes=(*system.read_as, *notes_of(system.fresh, system.objective)),
     )
 
 

@@ -101,6 +101,18 @@ class System:
         """Whether some of B's parameters are held at A's values."""
         return bool(getattr(self.objective, "pinned", ())) or len(self.held) > 0
 
+    @property
+    def read_as(self) -> tuple[str, ...]:
+        """Sentences on how the files were read, each once where it holds of several files."""
+        files: dict[str, list[str]] = {}
+        for subject in self.subjects:
+            for note in subject.notes:
+                files.setdefault(note, []).append(subject.path)
+        return tuple(
+            f"{paths[0]}{' (and the others)' if len(paths) > 1 else ''} {note}."
+            for note, paths in files.items()
+        )
+
     def uneven_matters(self, batch: Any) -> bool:
         """Whether a checkpoint's losses change when uneven state is replaced by another checkpoint's."""
         return any(

@@ -36,7 +36,7 @@ ALONE = (
 )
 
 CELL, NAME, LEAST = 9, 4, 16
-"""Cells of a height and of a checkpoint's letter, and the fewest for its file beside its loss."""
+"""Fewest cells of a height, those of a checkpoint's letter, and the fewest for its file beside its loss."""
 
 
 def render(result: LandscapePairs, verbose: bool = False) -> str:
@@ -102,9 +102,10 @@ def cell(result: LandscapePairs, way: RouteName, row: int, column: int) -> str:
 
 def _matrix(result: LandscapePairs, way: RouteName) -> list[str]:
     names = result.names
-    columns = [Column("", NAME, "<"), *(Column(name, CELL) for name in names)]
-    rows = [[name, *(cell(result, way, i, j) for j in range(len(names)))] for i, name in enumerate(names)]
-    return table(columns, rows)
+    cells = [[cell(result, way, i, j) for j in range(len(names))] for i in range(len(names))]
+    room = max(CELL, *(len(words) + 2 for row in cells for words in row))
+    columns = [Column("", NAME, "<"), *(Column(name, room) for name in names)]
+    return table(columns, [[name, *row] for name, row in zip(names, cells, strict=True)])
 
 
 def _pairs(result: LandscapePairs, verbose: bool) -> Iterator[str]:
