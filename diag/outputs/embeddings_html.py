@@ -104,9 +104,8 @@ def _caption(picture: Picture, drawn: Drawn, look: Look) -> str:
     if drawn.view.words:
         words.append(drawn.view.words)
     if drawn.density:
-        words.append(
-            f"Drawn are {len(drawn.states):,} of {len(picture.base):,} states, over the grey density of all."
-        )
+        count = f"{len(drawn.states):,} of {len(picture.base):,} states are drawn"
+        words.append(f"{count}, over the grey density of all of these.")
     if not look.shared and drawn.distances is not None:
         words.append("The panels have axes of their own, since the transfer lies far from the base.")
     return " ".join(words)
