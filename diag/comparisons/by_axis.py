@@ -50,7 +50,8 @@ class ByAxis:
 def by_axis(pair: Pair, relation: RelationResult, groups: NDArray[Any]) -> ByAxis | None:
     """The correlations of a pair that is held in memory; None between different dimensions.
 
-    ``groups`` (n,) are the states or episodes of its rows. Where the relation is one of channels, each counts over all places, after the grid was turned.
+    ``groups`` (n,) are the states or episodes of its rows. Where the relation is one of channels, each counts
+    over all places, after the grid was turned.
     """
     x, y = (np.asarray(v, np.float64).reshape(len(v), -1) for v in (pair.transfer, pair.base))
     if relation.channels and relation.by_channel is not None:
