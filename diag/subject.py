@@ -591,7 +591,10 @@ CAPABILITIES = {
 
 Capability = TypeVar("Capability")
 
-_LOSSES = "weights with an --adapter that gives diag.sources.torch_losses.from_module(net, losses, batch)"
+_LOSSES = (
+    "weights with --model, --inputs and --targets, or an --adapter that gives "
+    "diag.sources.torch_losses.from_module(net, losses, batch)"
+)
 
 _SUPPLIERS = {
     "parameters": f"a checkpoint of diag train, or {_LOSSES}",

@@ -14,6 +14,9 @@ PALETTE = ["#0072B2", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#56B4E9"]
 
 SHAPES = ["circle", "triangle-up", "diamond", "square", "cross", "triangle-down"]
 
+DASHES = [[1, 0], [6, 3], [2, 2], [9, 3, 2, 3], [12, 4], [4, 2, 1, 2]]
+"""Dashes of lines in the order of their names: the first is solid."""
+
 STATUS_COLOURS = {
     "pass": "#009E73",
     "warn": "#E69F00",
@@ -21,6 +24,15 @@ STATUS_COLOURS = {
     "inconclusive": "#888888",
     "error": "#CC79A7",
 }
+
+MOST_POINTED = 24
+"""Most steps of lines whose points are drawn too: more run into each other, and each is bytes in the page."""
+
+
+def pointed(steps: pd.Series, size: int = 18) -> Any:
+    """Marks on a line's points where these are few, for ``mark_line(point=...)``."""
+    return alt.OverlayMarkDef(size=size) if steps.nunique() <= MOST_POINTED else False
+
 
 WIDE, PANEL = 640, 190
 """Widths in pixels: of a chart alone, and of one of three side by side."""
@@ -33,8 +45,11 @@ TEXT = 12
 """Pixels of a chart's letters: pages draw charts at about their own size."""
 
 
-def finish(chart: Any) -> Any:
-    """The looks that all charts share."""
+def finish(chart: Any, **others: Any) -> Any:
+    """The chart with the looks that all charts share; ``others`` are further parts of ``alt.Config``.
+
+    It is set at once and in place: Altair's ``configure_...`` methods would copy all data six times.
+    """
     words = {
         "labelColor": _INK,
         "titleColor": _INK,
@@ -42,22 +57,49 @@ def finish(chart: Any) -> Any:
         "titleFontSize": TEXT,
         "titleFontWeight": "normal",
     }
-    return (
+    chart.config = alt.Config(
+        background="transparent",
+        font="system-ui, sans-serif",
         # Letters differ from machine to machine in width: the margin keeps the widest on the page.
-        chart.configure(background="transparent", font="system-ui, sans-serif", padding=10)
-        .configure_axis(
+        padding=10,
+        axis=alt.AxisConfig(
             domainColor=_INK,
             tickColor=_INK,
             gridColor="#88888833",
             labelFlush=False,
             labelLimit=240,
+            titlePadding=10,
             **words,
-        )
-        .configure_legend(orient="top", symbolOpacity=1, labelLimit=300, **words)
-        .configure_header(labelColor=_INK, titleColor=_INK, labelFontSize=TEXT + 1, labelFontWeight="bold")
-        .configure_title(color=_INK, fontWeight="bold", fontSize=TEXT + 1, anchor="start")
-        .configure_view(stroke="#88888855")
+        ),
+        legend=alt.LegendConfig(orient="top", symbolOpacity=1, labelLimit=300, **words),
+        header=alt.HeaderConfig(
+            labelColor=_INK, titleColor=_INK, labelFontSize=TEXT + 1, labelFontWeight="bold"
+        ),
+        title=alt.TitleConfig(color=_INK, fontWeight="bold", fontSize=TEXT + 1, anchor="start"),
+        view=alt.ViewConfig(stroke="#88888855"),
+        **others,
     )
+    return chart
+
+
+def line_keys(field: str, names: Sequence[str], colours: Sequence[str], columns: int = 4) -> dict[str, Any]:
+    """Colour and dash of lines by name, as encodings with one legend that draws each line as it is."""
+    legend = alt.Legend(symbolType="stroke", symbolStrokeWidth=2.5, symbolSize=400, columns=columns)
+    key: dict[str, Any] = {"title": None, "sort": list(names), "legend": legend if len(names) > 1 else None}
+    dashes = [DASHES[place % len(DASHES)] for place in range(len(names))]
+    return {
+        "color": alt.Color(f"{field}:N", scale=alt.Scale(domain=names, range=list(colours)), **key),
+        "strokeDash": alt.StrokeDash(f"{field}:N", scale=alt.Scale(domain=names, range=dashes), **key),
+    }
+
+
+def multiples(panels: Sequence[Any], columns: int) -> Any:
+    """Panels in rows, whose common x title stands below the last of each column only."""
+    for panel in panels[: max(0, len(panels) - columns)]:
+        for layer in getattr(panel, "layer", [panel]):
+            if isinstance(layer.encoding.x, alt.X):
+                layer.encoding.x = layer.encoding.x.title(None)
+    return alt.concat(*panels, columns=columns)
 
 
 def embeddings(
@@ -110,23 +152,42 @@ def embeddings(
     )
 
 
-def ladder(rungs: pd.DataFrame) -> Any:
-    """Held-out R² of each rung with its interval; ``rungs`` has transform, r2, low and high."""
+def ladder(rungs: pd.DataFrame, line: float | None = None) -> Any:
+    """Held-out R² of each rung with its interval; ``rungs`` has transform, r2, low, high and named.
+
+    The rung that is ``named`` has the full colour. At ``line`` begins what does about as well as the best.
+    """
     order = list(rungs["transform"])
-    ends = {end: rungs[end].clip(lower=-1) for end in ("low", "high")}
-    shown = rungs.assign(**ends, left=rungs["r2"].clip(lower=-1))
-    y = alt.Y("transform:N", sort=order, title=None)
+    ends = {end: rungs[end].astype(float).clip(lower=-1) for end in ("low", "high")}
+    shown = rungs.assign(**ends, left=rungs["r2"].clip(lower=-1), told=[f"{v:.2f}" for v in rungs["r2"]])
+    y = alt.Y("transform:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False))
+    scale = alt.Scale(domain=[-1 if float(shown["left"].min()) < 0 else 0, 1], clamp=True)
+    tooltip = ["transform", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("r2", "low", "high"))]
+    named = alt.condition("datum.named", alt.value(0.95), alt.value(0.4))
     bars = (
         alt.Chart(shown)
-        .mark_bar(color=PALETTE[0], opacity=0.75)
+        .mark_bar(color=PALETTE[0])
         .encode(
-            x=alt.X("left:Q", title="held-out R² (cut at −1)", scale=alt.Scale(domain=[-1, 1])),
+            x=alt.X("left:Q", title="R² on states that the map was not fitted to", scale=scale),
             y=y,
-            tooltip=["transform", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("r2", "low", "high"))],
+            opacity=named,
+            tooltip=tooltip,
         )
     )
     spans = alt.Chart(shown).mark_rule(strokeWidth=2, color=_INK).encode(x="low:Q", x2="high:Q", y=y)
-    return finish(alt.layer(bars, spans).properties(width=WIDE - 120, height=150))
+    told = (
+        alt.Chart(shown)
+        .mark_text(align="left", dx=8, color=_INK, fontSize=TEXT)
+        .encode(x=alt.datum(1.0), y=y, text="told:N")
+    )
+    layers = [bars, spans, told]
+    if line is not None and line > -1:
+        at = alt.Chart(pd.DataFrame({"line": [line]}))
+        layers.append(at.mark_rule(color=_INK, strokeDash=[4, 3]).encode(x=alt.X("line:Q", scale=scale)))
+    return finish(alt.layer(*layers).properties(width=_RUNG_WIDTH, height=28 * len(order)))
+
+
+_RUNG_WIDTH = 380
 
 
 def distances(rows: pd.DataFrame) -> Any:
@@ -154,15 +215,26 @@ def distances(rows: pd.DataFrame) -> Any:
 
 def success_margin(counts: pd.DataFrame) -> Any:
     """Transfers that succeed against the states that must be in place; ``counts``: required, count."""
+    ends = [int(counts["required"].min()), int(counts["required"].max())]
     return finish(
         alt.Chart(counts)
         .mark_line(interpolate="step", point=True, color=PALETTE[0])
         .encode(
-            x=alt.X("required:Q", title="states that must be nearest to their own base state"),
-            y=alt.Y("count:Q", title="transfers that succeed", axis=alt.Axis(tickMinStep=1)),
+            x=alt.X(
+                "required:Q",
+                title="states that must be nearest to their own base state",
+                axis=alt.Axis(tickMinStep=1, format="d"),
+                scale=alt.Scale(domain=ends, nice=False, padding=12),
+            ),
+            y=alt.Y(
+                "count:Q",
+                title="transfers that succeed",
+                axis=alt.Axis(tickMinStep=1, format="d"),
+                scale=alt.Scale(domainMin=0),
+            ),
             tooltip=["required", "count"],
         )
-        .properties(width=WIDE - 140, height=120)
+        .properties(width=WIDE - 160, height=150)
     )
 
 

@@ -7,6 +7,7 @@ policies; where scripts run, a live chart takes its place (:mod:`reports.live`).
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -100,12 +101,19 @@ def _anchors(sections: Sequence[Section]) -> list[str]:
     return [f"part-{number}" for number in range(1, len(sections) + 1)]
 
 
+_SENTENCE = re.compile(r"(?<=[.!?]) (?=[A-Z])")
+
+
 def _verdict(status: str, words: str) -> str:
+    """The badge and the first sentence in large, what else the verdict says below it."""
+    first, *others = _SENTENCE.split(words, maxsplit=1)
+    told = f'<p class="sentence">{html.escape(first)}</p>'
+    told += "".join(f"<p>{html.escape(other)}</p>" for other in others)
     if status not in STATUSES:
-        return f'<p class="verdict"><span>{html.escape(words)}</span></p>\n'
+        return f'<div class="verdict"><div>{told}</div></div>\n'
     sign, word = STATUSES[status]
     badge = f'<strong class="badge"><span aria-hidden="true">{sign}</span> {word}</strong>'
-    return f'<p class="verdict {status}">{badge} <span>{html.escape(words)}</span></p>\n'
+    return f'<div class="verdict {status}">{badge} <div>{told}</div></div>\n'
 
 
 def _keys(keys: Sequence[Key]) -> str:
@@ -137,24 +145,33 @@ def _section(one: _Shown, anchor: str) -> str:
     kind = ' class="beside"' if beside else ""
     parts = [f'<section id="{anchor}"{kind}>\n']
     parts.append(f"<h2>{html.escape(section.title)}</h2>\n")
-    if section.words or section.commands:
-        words = "".join(f"<p>{html.escape(words)}</p>\n" for words in section.words)
-        commands = "".join(map(_command, section.commands))
-        parts.append(f'<div class="lead">{words}{commands}</div>\n')
+    parts.append(_text(section))
     if one.drawing is not None and section.figure is not None:
         parts.append(_figure(section.figure, one.drawing, one.number))
     if section.table is not None:
         parts.append(_table(section))
-    if section.notes:
-        notes = "".join(f"<p>{html.escape(words)}</p>\n" for words in section.notes)
-        parts.append(f'<details class="notes"><summary>How to read this</summary>\n{notes}</details>\n')
     parts.append("</section>\n")
     return "".join(parts)
 
 
+def _text(section: Section) -> str:
+    """Words and commands, and explanations folded away; on a narrow page these come last."""
+    told = ""
+    if section.words or section.commands:
+        words = _paragraphs(section.words)
+        told += f'<div class="lead">{words}{"".join(map(_command, section.commands))}</div>\n'
+    if section.notes:
+        notes = _paragraphs(section.notes)
+        told += f'<details class="notes"><summary>How to read this</summary>\n{notes}</details>\n'
+    return f'<div class="text">\n{told}</div>\n' if told else ""
+
+
+def _paragraphs(words: Sequence[str]) -> str:
+    return "".join(f"<p>{html.escape(one)}</p>\n" for one in words)
+
+
 def _has_words(section: Section) -> bool:
-    table = section.table is not None and (section.folded or is_narrow(section.table))
-    return bool(section.words or section.notes or section.commands or table)
+    return bool(section.words or section.notes or section.commands)
 
 
 def _command(words: str) -> str:

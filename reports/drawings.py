@@ -25,9 +25,12 @@ class Drawn:
 
 
 def specification(chart: Any) -> dict[str, Any]:
-    """The chart with all its rows: Altair's own limit of 5,000 is against slips, and callers thin."""
+    """The chart with all its rows: Altair's own limit of 5,000 is against slips, and callers thin.
+
+    It is not validated, which takes longer than all else: the renderer refuses what it cannot draw.
+    """
     with alt.data_transformers.enable("default", max_rows=None):
-        spec: dict[str, Any] = chart.to_dict()
+        spec: dict[str, Any] = chart.to_dict(validate=False)
     return spec
 
 

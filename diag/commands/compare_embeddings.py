@@ -10,7 +10,7 @@ import typer
 from diag.commands.answer import AnswerOptions, answer, percent
 from diag.commands.bundles import bundled
 from diag.commands.file_options import FileOptions
-from diag.commands.options import RowOptions, Seed
+from diag.commands.options import Picture, RowOptions, Seed
 
 
 @bundled
@@ -47,6 +47,7 @@ def compare_embeddings(
     rows: RowOptions,
     sources: FileOptions,
     seed: Seed = 0,
+    picture: Picture = None,
     shown: AnswerOptions,
 ) -> None:
     """Say how the transfer's embedding relates to the base's: matched, flipped, rotated, …
@@ -66,7 +67,7 @@ def compare_embeddings(
     """
     from diag.comparisons.compare import compare
 
-    outputs = shown.outputs(base, transfer, *(good or []), rows.episodes, *sources.files)
+    outputs = shown.outputs(base, transfer, *(good or []), rows.episodes, *sources.files, picture=picture)
     with percent("comparing", shown.quiet or outputs.printed) as step:
         result = compare(
             base,
@@ -81,4 +82,4 @@ def compare_embeddings(
             seed=seed,
             progress=step,
         )
-    answer(result, "comparison", outputs, shown.quiet, shown.verbose)
+    answer(result, "comparison", outputs, shown.quiet, shown.verbose, picture=picture)

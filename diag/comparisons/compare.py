@@ -171,6 +171,9 @@ def _comparison(
         picture=evidence.picture,
         rank_ratio=relation.collapse.rank_ratio,
         columns=Columns.of(base),
+        best=None if evidence.picture.best is None else evidence.picture.best.step,
+        by_axis=evidence.by_axis,
+        unrelated_l2=evidence.unrelated_l2,
     )
     return replace(
         result,

@@ -93,14 +93,26 @@ addEventListener("beforeprint", () => {
   };
   let loading = null;
 
-  // Room beside a panel for its axis; a narrower panel than the least cannot be read.
-  const BESIDE = 70, LEAST = 210;
+  // Room beside a panel for its axis; a narrower panel than the least cannot be read, nor one that has shrunk
+  // by more than this share. Charts that are drawn in pixels stay as they are.
+  const BESIDE = 70, LEAST = 210, SHRUNK = 0.7;
+  // The common x title stands below the last panel of each column.
+  const titled = (panels, columns) => {
+    const layers = (panel) => (panel.layer ?? [panel]).map((one) => one.encoding?.x).filter(Boolean);
+    const told = panels.map((panel) => layers(panel)[0]?.title);
+    const last = told.at(-1);
+    if (!last || told.some((title) => title && title !== last)) return;
+    panels.forEach((panel, place) => {
+      for (const x of layers(panel)) x.title = place < panels.length - columns ? null : last;
+    });
+  };
   const fitted = (spec, room) => {
+    if (spec.usermeta?.fixed) return spec;
     if (spec.facet || spec.concat) {
       const panels = spec.facet ? [spec.spec] : spec.concat;
       const wide = Math.max(...panels.map((panel) => (typeof panel.width === "number" ? panel.width : LEAST)));
-      const most = spec.columns ?? panels.length;
-      const columns = Math.max(1, Math.min(most, Math.floor((room + 10) / (Math.min(wide, LEAST) + BESIDE))));
+      const most = spec.concat ? Math.min(spec.columns ?? Infinity, panels.length) : (spec.columns ?? 1);
+      const columns = Math.max(1, Math.min(most, Math.floor((room + 10) / (Math.max(LEAST, SHRUNK * wide) + BESIDE))));
       const each = Math.max(LEAST * 0.8, Math.floor(room / columns) - BESIDE);
       for (const panel of panels) {
         if (typeof panel.width !== "number") continue;
@@ -108,6 +120,7 @@ addEventListener("beforeprint", () => {
         if (panel.height === panel.width) panel.height = width;
         panel.width = width;
       }
+      if (columns !== spec.columns && spec.concat) titled(spec.concat, columns);
       spec.columns = columns;
     } else if (typeof spec.width === "number") {
       spec.width = Math.max(LEAST, Math.min(room - 4, Math.round(spec.width * 1.5)));
@@ -125,6 +138,8 @@ addEventListener("beforeprint", () => {
       const drawing = figure.querySelector(".drawing");
       drawing.setAttribute("role", "group");
       drawing.replaceChildren(live);
+      // The drawing has one description; its marks are not read one by one.
+      for (const svg of live.querySelectorAll("svg")) svg.setAttribute("aria-hidden", "true");
       figure.dataset.live = room;
     } catch (error) {
       console.error(error);
