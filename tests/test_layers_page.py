@@ -1,4 +1,4 @@
-"""A page of layers: the first that differs is marked, few layers have their numbers, words tell what is seen."""
+"""A page of layers: the first that differs is marked, few layers have numbers, words tell what is seen."""
 
 from __future__ import annotations
 
