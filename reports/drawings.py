@@ -11,7 +11,7 @@ import altair as alt
 import vl_convert
 
 from reports.page import Drawing
-from reports.spec import LIVE
+from reports.spec import LIVE, Spec
 
 VEGA_LITE = "6.4"
 
@@ -29,6 +29,8 @@ def specification(chart: Any) -> dict[str, Any]:
 
     It is not validated, which takes longer than all else: the renderer refuses what it cannot draw.
     """
+    if isinstance(chart, Spec):
+        return chart.to_dict()
     with alt.data_transformers.enable("default", max_rows=None):
         spec: dict[str, Any] = chart.to_dict(validate=False)
     return spec
