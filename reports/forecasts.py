@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from reports.charts import PALETTE, SHAPES
+from reports.palette import OUTCOMES, PALETTE, SHAPES
 from reports.spec import (
     GREY,
     INK,
@@ -21,7 +21,6 @@ from reports.spec import (
     q,
     rows,
 )
-from reports.studies import OUTCOMES
 
 WIDTH = 500
 """Pixels of a chart beside its words, without its axis."""

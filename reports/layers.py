@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.charts import PALETTE
+from reports.palette import PALETTE
 from reports.spec import GREY, TEXT, Spec, Tree, finished, haloed, layer, n, q, rows
 
 CELL, MOST, LEAST = 26, 46, 5
