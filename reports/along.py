@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.charts import PALETTE
+from reports.palette import PALETTE
 from reports.spec import GREY, INK, LIVE, TEXT, Tree, colours, haloed, layer, n, q, rows, told
 
 ALONG = "t, from A (0) to B (1)"

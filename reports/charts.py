@@ -9,23 +9,11 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from reports.palette import DASHES as DASHES
+from reports.palette import PALETTE as PALETTE
+from reports.palette import SHAPES as SHAPES
+from reports.palette import STATUS_COLOURS as STATUS_COLOURS
 from reports.spec import INK, LOOKS, TEXT
-
-PALETTE = ["#0072B2", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#56B4E9"]
-"""Okabe and Ito's colours, told apart by readers with any colour vision; shapes repeat what they say."""
-
-SHAPES = ["circle", "triangle-up", "diamond", "square", "cross", "triangle-down"]
-
-DASHES = [[1, 0], [6, 3], [2, 2], [9, 3, 2, 3], [12, 4], [4, 2, 1, 2]]
-"""Dashes of lines in the order of their names: the first is solid."""
-
-STATUS_COLOURS = {
-    "pass": "#009E73",
-    "warn": "#E69F00",
-    "fail": "#D55E00",
-    "inconclusive": "#888888",
-    "error": "#CC79A7",
-}
 
 MOST_POINTED = 24
 """Most steps of lines whose points are drawn too: more run into each other, and each is bytes in the page."""

@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import altair as alt
 import vl_convert
 
 from reports.page import Drawing
@@ -31,6 +30,8 @@ def specification(chart: Any) -> dict[str, Any]:
     """
     if isinstance(chart, Spec):
         return chart.to_dict()
+    import altair as alt  # what needs it has loaded it
+
     with alt.data_transformers.enable("default", max_rows=None):
         spec: dict[str, Any] = chart.to_dict(validate=False)
     return spec

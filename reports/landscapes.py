@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from reports.along import along, beside, hovered, line_legend, panel, span_of
-from reports.charts import PALETTE
+from reports.palette import PALETTE
 from reports.spec import GREY, INK, Spec, Tree, finished, haloed, layer, n, q, rows, told
 
 MAIN, MAIN_HEIGHT = 520, 300

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.charts import PALETTE, SHAPES
+from reports.palette import PALETTE, SHAPES
 from reports.spec import GREY, INK, LIVE, TEXT, Spec, Tree, finished, layer, n, q, rows, told
 
 ROW, BETWEEN = 20, 10

@@ -46,7 +46,7 @@ LOOKS: Tree = {
         "labelLimit": 240,
         **_WORDS,
     },
-    "legend": {"orient": "top", "symbolOpacity": 1, "labelLimit": 300, **_WORDS},
+    "legend": {"orient": "top", "symbolOpacity": 1, "labelLimit": 300, "columnPadding": 24, **_WORDS},
     "header": {"labelColor": INK, "titleColor": INK, "labelFontSize": TEXT + 1, "labelFontWeight": "bold"},
     "title": {"color": INK, "fontWeight": "bold", "fontSize": TEXT + 1, "anchor": "start", "frame": "group"},
     "view": {"stroke": "#88888855"},

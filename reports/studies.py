@@ -8,10 +8,8 @@ import altair as alt
 import pandas as pd
 
 from reports.charts import PALETTE, SHAPES, WIDE, finish, line_keys, multiples, pointed
+from reports.palette import OUTCOMES as OUTCOMES
 from reports.spec import TEXT
-
-OUTCOMES = {"success": "#009E73", "failure": "#D55E00", "base": "#0072B2"}
-"""Green and vermilion of Okabe and Ito's colours; dashes and order repeat what they say."""
 
 RELATIONS = {
     "matched": "#009E73",

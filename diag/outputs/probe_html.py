@@ -28,7 +28,7 @@ from diag.probing.verdict import ALIKE
 from diag.wording import listed, p_value, plural
 from probes import Measure, Variable
 from reports import Figure, Key, Page, Section, probes
-from reports.charts import PALETTE
+from reports.palette import PALETTE
 from trainers.safe_text import plain
 
 MOST_POINTS, LEAST_POINTS = 600, 100

@@ -12,7 +12,7 @@ from diag.comparisons.result import Comparison
 from diag.outputs.words import hundredths, number, span, span_or_reason, to_hundredths, version
 from diag.wording import plural
 from probes import Step
-from reports import Figure, Section, charts
+from reports import Figure, Section
 
 MOST_POINTS = 2000
 """States drawn in an embedding's picture; more are thinned evenly, and the text says so."""
@@ -52,12 +52,16 @@ def embedding_chart(
 
     ``colour`` is the name of the variable that points are coloured by.
     """
+    from reports import charts  # it loads Altair, which most pages do without
+
     axes = ("axis 0", "axis 1") if dimensions <= 2 else ("component 1", "component 2")
     return charts.embeddings(*drawn, axes=axes, colour=colour)
 
 
 def ladder_section(result: Comparison) -> Section:
     """The ladder of transformations as a chart and a table: which map, and how sure."""
+    from reports import charts  # it loads Altair, which most pages do without
+
     steps = [*result.ladder, *(s for s in result.shifted if s is result.best)]
     known = [s for s in steps if s.r2.value is not None]
     frame = pd.DataFrame(
@@ -151,6 +155,8 @@ def _ladder_words(result: Comparison) -> list[str]:
 
 def grid_sections(result: Comparison) -> list[Section]:
     """Maps of channels under each symmetry of the grid, beside maps of every number; none without a grid."""
+    from reports import charts  # it loads Altair, which most pages do without
+
     found = result.by_channel
     if found is None:
         return []
