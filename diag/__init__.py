@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from diag.forecasts.forecast import forecast as forecast
     from diag.forecasts.watch import watch as watch
     from diag.landscapes.landscape import landscape as landscape
+    from diag.landscapes.pairs import landscape_pairs as landscape_pairs
     from diag.layerwise.layers import layers as layers
     from diag.probing.probe import probe as probe
     from diag.repairs.repair import repair as repair
@@ -29,6 +30,7 @@ __all__ = [
     "compare",
     "forecast",
     "landscape",
+    "landscape_pairs",
     "layers",
     "load",
     "open_subject",
@@ -43,6 +45,7 @@ _HOME = {
     "compare": "diag.comparisons.compare",
     "forecast": "diag.forecasts.forecast",
     "landscape": "diag.landscapes.landscape",
+    "landscape_pairs": "diag.landscapes.pairs",
     "layers": "diag.layerwise.layers",
     "load": "diag.saved.kinds",
     "open_subject": "diag.sources",

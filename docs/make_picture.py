@@ -15,7 +15,7 @@ from diag.commands.demo.page import panels
 from diag.commands.demo.run import RATES, TRANSFER_SEEDS
 from diag.outputs.sections import embedding_chart
 from diag.sources import open_subject
-from reports.page import VEGA_LITE
+from reports.drawings import VEGA_LITE
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ there is one embedding it is x, beside a known variable of its rows.
 """
 
 from probes._alignment import MIN_STATES, Ladder, Step, ladder
+from probes._axes import AxisCorrelations, axis_correlations
 from probes._cca import cca, pwcca, svcca
 from probes._channels import MARGIN, ChannelLadders, channel_ladders
 from probes._choice import Relation
@@ -43,6 +44,7 @@ __all__ = [
     "RUNGS",
     "SHIFTED",
     "UNTURNED",
+    "AxisCorrelations",
     "Bools",
     "ChannelLadders",
     "ClusterEvents",
@@ -74,6 +76,7 @@ __all__ = [
     "VariableCCA",
     "as_matrix",
     "as_variable",
+    "axis_correlations",
     "cca",
     "channel_ladders",
     "cka",

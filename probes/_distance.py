@@ -37,11 +37,18 @@ class Distance:
     mean: Measure
     relative: Measure
     """The mean over the root mean square distance of the base's rows from their centre."""
+    unrelated: float | None = None
+    """Mean distance of rows of x from rows of y of other states: what :attr:`mean` would be if nothing tied a
+    state's two places to each other. None for data that were read once."""
+
+
+UNRELATED_PAIRS = 4000
+"""Pairs of different states whose mean distance is taken: it is then known to about a hundredth of itself."""
 
 
 def l2(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: int = 0) -> Distance:
     """L2 distances of the transfer's embedding x from the base's y, (n, d) or (n, ...), row by row."""
-    transfer, base = _same_shape(x, y)
+    transfer, base = same_shape(x, y)
     squares = np.square(transfer - base)
     each, axes = np.sqrt(squares.sum(1)), np.sqrt(squares.mean(0))
     state = labels(groups, transfer, base)
@@ -49,12 +56,25 @@ def l2(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: int = 
     spread = np.square(base - base.mean(0)).sum(1)
     sums = resampling.resampled(np.stack([each, spread, np.ones(len(each))], 1))
     mean = interval(float(each.mean()), sums[:, 0] / sums[:, 2], resampling.count, low=0.0)
+    unrelated = _between_states(transfer, base, state, seed)
     if is_constant(base):
-        return Distance(each, axes, mean, Measure.undefined(CONSTANT_BASE))
+        return Distance(each, axes, mean, Measure.undefined(CONSTANT_BASE), unrelated)
     with np.errstate(divide="ignore", invalid="ignore"):
         draws = (sums[:, 0] / sums[:, 2]) / np.sqrt(sums[:, 1] / sums[:, 2])
     relative = interval(float(each.mean() / np.sqrt(spread.mean())), draws, resampling.count, low=0.0)
-    return Distance(each, axes, mean, relative)
+    return Distance(each, axes, mean, relative, unrelated)
+
+
+def _between_states(x: Floats, y: Floats, state: NDArray[np.int64], seed: int) -> float | None:
+    """Mean distance of a row of x from a row of y of another state; None where all rows are of one."""
+    rows = np.random.default_rng([seed, 2]).permutation(len(x))[:UNRELATED_PAIRS]
+    total, count = 0.0, 0
+    for shift in range(1, min(len(rows), 1 + UNRELATED_PAIRS // len(rows))):
+        other = np.roll(rows, shift)
+        apart = state[rows] != state[other]
+        total += float(np.linalg.norm(x[rows[apart]] - y[other[apart]], axis=1).sum())
+        count += int(apart.sum())
+    return total / count if count else None
 
 
 def cosine(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: int = 0) -> Measure:
@@ -62,7 +82,7 @@ def cosine(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, seed: in
 
     Undefined where a row is zero.
     """
-    transfer, base = _same_shape(x, y)
+    transfer, base = same_shape(x, y)
     ours, theirs = np.linalg.norm(transfer, axis=1), np.linalg.norm(base, axis=1)
     # A row that is 0 but for rounding points in no direction.
     zero = (ours <= ROUNDING * ours.max()) | (theirs <= ROUNDING * theirs.max())
@@ -82,7 +102,7 @@ def nearest_own(
     Among rows that are equally near within rounding (those of one state, or of a lattice) the row's own
     counts as nearest. A frozen model asks just this: is each state where the model expects it to be?
     """
-    transfer, base = _same_shape(x, y)
+    transfer, base = same_shape(x, y)
     if is_constant(base):
         return Measure.undefined(CONSTANT_BASE), np.empty(0, np.bool_)
     if len(base) > NEAREST_LIMIT:
@@ -121,7 +141,7 @@ def rounding_distance(y: Floats) -> float:
     return SAME * typical(y) * float(np.sqrt(y.shape[1]))
 
 
-def _same_shape(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+def same_shape(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
     transfer, base = as_pair(x, y)
     if transfer.shape != base.shape:
         raise ProbeError(f"x has {transfer.shape[1]} dimensions and y has {base.shape[1]}, expected equal")

@@ -90,7 +90,14 @@ class Plane:
         if d <= 2:
             return cls(np.zeros(d), np.eye(d, 2))
         centre = x.mean(0)
-        return cls(centre, np.linalg.svd(x - centre, full_matrices=False)[2][:2].T)
+        centred = x - centre
+        size = np.abs(centred).max()
+        if size == 0:
+            return cls(centre, np.eye(d, 2))
+        first = _signed(principal_axes(centred / size)[1][:, :2])
+        if first.shape[1] < 2:  # points on a line: any direction across it will do
+            first = _signed(np.linalg.qr(np.concatenate([first, np.eye(d)], 1))[0][:, :2])
+        return cls(centre, first)
 
     def __call__(self, points: Floats) -> Floats:
         """Coordinates (m, 2) of points (m, d)."""
@@ -111,14 +118,18 @@ def principal_axes(x: Floats) -> tuple[Floats, Floats]:
 def _principal(x: Floats, rows: Ints) -> Projection:
     centred = (x - x.mean(0)) / np.abs(x - x.mean(0)).max()
     values, vectors = principal_axes(centred)
-    first = vectors[:, :2]
-    largest = (np.abs(first) >= (1 - SAME) * np.abs(first).max(0)).argmax(0)  # the first of equals
-    first = first * np.sign(first[largest, np.arange(first.shape[1])])
+    first = _signed(vectors[:, :2])
     points = np.zeros((len(x), 2))
     points[:, : first.shape[1]] = (x - x.mean(0)) @ first
     explained = np.zeros(min(x.shape))
     explained[: len(values)] = values / values.sum()
     return Projection("pca", points, rows, explained)
+
+
+def _signed(directions: Floats) -> Floats:
+    """Directions (d, k), each with the sign that makes its largest entry positive."""
+    largest = (np.abs(directions) >= (1 - SAME) * np.abs(directions).max(0)).argmax(0)  # the first of equals
+    return np.asarray(directions * np.sign(directions[largest, np.arange(directions.shape[1])]))
 
 
 def _umap(x: Floats, seed: int) -> Floats:

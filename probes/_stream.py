@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from probes._alignment import CANDIDATES, Ladder, Step, stability_of, why_undefined
+from probes._axes import AxisCorrelations, correlations_of
 from probes._cca import mean_correlation, weighted_correlation
 from probes._channels import MARGIN
 from probes._cka import biased_cka, debiased_cka
@@ -190,6 +191,10 @@ class Stream:
     def procrustes(self) -> Measure:
         """Streamed :func:`probes.procrustes`."""
         return self._scored(shape_overlap)
+
+    def axis_correlations(self, order: Sequence[int] | None = None) -> AxisCorrelations:
+        """Streamed :func:`probes.axis_correlations`."""
+        return correlations_of([block for _, block in self._filled()], order)
 
     def l2(self) -> Distance:
         """Streamed :func:`probes.l2`, without the distance of each row (``per_state`` is empty)."""

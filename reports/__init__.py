@@ -1,5 +1,6 @@
 """Charts and the HTML page: DataFrames and words in, the page's text out."""
 
-from reports.page import Drawing, Figure, Page, Section, render
+from reports.document import render
+from reports.page import Drawing, Figure, Key, Page, Section
 
-__all__ = ["Drawing", "Figure", "Page", "Section", "render"]
+__all__ = ["Drawing", "Figure", "Key", "Page", "Section", "render"]

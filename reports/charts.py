@@ -9,43 +9,55 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-PALETTE = ["#0072B2", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#56B4E9"]
-"""Okabe and Ito's colours, told apart by readers with any colour vision; shapes repeat what they say."""
+from reports.palette import DASHES as DASHES
+from reports.palette import PALETTE as PALETTE
+from reports.palette import SHAPES as SHAPES
+from reports.palette import STATUS_COLOURS as STATUS_COLOURS
+from reports.spec import INK, LOOKS, TEXT
 
-SHAPES = ["circle", "triangle-up", "diamond", "square", "cross", "triangle-down"]
+MOST_POINTED = 24
+"""Most steps of lines whose points are drawn too: more run into each other, and each is bytes in the page."""
 
-STATUS_COLOURS = {
-    "pass": "#009E73",
-    "warn": "#E69F00",
-    "fail": "#D55E00",
-    "inconclusive": "#888888",
-    "error": "#CC79A7",
-}
+
+def pointed(steps: pd.Series, size: int = 18) -> Any:
+    """Marks on a line's points where these are few, for ``mark_line(point=...)``."""
+    return alt.OverlayMarkDef(size=size) if steps.nunique() <= MOST_POINTED else False
+
 
 WIDE, PANEL = 640, 190
 """Widths in pixels: of a chart alone, and of one of three side by side."""
 
 # Text and lines take the page's own colour, so that a chart reads on a light and on a dark page.
-_INK = "currentColor"
+_INK = INK
 
 
-def finish(chart: Any) -> Any:
-    """The looks that all charts share."""
-    return (
-        chart.configure(background="transparent", font="system-ui, sans-serif")
-        .configure_axis(
-            labelColor=_INK,
-            titleColor=_INK,
-            domainColor=_INK,
-            tickColor=_INK,
-            gridColor="#88888833",
-            titleFontWeight="normal",
-        )
-        .configure_legend(labelColor=_INK, titleColor=_INK, titleFontWeight="normal", orient="top")
-        .configure_header(labelColor=_INK, titleColor=_INK, labelFontSize=11, labelFontWeight="bold")
-        .configure_title(color=_INK, fontWeight="bold", fontSize=12, anchor="start")
-        .configure_view(stroke="#88888855")
-    )
+def finish(chart: Any, **others: Any) -> Any:
+    """The chart with the looks that all charts share; ``others`` are further parts of ``alt.Config``.
+
+    It is set at once and in place: Altair's ``configure_...`` methods would copy all data six times.
+    """
+    chart.config = alt.Config(**LOOKS, **others)
+    return chart
+
+
+def line_keys(field: str, names: Sequence[str], colours: Sequence[str], columns: int = 4) -> dict[str, Any]:
+    """Colour and dash of lines by name, as encodings with one legend that draws each line as it is."""
+    legend = alt.Legend(symbolType="stroke", symbolStrokeWidth=2.5, symbolSize=400, columns=columns)
+    key: dict[str, Any] = {"title": None, "sort": list(names), "legend": legend if len(names) > 1 else None}
+    dashes = [DASHES[place % len(DASHES)] for place in range(len(names))]
+    return {
+        "color": alt.Color(f"{field}:N", scale=alt.Scale(domain=names, range=list(colours)), **key),
+        "strokeDash": alt.StrokeDash(f"{field}:N", scale=alt.Scale(domain=names, range=dashes), **key),
+    }
+
+
+def multiples(panels: Sequence[Any], columns: int) -> Any:
+    """Panels in rows, whose common x title stands below the last of each column only."""
+    for panel in panels[: max(0, len(panels) - columns)]:
+        for layer in getattr(panel, "layer", [panel]):
+            if isinstance(layer.encoding.x, alt.X):
+                layer.encoding.x = layer.encoding.x.title(None)
+    return alt.concat(*panels, columns=columns)
 
 
 def embeddings(
@@ -98,23 +110,43 @@ def embeddings(
     )
 
 
-def ladder(rungs: pd.DataFrame) -> Any:
-    """Held-out R² of each rung with its interval; ``rungs`` has transform, r2, low and high."""
+def ladder(rungs: pd.DataFrame, line: float | None = None) -> Any:
+    """Held-out R² of each rung with its interval; ``rungs`` has transform, r2, low and high.
+
+    Where some are ``named`` (a column), the others are paler. What lies beyond ``line`` does about as well as
+    the best.
+    """
     order = list(rungs["transform"])
-    ends = {end: rungs[end].clip(lower=-1) for end in ("low", "high")}
-    shown = rungs.assign(**ends, left=rungs["r2"].clip(lower=-1))
-    y = alt.Y("transform:N", sort=order, title=None)
+    ends = {end: rungs[end].astype(float).clip(lower=-1) for end in ("low", "high")}
+    shown = rungs.assign(**ends, left=rungs["r2"].clip(lower=-1), told=[f"{v:.2f}" for v in rungs["r2"]])
+    y = alt.Y("transform:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False))
+    scale = alt.Scale(domain=[-1 if float(shown["left"].min()) < 0 else 0, 1], clamp=True)
+    tooltip = ["transform", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("r2", "low", "high"))]
+    pale = alt.condition("datum.named === false", alt.value(0.4), alt.value(0.9))
     bars = (
         alt.Chart(shown)
-        .mark_bar(color=PALETTE[0], opacity=0.75)
+        .mark_bar(color=PALETTE[0])
         .encode(
-            x=alt.X("left:Q", title="held-out R² (cut at −1)", scale=alt.Scale(domain=[-1, 1])),
+            x=alt.X("left:Q", title="held-out R²", scale=scale),
             y=y,
-            tooltip=["transform", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("r2", "low", "high"))],
+            opacity=pale,
+            tooltip=tooltip,
         )
     )
     spans = alt.Chart(shown).mark_rule(strokeWidth=2, color=_INK).encode(x="low:Q", x2="high:Q", y=y)
-    return finish(alt.layer(bars, spans).properties(width=WIDE - 120, height=150))
+    told = (
+        alt.Chart(shown)
+        .mark_text(align="left", dx=8, color=_INK, fontSize=TEXT)
+        .encode(x=alt.datum(1.0), y=y, text="told:N")
+    )
+    layers = [bars, spans, told]
+    if line is not None and line > -1:
+        at = alt.Chart(pd.DataFrame({"line": [line]}))
+        layers.append(at.mark_rule(color=_INK, strokeDash=[4, 3]).encode(x=alt.X("line:Q", scale=scale)))
+    return finish(alt.layer(*layers).properties(width=_RUNG_WIDTH, height=28 * len(order)))
+
+
+_RUNG_WIDTH = 380
 
 
 def distances(rows: pd.DataFrame) -> Any:
@@ -142,15 +174,26 @@ def distances(rows: pd.DataFrame) -> Any:
 
 def success_margin(counts: pd.DataFrame) -> Any:
     """Transfers that succeed against the states that must be in place; ``counts``: required, count."""
+    ends = [int(counts["required"].min()), int(counts["required"].max())]
     return finish(
         alt.Chart(counts)
         .mark_line(interpolate="step", point=True, color=PALETTE[0])
         .encode(
-            x=alt.X("required:Q", title="states that must be nearest to their own base state"),
-            y=alt.Y("count:Q", title="transfers that succeed", axis=alt.Axis(tickMinStep=1)),
+            x=alt.X(
+                "required:Q",
+                title="states that must be nearest to their own base state",
+                axis=alt.Axis(tickMinStep=1, format="d"),
+                scale=alt.Scale(domain=ends, nice=False, padding=12),
+            ),
+            y=alt.Y(
+                "count:Q",
+                title="transfers that succeed",
+                axis=alt.Axis(tickMinStep=1, format="d"),
+                scale=alt.Scale(domainMin=0),
+            ),
             tooltip=["required", "count"],
         )
-        .properties(width=WIDE - 140, height=120)
+        .properties(width=WIDE - 160, height=150)
     )
 
 

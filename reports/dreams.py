@@ -7,9 +7,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from reports.charts import PALETTE, finish
+from reports.charts import PALETTE, finish, line_keys, multiples, pointed
 
-WIDTH, HEIGHT = 240, 130
+WIDTH, HEIGHT = 250, 140
 
 
 def drift(rows: pd.DataFrame) -> Any:
@@ -20,14 +20,7 @@ def drift(rows: pd.DataFrame) -> Any:
 
 def lines(rows: pd.DataFrame, names: list[str], x_title: str) -> Any:
     """A panel a quantity, a line and a band a name; all panels share one legend of these names."""
-    range_ = [PALETTE[place % len(PALETTE)] for place in range(len(names))]
-    colour = alt.Color(
-        "name:N",
-        title=None,
-        scale=alt.Scale(domain=names, range=range_),
-        legend=alt.Legend(orient="top", columns=3, labelLimit=260, symbolOpacity=1),
-    )
-    dash = alt.StrokeDash("name:N", legend=None, sort=names)
+    keys = line_keys("name", names, [PALETTE[place % len(PALETTE)] for place in range(len(names))])
     panels = []
     for panel in dict.fromkeys(rows["panel"]):
         mine = rows[rows["panel"] == panel]
@@ -36,13 +29,12 @@ def lines(rows: pd.DataFrame, names: list[str], x_title: str) -> Any:
         )
         y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False))
         band = base.mark_area(opacity=0.18, aria=False).encode(
-            y=alt.Y("low:Q", title=None), y2="high:Q", color=colour
+            y=alt.Y("low:Q", title=None), y2="high:Q", color=keys["color"]
         )
-        line = base.mark_line(strokeWidth=2, point=len(mine) <= 60, aria=False).encode(
+        line = base.mark_line(strokeWidth=2, point=pointed(mine["step"]), aria=False).encode(
             y=y,
-            color=colour,
-            strokeDash=dash,
+            **keys,
             tooltip=["name:N", "step:Q", alt.Tooltip("value:Q", format=".4f")],
         )
         panels.append(alt.layer(band, line).properties(title=panel, width=WIDTH, height=HEIGHT))
-    return finish(alt.concat(*panels, columns=2))
+    return finish(multiples(panels, 2))

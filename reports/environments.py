@@ -7,7 +7,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from reports.charts import PALETTE, WIDE, finish
+from reports.charts import PALETTE, WIDE, finish, multiples
+from reports.spec import TEXT
 
 GREY = "#888888"
 
@@ -50,8 +51,8 @@ def bars(rows: pd.DataFrame) -> Any:
             )
         )
         height = BAR * mine["plan"].nunique() * mine["look"].nunique() + 12 * mine["look"].nunique()
-        charts.append(alt.layer(drawn, spans).properties(width=WIDE - 170, height=height))
-    return finish(alt.vconcat(*charts))
+        charts.append(alt.layer(drawn, spans).properties(width=WIDE - 220, height=height))
+    return finish(alt.concat(*charts, columns=2))
 
 
 def curves(rows: pd.DataFrame, lines: pd.DataFrame, unit: str) -> Any:
@@ -79,9 +80,9 @@ def curves(rows: pd.DataFrame, lines: pd.DataFrame, unit: str) -> Any:
             .mark_rule(strokeDash=[4, 3], color=GREY)
             .encode(y=alt.Y("score:Q", title="mean return", scale=scale), tooltip=["name:N"])
         )
-        title = alt.Title(look, fontSize=11)
-        charts.append(alt.layer(rule, band, line).properties(title=title, width=270, height=170))
-    return finish(alt.concat(*charts, columns=2))
+        title = alt.Title(look, fontSize=TEXT)
+        charts.append(alt.layer(rule, band, line).properties(title=title, width=300, height=180))
+    return finish(multiples(charts, 3))
 
 
 def _colour(plans: list[str]) -> Any:

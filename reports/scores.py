@@ -7,14 +7,15 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from reports.charts import PALETTE, SHAPES, WIDE, finish
+from reports.charts import PALETTE, SHAPES, WIDE, finish, line_keys, multiples, pointed
+from reports.spec import TEXT
 from reports.studies import OUTCOMES, RELATIONS
 
 _INK = "currentColor"
 GREY = "#888888"
 
-PANEL, TALL = 175, 120
-"""Width and height of one of three panels side by side."""
+PANEL, TALL, ACROSS = 240, 130, 4
+"""Width and height of one of several panels side by side, and how many fit across a page."""
 
 LINE = 30
 """Height of a row of points."""
@@ -49,7 +50,7 @@ def earned(rows: pd.DataFrame, bases: pd.DataFrame, lines: pd.DataFrame) -> Any:
     rules = alt.Chart(lines).mark_rule(strokeDash=[4, 3], color=GREY).encode(x="score:Q")
     names = (
         alt.Chart(lines)
-        .mark_text(align="center", baseline="bottom", dy=-4, fontSize=10, color=GREY)
+        .mark_text(align="center", baseline="bottom", dy=-4, fontSize=TEXT, color=GREY)
         .encode(x="score:Q", y=alt.value(0), text="name:N")
     )
     return finish(
@@ -57,41 +58,21 @@ def earned(rows: pd.DataFrame, bases: pd.DataFrame, lines: pd.DataFrame) -> Any:
     )
 
 
-def on_the_way(
-    returns: pd.DataFrame, distances: pd.DataFrame, lines: pd.DataFrame, marks: pd.DataFrame
-) -> Any:
-    """Score and distance over updates, a panel a base and a line a run.
+def on_the_way(runs: pd.DataFrame, value: str, rules: pd.DataFrame) -> Any:
+    """A score or a distance over updates, a panel a base and a line a run.
 
-    ``returns``: panel, run, step, score, outcome; ``distances``: panel, run, step, l2, outcome; ``lines``
-    (score, name) and ``marks`` (l2, name) are drawn through all panels of their kind.
+    ``runs``: panel, run, step, outcome and the column ``value``; ``rules`` (the same column, and name) are
+    drawn through all panels.
     """
-    panels = list(
-        dict.fromkeys([*distances["panel"], *returns["panel"]] if len(returns) else distances["panel"])
-    )
-    rows = []
-    for start in range(0, len(panels), 3):
-        for table, value, title, rules in (
-            (returns, "score", "score", lines),
-            (distances, "l2", "L2 distance to the base", marks),
-        ):
-            charts = [
-                _runs(
-                    table[table["panel"] == panel], table, value, title if not place else None, rules, panel
-                )
-                for place, panel in enumerate(panels[start : start + 3])
-                if len(table)
-            ]
-            if charts:
-                rows.append(alt.hconcat(*charts))
-    return finish(alt.vconcat(*rows))
+    panels = list(dict.fromkeys(runs["panel"]))
+    charts = [_runs(runs[runs["panel"] == panel], runs, value, rules, panel) for panel in panels]
+    return finish(multiples(charts, 3 if len(charts) in (3, 5, 6) else min(ACROSS, len(charts))))
 
 
-def _runs(
-    mine: pd.DataFrame, every: pd.DataFrame, value: str, title: str | None, rules: pd.DataFrame, panel: str
-) -> Any:
+def _runs(mine: pd.DataFrame, every: pd.DataFrame, value: str, rules: pd.DataFrame, title: str) -> Any:
     known = [*every[value], *(rules[value] if len(rules) else [])]
     scale = alt.Scale(domain=[float(min(known)), float(max(known))], nice=True)
-    y = alt.Y(f"{value}:Q", title=title, scale=scale)
+    y = alt.Y(f"{value}:Q", title=None, scale=scale)
     x = alt.X(
         "step:Q",
         title="updates",
@@ -100,7 +81,7 @@ def _runs(
     )
     drawn = (
         alt.Chart(mine)
-        .mark_line(strokeWidth=1.5, opacity=0.8, point=alt.OverlayMarkDef(size=14), aria=False)
+        .mark_line(strokeWidth=1.5, opacity=0.8, point=pointed(every["step"], 14), aria=False)
         .encode(
             x=x,
             y=y,
@@ -114,9 +95,7 @@ def _runs(
         layers.insert(
             0, alt.Chart(rules).mark_rule(strokeDash=[4, 3], color=GREY).encode(y=y, tooltip=["name:N"])
         )
-    return alt.layer(*layers).properties(
-        title=alt.Title(panel, fontSize=11) if value == "score" else "", width=PANEL, height=TALL
-    )
+    return alt.layer(*layers).properties(title=title, width=PANEL, height=TALL)
 
 
 def against_score(rows: pd.DataFrame, marks: pd.DataFrame, lines: pd.DataFrame) -> Any:
@@ -160,7 +139,7 @@ def against_score(rows: pd.DataFrame, marks: pd.DataFrame, lines: pd.DataFrame) 
         layers.insert(0, rule.mark_rule(strokeDash=[4, 3], color=GREY).encode(y=y))
         layers.insert(
             1,
-            rule.mark_text(align="right", baseline="bottom", dx=-3, dy=-2, fontSize=10, color=GREY).encode(
+            rule.mark_text(align="right", baseline="bottom", dx=-3, dy=-2, fontSize=TEXT, color=GREY).encode(
                 x=alt.value(WIDE - 160), y=y, text="name:N"
             ),
         )
@@ -168,28 +147,19 @@ def against_score(rows: pd.DataFrame, marks: pd.DataFrame, lines: pd.DataFrame) 
         paper = alt.Chart(marks)
         layers.append(paper.mark_point(shape="circle", size=190, color=GREY, strokeWidth=2).encode(x=x, y=y))
         layers.append(
-            paper.mark_text(align="center", dy=18, fontSize=10, color=GREY).encode(x=x, y=y, text="name:N")
+            paper.mark_text(align="center", dy=18, fontSize=TEXT, color=GREY).encode(x=x, y=y, text="name:N")
         )
     return finish(alt.layer(*layers).properties(width=WIDE - 160, height=300))
-
-
-def _by_name(names: pd.Series, legend: Any) -> Any:
-    """A colour for each name, in the order in which they come."""
-    known = list(dict.fromkeys(names))
-    colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(known))]
-    scale = alt.Scale(domain=known, range=colours)
-    return alt.Color("name:N", title=None, sort=known, scale=scale, legend=legend)
 
 
 def rocs(rows: pd.DataFrame) -> Any:
     """ROC curves; ``rows``: row, column, name, alarms, found, order, a panel a row and a column."""
     chance = pd.DataFrame({"alarms": [0.0, 1.0], "found": [0.0, 1.0]})
-    lines = []
+    charts = []
     for row in dict.fromkeys(rows["row"]):
         own = rows[rows["row"] == row]
-        legend = alt.Legend(orient="right", symbolOpacity=1, symbolStrokeWidth=3, labelLimit=220)
-        colour = _by_name(own["name"], legend)
-        panels = []
+        names = list(dict.fromkeys(own["name"]))
+        keys = line_keys("name", names, [_COLOURS[place % len(_COLOURS)] for place in range(len(names))], 2)
         for column in dict.fromkeys(own["column"]):
             x = alt.X(
                 "alarms:Q", title="successes taken for failures", axis=alt.Axis(format="%", tickCount=3)
@@ -199,15 +169,39 @@ def rocs(rows: pd.DataFrame) -> Any:
             curves = (
                 alt.Chart(own[own["column"] == column])
                 .mark_line(strokeWidth=2, aria=False)
-                .encode(x=x, y=y, color=colour, order="order:Q", tooltip=["name:N"])
+                .encode(x=x, y=y, **keys, order="order:Q", tooltip=["name:N"])
             )
-            panels.append(
-                alt.layer(grey, curves).properties(
-                    title=alt.Title(column, fontSize=11, fontWeight="normal"), width=195, height=195
-                )
-            )
-        lines.append(alt.hconcat(*panels, title=row))
-    return finish(alt.vconcat(*lines).resolve_scale(color="independent"))
+            drawn = alt.layer(grey, curves).properties(title=f"{row}, {column}", width=215, height=215)
+            charts.append(drawn)
+    return finish(multiples(charts, ACROSS).resolve_scale(color="independent", strokeDash="independent"))
+
+
+def areas(rows: pd.DataFrame) -> Any:
+    """Areas under ROC curves with their intervals, a row a sign; ``rows``: name, way, value, low, high, told.
+
+    A sign whose interval holds 0.5, the dashed line, is not shown to tell anything.
+    """
+    names, ways = list(dict.fromkeys(rows["name"])), list(dict.fromkeys(rows["way"]))
+    scale = alt.Scale(domain=[0, 1], nice=False)
+    base = alt.Chart(rows).encode(
+        y=alt.Y("name:N", sort=names, title=None),
+        yOffset=alt.YOffset("way:N", sort=ways),
+        color=alt.Color("way:N", title=None, sort=ways, scale=alt.Scale(domain=ways, range=PALETTE[:2])),
+        tooltip=["told:N"],
+    )
+    x_title = "how often a failure has the worse value (AUC)"
+    spans = base.mark_rule(strokeWidth=2, aria=False).encode(
+        x=alt.X("low:Q", title=x_title, scale=scale), x2="high:Q"
+    )
+    shapes = alt.Scale(domain=ways, range=["circle", "diamond"])
+    dots = base.mark_point(filled=True, size=60, opacity=1, aria=False).encode(
+        x=alt.X("value:Q", title=x_title, scale=scale),
+        shape=alt.Shape("way:N", title=None, sort=ways, scale=shapes),
+    )
+    half = alt.Chart(pd.DataFrame({"value": [0.5]})).mark_rule(strokeDash=[4, 3], color=GREY)
+    return finish(
+        alt.layer(half.encode(x="value:Q"), spans, dots).properties(width=WIDE - 200, height=24 * len(names))
+    )
 
 
 def means(rows: pd.DataFrame, lines: pd.DataFrame, columns: int = 2) -> Any:
@@ -221,16 +215,17 @@ def means(rows: pd.DataFrame, lines: pd.DataFrame, columns: int = 2) -> Any:
     charts = []
     for panel in panels:
         mine = rows[rows["panel"] == panel]
-        colour = _by_name(mine["name"], alt.Legend(columns=3, labelLimit=200, symbolOpacity=1))
+        shown = list(dict.fromkeys(mine["name"]))
+        keys = line_keys("name", shown, [_COLOURS[place % len(_COLOURS)] for place in range(len(shown))])
         base = alt.Chart(mine).encode(
             x=alt.X("step:Q", title="updates", axis=alt.Axis(format="~s", tickCount=5))
         )
         band = base.mark_area(opacity=0.15, aria=False).encode(
-            y=alt.Y("low:Q", title="score", scale=scale), y2="high:Q", color=colour
+            y=alt.Y("low:Q", title="score", scale=scale), y2="high:Q", color=keys["color"]
         )
-        line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=18), aria=False).encode(
+        line = base.mark_line(strokeWidth=2, point=pointed(mine["step"]), aria=False).encode(
             y=alt.Y("mean:Q", title="score", scale=scale),
-            color=colour,
+            **keys,
             tooltip=["name:N", "step:Q", alt.Tooltip("mean:Q", format=".2f"), "runs:Q"],
         )
         layers = [band, line]
@@ -239,7 +234,7 @@ def means(rows: pd.DataFrame, lines: pd.DataFrame, columns: int = 2) -> Any:
             layers.insert(0, rule.encode(y=alt.Y("score:Q", scale=scale, title="score"), tooltip=["name:N"]))
         width = 280 if columns == 2 else WIDE - 120
         charts.append(alt.layer(*layers).properties(title=panel, width=width, height=180))
-    return finish(alt.concat(*charts, columns=columns).resolve_scale(color="independent"))
+    return finish(multiples(charts, columns).resolve_scale(color="independent", strokeDash="independent"))
 
 
 def sweep(points: pd.DataFrame, runs: pd.DataFrame, lines: pd.DataFrame, setting: str) -> Any:
@@ -257,7 +252,7 @@ def sweep(points: pd.DataFrame, runs: pd.DataFrame, lines: pd.DataFrame, setting
     middles = base.mark_point(filled=True, size=70, opacity=1, color=_INK, shape="square").encode(
         y=alt.Y("mean:Q", title="score")
     )
-    words = base.mark_text(baseline="top", fontSize=10, color=GREY, dy=4, lineBreak="\n").encode(
+    words = base.mark_text(baseline="top", fontSize=TEXT, color=GREY, dy=4, lineBreak="\n").encode(
         y=alt.value(0), text="said:N"
     )
     layers = [spans, middles, dots, words]

@@ -7,10 +7,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from reports.charts import PALETTE, SHAPES, WIDE, finish
-
-OUTCOMES = {"success": "#009E73", "failure": "#D55E00", "base": "#0072B2"}
-"""Green and vermilion of Okabe and Ito's colours; dashes and order repeat what they say."""
+from reports.charts import PALETTE, SHAPES, WIDE, finish, line_keys, multiples, pointed
+from reports.palette import OUTCOMES as OUTCOMES
+from reports.spec import TEXT
 
 RELATIONS = {
     "matched": "#009E73",
@@ -35,6 +34,9 @@ PLAIN_SHAPES = ["square", "cross", "diamond", "triangle-up", "triangle-down", "c
 MOST_ROOMY = 15
 """Most bases whose rows are high enough for words."""
 
+DARK = 0.7
+"""Share from which a cell of the matrix is dark."""
+
 STAGE = 175
 """Side of a panel that shows a stage."""
 
@@ -50,11 +52,11 @@ def rates(rows: pd.DataFrame, published: pd.DataFrame, title: str = "base") -> A
     for panel in panels:
         mine = rows[rows["panel"] == panel]
         order = list(mine["base"])
-        y = alt.Y("base:N", sort=order, title=title)
+        y = alt.Y("base:N", sort=order, title=title if len(panels) == 1 else None)
         x = alt.X(
             "share:Q",
             title="transfers that succeed",
-            axis=alt.Axis(format="%"),
+            axis=alt.Axis(format="%", tickCount=5),
             scale=alt.Scale(domain=[0, 1]),
         )
         base = alt.Chart(mine).encode(y=y, tooltip=["base:N", "said:N"])
@@ -62,7 +64,9 @@ def rates(rows: pd.DataFrame, published: pd.DataFrame, title: str = "base") -> A
             x=alt.X("low:Q", title="transfers that succeed"), x2="high:Q"
         )
         points = base.mark_point(filled=True, size=70, opacity=1, color=PALETTE[0]).encode(x=x)
-        words = base.mark_text(align="left", dx=8, dy=-9, fontSize=10, color=_INK).encode(x=x, text="said:N")
+        words = base.mark_text(align="left", dx=8, dy=-9, fontSize=TEXT, color=_INK).encode(
+            x=x, text="said:N"
+        )
         lines = (
             alt.Chart(published)
             .mark_rule(strokeDash=[4, 3], color="#888888")
@@ -70,7 +74,7 @@ def rates(rows: pd.DataFrame, published: pd.DataFrame, title: str = "base") -> A
         )
         names = (
             alt.Chart(published)
-            .mark_text(align="center", baseline="bottom", dy=-3, fontSize=10, color="#888888")
+            .mark_text(align="center", baseline="bottom", dy=-3, fontSize=TEXT, color="#888888")
             .encode(x="share:Q", y=alt.value(0), text="name:N")
         )
         layers = [lines, names, spans, points] if len(published) else [spans, points]
@@ -82,7 +86,38 @@ def rates(rows: pd.DataFrame, published: pd.DataFrame, title: str = "base") -> A
                 height=max(40, (28 if len(order) <= MOST_ROOMY else 16) * len(order)),
             )
         )
-    return finish(alt.concat(*charts, columns=2))
+    return finish(multiples(charts, 2))
+
+
+def matrix(cells: pd.DataFrame) -> Any:
+    """Success of each variant (rows) under each plan (columns); ``cells``: variant, plan, share, said, told.
+
+    A cell has its count in words, and is the darker the larger its share: neither hue nor order is needed.
+    """
+    variants, plans = list(dict.fromkeys(cells["variant"])), list(dict.fromkeys(cells["plan"]))
+    # The dark half of the scale bears white letters.
+    shown = cells.assign(dark=cells["share"] > DARK)
+    base = alt.Chart(shown).encode(
+        x=alt.X("plan:N", sort=plans, title=None, axis=alt.Axis(orient="top", labelAngle=0, domain=False)),
+        y=alt.Y("variant:N", sort=variants, title=None, axis=alt.Axis(domain=False)),
+        tooltip=["told:N"],
+    )
+    scale = alt.Scale(domain=[0, 1], range=["#F2F4F7", "#0072B2"])
+    boxes = base.mark_rect(stroke="#88888866", aria=False).encode(
+        color=alt.Color(
+            "share:Q",
+            title="transfers that succeed",
+            scale=scale,
+            legend=alt.Legend(format="%", gradientLength=180, tickCount=3),
+        )
+    )
+    words = base.mark_text(fontSize=TEXT + 1, aria=False).encode(
+        text="said:N",
+        color=alt.condition(alt.datum.dark, alt.value("#FFFFFF"), alt.value("#1A1F26")),
+    )
+    width = max(300, min(WIDE - 130, 118 * len(plans)))
+    drawn = alt.layer(boxes, words).properties(width=width, height=34 * len(variants))
+    return finish(drawn, scale=alt.ScaleConfig(bandPaddingInner=0.04))
 
 
 def relations(rows: pd.DataFrame, title: str = "base") -> Any:
@@ -114,7 +149,7 @@ def relations(rows: pd.DataFrame, title: str = "base") -> Any:
                 height=max(40, 18 * len(order)),
             )
         )
-    return finish(alt.concat(*charts, columns=2))
+    return finish(multiples(charts, 2))
 
 
 def outcomes(bars: pd.DataFrame) -> Any:
@@ -149,7 +184,7 @@ def margins(rows: pd.DataFrame, needed: int | None) -> Any:
             x=alt.X(
                 "required:Q",
                 title="states that must be nearest to their own base state",
-                scale=alt.Scale(zero=False, padding=12),
+                scale=alt.Scale(zero=False, nice=False),
                 axis=alt.Axis(tickMinStep=1),
             ),
             y=alt.Y(
@@ -172,23 +207,22 @@ def margins(rows: pd.DataFrame, needed: int | None) -> Any:
 def curves(rows: pd.DataFrame, x_title: str = "updates") -> Any:
     """A panel a quantity, a line and a band an outcome; ``rows``: panel, step, value, low, high, outcome."""
     names = [n for n in OUTCOMES if n in set(rows["outcome"])]
-    colour = _outcome_colour(names)
+    keys = line_keys("outcome", names, [OUTCOMES[name] for name in names])
     charts = []
     for panel in dict.fromkeys(rows["panel"]):
         mine = rows[rows["panel"] == panel]
         base = alt.Chart(mine).encode(x=_steps(x_title))
         y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False))
         band = base.mark_area(opacity=0.25, aria=False).encode(
-            y=alt.Y("low:Q", title=None), y2="high:Q", color=colour
+            y=alt.Y("low:Q", title=None), y2="high:Q", color=keys["color"]
         )
-        line = base.mark_line(strokeWidth=2, point=len(mine) < 24, aria=False).encode(
+        line = base.mark_line(strokeWidth=2, point=pointed(mine["step"]), aria=False).encode(
             y=y,
-            color=colour,
-            strokeDash=alt.StrokeDash("outcome:N", legend=None, sort=names),
+            **keys,
             tooltip=["outcome:N", "step:Q", alt.Tooltip("value:Q", format=".4f")],
         )
         charts.append(alt.layer(band, line).properties(title=panel, width=SMALL, height=LOW))
-    return finish(alt.concat(*charts, columns=2))
+    return finish(multiples(charts, 2))
 
 
 def scores(rows: pd.DataFrame) -> Any:
@@ -201,13 +235,13 @@ def scores(rows: pd.DataFrame) -> Any:
         band = base.mark_area(opacity=0.15, aria=False).encode(
             y=alt.Y("low:Q", title="score"), y2="high:Q", color=colour
         )
-        line = base.mark_line(strokeWidth=2, point=True, aria=False).encode(
+        line = base.mark_line(strokeWidth=2, point=pointed(mine["step"]), aria=False).encode(
             y=alt.Y("mean:Q", title="score", scale=alt.Scale(zero=False)),
             color=colour,
             tooltip=["name:N", "step:Q", alt.Tooltip("mean:Q", format=".2f")],
         )
         charts.append(alt.layer(band, line).properties(title=panel, width=SMALL, height=LOW + 60))
-    return finish(alt.concat(*charts, columns=2).resolve_scale(color="independent"))
+    return finish(multiples(charts, 2).resolve_scale(color="independent"))
 
 
 def stages(points: pd.DataFrame, lines: pd.DataFrame, colour: str | None) -> Any:
@@ -238,14 +272,14 @@ def stages(points: pd.DataFrame, lines: pd.DataFrame, colour: str | None) -> Any
                 .mark_point(filled=True, size=38, opacity=0.95, aria=False)
                 .encode(x=x, y=y, **_groups(groups, colour))
             )
-            title = alt.Title(panel, fontWeight="normal", fontSize=11)
+            title = alt.Title(panel, fontWeight="normal", fontSize=TEXT)
             panels.append(alt.layer(arrows, states) if len(own) else alt.layer(states))
             panels[-1] = panels[-1].properties(title=title, width=STAGE, height=STAGE)
         rows.append(alt.hconcat(*panels, title=row))
     return finish(alt.vconcat(*rows))
 
 
-def multiples(points: pd.DataFrame, frames: pd.DataFrame, titles: pd.DataFrame, colour: str | None) -> Any:
+def sheet(points: pd.DataFrame, frames: pd.DataFrame, titles: pd.DataFrame, colour: str | None) -> Any:
     """Many small scatter plots in one picture, everything placed in pixels from its top left corner.
 
     ``points``: x, y, group; ``frames``: x, y, x2, y2 and label, one a panel; ``titles``: x, y, words, one a
@@ -261,7 +295,7 @@ def multiples(points: pd.DataFrame, frames: pd.DataFrame, titles: pd.DataFrame, 
     )
     labels = (
         alt.Chart(frames)
-        .mark_text(align="left", dy=-4, fontSize=10, color=_INK, aria=False)
+        .mark_text(align="left", dy=-4, fontSize=TEXT, color=_INK, aria=False)
         .encode(x=x, y=y, text="label:N")
     )
     heads = (
@@ -276,6 +310,7 @@ def multiples(points: pd.DataFrame, frames: pd.DataFrame, titles: pd.DataFrame, 
     )
     width, height = float(frames["x2"].max()) + 1, float(frames["y2"].max()) + 1
     drawn = alt.layer(boxes, labels, heads, marks, view=alt.ViewBackground(stroke=None))
+    drawn.usermeta = {"fixed": True}
     return finish(drawn.properties(width=max(width, WIDE), height=height))
 
 

@@ -64,6 +64,7 @@ MAPS = """
 l2             0        =       =       ↑       ↑        ↑       ↑       ↑        ↑      ↑
 l2_relative    0        =       =       ↑       ↑        ↑       ↑       ↑        ↑      ↑
 cosine         1        =       =       ↓       ↓        ↓       ↓       =        ↓      ↓
+axis_correlations 1     =       =       ↓       ↓        ↓       ↓       =        ↓      =
 nearest_own    1        =       =       ↓       ↓        ↓       ↓       ↓        ↓      ↓
 cca            1        =       =       =       =        =       =       =        =      =
 svcca          1        =       =       =       =        =       =       =        ≠      =
@@ -96,6 +97,7 @@ SIZES = """
 l2             ↑      ↑        ↑        =        ↓         ↑        ↑       ↑       ↑          =
 l2_relative    ↑      ↑        ↑        =        =         =        ↑       ↑       ↑          =
 cosine         ↓      =        =        ↑        =         =        ↓       ↓       ↓          =
+axis_correlations =   =        =        =        =         =        ↓       ↓       ↓          =
 nearest_own    ↓      0.0167   ↓        =        =         =        ↓       ↓       ↓          =
 cca            =      =        =        =        =         =        ?rows   ?rows   ?rows      =
 svcca          =      =        =        =        =         =        ?rows   ?rows   ?rows      =
@@ -128,6 +130,7 @@ DAMAGE = """
 l2             ↑       ↑         !dims     ↑         ↑         ↑         ≠          !nan
 l2_relative    ↑       ↑         !dims     ↑         ↑         ↑         ?y         !nan
 cosine         ↓       ↓         !dims     ↓         ↓         ↓         ↓          !nan
+axis_correlations ↓    ↓         !dims     ↓         ↓         ?x        ?y         !nan
 nearest_own    ↓       ↓         !dims     ↓         ↓         0.0167    ?y         !nan
 cca            ↓       ↓         =         ≠         ≠         ?x        ?y         !nan
 svcca          ↓       ↓         ≠         ≠         ≠         ?x        ?y         !nan
@@ -323,10 +326,17 @@ def _chance(pair: Pair) -> probes.Measure:
     return probes.Measure(found.mean, reason=found.reason)
 
 
+def _mean_of_axes(found: probes.AxisCorrelations) -> probes.Measure:
+    if found.reason is not None:
+        return probes.Measure.undefined(found.reason)
+    return probes.Measure(float(np.nanmean(found.values)))
+
+
 MEASURES: dict[str, Callable[[Pair], Found]] = {
     "l2": lambda p: probes.l2(p.x, p.y).mean,
     "l2_relative": lambda p: probes.l2(p.x, p.y).relative,
     "cosine": lambda p: probes.cosine(p.x, p.y),
+    "axis_correlations": lambda p: _mean_of_axes(probes.axis_correlations(p.x, p.y)),
     "nearest_own": lambda p: probes.nearest_own(p.x, p.y)[0],
     "cca": lambda p: probes.cca(p.x, p.y, interval=False),
     # Of 99% of the variance nothing would be dropped here, and SVCCA would be CCA.
@@ -357,6 +367,7 @@ MEASURES: dict[str, Callable[[Pair], Found]] = {
 STREAMED: dict[str, Callable[[Pair], Found]] = {
     "l2": lambda p: _stream(p).l2().mean,
     "l2_relative": lambda p: _stream(p).l2().relative,
+    "axis_correlations": lambda p: _mean_of_axes(_stream(p).axis_correlations()),
     "cca": lambda p: _stream(p).cca(),
     "pwcca": lambda p: _stream(p).pwcca(),
     "cka": lambda p: _stream(p).cka(),

@@ -21,7 +21,7 @@ from diag.outputs.json import render as as_json
 from diag.sources.opening import Opening
 from diag.sources.torch_encoder import module_subject
 from diag.subject import Subject
-from reports.page import render as html
+from reports import render as html
 from tests.gated import Small, only, said
 
 STATES, UNITS = 40, 10

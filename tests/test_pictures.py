@@ -12,7 +12,7 @@ from torch import Tensor
 
 import diag.outputs
 import reports
-from diag.comparisons.result import MOST_COLOURS, Picture, colour_variable
+from diag.comparisons.picture import MOST_COLOURS, Picture, colour_variable
 from diag.outputs.sections import embedding_chart, panels
 from diag.sources.pairs import TASKS, FilePairs, SeenBy
 from diag.studies.histogram import Bar, stacked

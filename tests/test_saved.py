@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays_of
 from numpy.typing import NDArray
 
 import diag
-from diag.comparisons.result import MOST_NUMBERS, Picture
+from diag.comparisons.picture import MOST_NUMBERS, Picture
 from diag.outputs.json import render
 from diag.outputs.registry import RENDERERS, html, page, text
 from diag.saved.error import FormError

@@ -22,7 +22,7 @@ from diag.checks.settling import settled
 from diag.checks.withheld import withheld
 from diag.comparisons.compare import compare
 from diag.comparisons.pairing import undroppable
-from diag.comparisons.result import Comparison, Picture
+from diag.comparisons.result import Comparison
 from diag.result import FileRef
 from diag.sources import Source, opened, same_file
 from diag.sources.supplied import NOTHING, Supplied
@@ -126,17 +126,7 @@ def thinned(result: Comparison) -> Comparison:
     if rows <= most:
         return result
     some = np.linspace(0, rows - 1, most).astype(np.int64)
-    both = (picture.base_predictions, picture.transfer_predictions)
-    predictions = [None if p is None else p[some] for p in both]
-    few = Picture(
-        picture.base[some],
-        picture.transfer[some],
-        {name: values[some] for name, values in picture.variables.items()},
-        predictions[0],
-        predictions[1],
-        picture.colour,
-    )
-    return replace(result, picture=few)
+    return replace(result, picture=picture.thinned(some))
 
 
 def _answers(pair: Pair, settings: GateSettings) -> Iterator[Found]:

@@ -14,12 +14,23 @@ from diag.commands.file_options import FileOptions
 from diag.commands.options import Device, Jobs, Picture, Seed
 from diag.commands.output_files import UsageError
 from diag.commands.timing import Outlook
+from diag.wording import plural
 
 
 @bundled
 def landscape(
     a: Annotated[Path, typer.Argument(metavar="A", help="The checkpoint at t = 0: the failed one.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="The checkpoint at t = 1.")],
+    more: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="C...", help="More checkpoints: walls between every two of them."),
+    ] = None,
+    all_pairs: Annotated[
+        bool,
+        typer.Option(
+            "--all-pairs", help="Walls between every two checkpoints alone (without it from three on)."
+        ),
+    ] = False,
     third: Annotated[
         Path | None, typer.Option("--third", metavar="C", help="Also the plane through A, B and C.")
     ] = None,
@@ -84,6 +95,8 @@ def landscape(
     stand against the move, how the embedding changes on the way, and whether A and B sit in a minimum, at
     a saddle, on a plateau, or are still descending. Only what differs moves: frozen models stay frozen.
 
+    Of three checkpoints or more, the walls between every two, as one matrix, and which of them share a basin.
+
     \b
     Examples:
       diag landscape examples/mirrored.safetensors examples/matched.safetensors
@@ -93,7 +106,23 @@ def landscape(
       diag landscape a.safetensors b.safetensors --third base.safetensors
       diag landscape a.safetensors b.safetensors --trail 'a.step*.safetensors'
       diag landscape a.safetensors b.safetensors --random-plane --save rows
+      diag landscape a.safetensors b.safetensors c.safetensors d.safetensors
     """
+    if more or all_pairs:
+        whole = {
+            "--third": third is not None,
+            "--random-plane": random_plane,
+            "--trail": trail is not None,
+            "--base": base is not None,
+            "--save": save is not None,
+        }
+        if asked := [option for option, given in whole.items() if given]:
+            found = plural(2 + len(more or []), "checkpoint")
+            raise UsageError(
+                f"{asked[0]}: found {found} to take in pairs, expected it with two of them alone"
+            )
+        _all_pairs([a, b, *(more or [])], move, task, points, samples, device, seed, sources, shown)
+        return
     from diag.landscapes.landscape import landscape as take
 
     along = [Path(p) for p in glob(trail or "")]  # noqa: PTH207 (a pattern may be absolute)
@@ -138,6 +167,47 @@ def landscape(
             progress=step,
         )
     answer(result, "landscape", outputs, shown.quiet, shown.verbose, picture=picture)
+
+
+def _all_pairs(
+    checkpoints: list[Path],
+    move: list[str] | None,
+    task: str | None,
+    points: int,
+    samples: int,
+    device: str,
+    seed: int,
+    sources: FileOptions,
+    shown: AnswerOptions,
+) -> None:
+    """Walls between every two of the checkpoints, and the answer written."""
+    from diag.landscapes.pairs import landscape_pairs
+
+    outputs = shown.outputs(*checkpoints, *sources.files)
+    outlook = Outlook(
+        0, lambda left: None if shown.quiet else note(f"landscape: {left} to go on this machine")
+    )
+    with (
+        stoppable("nothing was written, and the same command begins anew; fewer --points take less time"),
+        percent("landscape", shown.quiet or outputs.printed) as bar,
+    ):
+
+        def step(done: int, of: int) -> None:
+            bar(done, of)
+            outlook.step(done, of)
+
+        result = landscape_pairs(
+            checkpoints,
+            move=move,
+            task=task,
+            points=points,
+            samples=samples,
+            device=device,
+            supplied=sources.supplied,
+            seed=seed,
+            progress=step,
+        )
+    answer(result, "landscape_pairs", outputs, shown.quiet, shown.verbose)
 
 
 def _kept(save: Path | None, planes: bool) -> str:

@@ -84,6 +84,12 @@ def _landing(result: Comparison) -> str:
     match outcome(result):
         case "landed":
             return "It landed: the models that read the embedding see what they were trained on."
+        case "near" if _in_part(result):
+            return (
+                "It lies in the base's space but for the axes that are negated or swapped, where the models "
+                "that read the embedding see the opposite. Training on at a small learning rate seldom leads "
+                f"out; {'`diag repair` does' if _mendable(result) else 'another seed or another base may'}."
+            )
         case "near":
             share = (
                 ""
@@ -126,6 +132,11 @@ def _landing(result: Comparison) -> str:
             return "The evidence does not decide: compare again with more states, or later in training."
 
 
+def _in_part(result: Comparison) -> bool:
+    """Whether some axes are surely negated or swapped, though the others bring the transfer near the base."""
+    return outcome(result) == "near" and result.relation in ("flipped", "permuted")
+
+
 def _mendable(result: Comparison) -> bool:
     """Whether a repair may take it: a map can be applied to its embedding, whose grid is not mirrored."""
     return result.foldable and result.grid == UNTURNED
@@ -135,6 +146,6 @@ def next_command(result: Comparison) -> str | None:
     """The ``diag repair`` command for files that it takes; None where nothing has to be mended."""
     suffix = Path(result.transfer.path).suffix
     takes = suffix in (".npy", ".safetensors") and _mendable(result)
-    if result.outcome not in ("mirrored", "elsewhere") or not takes:
+    if not (result.outcome in ("mirrored", "elsewhere") or _in_part(result)) or not takes:
         return None
     return f"diag repair {result.base.path} {result.transfer.path} -o mended{suffix}"

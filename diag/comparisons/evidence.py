@@ -9,10 +9,11 @@ from typing import TypeAlias
 import numpy as np
 
 import probes
+from diag.comparisons.by_axis import ByAxis, by_axis, by_axis_streamed
 from diag.comparisons.pairing import FINITE, Pair, matrix, numbers
-from diag.comparisons.result import Picture, colour_variable
+from diag.comparisons.picture import Picture, best_of, colour_variable
 from diag.subject import Subject, SubjectError
-from probes import Measure
+from probes import Floats, Measure
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""
@@ -33,6 +34,10 @@ class Evidence:
     own_states: int | None
     """Number of states whose nearest base state is their own; None where that is undefined."""
     picture: Picture
+    by_axis: ByAxis | None = None
+    """Correlation of each axis with the transfer's; None between different dimensions."""
+    unrelated_l2: float | None = None
+    """Mean distance of a state from where the base has another state; None where that is undefined."""
     dropped: int = 0
     """Rows left out while the pair was read because they had NaN or infinity."""
 
@@ -59,9 +64,10 @@ def measured(
         )
     report(3, steps)
     measures: dict[str, Measure] = {}
-    own_states = None
+    own_states, unrelated_l2 = None, None
     if x.shape == y.shape:
         distance = probes.l2(x, y, groups=groups, seed=seed)
+        unrelated_l2 = distance.unrelated
         nearest, own = probes.nearest_own(x, y, groups=groups, seed=seed)
         measures |= {"l2": distance.mean, "l2_relative": distance.relative, "nearest_own": nearest}
         own_states = None if nearest.value is None else int(own.sum())
@@ -87,10 +93,27 @@ def measured(
     )
     report(7, steps)
     measures |= _spread(relation.collapse) | _living(base, transfer, pair)
-    colour = colour_variable(pair.variables, pair.colour)
-    picture = Picture(y, x, pair.variables, pair.base_predictions, pair.transfer_predictions, colour)
+    picture = _picture(pair, y, x, relation)
+    axes = by_axis(pair, relation, groups)
     report(steps, steps)
-    return Evidence(relation, measures, own_states, picture)
+    return Evidence(relation, measures, own_states, picture, axes, unrelated_l2)
+
+
+def _picture(pair: Pair, base: Floats, transfer: Floats, relation: probes.RelationResult) -> Picture:
+    """The picture of embeddings (n, d), with the map that the relation rests on."""
+    return Picture(
+        base,
+        transfer,
+        pair.variables,
+        pair.base_predictions,
+        pair.transfer_predictions,
+        colour_variable(pair.variables, pair.colour),
+        pair.observed,
+        best_of(pair, relation),
+        relation.relation,
+        relation.axes,
+        relation.order,
+    )
 
 
 def streamed(
@@ -135,8 +158,9 @@ def streamed(
     shown = np.unique(np.linspace(0, rows - 1, MOST_DRAWN).astype(np.int64))
     drawn = [matrix(v[shown]) for v in (pair.base, pair.transfer)]
     stay = probes.finite_rows(drawn[0]) & probes.finite_rows(drawn[1])
-    picture = Picture(drawn[0][stay], drawn[1][stay])
-    return Evidence(relation, measures, None, picture, stream.nonfinite)
+    picture = replace(_picture(pair, drawn[0][stay], drawn[1][stay], relation), variables={}, colour=None)
+    axes = by_axis_streamed(stream, relation) if drawn[0].shape == drawn[1].shape else None
+    return Evidence(relation, measures, None, picture, axes, None, stream.nonfinite)
 
 
 def read_once(pair: Pair, drop: bool, seed: int, progress: Callable[[int], None]) -> probes.Stream:

@@ -20,7 +20,7 @@ from diag.sources.bookkeeping import Likeness, check_bookkeeping
 from diag.sources.numbers import real_numbers, row_labels
 from diag.sources.rows import Aligned, aligned
 from diag.sources.supplied import NOTHING, Supplied
-from diag.subject import Subject, SubjectError, colour_of, require
+from diag.subject import Pairs, Subject, SubjectError, colour_of, require
 from trainers.threads import one_thread
 
 STREAMED_NUMBERS = 2**25
@@ -63,6 +63,9 @@ class Pair:
     """Warnings of how the embeddings were made and of how they were paired."""
     layout: probes.Layout | None = None
     """Order of the axes of embeddings on a grid; None where nothing says it."""
+    observed: tuple[NDArray[Any], NDArray[Any]] | None = None
+    """The states (n, ...) as the base's task shows them, and as the transfer's does; None for ready
+    embeddings."""
     likeness: Likeness | None = None
     """Likeness of the columns of ready embeddings; None where a person or an encoder chose them."""
 
@@ -256,7 +259,17 @@ def _embedded(base: Subject, transfer: Subject) -> Pair:
         predicted[1],
         warnings=tuple(dict.fromkeys(warnings)),
         layout="channels first" if embeddings[0].ndim == 4 else None,  # as torch has them
+        observed=_observed(base, transfer, pairs),
     )
+
+
+def _observed(base: Subject, transfer: Subject, pairs: Pairs) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """What each subject sees of the paired states, where those are arrays."""
+    seen = [pairs.observations.get(one.task or "") for one in (base, transfer)]
+    if any(one is None or not hasattr(one, "detach") for one in seen):
+        return None
+    own, others = (one.detach().cpu().numpy() for one in seen if one is not None)
+    return own, others
 
 
 def matrix(x: NDArray[Any]) -> NDArray[np.float64]:

@@ -3,138 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from diag.comparisons.by_axis import ByAxis
 from diag.comparisons.dreams import Dreams
+from diag.comparisons.picture import Picture
+from diag.comparisons.trail import Stop
 from diag.result import Columns, FileRef, Grouping, Verdict, finite, head, measure_tree, numbers
 from diag.shown import Shown
-from probes import ChannelLadders, Measure, Plane, Relation, Step
+from probes import ChannelLadders, Measure, Relation, Step
 
 Outcome = Literal["landed", "near", "mirrored", "collapsed", "elsewhere", "free"]
 """Places where a transfer can end, by what follows from them (:mod:`diag.comparisons.conclusion`)."""
-
-
-MOST_NUMBERS = 400_000
-"""Most numbers of a picture that is saved whole, about 4 MB: 6,000 states of two embeddings of 32 numbers."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """The embeddings and predictions that a drawing of them needs; not part of the JSON."""
-
-    base: NDArray[np.float64]
-    """(n, d) the base's embedding, flattened."""
-    transfer: NDArray[np.float64]
-    """(n, d) the transfer's embedding of the same states, flattened."""
-    variables: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    """{name: (n,)} known variables of the states."""
-    base_predictions: NDArray[np.float64] | None = None
-    """(n, actions, d) where the base's transition model expects each action to lead."""
-    transfer_predictions: NDArray[np.float64] | None = None
-    """(n, actions, d) where the transfer's transition model expects each action to lead."""
-    colour: str | None = None
-    """Name of the variable that points are coloured by; None for points of one colour."""
-    of: int | None = None
-    """Number of states that these were taken from, of a picture too large to be saved whole."""
-
-    def kept(self) -> Picture:
-        """The picture as it is saved: of so many states, evenly over all, that it has MOST_NUMBERS."""
-        size = sum(held.size for held in (self.base, self.transfer, *self._predictions))
-        if size <= MOST_NUMBERS:
-            return self
-        n = len(self.base)
-        states = np.unique(np.linspace(0, n - 1, max(1, n * MOST_NUMBERS // size)).astype(np.int64))
-        ours, theirs = self.base_predictions, self.transfer_predictions
-        return Picture(
-            self.base[states],
-            self.transfer[states],
-            {name: np.asarray(values)[states] for name, values in self.variables.items()},
-            None if ours is None else ours[states],
-            None if theirs is None else theirs[states],
-            self.colour,
-            self.of or n,
-        )
-
-    @property
-    def _predictions(self) -> list[NDArray[np.float64]]:
-        return [p for p in (self.base_predictions, self.transfer_predictions) if p is not None]
-
-    @property
-    def left_out(self) -> str | None:
-        """What a saved picture lacks, in words."""
-        if self.of is None:
-            return None
-        return f"of the {self.of:,} states, the pictures were saved with {len(self.base):,}"
-
-    def drawn(self, most: int) -> Drawn:
-        """The picture in two dimensions, of at most this many states, evenly over all.
-
-        Both embeddings go to the plane of the base's first two principal components; a transfer of other
-        dimensions than the base's goes to its own.
-        """
-        states = np.unique(np.linspace(0, len(self.base) - 1, min(len(self.base), most)).astype(np.int64))
-        of_base = Plane.of(self.base)
-        of_transfer = of_base if self.transfer.shape[1] == self.base.shape[1] else Plane.of(self.transfer)
-        colours = np.full(len(states), "state")
-        if self.colour is not None:
-            colours = np.asarray(self.variables[self.colour])[states].astype(str)
-        return Drawn(
-            states,
-            colours,
-            of_base(self.base)[states],
-            of_transfer(self.transfer)[states],
-            _ends(of_base, self.base_predictions, states),
-            _ends(of_transfer, self.transfer_predictions, states),
-        )
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A picture of m states in two dimensions."""
-
-    states: NDArray[np.int64]
-    """(m,) rows of the embeddings."""
-    colours: NDArray[np.str_]
-    """(m,) the category that each state is coloured by."""
-    base: NDArray[np.float64]
-    """(m, 2)"""
-    transfer: NDArray[np.float64]
-    """(m, 2)"""
-    base_ends: NDArray[np.float64] | None
-    """(m, actions, 2) ends of the lines from each state of the base; None without a transition model."""
-    transfer_ends: NDArray[np.float64] | None
-
-
-def _ends(
-    plane: Plane, predictions: NDArray[np.float64] | None, states: NDArray[np.int64]
-) -> NDArray[np.float64] | None:
-    if predictions is None:
-        return None
-    flat = plane(predictions.reshape(-1, predictions.shape[-1]))
-    return flat.reshape(*predictions.shape[:2], 2)[states]
-
-
-MOST_COLOURS = 6
-"""Categories that a picture can colour: as many as there are colours that any colour vision tells apart."""
-
-
-def colour_variable(variables: Mapping[str, NDArray[Any]], chosen: str | None = None) -> str | None:
-    """Name of the variable that a picture is coloured by: the chosen one, else the first categorical one.
-
-    Variables {name: (n,)} of strings or booleans are categorical; with more than :data:`MOST_COLOURS`
-    categories they are passed over. None where there is none.
-    """
-    if chosen is not None and chosen in variables:
-        return chosen
-    for name, values in variables.items():
-        known = np.asarray(values)
-        if known.ndim == 1 and known.dtype.kind in "bUS" and len(np.unique(known)) <= MOST_COLOURS:
-            return name
-    return None
 
 
 @dataclass(frozen=True, repr=False)
@@ -197,6 +78,17 @@ class Comparison(Shown, kind="comparison"):
     """The ladder of maps of every number by itself, where :attr:`ladder` has those of channels."""
     foldable: bool = True
     """Whether a map of the embedding can be applied to the transfer: to its rows, or in its last layer."""
+    best: Step | None = None
+    """The rung that names the relation, or else the one of highest R²; None where no map can be fitted."""
+    by_axis: ByAxis | None = None
+    """Correlation of each axis with the transfer's; None between different dimensions."""
+    unrelated_l2: float | None = None
+    """Mean distance of a state from where the base has another; None where the pair was read once, or has
+    different dimensions."""
+    trail: tuple[Stop, ...] = ()
+    """Checkpoints along the transfer's training, each compared with the base, in order."""
+    share: float | None = None
+    """Fraction of the transfer's training completed; None where the file does not say."""
     dreams: Dreams | None = None
     """Open-loop predictions of both, where they are world models."""
     diagnosis: str = "compare-embeddings"
@@ -241,6 +133,10 @@ class Comparison(Shown, kind="comparison"):
             "success": self.success,
             "seed": self.seed,
             "columns": None if self.columns is None else self.columns.to_tree(),
+            "best": None if self.best is None else _step_tree(self.best),
+            "by_axis": None if self.by_axis is None else self.by_axis.to_tree(),
+            "l2_unrelated": finite(self.unrelated_l2),
+            "trail": [stop.to_tree() for stop in self.trail],
             "open_loop": None if self.dreams is None else self.dreams.to_tree(),
             "warnings": list(self.warnings),
         }

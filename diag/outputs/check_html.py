@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
+import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pandas as pd
 from diag.checks.result import WORST, Checked, Finding, Gate, Outcome, Threshold
 from diag.outputs.check_words import (
     BAD,
+    ORDER,
+    PairOutcome,
     accepted_words,
     bad,
     limit,
@@ -21,16 +24,20 @@ from diag.outputs.check_words import (
     outcome,
     place,
     reason,
+    setting_value,
     status_words,
     told,
     warnings,
     worst_first,
 )
+from diag.outputs.embeddings_html import embeddings_figure, has_picture
 from diag.outputs.layout import ending
-from diag.outputs.sections import comparison_chart, footer, picture_words, warning_words
-from diag.outputs.words import number, span
-from reports import Figure, Page, Section
-from reports.checks import against_limits
+from diag.outputs.names import against, short_names
+from diag.outputs.sections import footer, warning_words
+from diag.outputs.words import hundredths, span, version
+from diag.wording import listed, plural
+from reports import Figure, Key, Page, Section
+from reports.checks import against_limits, matrix
 from trainers.safe_text import plain
 
 DRAWN = 24
@@ -38,6 +45,12 @@ DRAWN = 24
 
 PICTURES = 3
 """Most transfers whose embeddings are drawn, a picture each."""
+
+ROWS = 60
+"""Most transfers in the matrix: the worst ones."""
+
+MOST_NAMED = 12
+"""Most transfers in the command that checks them again."""
 
 LABEL = 26
 """Most cells of a transfer's name in the chart."""
@@ -47,76 +60,174 @@ MARKS: dict[Outcome, str] = {"pass": "✓", "warn": "!", "fail": "✗", "inconcl
 
 def page(gate: Gate) -> Page:
     """A gate as a page."""
-    pairs = worst_first(gate)
+    pairs = sorted(worst_first(gate), key=_badness)
     names = dict(zip(map(id, pairs), short_names([c.transfer for c in pairs]), strict=True))
     not_passed = [c for c in pairs if outcome(c) in BAD]
-    pictured = [c for c in not_passed if c.comparison is not None][:PICTURES]
+    pictured = [c for c in not_passed if c.comparison is not None and has_picture(c.comparison.picture)]
+    pictured = pictured[:PICTURES]
     drawn = set(map(id, pictured))
     sections = [
         *_overview(pairs, names),
         *_errors([c for c in pairs if outcome(c) == "error"]),
+        *_pictures(pictured, names),
+        *_others([c for c in not_passed if id(c) not in drawn], names),
         *_chart(pairs, names),
-        *_pictures(pictured),
-        *_others([c for c in not_passed if id(c) not in drawn]),
         *_limits(gate),
     ]
     if words := warnings(gate):
         sections.append(Section("Warnings", warning_words(list(map(plain, words)))))
-    return Page("check", gate.outcome, plain(gate.summary), _facts(gate), sections, footer())
+    sections += _next(gate, not_passed)
+    return Page(
+        _heading(pairs, names),
+        gate.outcome,
+        plain(gate.summary),
+        _facts(gate),
+        sections,
+        footer(),
+        kind="check",
+        keys=_keys(gate, pairs),
+    )
+
+
+def _badness(checked: Checked) -> tuple[int, int, float]:
+    """Sort key, worst first: the outcome, how many checks failed, and how little the base's R² is."""
+    compared = checked.comparison
+    ladder = () if compared is None else compared.ladder
+    r2 = next((s.r2.value for s in ladder if s.transform == "identity" and s.r2.value is not None), 0.0)
+    return ORDER.index(outcome(checked)), -sum(f.outcome == "fail" for f in checked.findings), r2
+
+
+def _heading(pairs: list[Checked], names: dict[int, str]) -> str:
+    """What was checked: the one transfer by name, or how many."""
+    if len(pairs) == 1:
+        return plain(against(pairs[0].base, pairs[0].transfer))
+    bases = list(dict.fromkeys(c.base for c in pairs))
+    if not bases:
+        return "No transfers"
+    of = Path(bases[0]).stem if len(bases) == 1 else plural(len(bases), "base")
+    return plain(f"{plural(len(pairs), 'transfer')} of {of}")
+
+
+_COUNTED: tuple[tuple[PairOutcome, str], ...] = (
+    ("error", "could not be checked"),
+    ("fail", "failed"),
+    ("inconclusive", "undecided"),
+    ("warn", "passed with warnings"),
+    ("pass", "passed"),
+)
+
+
+def _keys(gate: Gate, pairs: list[Checked]) -> list[Key]:
+    """How many transfers ended how, and the exit status; for one transfer, its checks."""
+    if len(pairs) == 1:
+        ends = [f.outcome for f in pairs[0].findings]
+        counts = {name: ends.count(name) for name in ("fail", "inconclusive", "warn", "pass")}
+        words = {"fail": "checks failed", "inconclusive": "undecided", "warn": "warnings", "pass": "passed"}
+        keys = [Key(words[name], str(count)) for name, count in counts.items() if count]
+    else:
+        ended = [outcome(c) for c in pairs]
+        keys = [Key(words, f"{ended.count(name):,}") for name, words in _COUNTED if name in ended]
+    return [*keys[:4], Key("exit status", str(gate.exit_status))]
 
 
 def _facts(gate: Gate) -> list[tuple[str, str]]:
     bases = list(dict.fromkeys(c.base for c in gate.checked))
-    facts = [("base" if number == 0 else "", plain(base)) for number, base in enumerate(bases)]
+    shas = {c.base: c.refs[0].sha256 for c in gate.checked if c.refs is not None}
+    facts = [
+        (
+            f"base {place + 1}" if len(bases) > 1 else "base",
+            plain(base + (f", sha256 {shas[base]}" if base in shas else "")),
+        )
+        for place, base in enumerate(bases)
+    ]
     facts.append(("limits", plain(limits_words(gate))))
     if gate.baseline is not None:
         facts.append(("baseline", plain(accepted_words(gate) or gate.baseline)))
-    for line, words in enumerate(not_checked(gate)):
-        facts.append(("not checked" if line == 0 else "", plain(words)))
+    unchecked = not_checked(gate)
+    if unchecked:
+        facts.append(("not checked", plain("; ".join(unchecked))))
     words = status_words(gate).removeprefix("exit status ")
     facts.append(("exit status", f"{words}{', strict' if gate.strict else ''}"))
+    facts.append(("transfer-diag", version() or "not installed"))
     return facts
 
 
-def short_names(paths: list[str]) -> list[str]:
-    """Paths without the folder and the ending that they share; in full where only that tells two apart.
-
-    >>> short_names(["runs/t/a.npy", "runs/t/b.npy"]), short_names(["x/a.npy"])
-    (['a', 'b'], ['a'])
-    """
-    places = [Path(path) for path in paths]
-    try:
-        shared = os.path.commonpath([place.parent for place in places])
-    except ValueError:
-        return list(map(plain, paths))
-    endings = {place.suffix for place in places}
-    short = [str(place.relative_to(shared)) if shared else str(place) for place in places]
-    if len(endings) == 1:
-        short = [name.removesuffix(*endings) for name in short]
-    return list(map(plain, short if len(set(short)) == len(set(paths)) else paths))
+READING = (
+    "Each mark stands beside the number that was judged: ✓ passes; ✗ fails; ? means that the data cannot "
+    "tell; ! is a warning; – means that the check could not be run; (✓) is accepted by the baseline."
+)
+"""How to read the marks."""
 
 
 def _overview(pairs: list[Checked], names: dict[int, str]) -> Iterator[Section]:
-    """A row a transfer, a column a check; for a single transfer a row a check."""
-    words = (
-        "Each mark stands beside the number that was judged: ✓ passes; ✗ fails; ? means that the data cannot "
-        "tell; ! is a warning; – means that the check could not be run; (✓) is accepted by the baseline."
-    )
+    """What failed first: a row a transfer, a column a check; for a single transfer a row a check."""
     if len(pairs) == 1 and pairs[0].findings:
         rows = [
-            {"check": plain(f.name), "": _mark(f), "95% interval": _span(f), **_limit(f.threshold)}
-            for f in pairs[0].findings
+            {"check": plain(f.name), "result": _mark(f), "95% interval": _span(f), **_limit(f.threshold)}
+            for f in sorted(pairs[0].findings, key=_rank)
         ]
-        yield Section("Every check", [words], table=pd.DataFrame(rows))
+        yield Section("Every check", _sentences(pairs[0]), table=pd.DataFrame(rows), notes=[READING])
     elif len(pairs) > 1:
-        checks = dict.fromkeys(f.check for c in pairs for f in c.findings if f.outcome != "skipped")
+        checks = list(dict.fromkeys(f.check for c in pairs for f in c.findings if f.outcome != "skipped"))
         rows = [
-            {"transfer": names[id(c)], "": outcome(c)}
+            {"transfer": names[id(c)], "outcome": outcome(c)}
             | {plain(check): _mark_of([f for f in c.findings if f.check == check]) for check in checks}
             for c in pairs
         ]
-        words += " If a check has several parts, such as one for each loss, the table shows its worst part."
-        yield Section("Every transfer", [words], table=pd.DataFrame(rows))
+        notes = [
+            READING,
+            "If a check has several parts, such as one for each loss, the table shows its worst part.",
+        ]
+        yield Section(
+            "What failed first",
+            _failed_most(pairs, checks),
+            _matrix(pairs, names, checks),
+            pd.DataFrame(rows),
+            notes,
+            folded=bool(checks),
+            short="Overview",
+        )
+
+
+def _failed_most(pairs: list[Checked], checks: list[str]) -> list[str]:
+    """Which checks failed how often, the most frequent first."""
+    counts = {
+        check: sum(any(f.check == check and f.outcome == "fail" for f in c.findings) for c in pairs)
+        for check in checks
+    }
+    failed = sorted((c for c in counts if counts[c]), key=lambda check: -counts[check])
+    words = []
+    if failed:
+        told = [f"{check} in {counts[check]} of {len(pairs):,} transfers" for check in failed]
+        words.append(plain(f"Failed: {listed(told)}."))
+    if len(pairs) > ROWS:
+        words.append(f"The picture shows the worst {ROWS} of {len(pairs):,} transfers; the table has all.")
+    return words
+
+
+def _matrix(pairs: list[Checked], names: dict[int, str], checks: list[str]) -> Figure | None:
+    """Transfers by checks, each cell with sign and number."""
+    shown = pairs[:ROWS]
+    labels = _labels([names[id(checked)] for checked in shown])
+    cells = []
+    for checked, label in zip(shown, labels, strict=True):
+        for check in checks:
+            own = [f for f in checked.findings if f.check == check]
+            if own:
+                worst = min(own, key=_rank)
+                cells.append(
+                    {
+                        "transfer": label,
+                        "check": plain(check),
+                        "outcome": worst.outcome,
+                        "mark": _mark(worst),
+                        "said": plain(worst.message),
+                    }
+                )
+    if not cells:
+        return None
+    described = "A matrix of transfers and checks: each cell has a sign and the number that was judged."
+    return Figure(matrix(pd.DataFrame(cells), labels), described)
 
 
 def _mark_of(findings: list[Finding]) -> str:
@@ -140,7 +251,7 @@ def _mark(finding: Finding) -> str:
         return mark
     # A count has no interval and no decimals.
     count = measure.low is None and measure.value.is_integer()
-    return f"{mark} {measure.value:.0f}" if count else f"{mark} {number(measure.value)}"
+    return f"{mark} {measure.value:.0f}" if count else f"{mark} {hundredths(measure.value)}"
 
 
 def _span(finding: Finding) -> str:
@@ -161,17 +272,21 @@ def _chart(pairs: list[Checked], names: dict[int, str]) -> Iterator[Section]:
     if not rows:
         return
     frame = pd.DataFrame(rows)
-    words = [
-        "Each point is the number that was judged, with its 95% interval. The dashed line is the limit, and "
-        "numbers on the shaded side do not pass. A number fails only if its whole interval lies there.",
-        "Numbers that lie far beyond a limit are drawn at the edge.",
-    ]
+    words = []
     if any(f.accepted for c in pairs for f in c.findings):
         words.append("A number that passes on the shaded side is accepted by the baseline.")
     if len(pairs) > DRAWN:
         words.append(f"The chart shows the worst {DRAWN} of {len(pairs):,} transfers.")
+    notes = [
+        "Each point is the number that was judged, with its 95% interval. The dashed line is the limit, and "
+        "numbers on the shaded side do not pass. A number fails only if its whole interval lies there.",
+        "Numbers that lie far beyond a limit are drawn at the edge.",
+    ]
     described = "Points with intervals beside limits: a panel for each check, a line for each transfer."
-    yield Section("Numbers and limits", words, Figure(against_limits(frame), described))
+    figure = Figure(
+        against_limits(frame), described, "Dashed: the limit. Shaded: the side that does not pass."
+    )
+    yield Section("Numbers and limits", words, figure, notes=notes, short="Numbers")
 
 
 def _labels(names: list[str]) -> list[str]:
@@ -190,10 +305,11 @@ def _rows(checked: Checked, name: str) -> Iterator[dict[str, Any]]:
             continue
         held = _held_to(finding)
         side = "at least" if finding.better == "higher" else "at most"
-        words = "" if math.isnan(held) else f", {side} {held:g}"
+        wanted = "" if math.isnan(held) else f"wanted: {side} {held:g}"
         yield {
             "check": plain(finding.name),
-            "title": plain(f"{finding.name}{words}"),
+            "title": plain(finding.name),
+            "wanted": wanted,
             "transfer": name,
             "value": value,
             "low": _finite(measure.low),
@@ -217,25 +333,32 @@ def _held_to(finding: Finding) -> float:
     return float(own.value) if own.name.split(".")[-1] != "margin" else math.nan
 
 
-def _pictures(pairs: list[Checked]) -> Iterator[Section]:
-    """Findings of the worst transfers, and their embeddings beside the base's."""
-    described = "Scatter plots of the base's and the transfer's embedding of the same states."
+def _pictures(pairs: list[Checked], names: dict[int, str]) -> Iterator[Section]:
+    """Findings of the worst transfers, and their embeddings before and after the best map."""
     for checked in pairs:
         compared = checked.comparison
         assert compared is not None
-        chart = comparison_chart(compared)
-        words = [*_sentences(checked), *(picture_words(compared.picture) if checked is pairs[0] else ())]
-        yield Section(_title(checked), words, Figure(chart, described))
+        figure = embeddings_figure(compared, short=True)
+        if checked is not pairs[0]:
+            figure = replace(figure, caption="")
+        yield Section(_title(checked, names), _sentences(checked), figure, short=names[id(checked)])
 
 
-def _others(pairs: list[Checked]) -> Iterator[Section]:
+def _others(pairs: list[Checked], names: dict[int, str]) -> Iterator[Section]:
     """Findings of the other transfers that did not pass, without pictures."""
-    for checked in pairs:
-        yield Section(_title(checked), _sentences(checked))
+    if not pairs:
+        return
+    if len(pairs) == 1:
+        yield Section(_title(pairs[0], names), _sentences(pairs[0]), short=names[id(pairs[0])])
+        return
+    rows = [
+        {"transfer": names[id(c)], "outcome": outcome(c), "findings": "  ".join(_sentences(c))} for c in pairs
+    ]
+    yield Section("Others that did not pass", table=pd.DataFrame(rows), short="Others")
 
 
-def _title(checked: Checked) -> str:
-    return f"{plain(checked.transfer)}: {outcome(checked)}"
+def _title(checked: Checked, names: dict[int, str]) -> str:
+    return f"{names[id(checked)]}: {outcome(checked)}"
 
 
 def _sentences(checked: Checked) -> list[str]:
@@ -254,3 +377,34 @@ def _limits(gate: Gate) -> Iterator[Section]:
     known = {t.name: t for t in every}
     if known and len(gate.checked) > 1:
         yield Section("Limits", table=pd.DataFrame(map(_limit, known.values())))
+
+
+def _next(gate: Gate, not_passed: list[Checked]) -> Iterator[Section]:
+    """The command that checks again what did not pass, and one that looks closer at the worst."""
+    if not not_passed:
+        return
+    first = not_passed[0]
+    again = [c for c in not_passed if c.base == first.base][:MOST_NAMED]
+    command = ["diag", "check", first.base, *(c.transfer for c in again)]
+    command += ["--config", gate.config] if gate.config is not None else []
+    for one in gate.on_top:
+        value = setting_value(one.value).replace(", ", ",")
+        command += ["--set", f"{one.name}={value}"]
+    command += ["--baseline", gate.baseline] if gate.baseline is not None else []
+    command += ["--strict"] if gate.strict else []
+    commands = [command]
+    if first.comparison is not None:
+        commands.append(["diag", "compare-embeddings", first.base, first.transfer, "--html", "worst.html"])
+    words = ["The first command checks again what did not pass; the second looks closer at the worst."]
+    if first.comparison is None:
+        words = ["This command checks again what did not pass."]
+    if len(again) < len(not_passed):
+        words.append(f"It names {len(again)} of {len(not_passed):,}.")
+    if first.comparison is not None and first.comparison.conclusion:
+        words.insert(0, f"On the worst: {first.comparison.conclusion}")
+    yield Section(
+        "What to do next",
+        list(map(plain, words)),
+        commands=[plain(shlex.join(c)) for c in commands],
+        short="Next",
+    )

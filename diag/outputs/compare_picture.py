@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.comparisons.result import MOST_COLOURS, Comparison, Drawn
+from diag.comparisons.picture import MOST_COLOURS, Drawn
+from diag.comparisons.result import Comparison
 from diag.outputs.layout import wrapped
 from diag.outputs.terminal import beside, canvas, columns, framed, limits_of
 

@@ -11,8 +11,8 @@ from diag.outputs import environment_words as words
 from diag.outputs.sections import footer
 from diag.outputs.words import number
 from diag.studies.environments.result import SCRATCH, WAYS
-from diag.wording import plural
-from reports import Figure, Page, Section, environments
+from diag.wording import percent_interval, plural
+from reports import Figure, Key, Page, Section, environments
 
 if TYPE_CHECKING:
     from diag.studies.environments.asked import Asked
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def page(result: EnvironmentMetrics) -> Page:
     """The whole page."""
-    facts = [("study", result.study), ("looks", str(len(result.looks)))]
+    facts = [("study", result.study), ("looks", ", ".join(look.name for look in result.looks))]
     if result.share:
         facts.append(("ratios", f"of the {result.share}"))
     sections = [*_bars(result)]
@@ -32,12 +32,35 @@ def page(result: EnvironmentMetrics) -> Page:
     sections += [_asked(result.asked[way], way) for way in WAYS if way in result.asked]
     if result.missing:
         sections.append(Section("What is missing", list(result.missing)))
-    return Page(f"Environment metrics: {result.study}", "", _summary(result), facts, sections, footer())
+    return Page(
+        result.study,
+        "",
+        _summary(result),
+        facts,
+        sections,
+        footer(),
+        kind="environment metrics",
+        keys=_keys(result),
+    )
+
+
+def _keys(result: EnvironmentMetrics) -> list[Key]:
+    """Looks and runs, and how often the relation names the better freeze."""
+    runs = sum(entry.runs or 0 for look in result.looks for entry in look.entries)
+    keys = [Key("looks of one world", str(len(result.looks))), Key("runs", str(runs))]
+    answer = result.asked.get(WAYS[0])
+    if answer is not None and answer.agree.n:
+        note = percent_interval(answer.agree.share, answer.agree.low, answer.agree.high)
+        said = f"{answer.agree.count} of {answer.agree.n}"
+        keys.append(Key("pairs in which the relation names the freeze that earns more", said, note))
+    return keys
 
 
 def _summary(result: EnvironmentMetrics) -> str:
-    told = [f"{plural(len(result.looks), 'look')} of one world.", words.unequal(result)]
-    return " ".join(filter(None, told))
+    answer = result.asked.get(WAYS[0])
+    short = "" if answer is None else words.short_answer(answer)
+    told = [words.unequal(result), f"{short[:1].upper()}{short[1:]}." if short else ""]
+    return " ".join(filter(None, told)) or f"{plural(len(result.looks), 'look')} of one world."
 
 
 def _bars(result: EnvironmentMetrics) -> Iterator[Section]:
@@ -57,7 +80,7 @@ def _bars(result: EnvironmentMetrics) -> Iterator[Section]:
                     rows.append(_bar(look.name, entry.plan, name, over, f"{told}; ratio {words.value(over)}"))
                 table.append(
                     {
-                        "": f"{look.name}, {entry.plan}",
+                        "look and plan": f"{look.name}, {entry.plan}",
                         "runs": str(entry.runs or "–"),
                         "mean return": words.value(earned.score),
                         "over from-scratch": words.value(over),
@@ -70,7 +93,8 @@ def _bars(result: EnvironmentMetrics) -> Iterator[Section]:
             chart = environments.bars(pd.DataFrame(rows))
             figure = Figure(chart, "Bars of what each plan earns in each look, with intervals.")
             title = f"What each plan earns, {words.WAY_NAMES[way]}"
-            yield Section(title, said, figure, pd.DataFrame(table))
+            short = f"Earned {words.WAY_NAMES[way]}"
+            yield Section(title, [], figure, pd.DataFrame(table), said, folded=True, short=short)
         intro = []
 
 
@@ -101,13 +125,14 @@ def _curves(result: EnvironmentMetrics) -> Section:
         "Mean returns of the training episodes, a panel a look, with 95% bands over bases and seeds. The "
         "dashed line is a random agent. A frozen agent's line is flat but for the luck of its episodes."
     ]
-    return Section("Curves", said, Figure(chart, "Mean training returns over frames, a panel a look."))
+    figure = Figure(chart, "Mean training returns over frames, a panel a look.")
+    return Section("Curves", [], figure, notes=said)
 
 
 def _frames(result: EnvironmentMetrics) -> Section:
     rows = [
         {
-            "": f"{look.name}, {entry.plan}",
+            "look and plan": f"{look.name}, {entry.plan}",
             f"{result.unit} to the level": words.frames_words(entry.reached),
             "faster than from-scratch by": words.speed_words(entry.reached),
         }
@@ -122,7 +147,7 @@ def _frames(result: EnvironmentMetrics) -> Section:
         *(f"{look.name}: {words.level_words(look, result.unit)}" for look in result.looks),
     ]
     title = f"{result.unit.capitalize()} to a level"
-    return Section(title, said, None, pd.DataFrame(rows) if rows else None)
+    return Section(title, [], None, pd.DataFrame(rows) if rows else None, said)
 
 
 def _inside(result: EnvironmentMetrics) -> Section:
@@ -138,7 +163,7 @@ def _inside(result: EnvironmentMetrics) -> Section:
 def _inner(look: LookMetrics) -> list[dict[str, str]]:
     return [
         {
-            "": f"{look.name}, {entry.plan}",
+            "look and plan": f"{look.name}, {entry.plan}",
             "CKA": words.value(entry.cka),
             "relation": words.counted(entry),
         }
@@ -150,7 +175,7 @@ def _inner(look: LookMetrics) -> list[dict[str, str]]:
 def _asked(answer: Asked, way: Way) -> Section:
     rows = [
         {
-            "": look.look,
+            "look": look.look,
             "head − embedding": words.value(look.difference, 3),
             "earns more": words.EARNS_MORE[look.better],
             "frozen embedding": words.frozen_words(look),
@@ -160,10 +185,10 @@ def _asked(answer: Asked, way: Way) -> Section:
         for look in answer.looks
     ]
     title = f"Head or embedding, and the relation, {words.WAY_NAMES[way]}"
-    said = [
-        "Is freezing the head better than freezing the embedding exactly where the embedding is not matched? "
-        "A pair is one base in one look.",
-        words.FROZEN,
-        *words.answers(answer),
-    ]
-    return Section(title, said, None, pd.DataFrame(rows))
+    asked = (
+        "Is freezing the head better than freezing the embedding exactly where the embedding is not matched?"
+    )
+    first, *others = words.answers(answer)
+    notes = ["A pair is one base in one look.", words.FROZEN, *others]
+    short = f"Head or embedding {words.WAY_NAMES[way]}"
+    return Section(title, [asked, first], None, pd.DataFrame(rows), notes, short=short)

@@ -64,6 +64,11 @@ RENDERERS: Mapping[str, Mapping[str, str]] = {
         "picture": "landscape_picture:render",
         "frames": "landscape_frames:frames",
     },
+    "landscape_pairs": {
+        "brief": _VERDICT,
+        "text": "landscape_pairs_text:render",
+        "page": "landscape_pairs_html:page",
+    },
     "layers": {
         "brief": _VERDICT,
         "text": "layers_text:render",

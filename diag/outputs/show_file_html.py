@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from diag.outputs.sections import footer
 from diag.outputs.show_file_text import facts, title
-from reports import Page, Section
+from diag.outputs.words import version
+from diag.wording import plural
+from reports import Key, Page, Section
+from trainers.safe_text import plain
 
 if TYPE_CHECKING:
     from diag.sources.description import FileDescription
@@ -19,5 +23,28 @@ def page(file: FileDescription) -> Page:
     table = pd.DataFrame(
         [{"diagnosis": name, "lacks": lacking or "nothing"} for name, lacking in file.lacks.items()]
     )
-    sections = [Section("What can be asked of it", table=table)]
-    return Page("show", "", title(file), facts(file), sections, footer())
+    enough = [name for name, lacking in file.lacks.items() if not lacking]
+    known = pd.DataFrame([row for row in facts(file) if row[0] != "sha256"], columns=["what", "value"])
+    sections = [] if known.empty else [Section("What it holds", table=known)]
+    sections.append(
+        Section(
+            "What can be asked of it",
+            [f"It is enough for {', '.join(enough)}." if enough else "It is enough for no diagnosis."],
+            table=table,
+        )
+    )
+    subject = file.subject
+    keys = [Key("diagnoses that it is enough for", str(len(enough)), f"of {len(file.lacks)}")]
+    if subject.embeddings is not None:
+        rows, *shape = subject.embeddings.shape
+        keys += [Key("rows", f"{rows:,}"), Key("dimensions", " × ".join(f"{size:,}" for size in shape))]
+    elif file.components:
+        total = sum(file.components.values())
+        keys.append(Key("parameters", f"{total:,}", f"in {plural(len(file.components), 'component')}"))
+    identity = [
+        ("file", plain(subject.path)),
+        ("sha256", subject.sha256),
+        ("transfer-diag", version() or "not installed"),
+    ]
+    name = plain(Path(subject.path).name)
+    return Page(name, "", title(file), identity, sections, footer(), kind="show", keys=keys)

@@ -23,7 +23,7 @@ def groups_section(report: StudyReport, words: Sequence[str]) -> Section:
     """Success of every group, drawn and in a table, and how it differs from the reference's."""
     rows = [
         {
-            "": short_name(g, report.groups),
+            "group": short_name(g, report.groups),
             "succeeded": of(g.succeeded) if g.succeeded.n else "none yet",
             "by base": by_base(g) or "–",
             "share": percent(g.succeeded),
@@ -34,20 +34,36 @@ def groups_section(report: StudyReport, words: Sequence[str]) -> Section:
         }
         for g in report.groups
     ]
-    drawn = [
-        {
-            **_place(g, report.groups),
-            "share": g.succeeded.share,
-            "low": g.succeeded.low,
-            "high": g.succeeded.high,
-            "said": of(g.succeeded),
-        }
-        for g in report.groups
-        if g.succeeded.n
-    ]
-    chart = studies.rates(pd.DataFrame(drawn), pd.DataFrame(columns=["name", "share"]), _title(report.groups))
-    figure = Figure(chart, "The share of transfers that succeed with its interval, for each group.")
-    return Section("Plans and variants", words, figure, pd.DataFrame(rows))
+    done = [g for g in report.groups if g.succeeded.n]
+    described = "The share of transfers that succeed, for each group."
+    if _in_both(report.groups):
+        cells = [
+            {
+                "variant": g.variant,
+                "plan": g.plan,
+                "share": g.succeeded.share,
+                "said": of(g.succeeded),
+                "told": f"{short_name(g, report.groups)}: {of(g.succeeded)} succeed, {percent(g.succeeded)}",
+            }
+            for g in done
+        ]
+        chart = studies.matrix(pd.DataFrame(cells))
+    else:
+        spans = [
+            {
+                "panel": "",
+                "base": short_name(g, report.groups),
+                "share": g.succeeded.share,
+                "low": g.succeeded.low,
+                "high": g.succeeded.high,
+                "said": of(g.succeeded),
+            }
+            for g in done
+        ]
+        none = pd.DataFrame(columns=["name", "share"])
+        chart = studies.rates(pd.DataFrame(spans), none, _title(report.groups))
+    figure = Figure(chart, described)
+    return Section("Plans and variants", [], figure, pd.DataFrame(rows), words)
 
 
 def relations_figure(report: StudyReport) -> tuple[Figure, pd.DataFrame]:
@@ -55,14 +71,20 @@ def relations_figure(report: StudyReport) -> tuple[Figure, pd.DataFrame]:
     done = [g for g in report.groups if g.succeeded.n]
     kinds = list(dict.fromkeys(kind for g in done for kind in g.relations))
     rows = [
-        {**_place(g, report.groups), "relation": kind, "count": count, "order": order}
+        {
+            "panel": "",
+            "base": short_name(g, report.groups),
+            "relation": kind,
+            "count": count,
+            "order": order,
+        }
         for g in done
         for order, (kind, count) in enumerate(g.relations.items())
     ]
     table = pd.DataFrame(
         [
             {
-                "": short_name(g, report.groups),
+                "group": short_name(g, report.groups),
                 **{kind: str(g.relations.get(kind) or "·") for kind in kinds},
             }
             for g in done
@@ -78,7 +100,7 @@ def medians(report: StudyReport, kinds: dict[str, str]) -> pd.DataFrame:
     for group in report.groups:
         if not group.succeeded.n:
             continue
-        row = {"": short_name(group, report.groups), "succeeded": of(group.succeeded)}
+        row = {"group": short_name(group, report.groups), "succeeded": of(group.succeeded)}
         for kind, title in kinds.items():
             found = next((t.median for t in group.told if t.name == kind), Outcomes(None, None))
             row |= {f"{title}, successes": number(found.success), f"{title}, failures": number(found.failure)}
@@ -86,12 +108,9 @@ def medians(report: StudyReport, kinds: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _place(group: Group, groups: Sequence[Group]) -> dict[str, str]:
-    """The panel and the row of a group: its variant and its plan, where they differ in both."""
-    both = len({g.variant for g in groups}) > 1 and len({g.plan for g in groups}) > 1
-    if both:
-        return {"panel": group.variant, "base": group.plan}
-    return {"panel": "", "base": short_name(group, groups)}
+def _in_both(groups: Sequence[Group]) -> bool:
+    """Whether groups differ in their variants and in their plans."""
+    return len({g.variant for g in groups}) > 1 and len({g.plan for g in groups}) > 1
 
 
 def _title(groups: Sequence[Group]) -> str:

@@ -27,10 +27,25 @@ from diag.studies import paper
 from diag.studies.result import Curve, Group, StudyReport
 from diag.studies.sentence import of, percent, short_name
 from diag.wording import duration, listed, p_value, plural
-from reports import Figure, Page, Section, studies
+from reports import Figure, Key, Page, Section, studies
+
+MOST_KEYS = 5
+"""Most numbers below the verdict."""
 
 MOST_DRAWN_GROUPS = 6
 """Most groups whose training curves are drawn: each takes some 50 kB."""
+
+MOST_LISTED = 500
+"""Most transfers that the page lists one by one."""
+
+LISTED = {
+    "own_states": "states in place",
+    "l2": "L2 to the base",
+    "loss": "total loss",
+    "score": "score",
+    "base_score": "its base's score",
+}
+"""Columns of the list of transfers, with their titles."""
 
 QUANTITIES = {
     "own_states": "states in place",
@@ -52,15 +67,38 @@ def page(report: StudyReport) -> Page:
         ("versions", ", ".join(f"{n} {v}" for n, v in facts.versions.items())),
         *((name, str(value)) for name, value in facts.settings.items()),
     ]
-    title = f"Study: {facts.name}"
     return Page(
-        title,
+        facts.name,
         report.verdict.status,
         report.verdict.summary,
         [r for r in rows if r[1]],
         sections(report),
         f"{footer()} Those of shares are Wilson's. All p-values are two-sided.",
+        kind="study",
+        keys=_keys(report),
     )
+
+
+def _keys(report: StudyReport) -> list[Key]:
+    """How many succeeded, how far they lie, and whether losses tell failures from successes."""
+    done = [g for g in report.groups if g.succeeded.n]
+    if not done:
+        return []
+    first = done[0]
+    whose = "" if len(done) == 1 else f", {short_name(first, report.groups)}"
+    keys = [
+        Key(f"transfers succeed{whose}", of(first.succeeded), percent(first.succeeded)),
+        Key("matched by the ladder of transformations", of(first.matched)),
+    ]
+    if first.bases_differ is not None:
+        keys.append(Key("p that all bases succeed equally often", p_value(first.bases_differ)))
+    medians = {t.name: t for t in first.told}
+    for name, title in (("l2", "median L2 distance of successes, of failures"), ("score", "median score")):
+        if name in medians:
+            success, failure = both(medians[name].median, 2)
+            said = " / ".join(word for word in (success, failure) if word != "–")
+            keys.append(Key(title if "distance" in title else f"{title} of successes, of failures", said))
+    return [key for key in keys if key.value][:MOST_KEYS]
 
 
 def sections(report: StudyReport) -> list[Section]:
@@ -74,7 +112,10 @@ def sections(report: StudyReport) -> list[Section]:
     if first is None or not any(g.succeeded.n for g in report.groups):
         return parts
     parts += [groups_section(report, _plan_words(report))] if many(report) else []
+    pictures = multiples_sections(report)
     parts += [_success(report)]
+    # Where states decide, the embeddings themselves are what shows why.
+    parts += pictures[:1] if report.by == "states" else []
     parts += scores_sections(report) if report.by == "score" else []
     parts += plan_sections(report)
     parts += [_plans(report)] if len(report.groups) > 1 and not many(report) else []
@@ -86,7 +127,38 @@ def sections(report: StudyReport) -> list[Section]:
     parts += stages_section(report)
     parts += _learning(report)
     parts += scores_sections(report) if report.by != "score" and len(report.scores) else []
-    return parts + multiples_sections(report) + [_pairs(first)] * (len(first.pairs) > 1)
+    parts += pictures[1:] if report.by == "states" else pictures
+    parts += [_pairs(first)] * (len(first.pairs) > 1)
+    return [*parts, _every(report)]
+
+
+def _every(report: StudyReport) -> Section:
+    """A row a transfer, which a reader sorts by what they look for."""
+    several = len(report.groups) > 1
+    shown = report.transfers.head(MOST_LISTED)
+    rows = [
+        {
+            **({"variant": str(row["variant"]), "plan": str(row["plan"])} if several else {}),
+            "base": str(row["base_seed"]),
+            "seed": str(row["seed"]),
+            "outcome": str(row["outcome"]),
+            "relation": str(row["relation"] or "–"),
+            **{title: _told_number(row.get(column)) for column, title in LISTED.items()},
+        }
+        for row in shown.to_dict("records")
+    ]
+    table = pd.DataFrame(rows)
+    table = table.drop(columns=[t for t in LISTED.values() if (table[t] == "–").all()])
+    words = [f"{plural(len(report.transfers), 'transfer has', 'transfers have')} finished."]
+    if len(shown) < len(report.transfers):
+        words.append(
+            f"The table has the first {MOST_LISTED:,} of them; the others are in the study's results."
+        )
+    return Section("Every transfer", words, table=table, folded=True)
+
+
+def _told_number(value: object) -> str:
+    return number(float(value), 3) if isinstance(value, int | float) and not pd.isna(value) else "–"
 
 
 def _names(report: StudyReport) -> dict[tuple[str, str], str]:
@@ -123,10 +195,10 @@ def _success(report: StudyReport) -> Section:
             line |= {"base": "all", "succeeded": of(group.succeeded), "share": percent(group.succeeded)}
             table.append(line | {"matched": of(group.matched)})
     first = shown[0]
-    words = [
-        f"A transfer succeeds if {report.rule}. It is matched if the ladder of transformations says so, "
-        "which allows states to be displaced a little.",
-        *rate_words(first),
+    words = [f"A transfer succeeds if {report.rule}.", *rate_words(first)]
+    notes = [
+        "A transfer is matched if the ladder of transformations says so, which allows states to be displaced "
+        "a little.",
         "The p-value of a base is that of Boschloo's exact test against all other bases together"
         + (", and against the reference plan from the same base" if len(shown) > 1 else "")
         + ", with Holm's correction over bases.",
@@ -137,7 +209,8 @@ def _success(report: StudyReport) -> Section:
     chart = studies.rates(pd.DataFrame(rows), published)
     figure = Figure(chart, "The share of transfers that succeed with its interval, for each base.")
     of_which = f": {short_name(first, report.groups)}" if len(shown) < len(report.groups) else ""
-    return Section(f"Success by base{of_which}", words, figure, pd.DataFrame(table).fillna(""))
+    told = pd.DataFrame(table).fillna("")
+    return Section(f"Success by base{of_which}", words, figure, told, notes, short="Success by base")
 
 
 def _plans(report: StudyReport) -> Section:
@@ -147,7 +220,7 @@ def _plans(report: StudyReport) -> Section:
         low_high = group.over_bases
         rows.append(
             {
-                "": short_name(group, report.groups),
+                "group": short_name(group, report.groups),
                 "succeeded": of(group.succeeded),
                 "share": percent(group.succeeded),
                 "over bases": "–" if low_high is None else f"[{low_high[0]:.0%}, {low_high[1]:.0%}]",
@@ -156,8 +229,7 @@ def _plans(report: StudyReport) -> Section:
                 "bases differ, p": "–" if group.bases_differ is None else p_value(group.bases_differ),
             }
         )
-    words = _plan_words(report)
-    return Section("Plans and variants", words, table=pd.DataFrame(rows))
+    return Section("Plans and variants", table=pd.DataFrame(rows), notes=_plan_words(report))
 
 
 def _plan_words(report: StudyReport) -> list[str]:
@@ -176,7 +248,7 @@ def _beside(report: StudyReport) -> Section:
     table = pd.DataFrame(
         [
             {
-                "": f"{row.what} [{notes.index(row.note) + 1}]" if row.note else row.what,
+                "number": f"{row.what} [{notes.index(row.note) + 1}]" if row.note else row.what,
                 "here": row.ours,
                 "the paper": row.paper,
                 "p": "" if row.p is None else p_value(row.p),
@@ -192,7 +264,7 @@ def _beside(report: StudyReport) -> Section:
             "Boschloo's test that both have the same rate."
         ]
     numbered = [f"[{n}] {note[:1].upper()}{note[1:]}." for n, note in enumerate(notes, 1)]
-    return Section("Beside the paper", [*words, " ".join(numbered)], table=table)
+    return Section("Beside the paper", words, table=table, notes=numbered)
 
 
 def _relations(report: StudyReport) -> Section:
@@ -211,15 +283,27 @@ def _relations(report: StudyReport) -> Section:
                 {"panel": name, "base": str(c.base_seed), "relation": kind, "count": count, "order": place}
                 for place, (kind, count) in enumerate(c.relations.items())
             ]
-    words = [
+    notes = [
         "A relation is named by the smallest kind of map that sends a transfer's embedding to its base's. It "
         "is undecided if fewer than 90% of the resamples agree."
     ]
+    words = [_relation_words(report)]
     if many(report):
-        return Section("Relations", words, *relations_figure(report))
+        return Section("Relations", words, *relations_figure(report), notes, folded=True)
     chart = studies.relations(pd.DataFrame(rows))
     figure = Figure(chart, "Bars of how many transfers of each base have each relation.")
-    return Section("Relations", words, figure, pd.DataFrame(table))
+    return Section("Relations", words, figure, pd.DataFrame(table), notes, folded=True)
+
+
+def _relation_words(report: StudyReport) -> str:
+    """How many transfers of the reference have which relation: ``20 of 22 are flipped and 2 matched.``"""
+    first = next(g for g in report.groups if g.succeeded.n)
+    counts = sorted(first.relations.items(), key=lambda item: -item[1])
+    (kind, count), *others = counts
+    told = [f"{count} of {first.succeeded.n} {'is' if count == 1 else 'are'} {kind}"]
+    told += [f"{count} {kind}" for kind, count in others]
+    whose = "" if len(report.groups) == 1 else f"{short_name(first, report.groups)}: "
+    return f"{whose}{listed(told)}."
 
 
 def _outcomes(report: StudyReport) -> Section:
@@ -251,13 +335,13 @@ def _outcomes(report: StudyReport) -> Section:
                 }
             )
     words = [*dip_words(first), loss_words(first)]
-    words.append(
-        f"The figure and these words are of {short_name(first, report.groups)}. The table gives medians of "
-        "every plan and variant."
+    notes = [
+        f"The figure and the words beside it are of {short_name(first, report.groups)}. The table gives "
+        "medians of every plan and variant."
         if many(report)
         else "The table gives medians by base. AUC is how often a failure has a higher loss than a success "
         "of the same base."
-    )
+    ]
     figure = None
     if bars:
         chart = studies.outcomes(pd.DataFrame(bars))
@@ -265,7 +349,15 @@ def _outcomes(report: StudyReport) -> Section:
     told = pd.DataFrame(table)
     if many(report):
         told = medians(report, {"l2": "L2", "loss_total": "loss"})
-    return Section("What distances and losses tell", words, figure, told)
+    return Section(
+        "What distances and losses tell",
+        words,
+        figure,
+        told,
+        notes,
+        folded=True,
+        short="Distances and losses",
+    )
 
 
 def _told(report: StudyReport) -> Section:
@@ -275,20 +367,22 @@ def _told(report: StudyReport) -> Section:
         name = told_name(told.name)
         rows.append(
             {
-                "": f"loss: {name.strip()}" if name.startswith(" ") else name,
+                "number": f"loss: {name.strip()}" if name.startswith(" ") else name,
                 "successes": success,
                 "failures": failure,
                 "AUC within bases": area(told.auc),
             }
         )
-    words = [
+    notes = [
         "The table gives medians, and the AUC: how often a failure has a higher value than a success of the "
-        "same base. An AUC of 0.5 says nothing, and one of 0 or 1 tells the two apart. The losses are those "
+        "same base. An AUC of 0.5 says nothing, and one of 0 or 1 tells the two apart.",
+        "The losses are those "
         "on the target task, with every state and action weighted alike. The mended copy has the best "
         "orthogonal map folded into its encoder. The wall is the highest rise of the loss on the straight "
-        "line to that copy."
+        "line to that copy.",
     ]
-    return Section("What tells failures from successes", words, table=pd.DataFrame(rows))
+    title = "What tells failures from successes"
+    return Section(title, table=pd.DataFrame(rows), notes=notes, short="What tells them apart")
 
 
 def _margins(report: StudyReport) -> Section:
@@ -300,14 +394,15 @@ def _margins(report: StudyReport) -> Section:
                 {"name": name, "required": need, "share": count / n, "said": f"{count} of {n}"}
                 for need, count in group.margins
             ]
-            table.append({"": name, **{str(need): str(count) for need, count in group.margins}})
+            table.append({"group": name, **{str(need): str(count) for need, count in group.margins}})
     chart = studies.margins(pd.DataFrame(rows), report.success_states)
     figure = Figure(chart, "Steps: the share of transfers that succeed against the states required.")
     words = [
         "The figure shows how many transfers would succeed if more or fewer states had to be nearest to "
         "their own base state."
     ]
-    return Section("How success moves with its margin", words, figure, pd.DataFrame(table))
+    title = "How success moves with its margin"
+    return Section(title, words, figure, pd.DataFrame(table), folded=True, short="Margin")
 
 
 def _learning(report: StudyReport) -> list[Section]:
@@ -322,8 +417,8 @@ def _learning(report: StudyReport) -> list[Section]:
         if group.curves:
             chart = studies.curves(_lines(group.curves))
             figure = Figure(chart, "Loss terms over updates for successful and for failed transfers.")
-            said = [*([words] if not parts else []), _counts(group.curves)]
-            parts.append(Section(f"Losses while transferring{name}", said, figure))
+            title = f"Losses while transferring{name}"
+            parts.append(Section(title, [_counts(group.curves)], figure, notes=[words], short="Losses"))
         if group.progress:
             chart = studies.curves(_lines(group.progress))
             figure = Figure(chart, "States in place, distance and R squared over the kept checkpoints.")
@@ -376,8 +471,8 @@ def _pairs(group: Group) -> Section:
     table = pd.DataFrame(
         [{"bases": f"{a}, {b}", "p": p_value(t.p), "p, Holm": p_value(t.corrected)} for a, b, t in shown]
     )
-    words = [
+    notes = [
         "The table has Boschloo's exact test of every pair of bases. The last column is its p-value, "
         "corrected over all pairs."
     ]
-    return Section("Pairs of bases", words, table=table)
+    return Section("Pairs of bases", table=table, notes=notes)

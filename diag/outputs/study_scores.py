@@ -69,7 +69,8 @@ def _earned(report: StudyReport) -> Section:
     done = [c for c in first.cells if c.succeeded.n and c.base_score is not None]
     bases = pd.DataFrame([{"base": str(c.base_seed), "score": c.base_score} for c in done])
     least = lower(standards_of(report))
-    words = [f"A transfer succeeds if {report.rule}. {standards_words(report)}"]
+    words = [standards_words(report)] if report.by != "score" else []
+    notes = [f"A transfer succeeds if {report.rule}. {standards_words(report)}"]
     if least is not None:
         weak = [str(c.base_seed) for c in done if c.base_score is not None and c.base_score <= least.score]
         if weak:
@@ -79,7 +80,7 @@ def _earned(report: StudyReport) -> Section:
             )
     words += milder_words(report)
     rates = percent(first.succeeded)
-    words.append(f"{of(first.succeeded)} transfers of the reference plan succeed ({rates}).")
+    words.insert(0, f"{of(first.succeeded)} transfers of the reference plan succeed ({rates}).")
     table = pd.DataFrame(
         [
             {
@@ -96,13 +97,13 @@ def _earned(report: StudyReport) -> Section:
         ]
     )
     if many(report):
-        words.append("The table gives medians of every plan and variant.")
+        notes.append("The table gives medians of every plan and variant.")
         table = medians(report, {"score": "score"})
     chart = scores.earned(rows, bases, _lines(report))
     figure = Figure(
         chart, "Scores of the transfers of each base, beside the base's own and those of no skill."
     )
-    return Section("What the transfers earn", words, figure, table)
+    return Section("What the transfers earn", words, figure, table, notes, folded=True, short="Scores")
 
 
 def _on_the_way(report: StudyReport) -> list[Section]:
@@ -121,10 +122,21 @@ def _on_the_way(report: StudyReport) -> list[Section]:
                 {"l2": paper.L2_FAILURE.value, "name": "the paper's failures"},
             ]
         )
-        words.append("In the lower panels they are the paper's distances of successes and of failures.")
-    chart = scores.on_the_way(returns, distances, _lines(report), marks)
-    figure = Figure(chart, "Scores and distances over updates, a panel a base and a line a transfer.")
-    return [Section("Scores and distances on the way", words, figure)]
+        words.append("In the panels of distances they are those of the paper's successes and failures.")
+    kinds = (("Scores", returns, "score", _lines(report)), ("Distances", distances, "l2", marks))
+    return [
+        Section(
+            f"{name} on the way",
+            [],
+            Figure(
+                scores.on_the_way(runs, column, rules),
+                f"{name} over updates, a panel a base and a line a transfer.",
+            ),
+            notes=words,
+        )
+        for name, runs, column, rules in kinds
+        if len(runs)
+    ]
 
 
 def _panelled(table: pd.DataFrame) -> pd.DataFrame:
@@ -216,23 +228,42 @@ def _predictors(report: StudyReport) -> list[Section]:
             for p in report.predictors
         ]
     )
-    words = [
-        "Each measure is taken as a sign of failure. The area under its curve (AUC) is how often a failure "
-        "has the worse value of a failure and a success: 0.5 tells nothing, 1 all. Over all transfers a "
-        "measure may only tell bases apart; within bases it compares transfers of one base alone.",
-        *predictor_words(report),
-        *gated_words(report),
+    words = [*predictor_words(report), *gated_words(report)]
+    notes = [
+        "Each measure is taken as a sign of failure. The area under its ROC curve (AUC) is how often a "
+        "failure has the worse value of a failure and a success: 0.5 tells nothing, 1 all. Over all "
+        "transfers a measure may only tell bases apart; within bases it compares those of one base alone.",
         "Intervals resample whole bases, and are at least as wide as Newcombe's, which takes transfers for "
         "independent. The threshold is Youden's: it parts failures from successes best. The rank is "
         "Spearman's correlation with the score, over all transfers. R² and states count "
         "as a sign of failure where they are low; a relation counts by its place on the ladder "
         f"({', '.join(RELATIONS)}).",
     ]
-    figure = Figure(
+    areas = pd.DataFrame(
+        [
+            {
+                "name": predictor_name(p),
+                "way": way,
+                "value": area.value,
+                "low": area.value if area.low is None else area.low,
+                "high": area.value if area.high is None else area.high,
+                "told": f"{predictor_name(p)}, {way}: AUC {told(area)}",
+            }
+            for p in report.predictors
+            for way, area in (("over all transfers", p.area), ("within bases", p.within))
+            if area.value is not None
+        ]
+    )
+    parts = []
+    if len(areas):
+        described = "Areas under the ROC curves of measures and losses as signs of failure, with intervals."
+        figure = Figure(scores.areas(areas), described)
+        parts.append(Section("What predicts success", words, figure, table, notes, folded=True))
+    curves = Figure(
         scores.rocs(pd.DataFrame(rows)),
         "ROC curves of measures of the embedding and of losses as signs of failure.",
     )
-    return [Section("What predicts success", words, figure, table)]
+    return [*parts, Section("ROC curves", [], curves)]
 
 
 def _figure(report: StudyReport, figure: str, title: str, words: str) -> list[Section]:
@@ -242,7 +273,8 @@ def _figure(report: StudyReport, figure: str, title: str, words: str) -> list[Se
         return []
     drawn = _rounded(rows.drop(columns="figure"))
     chart = scores.means(drawn, _lines(report), 1 if drawn["panel"].nunique() == 1 else 2)
-    return [Section(title, [words], Figure(chart, f"{title}: mean scores over updates, with bands."))]
+    figure_of = Figure(chart, f"{title}: mean scores over updates, with bands.")
+    return [Section(title, [], figure_of, notes=[words])]
 
 
 def _rounded(rows: pd.DataFrame) -> pd.DataFrame:
@@ -279,11 +311,11 @@ def _approaches(report: StudyReport) -> list[Section]:
             for medians in [next((t.median for t in g.told if t.name == "score"), Outcomes(None, None))]
         ]
     )
-    words = list(parts[0].words)
+    words, notes = [], parts[0].notes
     if report.facts.world in paper.PAID:
         said = [f"{g.plan}: {paper.APPROACHES[g.plan]}" for g in groups if g.plan in paper.APPROACHES]
         words.append(f"What the paper says of them (section 5.2.3): {'; '.join(said)}.")
-    return [Section(parts[0].title, words, parts[0].figure, table)]
+    return [Section(parts[0].title, words, parts[0].figure, table, notes)]
 
 
 def _sweep(report: StudyReport) -> list[Section]:

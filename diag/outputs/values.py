@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from diag.outputs.registry import RENDERERS, page, renderer
 from reports import Figure
+from reports.spec import Spec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,8 @@ class ValueMissingError(ValueError):
 def charts(result: Shown) -> dict[str, Any]:
     """The charts of a result's page by the titles of its sections; empty where it has none."""
     figures = {section.title: section.figure for section in page(result).sections}
-    return {title: figure.chart for title, figure in figures.items() if isinstance(figure, Figure)}
+    drawn = {title: figure.chart for title, figure in figures.items() if isinstance(figure, Figure)}
+    return {title: one.to_altair() if isinstance(one, Spec) else one for title, one in drawn.items()}
 
 
 def chart(result: Shown) -> Any:

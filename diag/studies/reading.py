@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from diag.comparisons.result import colour_variable
+from diag.comparisons.picture import colour_variable
 from diag.embed import embedding
 from diag.sources import open_subject
 from diag.studies.dreams import dreams_of

@@ -17,7 +17,7 @@ from diag.outputs import landscape_html
 from diag.outputs.sections import embedding_chart, footer
 from diag.outputs.sections import panels as picture_panels
 from diag.outputs.words import number
-from reports import Figure, Page, Section, charts, render
+from reports import Figure, Key, Page, Section, charts, render
 from trainers.settings import Settings
 
 ENDS: dict[Outcome | None, str] = {
@@ -86,7 +86,14 @@ def page(shipped: Shipped, trained: Sequence[Trained] = (), left_out: Sequence[s
         )
         facts = [("checkpoints", "the three that come with transfer-diag")]
         status = "fail"
-    return render(Page(title, status, verdict, facts, sections, footer()))
+    keys = _keys(trained[0].transfers if trained else shipped.transfers)
+    return render(Page(title, status, verdict, facts, sections, footer(), kind="demo", keys=keys))
+
+
+def _keys(transfers: Sequence[Shown]) -> list[Key]:
+    """How many transfers ended how."""
+    ends = [ENDS.get(t.outcome, str(t.outcome)) for t in best_first(transfers)]
+    return [Key(end, str(ends.count(end)), f"of {len(ends)}") for end in dict.fromkeys(ends)][:5]
 
 
 def _rate(settings: Settings) -> str:
@@ -141,19 +148,20 @@ def _trained(trained: Trained, mirror: Shown, told: bool) -> list[Section]:
     return [
         Section(
             f"The embeddings: {trained.base} and its transfers",
-            [
-                *([] if told else [headline(trained)]),
-                PICTURE,
-            ],
+            [] if told else [headline(trained)],
             Figure(
                 _chart(results),
                 "Small multiples: the base's embedding and that of each transfer.",
             ),
+            notes=[PICTURE],
+            short="Embeddings" if told else trained.base,
         ),
         Section(
             "Do the losses tell?",
-            [_losses_in_words(trained), *READING],
+            [_losses_in_words(trained)],
             table=table([*results, mirror], trained.base_loss),
+            notes=READING,
+            short="Losses",
         ),
         Section(
             "How many succeed",
@@ -165,6 +173,7 @@ def _trained(trained: Trained, mirror: Shown, told: bool) -> list[Section]:
                 charts.success_margin(_margin(results)),
                 "Steps: transfers that succeed against states required.",
             ),
+            short="Successes",
         ),
     ]
 
@@ -252,13 +261,13 @@ def _shipped(shipped: Shipped, beside: bool) -> list[Section]:
         "Three checkpoints come with transfer-diag: the base, a transfer of it that landed and one that is "
         "mirrored, trained earlier with the paper's own algorithm."
     )
-    words = [lead, *(() if beside else READING)]
+    notes = [PICTURE] if beside else [PICTURE, *READING]
     mirror = shipped.mirror
     return [
         Section(
             "The shipped checkpoints",
             [
-                *words,
+                lead,
                 "The last rows show why a mirrored transfer is bent: the base's own embedding, mirrored "
                 f"exactly, would cost a transition loss of {mirror.transition_loss:.3f} under the frozen "
                 f"models, where the base's is {shipped.base_loss[1]:.4f}. Training bends the mirror image "
@@ -269,6 +278,8 @@ def _shipped(shipped: Shipped, beside: bool) -> list[Section]:
                 "Three panels: the base's embedding, and those of a landed and of a mirrored transfer.",
             ),
             table([*results, mirror], shipped.base_loss),
+            notes,
+            short="Shipped",
         )
     ]
 
@@ -279,8 +290,13 @@ def _wall(wall: Landscape) -> list[Section]:
         "sit low, and the loss climbs on the straight line between them."
     )
     first, *rest = landscape_html.sections(wall)
-    lead = Section("The wall between the two", [ends, wall.verdict.summary])
-    return [replace(lead, words=[*lead.words, *first.words], figure=first.figure, table=first.table), *rest]
+    lead = replace(
+        first,
+        title="The wall between the two",
+        words=[ends, wall.verdict.summary, *first.words],
+        short="Wall",
+    )
+    return [lead, *rest]
 
 
 def _chart(results: Sequence[Shown]) -> Any:
@@ -294,7 +310,7 @@ def panels(results: Sequence[Shown]) -> tuple[pd.DataFrame, pd.DataFrame]:
     points: list[pd.DataFrame] = []
     lines: list[pd.DataFrame] = []
     for one in results:
-        name = f"{one.name}: {ENDS.get(one.outcome, str(one.outcome))}"
+        name = f"{one.name.removesuffix('.safetensors')}: {ENDS.get(one.outcome, str(one.outcome))}"
         drawn, joined = picture_panels(one.comparison.picture, "base", name)
         keep = ["base", name] if not points else [name]
         points.append(drawn[drawn["panel"].isin(keep)])
