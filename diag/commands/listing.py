@@ -16,11 +16,11 @@ from trainers.safe_text import plain
 MOST_LISTED = 2000
 """Most reports of a list: a folder of a study has a few."""
 
-HEAD = 2**16
+HEAD = 2**18
 """Bytes at the beginning of a file that its title and its status stand in."""
 
 _TITLE = re.compile(r"<title>([^<]*)</title>")
-_STATUS = re.compile(r'class="verdict[^>]*>\s*<b[^>]*>([^<]{1,20})</b>')
+_STATUS = re.compile(r'class="verdict (\w{1,20})"')
 _KIND = re.compile(r'\A\{\s*"schema_version": \d+,\s*"diagnosis": "([^"\\]{1,60})"')
 _JUDGED = re.compile(r'^  "verdict": \{\s*"status": "(\w{1,20})"', re.MULTILINE)
 _OUTCOME = re.compile(r'^  "outcome": "(\w{1,20})"', re.MULTILINE)
@@ -113,4 +113,4 @@ def _report(place: Path, path: str, root: Path) -> Report | None:
         return Report(path, kind[1], "" if judged is None else judged[1], changed)
     title, status = _TITLE.search(head), _STATUS.search(head)
     name = "" if title is None else plain(" ".join(html.unescape(title[1]).split()))
-    return Report(path, name, "" if status is None else html.unescape(status[1]), changed)
+    return Report(path, name, "" if status is None else status[1], changed)

@@ -95,7 +95,7 @@ class Picture:
     of: int | None = None
     """Number of states that these were taken from, of a picture too large to be saved whole."""
 
-    def kept(self) -> Picture:
+    def to_save(self) -> Picture:
         """The picture as it is saved: of so many states, evenly over all, that it has MOST_NUMBERS."""
         held = (self.base, self.transfer, self.base_predictions, self.transfer_predictions)
         size = sum(part.size for part in (*held, *(self.observed or ())) if part is not None)

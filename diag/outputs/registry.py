@@ -68,6 +68,7 @@ RENDERERS: Mapping[str, Mapping[str, str]] = {
         "brief": _VERDICT,
         "text": "landscape_pairs_text:render",
         "page": "landscape_pairs_html:page",
+        "frames": "landscape_pairs_frames:frames",
     },
     "layers": {
         "brief": _VERDICT,

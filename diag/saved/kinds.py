@@ -37,6 +37,7 @@ RESULTS: Mapping[str, str] = {
     "environment_metrics": "diag.studies.environments.result:EnvironmentMetrics",
     "forecast": "diag.forecasts.result:Forecast",
     "landscape": "diag.landscapes.result:Landscape",
+    "landscape_pairs": "diag.landscapes.pairs_result:LandscapePairs",
     "layers": "diag.layerwise.result:LayersCompared",
     "probe": "diag.probing.result:Probed",
     "repair": "diag.repairs.result:Repair",

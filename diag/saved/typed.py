@@ -2,8 +2,8 @@
 
 Nothing is lost on the way. NaN and infinity are the strings ``NaN``, ``Infinity`` and ``-Infinity``; an array
 is its bytes in base64 with its type and shape (:mod:`diag.saved.arrays`); a mapping whose keys are no strings
-is a list of pairs. A dataclass may have a method ``kept()`` that gives what is saved in its place, and fields
-that are not saved, which are marked so in their metadata and have a default.
+is a list of pairs. A dataclass may have a method ``to_save()`` that gives what is saved in its place, and
+fields that are not saved, which are marked so in their metadata and have a default.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _hinted(kind: type) -> tuple[tuple[Field[Any], Any], ...]:
 def _encode_fields(value: Any, hint: type) -> dict[str, Any]:
     if type(value) is not hint:
         raise FormError("", f"a {type(value).__name__}", f"a {hint.__name__}")
-    kept = value.kept() if hasattr(value, "kept") else value
+    kept = value.to_save() if hasattr(value, "to_save") else value
     return {one.name: encode(getattr(kept, one.name), kind) for one, kind in _hinted(hint)}
 
 
