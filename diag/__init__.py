@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from diag.forecasts.forecast import forecast as forecast
     from diag.forecasts.watch import watch as watch
     from diag.landscapes.landscape import landscape as landscape
+    from diag.landscapes.pairs import landscape_pairs as landscape_pairs
     from diag.layerwise.layers import layers as layers
     from diag.probing.probe import probe as probe
     from diag.repairs.repair import repair as repair
+    from diag.saved.kinds import load as load
     from diag.sources import open_subject as open_subject
     from diag.sources.description import show as show
 
@@ -28,7 +30,9 @@ __all__ = [
     "compare",
     "forecast",
     "landscape",
+    "landscape_pairs",
     "layers",
+    "load",
     "open_subject",
     "probe",
     "repair",
@@ -41,7 +45,9 @@ _HOME = {
     "compare": "diag.comparisons.compare",
     "forecast": "diag.forecasts.forecast",
     "landscape": "diag.landscapes.landscape",
+    "landscape_pairs": "diag.landscapes.pairs",
     "layers": "diag.layerwise.layers",
+    "load": "diag.saved.kinds",
     "open_subject": "diag.sources",
     "probe": "diag.probing.probe",
     "repair": "diag.repairs.repair",

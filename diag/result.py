@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from diag.saved.kinds import SCHEMA_VERSION as SCHEMA_VERSION
 from probes import Measure, Relation
 
 if TYPE_CHECKING:
     from diag.subject import Subject
-
-SCHEMA_VERSION = 1
 
 Grouping = Literal["states", "episodes", "blocks of a rollout"]
 

@@ -7,11 +7,14 @@ by the kind of the result when it is shown.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from trainers.safe_text import one_line
 
-REGISTRY = "diag.outputs.registry"
+if TYPE_CHECKING:
+    import pandas as pd
+
+REGISTRY, VALUES = "diag.outputs.registry", "diag.outputs.values"
 
 MOST_FILES = 4
 """Most files that the one line names: the first ones."""
@@ -48,6 +51,30 @@ class Shown:
         """The page without scripts, in a frame of its own, for a notebook's output cell."""
         cell: str = import_module(REGISTRY).cell(self)
         return cell
+
+    @property
+    def chart(self) -> Any:
+        """The chief picture of the page as an Altair chart: a value to display, change or save.
+
+        Raises :class:`diag.outputs.values.ValueMissingError` for a result without a picture. A chart of more
+        than 5,000 rows is displayed after ``altair.data_transformers.disable_max_rows()``.
+        """
+        return import_module(VALUES).chart(self)
+
+    @property
+    def charts(self) -> dict[str, Any]:
+        """Every chart of the page, by the titles of its sections."""
+        every: dict[str, Any] = import_module(VALUES).charts(self)
+        return every
+
+    def to_frame(self, part: str | None = None) -> pd.DataFrame:
+        """The numbers as a tidy table of pandas; ``part`` names another than the chief one.
+
+        docs/reports.md lists the parts of each kind. Raises
+        :class:`diag.outputs.values.ValueMissingError` for a part that it does not have.
+        """
+        table: pd.DataFrame = import_module(VALUES).frame(self, part)
+        return table
 
     def shown_state(self) -> list[str]:
         """Status, relation and axes, for the result's one-line form."""

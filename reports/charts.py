@@ -9,21 +9,11 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-PALETTE = ["#0072B2", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#56B4E9"]
-"""Okabe and Ito's colours, told apart by readers with any colour vision; shapes repeat what they say."""
-
-SHAPES = ["circle", "triangle-up", "diamond", "square", "cross", "triangle-down"]
-
-DASHES = [[1, 0], [6, 3], [2, 2], [9, 3, 2, 3], [12, 4], [4, 2, 1, 2]]
-"""Dashes of lines in the order of their names: the first is solid."""
-
-STATUS_COLOURS = {
-    "pass": "#009E73",
-    "warn": "#E69F00",
-    "fail": "#D55E00",
-    "inconclusive": "#888888",
-    "error": "#CC79A7",
-}
+from reports.palette import DASHES as DASHES
+from reports.palette import PALETTE as PALETTE
+from reports.palette import SHAPES as SHAPES
+from reports.palette import STATUS_COLOURS as STATUS_COLOURS
+from reports.spec import INK, LOOKS, TEXT
 
 MOST_POINTED = 24
 """Most steps of lines whose points are drawn too: more run into each other, and each is bytes in the page."""
@@ -38,11 +28,7 @@ WIDE, PANEL = 640, 190
 """Widths in pixels: of a chart alone, and of one of three side by side."""
 
 # Text and lines take the page's own colour, so that a chart reads on a light and on a dark page.
-_INK = "currentColor"
-
-
-TEXT = 12
-"""Pixels of a chart's letters: pages draw charts at about their own size."""
+_INK = INK
 
 
 def finish(chart: Any, **others: Any) -> Any:
@@ -50,35 +36,7 @@ def finish(chart: Any, **others: Any) -> Any:
 
     It is set at once and in place: Altair's ``configure_...`` methods would copy all data six times.
     """
-    words = {
-        "labelColor": _INK,
-        "titleColor": _INK,
-        "labelFontSize": TEXT,
-        "titleFontSize": TEXT,
-        "titleFontWeight": "normal",
-    }
-    chart.config = alt.Config(
-        background="transparent",
-        font="system-ui, sans-serif",
-        # Letters differ from machine to machine in width: the margin keeps the widest on the page.
-        padding=10,
-        axis=alt.AxisConfig(
-            domainColor=_INK,
-            tickColor=_INK,
-            gridColor="#88888833",
-            labelFlush=False,
-            labelLimit=240,
-            titlePadding=10,
-            **words,
-        ),
-        legend=alt.LegendConfig(orient="top", symbolOpacity=1, labelLimit=300, **words),
-        header=alt.HeaderConfig(
-            labelColor=_INK, titleColor=_INK, labelFontSize=TEXT + 1, labelFontWeight="bold"
-        ),
-        title=alt.TitleConfig(color=_INK, fontWeight="bold", fontSize=TEXT + 1, anchor="start"),
-        view=alt.ViewConfig(stroke="#88888855"),
-        **others,
-    )
+    chart.config = alt.Config(**LOOKS, **others)
     return chart
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import altair as alt
 import vl_convert
 
 from reports.page import Drawing
+from reports.spec import LIVE, Spec
 
 VEGA_LITE = "6.4"
 
@@ -27,6 +28,10 @@ def specification(chart: Any) -> dict[str, Any]:
 
     It is not validated, which takes longer than all else: the renderer refuses what it cannot draw.
     """
+    if isinstance(chart, Spec):
+        return chart.to_dict()
+    import altair as alt  # what needs it has loaded it
+
     with alt.data_transformers.enable("default", max_rows=None):
         spec: dict[str, Any] = chart.to_dict(validate=False)
     return spec
@@ -39,8 +44,25 @@ def as_it_stands(figure: Drawing) -> Drawn:
 
 def drawn(spec: dict[str, Any], place: int) -> Drawn:
     """The drawing of a chart's specification; ``place`` tells its inner names from other drawings'."""
-    svg = _renamed(_compact(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)), place)
+    svg = _renamed(_compact(vl_convert.vegalite_to_svg(_still(spec), vl_version=VEGA_LITE)), place)
     return Drawn(svg, _width(svg))
+
+
+def _still(tree: dict[str, Any]) -> dict[str, Any]:
+    """A chart without the layers that only a pointer brings out."""
+    still = dict(tree)
+    if "params" in still:
+        still["params"] = [
+            param for param in still["params"] if not str(param.get("views", [""])[0]).startswith(LIVE)
+        ]
+    if "layer" in still:
+        still["layer"] = [part for part in still["layer"] if not str(part.get("name")).startswith(LIVE)]
+    for parts in ("layer", "concat", "hconcat", "vconcat"):
+        if parts in still:
+            still[parts] = [_still(part) for part in still[parts]]
+    if "spec" in still:
+        still["spec"] = _still(still["spec"])
+    return still
 
 
 _TAG, _NAME = re.compile(r"<[^<>]*>"), re.compile(r'(?<= id=")[^"]+')
@@ -69,7 +91,47 @@ def _compact(svg: str) -> str:
     svg = _TAG.sub(lambda tag: _POSITION.sub(_rounded, tag[0]), svg)
     while (shorter := _EMPTY.sub("", svg)) != svg:
         svg = shorter
+    svg = _RGB.sub(_hex, _shared(svg))
     return svg.replace("<svg ", '<svg font-family="system-ui, sans-serif" ', 1)
+
+
+_SHAPE = re.compile(r"<path((?: [a-z-]+=\"[^\"]*\")*)/>")
+_PLACE = re.compile(r' transform="translate\(([\d.-]+),([\d.-]+)\)"')
+_FILL = re.compile(r' fill="[^"]*"')
+_RGB = re.compile(r"rgb\((\d+), (\d+), (\d+)\)")
+
+OFTEN = 8
+"""Times that a shape must be drawn to be kept once and named."""
+
+
+def _shared(svg: str) -> str:
+    """A drawing whose repeated shapes, such as the points of a cloud, stand in it once."""
+    kinds = Counter(_kind(shape[1]) for shape in _SHAPE.finditer(svg) if _PLACE.search(shape[1]))
+    often = [kind for kind, count in kinds.items() if count >= OFTEN]
+    if not often:
+        return svg
+    names = {kind: f"shape{place}" for place, kind in enumerate(often)}
+
+    def used(shape: re.Match[str]) -> str:
+        place, kind = _PLACE.search(shape[1]), _kind(shape[1])
+        if place is None or kind not in names:
+            return shape[0]
+        fill = _FILL.search(shape[1])
+        x, y = place[1], place[2]
+        return f'<use href="#{names[kind]}" x="{x}" y="{y}"{fill[0] if fill else ""}/>'
+
+    kept = "".join(f'<path id="{name}"{kind}/>' for kind, name in names.items())
+    head, body = svg.split(">", 1)
+    return f"{head}><defs>{kept}</defs>{_SHAPE.sub(used, body)}"
+
+
+def _kind(attributes: str) -> str:
+    """What the same marks at other places and in other colours have in common."""
+    return _FILL.sub("", _PLACE.sub("", attributes))
+
+
+def _hex(colour: re.Match[str]) -> str:
+    return f"#{int(colour[1]):02x}{int(colour[2]):02x}{int(colour[3]):02x}"
 
 
 def _rounded(attribute: re.Match[str]) -> str:
@@ -84,5 +146,5 @@ def _renamed(svg: str, place: int) -> str:
     bytes twice.
     """
     names = dict.fromkeys(name for tag in _TAG.findall(svg) for name in _NAME.findall(tag))
-    new = {name: f"drawing{place}-{count}" for count, name in enumerate(names)}
+    new = {name: f"d{place}-{count}" for count, name in enumerate(names)}
     return _TAG.sub(lambda tag: _USE.sub(lambda use: new.get(use[0], use[0]), tag[0]), svg)

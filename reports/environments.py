@@ -7,7 +7,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from reports.charts import PALETTE, TEXT, WIDE, finish, multiples
+from reports.charts import PALETTE, WIDE, finish, multiples
+from reports.spec import TEXT
 
 GREY = "#888888"
 

@@ -2,132 +2,292 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-import altair as alt
+import numpy as np
 import pandas as pd
 
-from reports.charts import PALETTE, WIDE, finish
+from reports.along import along, beside, hovered, line_legend, panel, span_of
+from reports.palette import PALETTE
+from reports.spec import GREY, INK, Spec, Tree, finished, haloed, layer, n, q, rows, told
 
-ALONG = "t (A at 0, B at 1)"
-SMALL, LOW = 270, 120
-"""Width and height of one of two panels side by side."""
+MAIN, MAIN_HEIGHT = 520, 300
+"""Width and height of a panel of the first picture, which shows a task each."""
 
-ENDS = pd.DataFrame({"t": [0.0, 1.0]})
+ONLY = 560
+"""Width of a chart of one panel, which stands beside its words."""
+
+SMALL, LOW = 340, 150
+"""Width and height of one of three panels side by side."""
+
+TINY = 90
+"""Height of a panel that says only where something is positive."""
+
+AGAINST, FOR = PALETTE[4], PALETTE[0]
+"""Colours of what stands against the move to B, and of what is for it."""
+
+WAY_COLOURS = [PALETTE[0], PALETTE[2], PALETTE[3], PALETTE[4], PALETTE[5], PALETTE[1]]
+"""The straight line keeps the colour that it has in the first picture."""
 
 
-def slices(curves: pd.DataFrame) -> Any:
-    """Losses along a path by term and task; ``curves`` has t, loss, low, high, term and task."""
+@dataclass(frozen=True)
+class Rise:
+    """A height that is drawn where it is: from its foot to its top at one t, with its name and number.
+
+    ``level`` holds the two ends (t, loss) of the line that the height is taken above.
+    """
+
+    at: float
+    foot: float
+    top: float
+    clear: float
+    """Upper end of the band at ``at``: words go above it."""
+    words: str
+    level: tuple[tuple[float, float], tuple[float, float]]
+    beside: bool = False
+    """Whether the words stand beside the bracket rather than above it."""
+
+
+def totals(
+    curves: pd.DataFrame, rises: Mapping[str, Sequence[Rise]], ends: pd.DataFrame, titles: Mapping[str, str]
+) -> Spec:
+    """The total loss, a panel a task, with A and B marked and each height drawn where it is.
+
+    ``curves``: task, t, value, low, high; ``ends``: task, t, value, name.
+    """
     tasks = list(dict.fromkeys(curves["task"]))
-    rows = []
-    for term in dict.fromkeys(curves["term"]):
-        colour = _colour("task", "data of task", tasks)
-        base = alt.Chart(curves[curves["term"] == term]).encode(x=alt.X("t:Q", title=ALONG))
-        y = alt.Y("loss:Q", title=None)
-        band = base.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title=None), y2="high:Q", color=colour)
-        line = base.mark_line(strokeWidth=2).encode(
-            y=y,
-            color=colour,
-            strokeDash=alt.StrokeDash("task:N", legend=None, sort=tasks),
-            tooltip=["task", "term", alt.Tooltip("t:Q", format=".2f"), alt.Tooltip("loss:Q", format=".4f")],
-        )
-        rows.append(alt.layer(_ends(), band, line).properties(title=term, width=SMALL, height=LOW))
-    return finish(alt.concat(*rows, columns=2))
-
-
-def ways(curves: pd.DataFrame) -> Any:
-    """The total loss along each way; ``curves`` has t, loss, low, high and way."""
-    names = list(dict.fromkeys(curves["way"]))
-    colour = _colour("way", None, names, columns=1)
-    base = alt.Chart(curves).encode(x=alt.X("t:Q", title=ALONG))
-    band = base.mark_area(opacity=0.15).encode(
-        y=alt.Y("low:Q", title="total loss"), y2="high:Q", color=colour
-    )
-    line = base.mark_line(strokeWidth=2).encode(
-        y=alt.Y("loss:Q", title="total loss"),
-        color=colour,
-        strokeDash=alt.StrokeDash("way:N", legend=None, sort=names),
-        tooltip=["way", alt.Tooltip("t:Q", format=".2f"), alt.Tooltip("loss:Q", format=".4f")],
-    )
-    return finish(alt.layer(band, line).properties(width=WIDE - 60, height=240))
-
-
-def small_lines(values: pd.DataFrame, title: str | None) -> Any:
-    """A panel a quantity, a line a name; ``values``: quantity, name, t, value, and perhaps low and high.
-
-    One legend of this title serves all panels; without one each panel has its own.
-    """
     panels = []
-    banded = {"low", "high"} <= set(values.columns)
-    for quantity in dict.fromkeys(values["quantity"]):
-        part = values[values["quantity"] == quantity]
-        names = list(dict.fromkeys(part["name"]))
-        colour = _colour("name", title, names, columns=0 if title else 1)
-        base = alt.Chart(part).encode(x=alt.X("t:Q", title=ALONG))
-        line = base.mark_line(strokeWidth=2).encode(
-            y=alt.Y("value:Q", title=None),
-            color=colour,
-            strokeDash=alt.StrokeDash("name:N", legend=None, sort=names),
-            tooltip=["name", alt.Tooltip("t:Q", format=".2f"), alt.Tooltip("value:Q", format=".3f")],
-        )
-        layers = [_ends(), line]
-        if banded and part["low"].notna().any():
-            band = base.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title=None), y2="high:Q", color=colour)
-            layers.insert(1, band)
-        panels.append(alt.layer(*layers).properties(title=quantity, width=SMALL, height=LOW))
-    drawn = alt.concat(*panels, columns=2)
-    return finish(drawn if title else drawn.resolve_scale(color="independent", strokeDash="independent"))
-
-
-def plane(cells: pd.DataFrame, marks: pd.DataFrame, axes: tuple[str, str], logarithmic: bool) -> Any:
-    """The total loss on a plane: alpha, beta, loss, task and the cells' edges; ``marks``: alpha, beta, name.
-
-    ``cells`` also has alpha2 and beta2, the far edges of each cell. A trail of several marks is joined.
-    """
-    panels = []
-    for task in dict.fromkeys(cells["task"]):
-        scale = alt.Scale(type="log" if logarithmic else "linear", scheme="viridis")
-        heat = (
-            alt.Chart(cells[cells["task"] == task])
-            .mark_rect(x2Offset=0.6, y2Offset=-0.6)  # over the seams that smoothed edges would leave
-            .encode(
-                x=alt.X("alpha:Q", title=f"α: {axes[0]}", scale=alt.Scale(nice=False)),
-                x2="alpha2:Q",
-                y=alt.Y("beta:Q", title=f"β: {axes[1]}", scale=alt.Scale(nice=False)),
-                y2="beta2:Q",
-                color=alt.Color("loss:Q", title="total loss", scale=scale),
-                tooltip=[
-                    alt.Tooltip("alpha:Q", title="α from", format=".3f"),
-                    alt.Tooltip("beta:Q", title="β from", format=".3f"),
-                    alt.Tooltip("loss:Q", format=".4f"),
-                ],
+    for place, task in enumerate(tasks):
+        frame = curves[curves["task"] == task].assign(name=task)
+        drawn = rises.get(task, ())
+        low, high = span_of(frame)
+        # Words above the highest point need room.
+        room = 0.14 * (high - low)
+        high = max([high, *(rise.clear + room for rise in drawn if not rise.beside)])
+        panels.append(
+            panel(
+                frame,
+                size=(MAIN if len(tasks) > 1 else ONLY, MAIN_HEIGHT),
+                names=[task],
+                title=titles[task],
+                y_title="total loss" if place == 0 else None,
+                palette=[PALETTE[place % len(PALETTE)]],
+                below=[_level(rise) for rise in drawn],
+                above=[part for rise in drawn for part in _bracket(rise)]
+                + _letters(ends[ends["task"] == task]),
+                domain=(low, high),
             )
         )
-        base = alt.Chart(marks).encode(x="alpha:Q", y="beta:Q")
-        trail = (
-            base.transform_filter("datum.order >= 0")
-            .mark_line(color="white", strokeWidth=1.5, opacity=0.8)
-            .encode(order="order:Q")
-        )
-        points = base.mark_point(filled=True, size=28, color="white", opacity=1)
-        names = base.mark_text(
-            fontWeight="bold", fontSize=13, color="white", stroke="black", strokeWidth=0.4, dx=9, dy=-9
-        ).encode(text="name:N")
-        panels.append(
-            alt.layer(heat, trail, points, names).properties(title=f"{task} task", width=255, height=255)
-        )
-    return finish(alt.concat(*panels, columns=2))
+    alone = {"scale": {"color": "independent", "strokeDash": "independent"}}
+    return finished(beside(panels, 2, resolve=alone))
 
 
-def _ends() -> Any:
-    return alt.Chart(ENDS).mark_rule(strokeDash=[2, 3], color="#888888", opacity=0.6).encode(x="t:Q")
+def _level(rise: Rise) -> Tree:
+    """The line that a height is taken above."""
+    ends = rows([{"t": t, "value": value} for t, value in rise.level])
+    mark = {"type": "line", "strokeDash": [5, 4], "color": GREY, "strokeWidth": 1.2}
+    return layer(mark, ends, x=q("t"), y=q("value"))
 
 
-def _colour(field: str, title: str | None, names: list[str], columns: int = 0) -> Any:
-    return alt.Color(
-        f"{field}:N",
-        title=title,
-        sort=names,
-        scale=alt.Scale(domain=names, range=PALETTE[: max(1, len(names))]),
-        legend=alt.Legend(columns=columns, labelLimit=500, symbolType="stroke", symbolOpacity=1),
+def _bracket(rise: Rise) -> list[Tree]:
+    """A bar with a tick at either end, and its name and number beside or above it."""
+    where: Tree
+    if rise.beside:
+        left, height = rise.at > 0.5, (rise.foot + rise.top) / 2
+        where = {"align": "right" if left else "left", "dx": -8 if left else 8, "baseline": "middle"}
+    else:
+        align, height = "left" if rise.at < 0.25 else "right" if rise.at > 0.75 else "center", rise.clear
+        where = {"align": align, "baseline": "bottom", "dy": -7}
+    foot, top = ({"t": rise.at, "value": value} for value in (rise.foot, rise.top))
+    tick = {"type": "point", "shape": "stroke", "color": INK, "strokeWidth": 1.8, "size": 130, "opacity": 1}
+    bar = {"type": "line", "color": INK, "strokeWidth": 1.8}
+    words = rows([{"t": rise.at, "value": height, "words": rise.words}])
+    mark = {"fontSize": 13, "fontWeight": "bold", **where}
+    return [
+        layer(bar, rows([foot, top]), x=q("t"), y=q("value")),
+        layer(tick, rows([foot, top]), x=q("t"), y=q("value")),
+        *haloed(mark, words, x=q("t"), y=q("value"), text=n("words")),
+    ]
+
+
+def _letters(ends: pd.DataFrame) -> list[Tree]:
+    """A and B as dots at their own losses, with their letters."""
+    words = [n("name", title="checkpoint"), q("value", title="total loss", format=".4~g")]
+    dot = {"type": "point", "filled": True, "size": 90, "color": INK, "opacity": 1}
+    layers = [layer(dot, rows(ends), x=q("t"), y=q("value"), tooltip=words)]
+    for name, align, dx in (("A", "right", -9), ("B", "left", 9)):
+        mark = {"align": align, "dx": dx, "fontSize": 14, "fontWeight": "bold"}
+        own = rows(ends[ends["name"] == name])
+        layers += haloed(mark, own, x=q("t"), y=q("value"), text=n("name"))
+    return layers
+
+
+def slices(curves: pd.DataFrame) -> Spec:
+    """Losses along a path, a panel a term; ``curves`` has t, value, low, high, term and task."""
+    return small_lines(curves.rename(columns={"task": "name", "term": "quantity"}), "data of the task")
+
+
+def ways(curves: pd.DataFrame, peaks: pd.DataFrame) -> Spec:
+    """The total loss along each way, its highest point marked.
+
+    ``curves`` has t, value, low, high and name; ``peaks`` has t, value and told.
+    """
+    names = list(dict.fromkeys(curves["name"]))
+    mark = {"type": "point", "filled": True, "shape": "triangle-down", "size": 90, "opacity": 1}
+    highest = layer(
+        {**mark, "color": INK, "yOffset": -8}, rows(peaks), x=q("t"), y=q("value"), tooltip=[n("told")]
     )
+    one = panel(
+        curves,
+        size=(ONLY, 280),
+        names=names,
+        y_title="total loss",
+        legend=line_legend(columns=1),
+        palette=WAY_COLOURS,
+        above=[highest],
+    )
+    return finished(beside([one], 1))
+
+
+def small_lines(values: pd.DataFrame, title: str | None) -> Spec:
+    """A panel a quantity, a line a name; ``values``: quantity, name, t, value, and perhaps low and high.
+
+    One legend of this title serves all panels; a single name has none.
+    """
+    names = list(dict.fromkeys(values["name"]))
+    legend = line_legend(title) if len(names) > 1 else None
+    quantities = list(dict.fromkeys(values["quantity"]))
+    size = (ONLY, 240) if len(quantities) == 1 else (SMALL, LOW)
+    panels = [
+        panel(values[values["quantity"] == quantity], size=size, names=names, title=quantity, legend=legend)
+        for quantity in quantities
+    ]
+    return finished(beside(panels, 3))
+
+
+def signed(values: pd.DataFrame, signs: Mapping[str, str], domain: tuple[float, float] | None = None) -> Spec:
+    """A panel a name, filled down to 0 in one colour above it and in another below.
+
+    ``values``: name, t, value. ``signs`` holds what is above 0 and what is below, in words, each with its
+    colour. All panels share the range of values, which ``domain`` may set.
+    """
+    low, high = min(0.0, float(values["value"].min())), max(0.0, float(values["value"].max()))
+    room = 0.06 * ((high - low) or 1.0)
+    scale = {"domain": list(domain or (low - room, high + room)), "nice": False}
+    axis = {"title": None, "tickCount": 3, "grid": False}
+    legend = {"title": None, "symbolType": "square", "symbolSize": 140, "columnPadding": 40}
+    colour = n(
+        "sign",
+        sort=list(signs),
+        scale={"domain": list(signs), "range": list(signs.values())},
+        legend=legend,
+    )
+    above, below = signs
+    area = {"type": "area", "opacity": 0.75}
+    panels = []
+    for name in dict.fromkeys(values["name"]):
+        frame = values.loc[values["name"] == name, ["t", "value"]]
+        x, y = along(frame, few=True), q("value", scale=scale, axis=axis)
+        whole = _crossed(frame)
+        parts = ((whole["value"].clip(lower=0), above), (whole["value"].clip(upper=0), below))
+        halves = pd.concat(
+            [pd.DataFrame({"t": whole["t"], "part": part, "sign": sign}) for part, sign in parts]
+        )
+        words = told({"t": ("t", ".2f"), name: ("value", ".3~g")})
+        layers = [
+            layer(area, rows(halves), x=x, y=q("part", stack=None, scale=scale, axis=axis), color=colour),
+            layer({"type": "rule", "color": GREY}, rows([{"zero": 0.0}]), y=q("zero")),
+            layer({"type": "line", "color": INK, "strokeWidth": 1.2}, x=x, y=y),
+            *hovered(x, y, None, words, ".2~g"),
+        ]
+        panels.append({"data": rows(frame), "layer": layers, "title": name, "width": SMALL, "height": TINY})
+    return finished(beside(panels, 3))
+
+
+def _crossed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The curve with a point of its own wherever it passes through 0, so that its halves end there."""
+    t, value = frame["t"].to_numpy(float), frame["value"].to_numpy(float)
+    turns = np.flatnonzero(value[:-1] * value[1:] < 0)
+    share = value[turns] / (value[turns] - value[turns + 1])
+    through = pd.DataFrame({"t": t[turns] + share * (t[turns + 1] - t[turns]), "value": 0.0})
+    return pd.concat([frame, through], ignore_index=True).sort_values("t", kind="stable")
+
+
+def plane(
+    sheets: Mapping[str, pd.DataFrame],
+    bands: Sequence[str],
+    marks: pd.DataFrame,
+    path: pd.DataFrame,
+    axes: tuple[str, str],
+    ranges: tuple[tuple[float, float], tuple[float, float]],
+) -> Spec:
+    """Filled contours of the total loss on a plane, with checkpoints and the way between them.
+
+    ``sheets`` holds a panel's title and its rings of contours: alpha, beta, band, order and said, one of
+    ``bands``, which rise; a row without alpha ends a ring. ``marks``: alpha, beta, name, order (−1 for what
+    is no step of a trail), shown (whether it bears its name) and said; ``path``: alpha, beta, order, of the
+    straight line from A to B. ``ranges`` are the ends of α and of β.
+    """
+    size = 400 if len(sheets) > 1 else 430
+    legend = {
+        "title": "total loss",
+        "orient": "right",
+        "symbolType": "square",
+        "symbolSize": 260,
+        "symbolStrokeWidth": 0,
+        "values": list(reversed(bands)),
+    }
+    fill = n("said", sort=list(bands), scale={"domain": list(bands), "scheme": "viridis"}, legend=legend)
+    white = {"type": "line", "color": "white", "strokeWidth": 2}
+    point = {"type": "point", "filled": True, "size": 70, "color": "white", "stroke": "black"}
+    word = {"type": "text", "fontWeight": "bold", "fontSize": 14, "dx": 11, "dy": -10}
+    order = q("order")
+    panels: list[Tree] = []
+    for title, rings in sheets.items():
+        y_title = None if panels else f"β: {axes[1]}"
+        x, y = (
+            q(
+                field,
+                scale={"domain": list(ends), "nice": False},
+                axis={"grid": False, "tickCount": 5, "title": words},
+            )
+            for field, ends, words in zip(("alpha", "beta"), ranges, (None, y_title), strict=True)
+        )
+        filled = layer(
+            {"type": "line", "filled": True, "strokeWidth": 0.6, "clip": True},
+            rows(rings),
+            x=x,
+            y=y,
+            order=order,
+            detail=n("band"),
+            fill=fill,
+            stroke={"value": "#00000055"},
+            tooltip=[n("said", title="total loss")],
+        )
+        layers = [filled]
+        if len(path):
+            dashed = {**white, "strokeDash": [6, 4], "opacity": 0.95}
+            layers.append(layer(dashed, rows(path), x=x, y=y, order=order))
+        own, named, words = rows(marks), "datum.shown", [n("said", title="checkpoint")]
+        halo = {**word, "color": "black", "stroke": "black", "strokeWidth": 3.5}
+        layers += [
+            layer(white, own, where="datum.order >= 0", x=x, y=y, order=order),
+            layer(
+                {**point, "strokeWidth": 1, "opacity": 1},
+                own,
+                x=x,
+                y=y,
+                tooltip=words,
+            ),
+            layer(halo, own, where=named, x=x, y=y, text=n("name")),
+            layer({**word, "color": "white"}, own, where=named, x=x, y=y, text=n("name")),
+        ]
+        panels.append({"layer": layers, "title": title, "width": size, "height": size})
+    return finished(_sheets(panels, f"α: {axes[0]}"))
+
+
+def _sheets(panels: list[Tree], title: str) -> Tree:
+    tree = beside(panels, 2, title)
+    del tree["params"]
+    return tree

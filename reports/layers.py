@@ -1,16 +1,26 @@
-"""The charts of networks compared layer by layer: a line a layer, and a map of each with each."""
+"""The charts of networks compared layer by layer: a line a measure, and a map of each layer with each."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import altair as alt
 import pandas as pd
 
-from reports.charts import PALETTE, WIDE, finish
+from reports.palette import PALETTE
+from reports.spec import GREY, TEXT, Spec, Tree, finished, haloed, layer, n, q, rows
 
-CELL, LEAST = 18, 5
-"""Pixels of a map's cell where layers are few, and where they are many."""
+CELL, MOST, LEAST = 26, 46, 5
+"""Pixels of a map's cell where its number is left out, where it is written, and at least."""
+
+ROOM = 400
+"""Pixels that a map's cells take at most, along and down."""
+
+NUMBERED = 34
+"""Pixels of a cell from which its number is written in it."""
+
+STEP, SHORT, LONG = 34, 480, 1000
+"""Pixels from layer to layer, and the least and greatest width of a chart of them."""
+
+MARGIN = 46
+"""Pixels of the bars at a map's side and above it."""
 
 MEASURES = {
     "R² as it is": (PALETTE[4], "circle"),
@@ -21,82 +31,129 @@ MEASURES = {
 """Colours and shapes of what is drawn of each layer."""
 
 
-def by_layer(rows: pd.DataFrame) -> Any:
-    """A line a measure over the layers in their order; ``rows``: layer, measure, value, low, high, told."""
-    order = list(dict.fromkeys(rows["layer"]))
-    names = [name for name in MEASURES if name in set(rows["measure"])]
-    colours, shapes = zip(*(MEASURES[name] for name in names), strict=True)
-    cut = rows.assign(
-        shown=rows["value"].clip(lower=-1), low=rows["low"].clip(lower=-1), high=rows["high"].clip(lower=-1)
+def by_layer(frame: pd.DataFrame, first: str | None = None) -> Spec:
+    """A line a measure over the layers in their order, with bands, and a rule at the ``first`` that differs.
+
+    ``frame``: layer, measure, value, low, high, told.
+    """
+    order = list(dict.fromkeys(frame["layer"]))
+    names = [name for name in MEASURES if name in set(frame["measure"])]
+    palette, shapes = zip(*(MEASURES[name] for name in names), strict=True)
+    shown = frame.assign(**{name: frame[name].clip(lower=-1) for name in ("value", "low", "high")})
+    least = min(0.0, float(shown["low"].min()))
+    title = "R², CKA (cut at −1)" if least <= -1 else "R², CKA"
+    axis = {"title": None, "labelAngle": -50 if len(order) > 6 else 0, "labelLimit": 150}
+    x = n(
+        "layer",
+        sort=order,
+        axis={**axis, "labelOverlap": len(order) > 2 * LONG // STEP},
+        scale={"type": "point", "padding": 0.5},
     )
-    base = alt.Chart(cut).encode(
-        x=alt.X("layer:N", sort=order, title=None, axis=alt.Axis(labelAngle=-50, labelLimit=150)),
-        color=alt.Color("measure:N", title=None, scale=alt.Scale(domain=names, range=list(colours))),
-    )
-    y = alt.Y("shown:Q", title="R², CKA (cut at −1)", scale=alt.Scale(domain=[-1, 1]))
-    band = base.mark_area(opacity=0.15, aria=False).encode(y=alt.Y("low:Q", title=y["title"]), y2="high:Q")
-    line = base.mark_line(strokeWidth=1.5, aria=False).encode(y=y)
-    points = base.mark_point(filled=True, size=46, opacity=1).encode(
-        y=y,
-        shape=alt.Shape("measure:N", title=None, scale=alt.Scale(domain=names, range=list(shapes))),
-        tooltip=["told:N"],
-    )
-    return finish(alt.layer(band, line, points).properties(width=WIDE - 60, height=230))
+    y = q("value", scale={"domain": [least, 1.02], "nice": False}, axis={"title": title, "tickCount": 6})
+    legend = {"title": None, "symbolSize": 90, "columns": 2 if _wide(order) == SHORT else 4}
+    colour = n("measure", sort=names, scale={"domain": names, "range": list(palette)}, legend=legend)
+    shape = n("measure", sort=names, scale={"domain": names, "range": list(shapes)}, legend=legend)
+    layers = [
+        layer(
+            {"type": "area", "opacity": 0.16},
+            x=x,
+            y={**y, "field": "low"},
+            y2={"field": "high"},
+            color=colour,
+        ),
+        layer({"type": "line", "strokeWidth": 1.8}, x=x, y=y, color=colour),
+        layer(
+            {"type": "point", "filled": True, "size": 62, "opacity": 1},
+            x=x,
+            y=y,
+            color=colour,
+            shape=shape,
+            tooltip=[n("told", title="layer")],
+        ),
+    ]
+    if first in order:
+        late = order.index(first) > 0.6 * len(order)
+        data = rows([{"layer": first, "value": least, "words": "first that differs"}])
+        mark = {"align": "right" if late else "left", "dx": -6 if late else 6, "dy": -8, "baseline": "bottom"}
+        rule = {"type": "rule", "strokeDash": [5, 4], "color": GREY, "strokeWidth": 1.5}
+        layers = [layer(rule, data, x=x), *layers, *haloed(mark, data, x=x, y=y, text=n("words"))]
+    return finished({"data": rows(shown), "layer": layers, "width": _wide(order), "height": 260})
 
 
-def heat_map(cells: pd.DataFrame, rows: pd.DataFrame, columns: pd.DataFrame, title: str) -> Any:
+def _wide(order: list[str]) -> int:
+    return max(SHORT, min(LONG, STEP * len(order)))
+
+
+def heat_map(
+    cells: pd.DataFrame, along: pd.DataFrame, above: pd.DataFrame, title: str, first: str | None = None
+) -> Spec:
     """Every layer with every other, and beside and above it the best of each row and column.
 
-    ``cells``: base, transfer, value, told; ``rows``: base, value, told; ``columns``: transfer, value, told.
+    ``cells``: base, transfer, value, told; ``along``: base, value, told (bars at the side); ``above``:
+    transfer, value, told (bars on top). Cells bear their numbers where layers are few; a frame marks the
+    layer ``first``, which is the first that differs.
     """
     base, transfer = (list(dict.fromkeys(cells[name])) for name in ("base", "transfer"))
-    size = max(LEAST, min(CELL, 430 // max(len(base), len(transfer))))
+    most = max(len(base), len(transfer))
+    size = max(LEAST, min(MOST if ROOM // most >= NUMBERED else CELL, ROOM // most))
     width, height = size * len(transfer), size * len(base)
-    labels = size >= 9
-    colour = alt.Color(
-        "value:Q",
-        title=title,
-        scale=alt.Scale(scheme="cividis", domain=[0, 1], clamp=True),
-        legend=alt.Legend(orient="bottom", gradientLength=200),
-    )
-    down = alt.Y("base:N", sort=base, title="base", axis=alt.Axis(labels=labels, ticks=False, labelLimit=150))
-    along = alt.X(
-        "transfer:N",
+    labels = {"labels": size >= 9, "ticks": False, "domain": False, "labelLimit": 130, "titlePadding": 18}
+    legend = {"title": title, "orient": "bottom", "gradientLength": min(200, max(90, width - 40))}
+    colour = q("value", scale={"scheme": "cividis", "domain": [0, 1], "clamp": True}, legend=legend)
+    down = n("base", sort=base, axis={"title": "base", **labels}, scale={"padding": 0})
+    across = n(
+        "transfer",
         sort=transfer,
-        title="transfer",
-        axis=alt.Axis(labels=labels, ticks=False, labelLimit=150, labelAngle=-60),
+        axis={"title": "transfer", "labelAngle": -60, **labels},
+        scale={"padding": 0},
     )
-    plain_y = alt.Y("base:N", sort=base, title=None, axis=None)
-    plain_x = alt.X("transfer:N", sort=transfer, title=None, axis=None)
-    middle = (
-        alt.Chart(cells)
-        .mark_rect(aria=False)
-        .encode(x=along, y=down, color=colour, tooltip=["told:N"])
-        .properties(width=width, height=height)
-    )
-    scale = alt.Scale(domain=[0, 1], clamp=True)
-    above = (
-        alt.Chart(columns)
-        .mark_bar(color=PALETTE[5], aria=False)
-        .encode(
-            x=plain_x,
-            y=alt.Y("value:Q", title="best", scale=scale, axis=alt.Axis(values=[0, 1])),
-            tooltip=["told:N"],
-        )
-        .properties(width=width, height=42)
-    )
-    beside = (
-        alt.Chart(rows)
-        .mark_bar(color=PALETTE[5], aria=False)
-        .encode(
-            y=plain_y,
-            x=alt.X("value:Q", title="best", scale=scale, axis=alt.Axis(values=[0, 1], orient="top")),
-            tooltip=["told:N"],
-        )
-        .properties(width=42, height=height)
-    )
-    return finish(
-        alt.vconcat(above, alt.hconcat(middle, beside, spacing=6), spacing=6).resolve_scale(
-            color="independent"
-        )
+    told = [n("told", title=title)]
+    middle = [layer({"type": "rect"}, x=across, y=down, color=colour, tooltip=told)]
+    if size >= NUMBERED:
+        for test, ink in (("datum.value < 0.55", "white"), ("datum.value >= 0.55", "black")):
+            word = {"type": "text", "fontSize": TEXT, "color": ink}
+            middle.append(layer(word, where=test, x=across, y=down, text=q("value", format=".2f")))
+    if first in base and first in transfer:
+        frame = {"type": "rect", "filled": False, "stroke": PALETTE[4], "strokeWidth": 2.5}
+        data = rows([{"base": first, "transfer": first, "told": "the first layer that differs"}])
+        middle.append(layer(frame, data, x=across, y=down, tooltip=[n("told", title=first)]))
+    bare = {"axis": None, "title": None, "scale": {"padding": 0.12}}
+    scale = {"domain": [0, 1], "clamp": True}
+    bar = {"type": "bar", "color": PALETTE[5]}
+    best: Tree = {"title": "best", "values": [0, 1], "grid": False}
+    return finished(
+        {
+            "vconcat": [
+                {
+                    **layer(
+                        bar,
+                        rows(above),
+                        x=n("transfer", sort=transfer, **bare),
+                        y=q("value", scale=scale, axis=best),
+                        tooltip=told,
+                    ),
+                    "width": width,
+                    "height": MARGIN,
+                },
+                {
+                    "hconcat": [
+                        {"data": rows(cells), "layer": middle, "width": width, "height": height},
+                        {
+                            **layer(
+                                bar,
+                                rows(along),
+                                y=n("base", sort=base, **bare),
+                                x=q("value", scale=scale, axis={**best, "orient": "top"}),
+                                tooltip=told,
+                            ),
+                            "width": MARGIN,
+                            "height": height,
+                        },
+                    ],
+                    "spacing": 6,
+                },
+            ],
+            "spacing": 6,
+            "resolve": {"scale": {"color": "independent"}},
+        }
     )

@@ -7,7 +7,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from reports.charts import PALETTE, SHAPES, TEXT, WIDE, finish, line_keys, multiples, pointed
+from reports.charts import PALETTE, SHAPES, WIDE, finish, line_keys, multiples, pointed
+from reports.spec import TEXT
 from reports.studies import OUTCOMES, RELATIONS
 
 _INK = "currentColor"

@@ -7,10 +7,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from reports.charts import PALETTE, SHAPES, TEXT, WIDE, finish, line_keys, multiples, pointed
-
-OUTCOMES = {"success": "#009E73", "failure": "#D55E00", "base": "#0072B2"}
-"""Green and vermilion of Okabe and Ito's colours; dashes and order repeat what they say."""
+from reports.charts import PALETTE, SHAPES, WIDE, finish, line_keys, multiples, pointed
+from reports.palette import OUTCOMES as OUTCOMES
+from reports.spec import TEXT
 
 RELATIONS = {
     "matched": "#009E73",
@@ -57,7 +56,7 @@ def rates(rows: pd.DataFrame, published: pd.DataFrame, title: str = "base") -> A
         x = alt.X(
             "share:Q",
             title="transfers that succeed",
-            axis=alt.Axis(format="%"),
+            axis=alt.Axis(format="%", tickCount=5),
             scale=alt.Scale(domain=[0, 1]),
         )
         base = alt.Chart(mine).encode(y=y, tooltip=["base:N", "said:N"])
@@ -185,7 +184,7 @@ def margins(rows: pd.DataFrame, needed: int | None) -> Any:
             x=alt.X(
                 "required:Q",
                 title="states that must be nearest to their own base state",
-                scale=alt.Scale(zero=False, padding=12),
+                scale=alt.Scale(zero=False, nice=False),
                 axis=alt.Axis(tickMinStep=1),
             ),
             y=alt.Y(
@@ -311,6 +310,7 @@ def sheet(points: pd.DataFrame, frames: pd.DataFrame, titles: pd.DataFrame, colo
     )
     width, height = float(frames["x2"].max()) + 1, float(frames["y2"].max()) + 1
     drawn = alt.layer(boxes, labels, heads, marks, view=alt.ViewBackground(stroke=None))
+    drawn.usermeta = {"fixed": True}
     return finish(drawn.properties(width=max(width, WIDE), height=height))
 
 

@@ -11,8 +11,8 @@ import pandas as pd
 SORTED_FROM = 6
 """Rows from which a table can be sorted by its heads: shorter ones are read at a glance."""
 
-NARROW = 46
-"""Most characters of a row, heads and cells at their widest, of a table that fits beside a picture."""
+NARROW = 72
+"""Most characters of a row, heads and cells at their widest, of a table that fits below a picture."""
 
 _NUMBER = re.compile(r"[\[(✓✗!?–]*\s*[-−+±<>≥≤≈]*\s*\d.*|[–—?✓✗!()\s]*|nan|inf")
 _LETTERS = re.compile(r"[A-Za-z]{4,}")
@@ -49,7 +49,7 @@ def rendered(table: pd.DataFrame, caption: str = "") -> str:
 
 
 def is_narrow(table: pd.DataFrame) -> bool:
-    """Whether the table fits beside a picture."""
+    """Whether the table fits below a picture that stands beside words."""
     widths = [
         max([len(str(name)), *(len(_words(value)) for value in table.iloc[:, place])])
         for place, name in enumerate(table.columns)

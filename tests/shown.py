@@ -12,6 +12,7 @@ from diag.checks.calibrate import calibrate
 from diag.shown import Shown
 from diag.sources.torch_losses import from_module
 from diag.studies.environments.metrics import metrics_of
+from diag.subject import Subject
 from tests.conftest import EXAMPLES
 from tests.environment_runs import everything
 from tests.study_frames import made
@@ -35,12 +36,19 @@ def squared(model: torch.nn.Module, batch: torch.Tensor) -> dict[str, torch.Tens
     return {"squared": model(batch).square().sum(1)}
 
 
-def landscape() -> Shown:
+def subjects(names: str) -> list[Subject]:
     torch.manual_seed(0)
-    nets = [torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1)) for _ in "ab"]
+    nets = [torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1)) for _ in names]
     batch = torch.randn(64, 2)
-    one, two = (from_module(net, squared, batch, name=name) for net, name in zip(nets, "ab", strict=True))
-    return diag.landscape(one, two, quick=True, points=5, samples=124)
+    return [from_module(net, squared, batch, name=name) for net, name in zip(nets, names, strict=True)]
+
+
+def landscape() -> Shown:
+    return diag.landscape(*subjects("ab"), quick=True, points=5, samples=124)
+
+
+def landscape_pairs() -> Shown:
+    return diag.landscape_pairs(subjects("abc"), points=5, samples=124)
 
 
 def results(folder: Path) -> dict[str, Shown]:
@@ -57,6 +65,7 @@ def results(folder: Path) -> dict[str, Shown]:
         "file_description": diag.show(base),
         "forecast": diag.forecast(MIRRORED, base=BASE),
         "landscape": landscape(),
+        "landscape_pairs": landscape_pairs(),
         "layers": diag.layers(BASE, MIRRORED, relations=False),
         "probe": diag.probe(base, mirrored, variables=known),
         "repair": diag.repair(base, mirrored, out=folder / "mended.npy"),

@@ -67,6 +67,7 @@ def test_the_command_prints_writes_and_has_a_short_form(
     assert status == 0
     assert tree["diagnosis"] == "environment-metrics"
     assert tree["looks"][0]["level"]["score"] == 0.5
+    assert tree.pop("saved")["kind"] == "environment_metrics"
     assert tree == environment_metrics(folder, threshold=0.5).to_tree()
     _, out, _ = run(capsys, "environment-metrics", str(folder), "--quiet")
     assert len(out.splitlines()) == 1

@@ -35,7 +35,7 @@ def test_help_has_names_examples_and_80_columns(
     [
         (["compare", "a", "b"], "did you mean 'diag compare-embeddings'?"),
         (["landscpae"], "did you mean 'diag landscape'?"),
-        (["report"], "'diag study report'"),
+        (["list"], "'diag study list'"),
         (["study", "rn"], "did you mean 'diag study run'?"),
         (["train", "cra"], "did you mean 'diag train crar'?"),
         (["show", "--jsn", BASE], "did you mean --json?"),

@@ -168,7 +168,7 @@ def test_the_page_looks_almost_alike_without_scripts(page: str, tmp_path: Path) 
 
 @pytest.mark.long
 def test_a_fine_plane_is_thinned_and_its_page_written(examples: Path) -> None:
-    """Altair refuses 5,000 rows; a page draws a fine plane in as many cells as can be seen."""
+    """Contours are drawn of as many points as can be seen, so that a page of noise is no larger."""
     ends = examples / "mirrored.safetensors", examples / "matched.safetensors"
     found = diag.landscape(*ends, points=3, quick=True, random_plane=True, steps=3, task="target")
     (plane,) = found.planes

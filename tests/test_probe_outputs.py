@@ -129,7 +129,7 @@ def test_pages(one: Probed, two: Probed) -> None:
         words = " ".join(seen.words)
         assert found.verdict.summary in words
         assert [a for a in seen.addresses if not a.startswith(("data:", "#"))] == []
-        assert page.count('role="img" aria-label=') == seen.tags.count("svg") == figures
+        assert page.count('class="drawing" role="img" aria-label=') == seen.tags.count("svg") == figures
         for label in ("selectivity", "leading canonical correlation", "score on held-out rows", "right 9"):
             assert label in words
         assert len(page) < 1.6e6
@@ -154,7 +154,7 @@ def test_pages_of_many_dimensions_and_categories(world: tuple[np.ndarray, dict[s
         "(other)",
         "coloured by place[1]",
         "coloured by <b>",
-        "Each panel draws 600 of the points.",
+        "Each panel draws 375 of the points.",
         "component 1 (",
     ):
         assert label in words
@@ -178,7 +178,8 @@ def test_categories_that_are_no_text_are_escaped(world: tuple[np.ndarray, dict[s
 def test_live_charts_replace_the_static_ones(one: Probed, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text(html(one))
-    seen = outline(browse(path, "--dump-dom"))
+    # Charts come alive when they come near the window: one as tall as the page has them all.
+    seen = outline(browse(path, "--dump-dom", "--window-size=900,6000"))
     assert seen.classes.count("vega-embed") == 5
 
 

@@ -76,7 +76,7 @@ def test_many_embeddings_are_thinned_in_proportion_and_stay_small() -> None:
         spec = section.figure.chart.to_dict()
     labels = [row["label"] for rows in spec["datasets"].values() for row in rows if "label" in row]
     assert len(labels) <= MOST_PANELS + 20
-    assert section.words[1] == (
+    assert section.words[0] == (
         "Only 160 of the 320 transfers are drawn, with successes and failures in proportion."
     )
     assert sum(label.startswith("✓") for label in labels) == 40

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diag.commands.options import Html, Json, Quiet, Verbose
+from diag.commands.options import Html, Json, Quiet, Static, Verbose
 from diag.commands.output_files import Outputs
 from diag.commands.progress import in_percent, progress_bar
 from diag.commands.timing import Outlook
@@ -62,21 +62,35 @@ def answer(
     quiet: bool,
     verbose: bool,
     others: Mapping[str, Callable[[], str]] | None = None,
+    picture: bool | None = False,
 ) -> None:
     """Write the outputs that were asked for, and print the result; ``kind`` names its renderers.
 
-    ``others`` are the renderers of options that one command alone has.
+    ``others`` are the renderers of options that one command alone has. ``picture`` says whether a
+    picture in characters stands below the text: None for where a terminal can show it.
     """
 
-    def written(form: str) -> Callable[[], str]:
-        return lambda: renderer(kind, form)(result)
-
-    outputs.write({"--html": written("html"), "--json": written("json"), **(others or {})})
+    pages = {
+        "--html": lambda: renderer(kind, "html")(result, outputs.static),
+        "--json": lambda: renderer(kind, "json")(result),
+    }
+    outputs.write({**pages, **(others or {})})
     if outputs.printed:
         return
     brief, text = renderer(kind, "brief"), renderer(kind, "text")
-    write_line(brief(result) if quiet else text(result, verbose))
+    words = brief(result) if quiet else text(result, verbose)
+    if _is_drawn(picture, quiet):
+        words += f"\n\n{renderer(kind, 'picture')(result)}"
+    write_line(words)
     told(outputs, quiet)
+
+
+def _is_drawn(picture: bool | None, quiet: bool) -> bool:
+    if picture is not None or quiet:
+        return bool(picture)
+    from diag.outputs.terminal import can_show
+
+    return can_show(sys.stdout)
 
 
 @dataclass(frozen=True)
@@ -85,16 +99,25 @@ class AnswerOptions:
 
     json: Json = None
     html: Html = None
+    static: Static = False
     quiet: Quiet = False
     verbose: Verbose = False
 
-    def outputs(self, *inputs: Path | None, others: Mapping[str, Path | None] | None = None) -> Outputs:
+    def outputs(
+        self,
+        *inputs: Path | None,
+        others: Mapping[str, Path | None] | None = None,
+        picture: bool | None = False,
+    ) -> Outputs:
         """The places of the outputs, none of them an input that is there; raises UsageError.
 
-        ``others`` are those of options that one command alone has, such as ``--out``.
+        ``others`` are those of options that one command alone has, such as ``--out``; ``picture`` is the one
+        that asks for a picture below the text.
         """
         asked = {"--json": self.json, "--html": self.html, **(others or {})}
-        return Outputs.of(asked, *(place for place in inputs if place is not None))
+        places = (place for place in inputs if place is not None)
+        printed = "--picture" if picture else None
+        return Outputs.of(asked, *places, printed=printed).with_static(self.static)
 
 
 REPORTS = {"--html": "report", "--out": "model"}

@@ -21,8 +21,10 @@ from diag.commands.forecast import forecast
 from diag.commands.help import Group
 from diag.commands.landscape import landscape
 from diag.commands.layers import layers
+from diag.commands.open import open_reports
 from diag.commands.probe import probe
 from diag.commands.repair import repair
+from diag.commands.report import report
 from diag.commands.show import show
 from diag.commands.study import study_app
 from diag.commands.train import train_app, transfer
@@ -81,6 +83,8 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("check", check, "A gate for a CI: check transfers against limits."),
     ("forecast", forecast, "How will a transfer end, from an early checkpoint or its base?"),
     ("repair", repair, "Lead a failed transfer back into the base's embedding."),
+    ("report", report, "Pages of saved results, one or many in one."),
+    ("open", open_reports, "A folder of reports in the browser."),
     ("environment-metrics", environment_metrics, "What each way of transfer earns over from-scratch."),
 )
 """Every command with its name and the line about it in the help."""

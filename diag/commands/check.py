@@ -91,7 +91,7 @@ def check(
     if limits.exit_zero or accepted.write_baseline is not None:
         gate = replace(gate, held_by="--exit-zero" if limits.exit_zero else "--write-baseline")
     anew = accepted.is_rewritten
-    outputs.write(_renderers(gate, accepted.write_baseline))
+    outputs.write(_renderers(gate, accepted.write_baseline, outputs.static))
     _told(gate, accepted, reports, anew, silent)
     if not outputs.printed:
         _printed(gate, reports.form, quiet, reports.verbose)
@@ -160,7 +160,7 @@ def _write_config(place: Path, files: list[str] | None, overwrite: bool, quiet: 
     say(quiet or outputs.printed, f"written: {place}")
 
 
-def _renderers(gate: Gate, write_baseline: Path | None) -> dict[str, Callable[[], str]]:
+def _renderers(gate: Gate, write_baseline: Path | None, static: bool) -> dict[str, Callable[[], str]]:
     """Functions that make the content of each output, by option."""
 
     def written(form: str) -> Callable[[], str]:
@@ -174,7 +174,7 @@ def _renderers(gate: Gate, write_baseline: Path | None) -> dict[str, Callable[[]
 
     return {
         "--json": written("json"),
-        "--html": written("html"),
+        "--html": lambda: renderer(gate.kind, "html")(gate, static),
         "--junit-xml": written("junit"),
         "--sarif": written("sarif"),
         "--write-baseline": accepted,

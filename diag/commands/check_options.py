@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from diag.commands.options import Html, Json, Quiet, Verbose
+from diag.commands.options import Html, Json, Quiet, Static, Verbose
 from diag.commands.output_files import STANDARD_OUTPUT, Outputs, UsageError
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ class Reports:
     ] = None
     sarif: Annotated[Path | None, typer.Option("--sarif", metavar="FILE", help="Write SARIF 2.1.0.")] = None
     html: Html = None
+    static: Static = False
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the configuration or baseline that is there.")
     ] = False
@@ -119,7 +120,8 @@ class Reports:
         asked = {"--json": json, "--html": self.html, "--junit-xml": self.junit_xml, "--sarif": self.sarif}
         printed = "--format github" if self.form == "github" else None
         # A baseline may be written anew over the one that is read; everything else that is read stays.
-        outputs = Outputs.of({**asked, "--write-baseline": accepted.write_baseline}, *read, printed=printed)
+        every = {**asked, "--write-baseline": accepted.write_baseline}
+        outputs = Outputs.of(every, *read, printed=printed).with_static(self.static)
         Outputs.of(asked, *([] if accepted.baseline is None else [accepted.baseline]))
         return outputs
 

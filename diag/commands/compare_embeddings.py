@@ -11,7 +11,7 @@ import typer
 from diag.commands.answer import AnswerOptions, answer, percent
 from diag.commands.bundles import bundled
 from diag.commands.file_options import FileOptions
-from diag.commands.options import RowOptions, Seed
+from diag.commands.options import Picture, RowOptions, Seed
 
 
 @bundled
@@ -54,6 +54,7 @@ def compare_embeddings(
     rows: RowOptions,
     sources: FileOptions,
     seed: Seed = 0,
+    picture: Picture = None,
     shown: AnswerOptions,
 ) -> None:
     """Say how the transfer's embedding relates to the base's: matched, flipped, rotated, …
@@ -75,7 +76,8 @@ def compare_embeddings(
     from diag.comparisons.compare import compare
 
     along = [Path(p) for p in glob(trail or "")]  # noqa: PTH207 (a pattern may be absolute)
-    outputs = shown.outputs(base, transfer, *(good or []), rows.episodes, *along, *sources.files)
+    others = (*(good or []), rows.episodes, *along, *sources.files)
+    outputs = shown.outputs(base, transfer, *others, picture=picture)
     with percent("comparing", shown.quiet or outputs.printed) as step:
         result = compare(
             base,
@@ -91,4 +93,4 @@ def compare_embeddings(
             seed=seed,
             progress=step,
         )
-    answer(result, "comparison", outputs, shown.quiet, shown.verbose)
+    answer(result, "comparison", outputs, shown.quiet, shown.verbose, picture=picture)

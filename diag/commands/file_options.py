@@ -73,6 +73,14 @@ class FileOptions:
             help="Arrays, a folder of pictures or lines of text to show; twice: the source's, the target's.",
         ),
     ] = None
+    targets: Annotated[
+        Path | None,
+        typer.Option(
+            "--targets",
+            metavar="FILE",
+            help="Labels or numbers for the inputs, row by row, that a network's losses are taken by.",
+        ),
+    ] = None
     output: Annotated[
         str | None,
         typer.Option(
@@ -129,7 +137,8 @@ class FileOptions:
     @property
     def files(self) -> list[Path]:
         """The files that were handed over, which no output may be written over."""
-        files = [place for place in (self.pairs, self.normalize, *(self.inputs or ())) if place is not None]
+        places = (self.pairs, self.normalize, self.targets, *(self.inputs or ()))
+        files = [place for place in places if place is not None]
         named = [code for code in (self.adapter, self.model) if code is not None]
         # Their modules, where those lie below the working directory.
         return files + [Path(*code.partition(":")[0].split(".")).with_suffix(".py") for code in named]

@@ -17,6 +17,16 @@ Json = Annotated[
 Html = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Write a self-contained HTML report.")
 ]
+Static = Annotated[
+    bool, typer.Option("--static", help="Pages without scripts: smaller, and nothing in them moves.")
+]
+Picture = Annotated[
+    bool | None,
+    typer.Option(
+        "--picture/--no-picture",
+        help="Draw it in characters below the text (default: on a terminal of 60 columns or more).",
+    ),
+]
 Seeds = Annotated[str, typer.Option("--seeds", metavar="SEEDS", help="Seeds: 0-3, or 0,2,5.")]
 Seed = Annotated[
     int, typer.Option("--seed", metavar="N", min=0, help="Seed of the bootstrap and of sampled data.")

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 STANDARD_OUTPUT = Path("-")
 
-JSON = "--json"
+JSON, HTML = "--json", "--html"
 
 _PRINTED = f"{JSON}={STANDARD_OUTPUT}"
 
@@ -47,6 +47,8 @@ class Outputs:
     """The outputs that were asked for, by option."""
 
     places: Mapping[str, Path]
+    static: bool = False
+    """Whether pages have no scripts."""
 
     @classmethod
     def of(cls, asked: Mapping[str, Path | None], *inputs: Path, printed: str | None = None) -> Outputs:
@@ -68,6 +70,12 @@ class Outputs:
             if (other := files.setdefault(place.resolve(), option)) != option:
                 raise UsageError(f"{place}: found one file for {other} and {option}, expected one each")
         return cls(places)
+
+    def with_static(self, static: bool) -> Outputs:
+        """The outputs with pages that have no scripts; raises UsageError where no page was asked for."""
+        if static and HTML not in self.places:
+            raise UsageError(f"found --static without {HTML}, expected a page that is to be static")
+        return replace(self, static=static)
 
     @property
     def printed(self) -> bool:

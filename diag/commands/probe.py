@@ -12,6 +12,8 @@ from diag.commands.bundles import bundled
 from diag.commands.file_options import FileOptions
 from diag.commands.options import RowOptions, Seed
 
+Projections = Literal["umap", "pca", "both", "none"]
+
 
 @bundled
 def probe(
@@ -34,11 +36,11 @@ def probe(
     *,
     rows: RowOptions,
     projection: Annotated[
-        Literal["umap", "pca", "both", "none"],
+        Projections,
         typer.Option(
             "--projection",
             metavar="umap|pca|both|none",
-            help="Projections of the embedding that the page draws.",
+            help="Projections that the page draws; with --json=FILE alone, PCA at most.",
         ),
     ] = "both",
     clusters: Annotated[
@@ -102,7 +104,7 @@ def probe(
             episodes=rows.episodes,
             rollout=rows.rollout,
             drop_nonfinite=rows.drop_nonfinite,
-            projection="none" if shown.html is None else projection,  # which nothing but the page draws
+            projection=_drawn(projection, shown.html, outputs.written("--json")),
             clusters=clusters,
             task=task,
             drawn=Drawn(count, look),
@@ -112,3 +114,10 @@ def probe(
             say=lambda words: None if shown.quiet else note(words),
         )
     answer(result, "probe", outputs, shown.quiet, shown.verbose)
+
+
+def _drawn(asked: Projections, page: Path | None, saved: Path | None) -> Projections:
+    """The projections to compute: nothing but pages draws them, and UMAP alone takes seconds."""
+    if page is not None:
+        return asked
+    return "pca" if saved is not None and asked in ("both", "pca") else "none"

@@ -12,7 +12,7 @@ import typer
 from diag.commands.answer import Stopped, answer, say, write_line
 from diag.commands.forecast import study_forecast
 from diag.commands.help import Group
-from diag.commands.options import Device, Html, Jobs, Json, Quiet, Set, Verbose
+from diag.commands.options import Device, Html, Jobs, Json, Quiet, Set, Static, Verbose
 from diag.commands.output_files import Outputs
 from diag.commands.progress import progress_bar
 from diag.wording import about
@@ -109,6 +109,7 @@ def report(
     folder: Folder,
     html: Html = None,
     json: Json = None,
+    static: Static = False,
     events: Annotated[
         Path | None,
         typer.Option("--events", metavar="DIR", help="Also write the curves as TensorBoard events."),
@@ -130,6 +131,7 @@ def report(
     outputs = Outputs.of({"--json": json, "--html": html})
     if not outputs.places:
         outputs = _page_in(folder)
+    outputs = outputs.with_static(static)
     if events is not None:
         from diag.studies.events import write_events
 

@@ -16,6 +16,9 @@ from probes import Relation, RelationResult, Step
 if TYPE_CHECKING:
     from diag.comparisons.pairing import Pair
 
+MOST_NUMBERS = 400_000
+"""Most numbers of a picture that is saved whole, about 4 MB: 6,000 states of two embeddings of 32 numbers."""
+
 CELLS = 36
 """Cells of a density along each side of a picture: about ten pixels each."""
 
@@ -89,6 +92,25 @@ class Picture:
     """Axes, or channels, that the relation negates."""
     order: tuple[int, ...] = ()
     """The transfer's axis, or channel, that becomes each of the base's; empty where none change places."""
+    of: int | None = None
+    """Number of states that these were taken from, of a picture too large to be saved whole."""
+
+    def kept(self) -> Picture:
+        """The picture as it is saved: of so many states, evenly over all, that it has MOST_NUMBERS."""
+        held = (self.base, self.transfer, self.base_predictions, self.transfer_predictions)
+        size = sum(part.size for part in (*held, *(self.observed or ())) if part is not None)
+        if size <= MOST_NUMBERS:
+            return self
+        n = len(self.base)
+        rows = np.unique(np.linspace(0, n - 1, max(1, n * MOST_NUMBERS // size)).astype(np.int64))
+        return replace(self.thinned(rows), of=self.of or n)
+
+    @property
+    def left_out(self) -> str | None:
+        """What a saved picture lacks, in words."""
+        if self.of is None:
+            return None
+        return f"of the {self.of:,} states, the pictures were saved with {len(self.base):,}"
 
     def thinned(self, rows: NDArray[np.int64]) -> Picture:
         """The picture of some of the states."""
@@ -99,7 +121,7 @@ class Picture:
             self,
             base=self.base[rows],
             transfer=self.transfer[rows],
-            variables={name: values[rows] for name, values in self.variables.items()},
+            variables={name: np.asarray(values)[rows] for name, values in self.variables.items()},
             base_predictions=predictions[0],
             transfer_predictions=predictions[1],
             observed=seen,

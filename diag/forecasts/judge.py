@@ -121,6 +121,9 @@ def judged(judge: Judge, view: View, share: float) -> Judged:
     def slope(rows: Rows) -> float:
         return _slope(logit[rows], y[rows])
 
+    def given(end: bool) -> Callable[[Rows], float]:
+        return lambda rows: float(p[rows][y[rows] == end].mean()) if (y[rows] == end).any() else np.nan
+
     rate = float(y.mean())
     quick = {f.__name__: over_bases(f, groups, judge.seed) for f in (right, gain, brier)}
     slow = {f.__name__: over_bases(f, groups, judge.seed, RESAMPLES_OF_FITS) for f in (auc, slope)}
@@ -131,6 +134,7 @@ def judged(judge: Judge, view: View, share: float) -> Judged:
         base_rate=max(rate, 1 - rate),
         brier_base_rate=rate * (1 - rate),
         bins=tuple(_bins(p, y)),
+        given=(over_bases(given(True), groups, judge.seed), over_bases(given(False), groups, judge.seed)),
         **quick,
         **slow,
     )

@@ -112,6 +112,8 @@ class Judged:
     slope: Measure
     """Slope of the outcomes' logit on that of the forecasts: 1 is calibrated, below 1 is too sure."""
     bins: tuple[Bin, ...]
+    given: tuple[Measure, Measure]
+    """Mean chance given to the transfers that ended well, and to the others; intervals resample bases."""
 
     def to_tree(self) -> dict[str, Any]:
         return {
@@ -122,6 +124,7 @@ class Judged:
             "brier_base_rate": self.brier_base_rate,
             **{name: measure_tree(getattr(self, name)) for name in MEASURES},
             "bins": [b.to_tree() for b in self.bins],
+            "given": {n: measure_tree(m) for n, m in zip(("well", "not"), self.given, strict=True)},
         }
 
 

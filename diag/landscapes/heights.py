@@ -12,7 +12,7 @@ values is biased upwards: the intervals are corrected for that, the values are n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,9 +61,11 @@ class Draws:
     groups: int
 
 
-def barrier(t: Floats, values: Mapping[str, Floats], draws: Draws) -> dict[str, Height]:
-    """All heights of a route: t (points,) with 0 and 1 in it, curves {``total`` and each term: (points,)},
-    and their resamples. Points outside [0, 1] are left out.
+def barrier(
+    t: Floats, values: Mapping[str, Floats], draws: Draws, kinds: Collection[str] = tuple(HEIGHTS)
+) -> dict[str, Height]:
+    """The heights of a route, all ``kinds`` or some: t (points,) with 0 and 1 in it, curves {``total`` and
+    each term: (points,)}, and their resamples. Points outside [0, 1] are left out.
 
     >>> import numpy as np
     >>> t = np.linspace(0, 1, 5)
@@ -75,7 +77,8 @@ def barrier(t: Floats, values: Mapping[str, Floats], draws: Draws) -> dict[str, 
     inside = (t >= 0) & (t <= 1)
     t = t[inside]
     heights: dict[str, Height] = {}
-    for kind, above in HEIGHTS.items():
+    for kind in kinds:
+        above = HEIGHTS[kind]
         suprema: dict[str, tuple[Measure, float | None]] = {}
         places: dict[str, float | None] = {}
         with np.errstate(invalid="ignore"):  # a loss that is infinite at an end has no height: NaN

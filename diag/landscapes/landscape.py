@@ -82,13 +82,13 @@ def landscape(
     (:func:`diag.sources.torch_losses.from_module`), … ``progress`` is told points done and points in all.
     Raises SubjectError or CheckpointError for bad input, LandscapeError for bad numbers.
     """
-    _check_numbers(points, samples, steps, beyond)
+    check_numbers(points, samples, steps, beyond)
     along = _trail(trail)
     system = system_of((a, b, *(() if third is None else (third,))), move, task, device, supplied)
     t = spaced(points, beyond)
     data = {name: system.data(name, samples, seed) for name in system.names}
     system = system.steady(data[system.headline], seed)
-    told = _told(system, data[system.headline].batch)
+    told = told_of(system, data[system.headline].batch)
     refs = [FileRef.of(s) for s in system.subjects]
     # Everything that can be refused is refused before any work is done.
     planned = _sheets(system, random_plane, along, refs, steps, seed, data[system.headline].batch)
@@ -147,13 +147,14 @@ def landscape(
         seed=seed,
         planes=planes,
         warnings=(*system.warnings, *told, *warnings),
-        notes=tuple(notes_of(system.fresh, system.objective)),
+        notes=(*system.read_as, *notes_of(system.fresh, system.objective)),
         missing=missing,
         episode=None if quick else played_episode(system, base, seed),
     )
 
 
-def _check_numbers(points: int, samples: int, steps: int, beyond: float) -> None:
+def check_numbers(points: int, samples: int, steps: int, beyond: float) -> None:
+    """Raise LandscapeError for numbers that no landscape can be taken with."""
     if points < 3:
         raise LandscapeError(f"points is {points}, expected at least 3")
     if samples < MIN_SAMPLES:
@@ -189,7 +190,7 @@ def _planes(
     )
 
 
-def _told(system: System, batch: Any) -> list[str]:
+def told_of(system: System, batch: Any) -> list[str]:
     """Warnings about the state that checkpoints hold beside their weights.
 
     Raises SubjectError where B's network differs from A's in more than that.

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from diag.landscapes.place import Place
+from diag.landscapes.sharpness import Sharpness
 from diag.result import FileRef, Verdict, finite, head, measure_tree, numbers
+from diag.saved.typed import NOT_SAVED
 from diag.shown import Shown
+from diag.subject import Film
 from probes import Floats, Measure
-
-if TYPE_CHECKING:
-    from diag.landscapes.place import Place
-    from diag.landscapes.sharpness import Sharpness
-    from diag.subject import Film
 
 RouteName = Literal["raw", "aligned", "nearest", "curve", "embedding"]
 
@@ -72,7 +71,7 @@ class Route:
     """Length of the route from A to B, in parameter space (in embedding space for ``embedding``)."""
     gaps: int
     """Number of points where the total is not finite."""
-    per_sample: Mapping[str, Floats] | None = None
+    per_sample: Mapping[str, Floats] | None = field(default=None, metadata=NOT_SAVED)
     """{term: (points, n)} the loss of each sample, where they were asked for."""
 
     def to_tree(self) -> dict[str, Any]:

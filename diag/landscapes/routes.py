@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -20,7 +20,7 @@ from diag.landscapes.evaluate import (
     totals_of,
 )
 from diag.landscapes.result import Route, RouteName
-from diag.landscapes.space import Bezier, Straight
+from diag.landscapes.space import Bezier, Space, Straight
 from diag.landscapes.state import in_short
 from diag.landscapes.system import System, distance
 from diag.landscapes.verdict import NOTHING
@@ -31,6 +31,9 @@ from probes import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from diag.subject import Parameters
+    from diag.units.symmetry import Units
 
 SAME_FUNCTION = 1e-3
 """Relative difference between the losses of B and of its symmetric copy above which the units do not describe
@@ -104,27 +107,49 @@ def _lines_to_copies(system: System, batch: Any) -> tuple[dict[RouteName, Path],
 
 
 def _symmetric_copies(objective: Any, system: System, batch: Any) -> dict[RouteName, dict[str, Tensor]]:
-    """B with its hidden units matched to A's: by what they compute, and by their weights.
-
-    Raises SymmetryError where weights are not finite.
-    """
-    space, (a, b) = system.space, system.own[:2]
-    units = tuple(u for u in objective.units if all(spot.parameter in space.shapes for spot in u.spots))
+    """B with its hidden units matched to A's; raises SymmetryError where weights are not finite."""
+    a, b = system.own[:2]
+    held = {**b, **system.spaces[1].fixed}
+    units = units_in(objective, system.space)
     if not units:
         return {}
-    for name in space.shapes:
-        if not bool(a[name].isfinite().all() and b[name].isfinite().all()):
-            raise SymmetryError(name, "weights that are not finite", "finite ones")
-    held = {**b, **system.spaces[1].fixed}
+    check_finite(system.space, a, b)
     with torch.inference_mode():
         seen = [objective.activations(parameters, batch) for parameters in (a, held)]
+    return copies(units, system.space, (a, held), (seen[0], seen[1]))
+
+
+def units_in(objective: Layered, space: Space) -> tuple[Units, ...]:
+    """The layers of hidden units all of whose spots move."""
+    return tuple(u for u in objective.units if all(spot.parameter in space.shapes for spot in u.spots))
+
+
+def check_finite(space: Space, *networks: Parameters) -> None:
+    """Raise SymmetryError where moving weights are not finite."""
+    for name in space.shapes:
+        if not all(bool(one[name].isfinite().all()) for one in networks):
+            raise SymmetryError(name, "weights that are not finite", "finite ones")
+
+
+def copies(
+    units: Sequence[Units],
+    space: Space,
+    networks: tuple[Parameters, Parameters],
+    seen: tuple[Mapping[str, Tensor], Mapping[str, Tensor]],
+) -> dict[RouteName, dict[str, Tensor]]:
+    """The second network with its hidden units matched to the first's: by what they do, and by their weights.
+
+    ``seen`` holds what the units of each do on the same samples; layers without it have weights alone to be
+    matched by, and then there is no copy that acts alike.
+    """
+    a, b = networks
     acting = tuple(u for u in units if u.name in seen[0])
-    by_activation = match_activations(acting, seen[0], seen[1], a, held) if acting else {}
-    by_weight = match_weights(units, a, held, start=by_activation)
-    copies: dict[RouteName, dict[str, Tensor]] = {"nearest": apply(units, held, by_weight)}
-    if acting == units:  # else some could be matched by their weights alone
-        copies = {"aligned": apply(units, held, by_activation), **copies}
-    return copies
+    by_activation = match_activations(acting, seen[0], seen[1], a, b) if acting else {}
+    by_weight = match_weights(units, a, b, start=by_activation)
+    made: dict[RouteName, dict[str, Tensor]] = {"nearest": apply(units, b, by_weight)}
+    if acting == tuple(units):  # else some could be matched by their weights alone
+        made = {"aligned": apply(units, b, by_activation), **made}
+    return made
 
 
 def losses_along(

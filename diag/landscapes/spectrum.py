@@ -18,6 +18,7 @@ import numpy as np
 
 from diag.landscapes.point import Point, dot, norm
 from diag.result import finite
+from diag.saved.typed import NOT_SAVED
 from probes import Floats
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class End:
     """‖Hv − λv‖ / max |λ|, recomputed; an eigenvalue lies within that of λ. 0 where the Hessian is 0."""
     converged: bool
     """Whether the residual is at most RESIDUAL."""
-    vector: Tensor | None = field(default=None, repr=False, compare=False)
+    vector: Tensor | None = field(default=None, repr=False, compare=False, metadata=NOT_SAVED)
     """v (P,), of length 1; not part of the JSON."""
 
     def to_tree(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -186,7 +187,7 @@ def jumps(
 ) -> list[str]:
     """Warnings about checkpoints whose own losses differ from those with state computed afresh."""
     words = []
-    for name, space, vector, held in zip("ABC", spaces, vectors, own, strict=False):
+    for name, space, vector, held in zip(ascii_uppercase, spaces, vectors, own, strict=False):
         with torch.inference_mode():
             losses = stacked([objective.losses(held, batch), objective.losses(space.one(vector), batch)])
         stored, afresh = sum(w * losses[t].double().mean(1) for t, w in weights.items()).tolist()  # type: ignore[union-attr]

@@ -101,6 +101,18 @@ class System:
         """Whether some of B's parameters are held at A's values."""
         return bool(getattr(self.objective, "pinned", ())) or len(self.held) > 0
 
+    @property
+    def read_as(self) -> tuple[str, ...]:
+        """Sentences on how the files were read, each once where it holds of several files."""
+        files: dict[str, list[str]] = {}
+        for subject in self.subjects:
+            for note in subject.notes:
+                files.setdefault(note, []).append(subject.path)
+        return tuple(
+            f"{paths[0]}{' (and the others)' if len(paths) > 1 else ''} {note}."
+            for note, paths in files.items()
+        )
+
     def uneven_matters(self, batch: Any) -> bool:
         """Whether a checkpoint's losses change when uneven state is replaced by another checkpoint's."""
         return any(
@@ -380,8 +392,9 @@ def _warnings(
     for index, (subject, own) in enumerate(zip(subjects, sets, strict=True)):
         for earlier, theirs in zip(subjects[:index], sets, strict=False):
             if all(same(tensor, theirs[name]) for name, tensor in own.items()):
-                what = "the slice is a point" if index == 1 else "the plane is a line"
-                words.append(f"{earlier.path} and {subject.path} hold the same weights: {what}")
+                words.append(
+                    f"{earlier.path} and {subject.path} hold the same weights: nothing lies between them"
+                )
     for subject, parameters in zip(subjects, sets, strict=True):
         broken = [n for n in moving if n not in offsets and not bool(parameters[n].isfinite().all())]
         if broken:

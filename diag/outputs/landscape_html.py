@@ -1,14 +1,29 @@
-"""A landscape as a page: the walls by way, losses and embedding on the straight line, seats and planes."""
+"""A landscape as a page: the wall on the straight line, by term and by way, then seats, moves and planes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diag.landscapes.result import ROUTES, Gain, Height, Landscape, Plane, Returns, TaskSlice
+from diag.landscapes.heights import EQUAL
+from diag.landscapes.result import (
+    ROUTES,
+    TOTAL,
+    Gain,
+    Height,
+    Landscape,
+    Moves,
+    Plane,
+    Returns,
+    Route,
+    TaskSlice,
+)
 from diag.landscapes.verdict import rises_most
 from diag.outputs.landscape_text import (
     WAYS,
@@ -20,11 +35,13 @@ from diag.outputs.landscape_text import (
     seat_in_words,
 )
 from diag.outputs.sections import footer, warning_words
-from diag.outputs.words import named, number, span
-from diag.wording import plural
-from probes import Measure
-from reports import Drawing, Figure, Page, Section, landscapes
+from diag.outputs.titles import short_names
+from diag.outputs.words import named, number, span, three
+from diag.wording import listed, plural
+from probes import Floats, Measure
+from reports import Drawing, Figure, Key, Page, Section, contours, landscapes
 from reports.pixels import Row, drawing
+from trainers.safe_text import plain
 
 MOST_DRAWN = 101
 """Rows and columns of a plane that a page draws: more are finer than its pixels, and megabytes."""
@@ -44,34 +61,207 @@ def page(result: Landscape) -> Page:
     parts = sections(result)
     if result.warnings:
         parts.append(Section("Warnings", warning_words(result.warnings)))
-    return Page("landscape", result.verdict.status, result.verdict.summary, facts, parts, footer())
+    parts.append(_next(result))
+    title = " to ".join(short_names([result.base.path, result.transfer.path]))
+    verdict = result.verdict
+    return Page(
+        title, verdict.status, verdict.summary, facts, parts, footer(), kind="landscape", keys=_keys(result)
+    )
 
 
 def sections(result: Landscape) -> list[Section]:
     """The sections that show a landscape, on its own page and on others."""
-    parts = [_ways(result), _slices(result)]
+    parts = [_total(result), *_slices(result), *_ways(result)]
     parts += [_seats(result)] if result.seats else []
     parts += _moves(result) + _returns(result) + _episode(result) + _conflict(result)
-    return parts + [_plane(plane) for plane in result.planes]
+    return parts + [_plane(plane, result.task) for plane in result.planes]
 
 
-def _ways(result: Landscape) -> Section:
-    words = [
-        "The table gives the height of the wall for each way from A to B. The escape height is how far the "
-        "loss climbs above its value at A on that way.",
-        *(f"{_capital(WAYS[name])}: {ROUTES[name]}." for name in result.routes if name != "raw"),
-        "A wall on one way does not prove that training is stuck, because training need not follow that way "
-        "(arXiv 2106.16004). If no low curve was found, that does not prove that there is none.",
+def _tasks(result: Landscape) -> dict[str, TaskSlice]:
+    """The tasks, the headline's first: they keep their colours on the whole page."""
+    return {result.task: result.tasks[result.task], **result.tasks}
+
+
+def _keys(result: Landscape) -> list[Key]:
+    """The height that the verdict rests on, the losses at both ends, the lowest other way, the distance."""
+    raw, escape = result.routes["raw"], result.barrier["escape"]
+    keys = [Key(f"escape height, {result.task} task", number(escape.value), _interval(escape, 2))]
+    keys += [Key(f"total loss at {name}", three(value)) for name, (_, value) in _ends(raw).items()]
+    curve = result.routes.get("curve")
+    if curve is not None:
+        height = curve.barrier["escape"]
+        keys.append(Key("height left on a curve", number(height.value), _interval(height, 2)))
+    return [*keys, Key("distance from A to B", f"{result.distance:.3g}", "L2")]
+
+
+def _next(result: Landscape) -> Section:
+    """What a reader may do after this landscape, with commands where A and B are files."""
+    a, b = result.base.path, result.transfer.path
+    files = shlex.join([a, b])
+    words, commands = [], []
+    if result.verdict.status == "inconclusive":
+        words.append("More samples narrow the intervals, which leave the verdict open.")
+        commands.append(f"diag landscape {files} --samples {4 * result.samples}")
+    elif result.verdict.status == "warn" and "curve" not in result.routes:
+        words.append("Without --quick a curve is sought that leads round the wall.")
+        commands.append(f"diag landscape {files} --html landscape.html")
+    elif result.verdict.status == "warn":
+        words.append("A comparison says how the two embeddings lie to each other, and whether a map mends A.")
+    else:
+        words.append("No wall holds A back, so that a comparison says what sets the two apart.")
+    if not result.planes and result.verdict.status == "warn":
+        words.append("A plane shows the wall from above.")
+        commands.append(f"diag landscape {files} --random-plane --html plane.html")
+    commands.append(f"diag compare-embeddings {files}")
+    takes = all(Path(path).suffix for path in (a, b))
+    return Section("What to do next", [" ".join(words)], commands=commands if takes else [], short="Next")
+
+
+def _ends(route: Route) -> dict[str, tuple[float, float]]:
+    """{A, B: (t, total loss)} of a way."""
+    places = {name: int(abs(route.t - t).argmin()) for name, t in (("A", 0.0), ("B", 1.0))}
+    return {n: (float(route.t[at]), float(route.losses[TOTAL][at])) for n, at in places.items()}
+
+
+def _total(result: Landscape) -> Section:
+    """The total loss on each task, with its heights where they are."""
+    rows, ends, rises, titles = [], [], {}, {}
+    for name, task in _tasks(result).items():
+        raw = task.raw
+        rows += [
+            {"task": name, "t": t, "value": v, "low": low, "high": high}
+            for t, v, low, high in zip(raw.t, raw.losses[TOTAL], raw.low[TOTAL], raw.high[TOTAL], strict=True)
+        ]
+        ends += [{"task": name, "t": t, "value": v, "name": end} for end, (t, v) in _ends(raw).items()]
+        rises[name] = _rises(raw)
+        titles[name] = f"Data of the {name} task"
+    frame = _finite(pd.DataFrame(rows), ["value"])
+    words = [_heights_words(task) for task in _tasks(result).values()]
+    table = pd.DataFrame(
+        [
+            {
+                "task": name,
+                "height": HEIGHTS[kind],
+                "value": number(height.value, 4),
+                "95% interval": _interval(height),
+                "highest at t": number(height.at),
+                "rises most": _most(task, height, result.weights),
+            }
+            for name, task in _tasks(result).items()
+            for kind, height in task.raw.barrier.items()
+        ]
+    )
+    notes = [
+        f"The total loss is {_weighted(result)}, on {plural(result.samples, 'sample')} of each task, the "
+        "same at every point. The bands are 95% bootstrap intervals over states.",
+        "Each height is that of the highest point between A and B: the escape height above A, Frankle's "
+        "barrier above the mean of A and B, Entezari's barrier above the straight line between their losses "
+        "(dashed). The highest of several noisy values is too high on average; the intervals are corrected "
+        "for this, the values are not.",
+        NO_PROOF,
     ]
+    if frame.empty:
+        return Section("Is there a wall?", words, table=table, notes=notes, short="Wall")
+    figure = Figure(
+        landscapes.totals(frame, rises, _finite(pd.DataFrame(ends), ["value"]), titles),
+        "The total loss against t on each task, with its heights. " + " ".join(words),
+    )
+    return Section("Is there a wall?", words, figure, table, notes, folded=True, short="Wall")
+
+
+HEIGHTS = {"escape": "escape height", "frankle": "Frankle's barrier", "entezari": "Entezari's barrier"}
+"""The heights in words, as a chart and its table name them."""
+
+NO_PROOF = (
+    "A wall on one way does not prove that training is stuck, because training need not follow that way "
+    "(arXiv 2106.16004). If no low curve was found, that does not prove that there is none."
+)
+
+
+def _heights_words(task: TaskSlice) -> str:
+    """What the total loss does from A to B on one task, in a sentence or two."""
+    raw, escape = task.raw, task.raw.barrier["escape"]
+    (_, a), (_, b) = _ends(raw).values()
+    start = f"On data of the {task.task} task the total loss is {three(a)} at A and {three(b)} at B"
+    if escape.value is None or escape.at is None:
+        return f"{start}; between them it is not finite everywhere."
+    if escape.at == 0:
+        return f"{start}, and never above A's between them."
+    return (
+        f"{start}; it climbs by {number(escape.value)} {_interval(escape, 2)}".rstrip()
+        + f" above A, highest at t = {escape.at:.2f}."
+    )
+
+
+def _rises(route: Route) -> list[landscapes.Rise]:
+    """The escape height, and Entezari's barrier where it is another, as they are drawn."""
+    (a_t, a), (b_t, b) = _ends(route).values()
+    found: list[landscapes.Rise] = []
+    escape, others = route.barrier["escape"], route.barrier["entezari"]
+    inside = route.losses[TOTAL][(route.t >= 0) & (route.t <= 1)]
+    apart = ALIKE * float(np.ptp(inside)) if np.isfinite(inside).all() else np.inf
+    for kind, height in (("escape", escape), ("entezari", others)):
+        if not height.value or not height.at:
+            continue
+        if kind != "escape" and min(height.value, abs(height.value - (escape.value or 0.0))) <= apart:
+            continue
+        at = int(abs(route.t - height.at).argmin())
+        t, top = float(route.t[at]), float(route.losses[TOTAL][at])
+        level = ((a_t, a), (t, a)) if kind == "escape" else ((a_t, a), (b_t, b))
+        foot = a if kind == "escape" else a + (b - a) * t
+        clear = max(top, float(route.high[TOTAL][at]))
+        if not np.isfinite([foot, top, clear]).all():
+            continue
+        words = f"{HEIGHTS[kind]} {number(height.value)}"
+        words = f"{words} {_interval(height, 2)}".rstrip() if kind == "escape" else words
+        # Two brackets at one place would cover each other: the second stands a little aside.
+        if found and abs(found[0].at - t) < APART:
+            t = found[0].at + (APART if t <= 0.5 else -APART)
+        found.append(landscapes.Rise(t, foot, top, clear, words, level, beside=kind != "escape"))
+    return found
+
+
+APART = 0.035
+"""Distance in t at which two brackets can be told apart."""
+
+
+ALIKE = 0.1
+"""Share of the range of losses from A to B by which Entezari's barrier must exceed 0, and differ from the
+escape height, to be drawn as well."""
+
+
+def _weighted(result: Landscape) -> str:
+    """The total as a sum of weighted terms."""
+    return " + ".join(name if w == 1 else f"{w:g}·{name}" for name, w in result.weights.items())
+
+
+def _ways(result: Landscape) -> list[Section]:
+    """The walls on the other ways from A to B; none where only the straight line was taken."""
+    others = [name for name in result.routes if name != "raw"]
+    if not others:
+        return []
     curves = pd.DataFrame(
         [
-            {"way": WAYS[name], "t": t, "loss": v, "low": low, "high": high}
+            {"name": WAYS[name], "t": t, "value": v, "low": low, "high": high}
             for name, route in result.routes.items()
             for t, v, low, high in zip(
-                route.t, route.losses["total"], route.low["total"], route.high["total"], strict=True
+                route.t, route.losses[TOTAL], route.low[TOTAL], route.high[TOTAL], strict=True
             )
             if 0 <= t <= 1 and not is_straight(result, name)
         ]
+    )
+    heights = {name: route.barrier["escape"] for name, route in result.routes.items()}
+    peaks = pd.DataFrame(
+        [
+            {
+                "t": height.at,
+                "value": float(result.routes[name].losses[TOTAL][_place(result.routes[name], height.at)]),
+                "told": f"{WAYS[name]}: {number(height.value, 4)} {_interval(height)}".rstrip(),
+            }
+            for name, height in heights.items()
+            if height.at is not None and not is_straight(result, name)
+        ],
+        columns=["t", "value", "told"],
     )
     table = pd.DataFrame(
         [
@@ -80,58 +270,83 @@ def _ways(result: Landscape) -> Section:
                 "escape height": "B itself" if is_straight(result, name) else number(height.value, 4),
                 "95% interval": _interval(height),
                 "highest at t": number(height.at),
-                "length": number(route.length),
+                "length": number(result.routes[name].length),
             }
-            for name, route in result.routes.items()
-            for height in [route.barrier["escape"]]
+            for name, height in heights.items()
         ]
     )
+    known = {name: value for name in others if (value := heights[name].value) is not None}
+    low = min(known, key=lambda name: (known[name], name), default=None)
+    words = []
+    if low is not None:
+        told = f"{number(heights[low].value)} {_interval(heights[low], 2)}".rstrip()
+        straight = f"{number(heights['raw'].value)} {_interval(heights['raw'], 2)}".rstrip()
+        less = known[low] < (1 - EQUAL) * (heights["raw"].value or 0.0)
+        words.append(
+            f"The lowest of the other ways is \u201c{WAYS[low]}\u201d, with an escape height of {told}; on "
+            f"the straight line between the weights it is {straight}."
+            if less
+            else f"No other way is lower than the straight line between the weights ({straight})."
+        )
+    notes = [
+        "The escape height is how far the loss climbs above its value at A on that way. Triangles mark the "
+        "highest points.",
+        *(f"{_capital(WAYS[name])}: {ROUTES[name]}." for name in others),
+        NO_PROOF,
+    ]
     figure = Figure(
-        landscapes.ways(_finite(curves)), "Total loss against t, a line for each way from A to B."
+        landscapes.ways(_finite(curves, ["value"]), _finite(peaks, ["t", "value"])),
+        "Total loss against t, a line for each way from A to B, with their highest points marked.",
     )
-    return Section(f"Ways from A to B, on the {result.task} task", words, figure, table)
+    return [
+        Section(f"Other ways, on the {result.task} task", words, figure, table, notes, short="Other ways")
+    ]
+
+
+def _place(route: Route, at: float) -> int:
+    return int(abs(route.t - at).argmin())
 
 
 def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _slices(result: Landscape) -> Section:
-    total = " + ".join(name if w == 1 else f"{w:g}·{name}" for name, w in result.weights.items())
+def _slices(result: Landscape) -> list[Section]:
+    """Each term of the loss by itself; none where the total has one term of weight 1."""
+    if len(result.weights) == 1 and set(result.weights.values()) == {1.0}:
+        return []
     rows = [
-        {"task": name, "term": term, "t": t, "loss": v, "low": low, "high": high}
-        for name, task in result.tasks.items()
+        {"task": name, "term": _term(term, result.weights), "t": t, "value": v, "low": low, "high": high}
+        for name, task in _tasks(result).items()
         for term in task.raw.losses
+        if term != TOTAL
         for t, v, low, high in zip(
             task.raw.t, task.raw.losses[term], task.raw.low[term], task.raw.high[term], strict=True
         )
     ]
-    table = pd.DataFrame(
-        [
-            {
-                "task": name,
-                "height": kind,
-                "value": number(height.value, 4),
-                "95% interval": _interval(height),
-                "highest at t": number(height.at),
-                "rises most": _most(task, height, result.weights),
-            }
-            for name, task in result.tasks.items()
-            for kind, height in task.raw.barrier.items()
-        ]
-    )
-    words = [
-        f"The total loss is {total}. The bands are 95% bootstrap intervals over states.",
-        "Each height is that of the highest point between A and B. The escape height is taken above A, "
-        "Frankle's above the mean of A and B, and Entezari's above the straight line between their losses. "
-        "The highest of several noisy values is too high on average; the intervals are corrected for this, "
-        "the values are not.",
+    frame = _finite(pd.DataFrame(rows), ["value"])
+    if frame.empty:
+        return []
+    words = []
+    for name, task in _tasks(result).items():
+        height = task.raw.barrier["escape"]
+        most = _most(task, height, result.weights)
+        if most:
+            words.append(
+                f"On data of the {name} task, \u201c{most}\u201d rises most from A to the highest point "
+                f"(t = {height.at:.2f})."
+            )
+    notes = [
+        f"The total loss is {_weighted(result)}. Each panel has a scale of its own, and shows the term "
+        "before it is weighted. The bands are 95% bootstrap intervals over states."
     ]
-    figure = Figure(
-        landscapes.slices(_finite(pd.DataFrame(rows))),
-        "Loss against t for the total and each term, on each task.",
-    )
-    return Section("Losses along the straight line", words, figure, table)
+    figure = Figure(landscapes.slices(frame), "Each term of the loss against t, on each task.")
+    return [Section("Which terms make it", words, figure, notes=notes, short="Terms")]
+
+
+def _term(name: str, weights: Mapping[str, float]) -> str:
+    weight = weights.get(name, 1.0)
+    return name if weight == 1 else f"{name} (× {weight:g})"
 
 
 def _most(task: TaskSlice, height: Height, weights: Mapping[str, float]) -> str:
@@ -140,22 +355,26 @@ def _most(task: TaskSlice, height: Height, weights: Mapping[str, float]) -> str:
 
 def _seats(result: Landscape) -> Section:
     words = [f"{seat.name}: {seat.place.summary}" for seat in result.seats]
-    words.append(
+    notes = [
         "λ max and λ min are the largest and the smallest eigenvalue of the loss's Hessian, and the largest "
         "residual says how far they may be off, as a share of the larger one. The climb is the highest rise "
         "of the loss that was found within 1% of the parameters' length (L2 norm); in its scale-free form "
         "each parameter moves by about 1% of itself."
-    )
+    ]
     numbers = {seat.name: seat_in_words(seat) for seat in result.seats}
     names = list(dict.fromkeys(name for words_of in numbers.values() for name in words_of))
-    table = pd.DataFrame([{"": name, **{s: numbers[s].get(name, "–") for s in numbers}} for name in names])
-    return Section(f"Where they sit, on the {result.task} task", words, table=table)
+    table = pd.DataFrame(
+        [{"measure": name, **{s: numbers[s].get(name, "–") for s in numbers}} for name in names]
+    )
+    return Section(
+        f"Where they sit, on the {result.task} task", words, table=table, notes=notes, short="Seats"
+    )
 
 
 def _moves(result: Landscape) -> list[Section]:
-    rows = []
-    words = ["The panels show the variance and the effective rank of all states' embeddings at each t."]
-    for name, task in result.tasks.items():
+    rows, words = [], []
+    notes = ["Variance and effective rank are those of all states' embeddings at each t."]
+    for name, task in _tasks(result).items():
         if task.moves is None:
             continue
         moves = task.moves
@@ -166,21 +385,36 @@ def _moves(result: Landscape) -> list[Section]:
                 {"quantity": quantity, "name": name, "t": t, "value": max(v, -1.0) if "R²" in quantity else v}
                 for t, v in zip(moves.t, values, strict=True)
             ]
-        if moves.reference is not None and len(words) == 1:
-            words.append(
+        words.append(_moved_words(name, moves))
+        if moves.reference is not None and len(notes) == 1:
+            notes.append(
                 f"R² compares the embedding at each t with {moves.reference}, after the map that is named. "
                 "Values below −1 are drawn at −1."
             )
     if not rows:
         return []
-    chart = landscapes.small_lines(_finite(pd.DataFrame(rows), ["value"]), "data of task")
+    chart = landscapes.small_lines(_finite(pd.DataFrame(rows), ["value"]), "data of the task")
     figure = Figure(chart, "Spread of the embedding, and R² to the reference's, against t.")
-    return [Section("The embedding along the straight line", words, figure)]
+    return [Section("The embedding on the way", words, figure, notes=notes, short="Embedding")]
+
+
+def _moved_words(name: str, moves: Moves) -> str:
+    """Where the embedding's spread is least on the way, and how R² changes from A to B."""
+    inside = (moves.t >= 0) & (moves.t <= 1)
+    t, variance = moves.t[inside], moves.variance[inside]
+    words = (
+        f"On data of the {name} task the variance is {three(variance[0])} at A, {three(variance[-1])} at B"
+    )
+    if np.isfinite(variance).all() and 0 < (at := int(variance.argmin())) < len(t) - 1:
+        words += f" and least at t = {t[at]:.2f} ({three(variance[at])})"
+    if (r2 := moves.r2.get("identity")) is not None:
+        words += f"; R² as it is goes from {number(r2[inside][0])} to {number(r2[inside][-1])}"
+    return words + "."
 
 
 def _returns(result: Landscape) -> list[Section]:
     rows, words = [], returns_in_words(result)
-    for name, task in result.tasks.items():
+    for name, task in _tasks(result).items():
         returns = None if task.moves is None else task.moves.returns
         if returns is None:
             continue
@@ -197,7 +431,7 @@ def _returns(result: Landscape) -> list[Section]:
         landscapes.small_lines(_finite(pd.DataFrame(rows), ["value"]), "task"),
         "Mean return against t, with intervals.",
     )
-    return [Section("Returns along the straight line", words, figure)]
+    return [Section("Returns on the way", words, figure, short="Returns")]
 
 
 def _episode(result: Landscape) -> list[Section]:
@@ -218,79 +452,180 @@ def _episode(result: Landscape) -> list[Section]:
         "way since the picture before."
     ]
     description = " ".join(f"{row.title}: {', '.join(row.captions)}." for row in rows)
-    return [Section("An episode, played by each", words, Drawing(drawing(rows), description))]
+    return [
+        Section("An episode, played by each", words, Drawing(drawing(rows), description), short="Episode")
+    ]
 
 
 def _conflict(result: Landscape) -> list[Section]:
+    """Which terms stand against the move, and which pull against each other; strongest first."""
     conflict = result.tasks[result.task].conflict
     if conflict is None:
         return []
-    rows = [
-        {"quantity": "weighted slope towards B", "name": term, "t": t, "value": v}
-        for term, values in conflict.slope.items()
-        for t, v in zip(conflict.t, values, strict=True)
-    ]
-    rows += [
-        {"quantity": "cosine of gradients", "name": f"{one}, {two}", "t": t, "value": v}
-        for (one, two), values in conflict.cosine.items()
-        for t, v in zip(conflict.t, values, strict=True)
-    ]
+    title = f"How the terms pull, on the {result.task} task"
+    slopes = _strongest(conflict.slope, largest=True)
+    against = [term for term, values in slopes.items() if values[0] > 0]
     words = [
-        f"The slopes and gradients are those on the {result.task} task. A term whose slope towards B is "
-        "positive stands against moving on; two terms whose gradients have a negative cosine pull against "
-        "each other.",
+        f"At A, {listed(against)} {'stands' if len(against) == 1 else 'stand'} against a step towards B."
+        if against
+        else "At A, no term stands against a step towards B."
     ]
-    frame = _finite(pd.DataFrame(rows), ["value"])
-    figure = Figure(
-        landscapes.small_lines(frame, None), "Each term's slope, and cosines between the terms' gradients."
+    parts = []
+    frame = _finite(_by_t(conflict.t, slopes), ["value"])
+    if len(frame):
+        signs = {"stands against moving on": landscapes.AGAINST, "pulls towards B": landscapes.FOR}
+        chart = landscapes.signed(frame, signs)
+        notes = [
+            "The slope is the derivative in t of each weighted term: where it is positive, moving on towards "
+            "B raises the term. All panels have one scale."
+        ]
+        what = "The slope of each weighted term against t."
+        parts.append(Section(title, words, Figure(chart, what), notes=notes, short="Slopes"))
+    pairs = _strongest({f"{one} and {two}": v for (one, two), v in conflict.cosine.items()}, largest=False)
+    frame = _finite(_by_t(conflict.t, pairs), ["value"])
+    if len(frame):
+        name, values = next(iter(pairs.items()))
+        least = float(np.nanmin(values))
+        told = f"The gradients of {name} pull against each other most, with a cosine of {number(least)}."
+        if least >= 0:
+            told = "No two terms' gradients pull against each other on the way."
+        signs = {"pull the same way": landscapes.FOR, "pull against each other": landscapes.AGAINST}
+        chart = landscapes.signed(frame, signs, (-1.0, 1.0))
+        what = "The cosine of the gradients of each pair of terms against t."
+        notes = ["A cosine of 1 means that two terms ask for the same step, −1 that they ask for opposites."]
+        parts.append(
+            Section("Which terms disagree", [told], Figure(chart, what), notes=notes, short="Disagreement")
+        )
+    return parts
+
+
+def _by_t(t: Floats, curves: Mapping[str, Floats]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"name": name, "t": at, "value": value}
+            for name, values in curves.items()
+            for at, value in zip(t, values, strict=True)
+        ],
+        columns=["name", "t", "value"],
     )
-    return [Section("How the terms pull", words, figure)]
 
 
-def _plane(plane: Plane) -> Section:
+def _strongest(curves: Mapping[str, Floats], largest: bool) -> dict[str, Floats]:
+    """Curves by their greatest value or by their least, what has none at the end."""
+    sign = -1.0 if largest else 1.0
+
+    def order(name: str) -> float:
+        known = curves[name][np.isfinite(curves[name])]
+        return float((sign * known).min()) if len(known) else np.inf
+
+    return {name: curves[name] for name in sorted(curves, key=order)}
+
+
+def _plane(plane: Plane, first: str) -> Section:
+    """Contours of the total loss, the panel of task ``first`` before the other's."""
     columns, rows = (_thinned(len(axis)) for axis in (plane.alpha, plane.beta))
-    a, b = _edges(plane.alpha[columns]), _edges(plane.beta[rows])
-    cells = pd.DataFrame(
-        [
-            {
-                "task": task,
-                "alpha": a[j],
-                "alpha2": a[j + 1],
-                "beta": b[i],
-                "beta2": b[i + 1],
-                "loss": float(f"{terms['total'][row, column]:.5g}"),
-            }
-            for task, terms in plane.losses.items()
-            for i, row in enumerate(rows)
-            for j, column in enumerate(columns)
-        ]
-    )
-    drawn = _finite(cells, ["loss"])
-    order = [index if mark.name not in "ABC" else -1 for index, mark in enumerate(plane.marks)]
-    marks = pd.DataFrame(
-        [
-            {"alpha": m.alpha, "beta": m.beta, "name": m.name, "order": o}
-            for m, o in zip(plane.marks, order, strict=True)
-        ]
-    )
+    alpha, beta = plane.alpha[columns], plane.beta[rows]
+    order = sorted(plane.losses, key=lambda task: task != first)
+    losses = {task: plane.losses[task][TOTAL][np.ix_(rows, columns)] for task in order}
+    every = np.concatenate([values.ravel() for values in losses.values()])
+    known = every[np.isfinite(every)]
     words = [_capital(plane_in_words(plane))]
     if plane.third is not None:
         words.append(f"C is {plane.third.path}.")
+    notes = [
+        "Each colour lies between two levels of the total loss, the same on both tasks. The dashed line is "
+        "the straight line from A to B; the solid one joins the checkpoints of a training in their order."
+    ]
     if len(columns) < len(plane.alpha):
         words.append(f"Only {len(columns)} × {len(rows)} of the points are drawn.")
-    if len(drawn) < len(cells):
-        blank = len(cells) - len(drawn)
+    if len(known) < len(every):
+        blank = len(every) - len(known)
         have, are = ("has", "is") if blank == 1 else ("have", "are")
         words.append(f"{plural(blank, 'point')} {have} no finite loss and {are} left blank.")
-    title = {
-        "three": "The plane through three checkpoints",
-        "random": "A random plane through A",
-        "trail": "The plane of the training path",
+    title, short = {
+        "three": ("The plane through three checkpoints", "Plane of three"),
+        "random": ("A random plane through A", "Random plane"),
+        "trail": ("The plane of the training path", "Training path"),
     }[plane.kind]
-    if drawn.empty:
-        return Section(title, words)
-    chart = landscapes.plane(drawn, marks, plane.axes, logarithmic=bool((drawn["loss"] > 0).all()))
-    return Section(title, words, Figure(chart, f"{title}: total loss, by task."))
+    if not len(known):
+        return Section(title, words, short=short)
+    logarithmic = bool((known > 0).all())
+    levels = contours.levels(known, logarithmic) or [float(known.max())]
+    bands = _bands(levels)
+    sheets = {
+        f"Data of the {task} task": _rings(
+            contours.rings(alpha, beta, values, levels, logarithmic), alpha, beta, bands
+        )
+        for task, values in losses.items()
+    }
+    chart = landscapes.plane(
+        sheets,
+        bands,
+        _marks(plane),
+        _straight(plane),
+        plane.axes,
+        ((float(alpha[0]), float(alpha[-1])), (float(beta[0]), float(beta[-1]))),
+    )
+    return Section(title, words, Figure(chart, f"{title}: total loss, by task."), notes=notes, short=short)
+
+
+def _rings(rings: pd.DataFrame, alpha: Floats, beta: Floats, bands: Sequence[str]) -> pd.DataFrame:
+    """Contours as a chart takes them: rounded to a thousandth of the picture, each band with its words."""
+    digits = [4 - int(np.floor(np.log10(float(axis[-1] - axis[0])))) for axis in (alpha, beta)]
+    return pd.DataFrame(
+        {
+            "alpha": np.round(rings["x"], digits[0]),
+            "beta": np.round(rings["y"], digits[1]),
+            "band": rings["band"],
+            "order": rings["order"],
+            "said": [bands[band] for band in rings["band"]],
+        }
+    )
+
+
+def _bands(levels: Sequence[float]) -> list[str]:
+    """Words on what lies between levels, from below the first to above the last."""
+    ends = [f"{level:.3g}" for level in levels]
+    inner = [f"{low} to {high}" for low, high in pairwise(ends)]
+    return [f"below {ends[0]}", *inner, f"{ends[-1]} and more"]
+
+
+NAMED = 8
+"""Most checkpoints of a trail that bear their numbers: more would cover each other."""
+
+
+def _marks(plane: Plane) -> pd.DataFrame:
+    """The checkpoints on a plane, those of a trail in their order, with what a tooltip says."""
+    steps = [mark for mark in plane.marks if mark.name not in "ABC"]
+    every = -(-len(steps) // NAMED) or 1
+    kept = {mark.name for mark in [*steps[::every], *steps[-1:]]}
+    files = dict(zip([mark.name for mark in steps], [file.path for file in plane.trail], strict=False))
+    return pd.DataFrame(
+        [
+            {
+                "alpha": mark.alpha,
+                "beta": mark.beta,
+                "name": mark.name,
+                "order": steps.index(mark) if mark in steps else -1,
+                "shown": mark not in steps or mark.name in kept,
+                "said": f"{mark.name}"
+                + (f": {plain(files[mark.name])}" if mark.name in files else "")
+                + (f", {mark.off:.3g} off the plane" if mark.off > 0 else ""),
+            }
+            for mark in plane.marks
+        ]
+    )
+
+
+def _straight(plane: Plane) -> pd.DataFrame:
+    """The straight line from A to B, where both are on the plane."""
+    ends = {mark.name: mark for mark in plane.marks}
+    rows = [
+        {"alpha": ends[name].alpha, "beta": ends[name].beta, "order": order}
+        for order, name in enumerate("AB")
+        if name in ends
+    ]
+    return pd.DataFrame(rows if len(rows) == 2 else [], columns=["alpha", "beta", "order"])
 
 
 def _thinned(count: int) -> NDArray[np.int64]:
@@ -298,14 +633,8 @@ def _thinned(count: int) -> NDArray[np.int64]:
     return np.unique(np.round(np.linspace(0, count - 1, min(count, MOST_DRAWN))).astype(np.int64))
 
 
-def _edges(centres: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[float]:
-    between = (centres[1:] + centres[:-1]) / 2
-    first, last = 2 * centres[0] - between[0], 2 * centres[-1] - between[-1]
-    return [float(f"{c:.6g}") for c in (first, *between, last)]
-
-
-def _interval(height: Height) -> str:
-    return span(Measure(height.value, height.low, height.high), 4)
+def _interval(height: Height, digits: int = 4) -> str:
+    return span(Measure(height.value, height.low, height.high), digits)
 
 
 def _finite(frame: pd.DataFrame, needed: list[str] | None = None) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from diag.comparisons.result import Comparison
 from diag.outputs.words import hundredths, number, span, span_or_reason, to_hundredths, version
 from diag.wording import plural
 from probes import Step
-from reports import Figure, Section, charts
+from reports import Figure, Section
 
 MOST_POINTS = 2000
 """States drawn in an embedding's picture; more are thinned evenly, and the text says so."""
@@ -52,12 +52,16 @@ def embedding_chart(
 
     ``colour`` is the name of the variable that points are coloured by.
     """
+    from reports import charts  # it loads Altair, which most pages do without
+
     axes = ("axis 0", "axis 1") if dimensions <= 2 else ("component 1", "component 2")
     return charts.embeddings(*drawn, axes=axes, colour=colour)
 
 
 def ladder_section(result: Comparison) -> Section:
     """The ladder of transformations as a chart and a table: which map, and how sure."""
+    from reports import charts  # it loads Altair, which most pages do without
+
     steps = [*result.ladder, *(s for s in result.shifted if s is result.best)]
     known = [s for s in steps if s.r2.value is not None]
     frame = pd.DataFrame(
@@ -67,7 +71,7 @@ def ladder_section(result: Comparison) -> Section:
                 "r2": s.r2.value,
                 "low": s.r2.low,
                 "high": s.r2.high,
-                "named": s is result.best and result.relation is not None,
+                "named": _is_same(s, result.best) and result.relation is not None,
             }
             for s in known
         ]
@@ -117,7 +121,13 @@ def ladder_section(result: Comparison) -> Section:
 
 def _rung_name(step: Step, result: Comparison) -> str:
     """The rung's name in the chart; the one with an offset stands there only if it names the relation."""
-    return f"{step.transform} + offset" if any(step is other for other in result.shifted) else step.transform
+    shifted = any(_is_same(step, other) for other in result.shifted)
+    return f"{step.transform} + offset" if shifted else step.transform
+
+
+def _is_same(step: Step, other: Step | None) -> bool:
+    """Whether two rungs are one, also in a result that was read back from a file."""
+    return other is not None and (step.transform, step.r2) == (other.transform, other.r2)
 
 
 def _ladder_words(result: Comparison) -> list[str]:
@@ -145,6 +155,8 @@ def _ladder_words(result: Comparison) -> list[str]:
 
 def grid_sections(result: Comparison) -> list[Section]:
     """Maps of channels under each symmetry of the grid, beside maps of every number; none without a grid."""
+    from reports import charts  # it loads Altair, which most pages do without
+
     found = result.by_channel
     if found is None:
         return []

@@ -35,6 +35,18 @@ MOST_KEYS = 5
 MOST_DRAWN_GROUPS = 6
 """Most groups whose training curves are drawn: each takes some 50 kB."""
 
+MOST_LISTED = 500
+"""Most transfers that the page lists one by one."""
+
+LISTED = {
+    "own_states": "states in place",
+    "l2": "L2 to the base",
+    "loss": "total loss",
+    "score": "score",
+    "base_score": "its base's score",
+}
+"""Columns of the list of transfers, with their titles."""
+
 QUANTITIES = {
     "own_states": "states in place",
     "l2": "L2 distance to the base",
@@ -100,7 +112,10 @@ def sections(report: StudyReport) -> list[Section]:
     if first is None or not any(g.succeeded.n for g in report.groups):
         return parts
     parts += [groups_section(report, _plan_words(report))] if many(report) else []
+    pictures = multiples_sections(report)
     parts += [_success(report)]
+    # Where states decide, the embeddings themselves are what shows why.
+    parts += pictures[:1] if report.by == "states" else []
     parts += scores_sections(report) if report.by == "score" else []
     parts += plan_sections(report)
     parts += [_plans(report)] if len(report.groups) > 1 and not many(report) else []
@@ -112,7 +127,38 @@ def sections(report: StudyReport) -> list[Section]:
     parts += stages_section(report)
     parts += _learning(report)
     parts += scores_sections(report) if report.by != "score" and len(report.scores) else []
-    return parts + multiples_sections(report) + [_pairs(first)] * (len(first.pairs) > 1)
+    parts += pictures[1:] if report.by == "states" else pictures
+    parts += [_pairs(first)] * (len(first.pairs) > 1)
+    return [*parts, _every(report)]
+
+
+def _every(report: StudyReport) -> Section:
+    """A row a transfer, which a reader sorts by what they look for."""
+    several = len(report.groups) > 1
+    shown = report.transfers.head(MOST_LISTED)
+    rows = [
+        {
+            **({"variant": str(row["variant"]), "plan": str(row["plan"])} if several else {}),
+            "base": str(row["base_seed"]),
+            "seed": str(row["seed"]),
+            "outcome": str(row["outcome"]),
+            "relation": str(row["relation"] or "–"),
+            **{title: _told_number(row.get(column)) for column, title in LISTED.items()},
+        }
+        for row in shown.to_dict("records")
+    ]
+    table = pd.DataFrame(rows)
+    table = table.drop(columns=[t for t in LISTED.values() if (table[t] == "–").all()])
+    words = [f"{plural(len(report.transfers), 'transfer has', 'transfers have')} finished."]
+    if len(shown) < len(report.transfers):
+        words.append(
+            f"The table has the first {MOST_LISTED:,} of them; the others are in the study's results."
+        )
+    return Section("Every transfer", words, table=table, folded=True)
+
+
+def _told_number(value: object) -> str:
+    return number(float(value), 3) if isinstance(value, int | float) and not pd.isna(value) else "–"
 
 
 def _names(report: StudyReport) -> dict[tuple[str, str], str]:

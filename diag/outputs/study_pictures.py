@@ -17,7 +17,7 @@ MOST_PANELS, MOST_OF_A_BASE, FEWEST_OF_A_BASE = 168, 24, 3
 """Most small multiples in all and of one base, and the fewest that are drawn of a base: 100 points take some
 13 kB."""
 
-TINY, GAP, LABEL, INSET, ACROSS = 84, 8, 22, 5, 7
+TINY, GAP, LABEL, INSET, ACROSS = 96, 10, 24, 5, 11
 """Pixels of a panel's side, of the gap beside it, of its label and of its margin; panels in a row."""
 
 
@@ -41,7 +41,7 @@ def stages_section(report: StudyReport) -> list[Section]:
     colour = report.stages[0][0].colour
     chart = studies.stages(pd.concat(points, ignore_index=True), joined, colour)
     coloured = "" if colour is None else f", coloured by its {plain(colour)}"
-    words = [
+    notes = [
         f"The panels are like those of the paper's figures 5 to 7. Each point is a state{coloured}, and each "
         "line leads to the place where the transition model expects an action to lead. All panels have the "
         "same axes."
@@ -49,8 +49,10 @@ def stages_section(report: StudyReport) -> list[Section]:
     return [
         Section(
             "How embeddings come to be",
-            words,
+            [],
             Figure(chart, "Scatter plots of the embedding at growing steps, of a base and of its transfers."),
+            notes=notes,
+            short="On the way",
         )
     ]
 
@@ -91,7 +93,8 @@ def _multiples(report: StudyReport, group: Group, quota: int) -> Section:
             shown, there = shown + len(kept), there + len(mine)
             sheet.block(f"Base {cell.base_seed}: {of(cell.succeeded)} succeed", kept)
     name = "" if len(report.groups) == 1 else f": {short_name(group, report.groups)}"
-    words = [
+    words = []
+    notes = [
         "Each row begins with a base's own embedding, and those of its transfers follow with their seed and "
         "relation. A ✓ marks a transfer that succeeds, a ✗ one that fails. In a flipped embedding the "
         "colours have changed sides. The panels of a base share their axes."
@@ -104,7 +107,7 @@ def _multiples(report: StudyReport, group: Group, quota: int) -> Section:
         sheet.chart(report.pictures[0].colour),
         "Small scatter plots: the embedding of every base and of its transfers.",
     )
-    return Section(f"All embeddings{name}", words, figure)
+    return Section(f"All embeddings{name}", words, figure, notes=notes, short="All embeddings")
 
 
 class _Sheet:

@@ -74,9 +74,9 @@ def probe(
 
     ``clusters`` replaces the number of a variable's categories in k-means. ``projection`` is what a page
     draws: ``pca``, which costs nothing more, ``umap`` (half a minute for the first one), ``both`` or
-    ``none``; no number of the result depends on it. ``progress`` is called with the steps done and the steps
-    in all, ``say`` with words before something slow. Raises SubjectError, CheckpointError or ProbeError for
-    bad input.
+    ``none``; no number of the result depends on it, and of an embedding in the plane ``both`` is ``pca``.
+    ``progress`` is called with the steps done and the steps in all, ``say`` with words before something
+    slow. Raises SubjectError, CheckpointError or ProbeError for bad input.
     """
     _check_options(projection, clusters, rollout and episodes is not None, task)
     subjects = [opened(checkpoint, "first array", supplied, task or "source")]
@@ -94,6 +94,8 @@ def probe(
     if given.labels is None and not rollout:
         warnings += neighbours_alike(given)
     methods = PROJECTIONS[projection]
+    if projection == "both" and all(x.shape[1] <= 2 for x in matrices):
+        methods = PROJECTIONS["pca"]  # a plane is seen as it is
     steps = len(matrices) * (len(known) + len(methods) + 1)
     done = 0
 
@@ -108,7 +110,9 @@ def probe(
         for name, variable in known.items():
             findings[name] = _finding(x, variable, groups[name], clusters, seed)
             step()
-        columns.append(_column(subject, x, findings, methods, seed, step, say))
+        # Both embeddings are seen along the same axes, where they have them.
+        axes = _widest(matrices[0] if x.shape[1] == matrices[0].shape[1] else x)
+        columns.append(_column(subject, x, findings, methods, axes, seed, step, say))
     both = {} if len(columns) == 1 else {name: change_of(columns, name) for name in known}
     changes = {name: change for name, (change, _) in both.items()}
     grouping: Grouping = "blocks of a rollout" if rollout else "states"
@@ -168,11 +172,18 @@ def _finding(
     )
 
 
+def _widest(x: NDArray[np.float64]) -> tuple[int, int]:
+    """The two axes that vary most, in their order."""
+    first, second = sorted(np.argsort(-x.var(0), kind="stable")[:2].tolist()) if x.shape[1] > 2 else (0, 1)
+    return first, second
+
+
 def _column(
     subject: Subject,
     x: NDArray[np.float64],
     findings: Mapping[str, Finding],
     methods: Sequence[probes.Method],
+    axes: tuple[int, int],
     seed: int,
     step: Callable[[], None],
     say: Callable[[str], None],
@@ -187,6 +198,15 @@ def _column(
             say("preparing UMAP…")
         drawn.append(principal if method == "pca" else probes.project(x, method, seed=seed))
         step()
-    plane = np.pad(x, ((0, 0), (0, 2 - x.shape[1]))) if x.shape[1] <= 2 else None
-    file, columns = FileRef.of(subject), Columns.of(subject)
-    return Column(file, x.shape[1], rank, shares, findings, tuple(drawn), plane, columns)
+    plane = x[:, list(axes)] if x.shape[1] > 1 else np.pad(x, ((0, 0), (0, 1)))
+    return Column(
+        FileRef.of(subject),
+        x.shape[1],
+        rank,
+        shares,
+        findings,
+        tuple(drawn),
+        plane,
+        axes,
+        Columns.of(subject),
+    )

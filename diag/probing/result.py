@@ -112,7 +112,10 @@ class Column:
     projections: tuple[Projection, ...]
     """Projections to two dimensions, for pictures; not part of the JSON."""
     plane: NDArray[np.float64] | None = None
-    """(n, 2) an embedding of at most two dimensions, which is drawn as it is."""
+    """(n, 2) two axes of the embedding, those that vary most in the first; a second one of zeros where it has
+    one. For pictures; not part of the JSON."""
+    axes: tuple[int, int] = (0, 1)
+    """Numbers of the axes in :attr:`plane`."""
     columns: Columns | None = None
     """The named columns of the file that are the embedding; None where it names none."""
 

@@ -14,6 +14,7 @@ from diag.repairs.fits import Few, Fit
 from diag.repairs.returns import Played
 from diag.repairs.search import Search
 from diag.result import FileRef, Verdict, finite, head, measure_tree
+from diag.saved.typed import NOT_SAVED
 from diag.shown import Shown
 from probes import Relation
 
@@ -117,15 +118,23 @@ class Repair(Shown, kind="repair"):
     """The stages of the repair: before, with the map folded in, and after further training."""
     seed: int
     warnings: tuple[str, ...]
-    parameters: Mapping[str, Tensor] | None = None
+    parameters: Mapping[str, Tensor] | None = field(default=None, metadata=NOT_SAVED)
     """Parameters of the mended encoder and the frozen models, for checkpoints; not part of the JSON."""
-    embedding: NDArray[np.float64] | None = None
+    embedding: NDArray[np.float64] | None = field(default=None, metadata=NOT_SAVED)
     """(n, d) the mended embedding of all states or rows; not part of the JSON."""
-    map: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = field(default=None)
+    map: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = field(default=None, metadata=NOT_SAVED)
     """Map from embeddings of the failing encoder to the base's, where the repair is such a map."""
     played: Played | None = None
     """Returns of base, transfer and mended transfer; None where they cannot act."""
     diagnosis: str = "repair"
+
+    def __post_init__(self) -> None:
+        """Make the chosen fit one of ``fits``, which renderers tell it by, also of a result read back."""
+        chosen = self.chosen
+        if chosen is None or any(fit is chosen for fit in self.fits):
+            return
+        alike = [fit for fit in self.fits if (fit.name, fit.method) == (chosen.name, chosen.method)]
+        object.__setattr__(self, "chosen", alike[0] if alike else chosen)
 
     @property
     def relation(self) -> Relation | None:

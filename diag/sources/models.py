@@ -51,7 +51,12 @@ def modelled(saved: Any, opening: Opening) -> Subject:
         saved = saved.state_dict()
     weights = weights_in(saved, path, supplied.key)
     module, notes = network(supplied.model, supplied.model_args, weights, path)
-    return layered_subject(module, opening, notes, tokens=supplied.model.startswith(TRANSFORMERS))
+    tokens = supplied.model.startswith(TRANSFORMERS)
+    if supplied.targets is not None:
+        from diag.sources.torch_targets import targeted_subject
+
+        return targeted_subject(module, opening, notes, tokens=tokens)
+    return layered_subject(module, opening, notes, tokens=tokens)
 
 
 def network(

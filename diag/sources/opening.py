@@ -33,7 +33,7 @@ class Opening:
     def completed(self, subject: Subject) -> Subject:
         """The subject, given the task and pairs that were handed over where it has none of its own.
 
-        Raises SubjectError where a key or columns were asked for that a file of its kind does not have.
+        Raises SubjectError where a key, columns or targets were given that a file of its kind has no use for.
         """
         subject = self._named(subject)
         if subject.encoder is not None and subject.tasks is None:
@@ -42,6 +42,9 @@ class Opening:
 
     def _named(self, subject: Subject) -> Subject:
         supplied, taken = self.supplied, subject.taken
+        if supplied.targets is not None and supplied.model is None:
+            expected = "--targets with --model, whose outputs they are compared with"
+            raise SubjectError(self.path, "no network that targets are for", expected)
         if supplied.model is None and supplied.key is not None and (taken is None or not taken.asked):
             raise SubjectError(self.path, "no key of rows", "--key with tables and files of named arrays")
         if not supplied.columns or taken is not None:

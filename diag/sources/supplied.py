@@ -30,6 +30,9 @@ class Supplied:
     inputs: tuple[Place, ...] = ()
     """Files or folders of inputs that such networks are shown: one for both tasks, or the source's and the
     target's, row by row of one state."""
+    targets: Place | None = None
+    """A file of labels, or of numbers that outputs are to be near to, a row for each of the inputs: with them
+    such networks have losses, for landscapes. Or the name of a variable that is known of the inputs."""
     output: str | None = None
     """The name of an exported program's output that is the embedding."""
     key: str | None = None

@@ -23,6 +23,9 @@ from trainers.checkpoint import identity_of
 TOKENS = 2
 """Rows of an observation that is text: the tokens, and which of them are none but padding."""
 
+UNABLE = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError)
+"""Exceptions of a network that is given inputs which it was not made for."""
+
 
 def layered_subject(
     module: nn.Module, opening: Opening, notes: tuple[str, ...] = (), *, tokens: bool = False
@@ -66,15 +69,16 @@ def _order(module: nn.Module, opening: Opening, tokens: bool) -> list[str]:
     ran: list[str] = []
     try:
         with torch.inference_mode(), watched(module, len(first), lambda layer, _: ran.append(layer.part)):
-            _called(module, first if not first.is_floating_point() else first.float(), tokens)
-    except (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError) as error:
+            called_on(module, first if not first.is_floating_point() else first.float(), tokens)
+    except UNABLE as error:
         shape = f"a network that fails on inputs of {str(first.dtype).removeprefix('torch.')} "
         found = f"{shape}{tuple(first.shape[1:])} ({line(error)})"
         raise SubjectError(opening.path, found, "inputs that it was made for") from error
     return list(dict.fromkeys(ran))
 
 
-def _called(module: nn.Module, observations: Tensor, tokens: bool) -> Any:
+def called_on(module: Any, observations: Tensor, tokens: bool) -> Any:
+    """What a network makes of observations; of text, it is given the tokens and their mask by name."""
     if tokens and _is_text(observations):
         return module(input_ids=observations[:, 0], attention_mask=observations[:, 1])
     return module(observations)
@@ -128,7 +132,7 @@ class AtLayer(WatchedEncoder):
         return not self._before and isinstance(self.module.get_submodule(self._layer), nn.ReLU)
 
     def _run(self, observations: Tensor) -> Any:
-        return _called(self.module, observations, self._tokens)
+        return called_on(self.module, observations, self._tokens)
 
     def _embedded(self, part: Tensor) -> Any:
         seen: list[Any] = []

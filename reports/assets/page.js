@@ -5,7 +5,7 @@
 // Contents that follow: the link of the section at the top of the window is the current one.
 {
   const links = new Map([...document.querySelectorAll("nav a")].map((a) => [a.hash.slice(1), a]));
-  const sections = [...document.querySelectorAll("section[id]")];
+  const sections = [...document.querySelectorAll("section[id], article[id]")].filter((s) => links.has(s.id));
   let marked = null;
   const follow = () => {
     const passed = sections.filter((s) => s.getBoundingClientRect().top < innerHeight / 3);
@@ -93,8 +93,9 @@ addEventListener("beforeprint", () => {
   };
   let loading = null;
 
-  // Room beside a panel for its axis; a narrower panel than the least cannot be read.
-  const BESIDE = 70, LEAST = 210;
+  // Room beside a panel for its axis; a narrower panel than the least cannot be read, nor one that has shrunk
+  // by more than this share. Charts that are drawn in pixels stay as they are.
+  const BESIDE = 70, LEAST = 210, SHRUNK = 0.7;
   // The common x title stands below the last panel of each column.
   const titled = (panels, columns) => {
     const layers = (panel) => (panel.layer ?? [panel]).map((one) => one.encoding?.x).filter(Boolean);
@@ -106,11 +107,12 @@ addEventListener("beforeprint", () => {
     });
   };
   const fitted = (spec, room) => {
+    if (spec.usermeta?.fixed) return spec;
     if (spec.facet || spec.concat) {
       const panels = spec.facet ? [spec.spec] : spec.concat;
       const wide = Math.max(...panels.map((panel) => (typeof panel.width === "number" ? panel.width : LEAST)));
-      const most = spec.columns ?? panels.length;
-      const columns = Math.max(1, Math.min(most, Math.floor((room + 10) / (Math.min(wide, LEAST) + BESIDE))));
+      const most = spec.concat ? Math.min(spec.columns ?? Infinity, panels.length) : (spec.columns ?? 1);
+      const columns = Math.max(1, Math.min(most, Math.floor((room + 10) / (Math.max(LEAST, SHRUNK * wide) + BESIDE))));
       const each = Math.max(LEAST * 0.8, Math.floor(room / columns) - BESIDE);
       for (const panel of panels) {
         if (typeof panel.width !== "number") continue;

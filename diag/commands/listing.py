@@ -1,0 +1,116 @@
+"""The list of a folder's reports that ``diag open`` shows: address, kind, status and time of each."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from trainers.safe_text import plain
+
+MOST_LISTED = 2000
+"""Most reports of a list: a folder of a study has a few."""
+
+HEAD = 2**16
+"""Bytes at the beginning of a file that its title and its status stand in."""
+
+_TITLE = re.compile(r"<title>([^<]*)</title>")
+_STATUS = re.compile(r'class="verdict[^>]*>\s*<b[^>]*>([^<]{1,20})</b>')
+_KIND = re.compile(r'\A\{\s*"schema_version": \d+,\s*"diagnosis": "([^"\\]{1,60})"')
+_JUDGED = re.compile(r'^  "verdict": \{\s*"status": "(\w{1,20})"', re.MULTILINE)
+_OUTCOME = re.compile(r'^  "outcome": "(\w{1,20})"', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A page, or a saved result, of a folder."""
+
+    path: str
+    """From the folder, with slashes."""
+    kind: str
+    """The page's title, which is the command's name, or the result's diagnosis."""
+    status: str
+    """``pass``, ``fail``, …; empty where it says none."""
+    changed: float
+    """Seconds since the epoch."""
+
+
+def listed(root: Path, only: str | None = None) -> list[Report]:
+    """The pages and the saved results below a folder by their paths; hidden ones are passed over.
+
+    Links to folders are not followed. With ``only``, the list is of that file alone.
+    """
+    if only is not None:
+        alone = _report(root / only, only, root)
+        return [] if alone is None else [alone]
+    found: list[Report] = []
+    for folder, below, files in os.walk(root):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(files):
+            if name.startswith(".") or Path(name).suffix.lower() not in (".html", ".json"):
+                continue
+            place = Path(folder, name)
+            if (report := _report(place, place.relative_to(root).as_posix(), root)) is not None:
+                found.append(report)
+            if len(found) == MOST_LISTED:
+                return found
+    return found
+
+
+def page_of(folder: str, reports: Sequence[Report]) -> str:
+    """The list as a page without scripts."""
+    rows = "".join(
+        f'<tr><td><a href="/{html.escape(quote(one.path, errors="surrogateescape"))}">'
+        f"{html.escape(plain(one.path))}</a></td>"
+        f"<td>{html.escape(one.kind)}</td><td>{html.escape(one.status or '–')}</td>"
+        f"<td>{datetime.fromtimestamp(one.changed):%Y-%m-%d %H:%M}</td></tr>\n"
+        for one in reports
+    )
+    table = (
+        "<table><thead><tr><th>report</th><th>kind</th><th>status</th><th>changed</th></tr></thead>\n"
+        f"<tbody>\n{rows}</tbody></table>"
+    )
+    none = "<p>There is no page and no saved result in this folder.</p>"
+    cut = f"<p>Only the first {MOST_LISTED:,} are listed.</p>" if len(reports) == MOST_LISTED else ""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Reports</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>Reports in {html.escape(plain(folder))}</h1>\n{table if reports else none}\n{cut}"
+        "</body>\n</html>\n"
+    )
+
+
+_STYLE = """
+:root{color-scheme:light dark}
+body{margin:0 auto;padding:2rem 1rem;max-width:60rem;font:16px/1.5 system-ui,sans-serif}
+h1{font-size:1.4rem;overflow-wrap:anywhere}table{border-collapse:collapse;width:100%}
+th,td{padding:.35rem 1rem .35rem 0;text-align:left;border-bottom:1px solid #8886;vertical-align:top}
+td:first-child{overflow-wrap:anywhere}td:last-child{white-space:nowrap;font-variant-numeric:tabular-nums}
+"""
+
+
+def _report(place: Path, path: str, root: Path) -> Report | None:
+    """The row of a page or a saved result; None for other JSON, and what cannot be read or lies elsewhere."""
+    try:
+        below = place.resolve().relative_to(root)
+        if not place.is_file() or any(part.startswith(".") for part in below.parts):
+            return None
+        with place.open("rb") as file:
+            head = file.read(HEAD).decode("utf-8", "replace")
+        changed = place.stat().st_mtime
+    except (OSError, RuntimeError, ValueError):
+        return None
+    if place.suffix.lower() == ".json":
+        if (kind := _KIND.search(head)) is None:
+            return None
+        judged = _JUDGED.search(head) or _OUTCOME.search(head)
+        return Report(path, kind[1], "" if judged is None else judged[1], changed)
+    title, status = _TITLE.search(head), _STATUS.search(head)
+    name = "" if title is None else plain(" ".join(html.unescape(title[1]).split()))
+    return Report(path, name, "" if status is None else html.unescape(status[1]), changed)

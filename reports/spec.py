@@ -1,0 +1,148 @@
+"""Vega-Lite specifications as plain trees: short words for what charts are made of.
+
+A chart with many panels and rows is built and copied piece by piece by Altair, which takes seconds; a tree
+takes none. What is written here can be opened there: ``altair.Chart.from_dict(spec.to_dict())``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+Tree = dict[str, Any]
+
+LIVE = "live_"
+"""Beginning of the names of layers that only a pointer brings out: drawings leave them out."""
+
+TEXT = 12
+"""Pixels of a chart's letters: pages draw charts at about their own size."""
+
+INK, PAPER, GREY = "currentColor", "var(--paper)", "#888888"
+"""Colours of letters and brackets, of the page behind them, and of lines that only guide the eye."""
+
+_WORDS = {
+    "labelColor": INK,
+    "titleColor": INK,
+    "labelFontSize": TEXT,
+    "titleFontSize": TEXT,
+    "titleFontWeight": "normal",
+}
+
+LOOKS: Tree = {
+    # Letters differ from machine to machine in width: the margin keeps the widest on the page.
+    "background": "transparent",
+    "font": "system-ui, sans-serif",
+    "padding": 10,
+    "axis": {
+        "domainColor": INK,
+        "tickColor": INK,
+        "gridColor": "#88888833",
+        "labelFlush": False,
+        "labelLimit": 240,
+        **_WORDS,
+    },
+    "legend": {"orient": "top", "symbolOpacity": 1, "labelLimit": 300, "columnPadding": 24, **_WORDS},
+    "header": {"labelColor": INK, "titleColor": INK, "labelFontSize": TEXT + 1, "labelFontWeight": "bold"},
+    "title": {"color": INK, "fontWeight": "bold", "fontSize": TEXT + 1, "anchor": "start", "frame": "group"},
+    "view": {"stroke": "#88888855"},
+}
+"""The looks that all charts share."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A whole chart, and how it stands on paper where that is another."""
+
+    tree: Tree
+    still: Tree | None = None
+
+    def to_dict(self) -> Tree:
+        """The specification."""
+        return self.tree
+
+    def to_altair(self) -> Any:
+        """The chart as a value of Altair, which shows itself in a notebook and saves itself to a file."""
+        import altair as alt
+
+        return alt.Chart.from_dict(self.tree)
+
+
+def finished(tree: Tree) -> Spec:
+    """A chart with the looks that all share."""
+    return Spec({"$schema": "https://vega.github.io/schema/vega-lite/v6.1.0.json", "config": LOOKS, **tree})
+
+
+def rows(frame: pd.DataFrame | Sequence[Mapping[str, Any]]) -> Tree:
+    """Data of a chart; what is not finite becomes null."""
+    table = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(list(frame))
+    columns = {str(name): [_plain(value) for value in table[name].tolist()] for name in table.columns}
+    return {"values": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if np.isfinite(value) else None
+    return None if value is pd.NA or value is pd.NaT else value
+
+
+def q(field: str, **more: Any) -> Tree:
+    """A channel of numbers."""
+    return {"field": field, "type": "quantitative", **more}
+
+
+def n(field: str, **more: Any) -> Tree:
+    """A channel of names."""
+    return {"field": field, "type": "nominal", **more}
+
+
+def layer(
+    mark: str | Tree,
+    data: Tree | None = None,
+    *,
+    where: Any = None,
+    name: str = "",
+    **encoding: Any,
+) -> Tree:
+    """One mark; ``where`` keeps the rows that it holds for, channels of None are left out."""
+    tree: Tree = {"mark": mark if isinstance(mark, dict) else {"type": mark}}
+    if name:
+        tree["name"] = name
+    if data is not None:
+        tree["data"] = data
+    if where is not None:
+        tree["transform"] = [{"filter": where}]
+    tree["encoding"] = {channel: value for channel, value in encoding.items() if value is not None}
+    return tree
+
+
+def told(fields: Mapping[str, tuple[str, str]]) -> Tree:
+    """A mark's tooltip: titles, each with its field and the format of its number (empty for words).
+
+    Where the nearest mark is sought, Vega-Lite looks for words in the wrong place, and finds numbers alone:
+    this looks in both.
+    """
+    cells = []
+    for title, (field, form) in fields.items():
+        value = f"(datum.datum || datum)[{json.dumps(field)}]"
+        words = json.dumps(title)
+        cells.append(f"{words}: {f'format({value}, {json.dumps(form)})' if form else value}")
+    return {"expr": f"{{{', '.join(cells)}}}"}
+
+
+def haloed(mark: Tree, data: Tree | None = None, **more: Any) -> list[Tree]:
+    """Words that can be read over lines: once broadly in the colour of the page, then in ink."""
+    behind = {"color": PAPER, "stroke": PAPER, "strokeWidth": 4, "strokeJoin": "round"}
+    return [
+        layer({"type": "text", "fontSize": TEXT, **mark, **behind}, data, **more),
+        layer({"type": "text", "fontSize": TEXT, "color": INK, **mark}, data, **more),
+    ]
+
+
+def colours(names: Sequence[str], palette: Sequence[str]) -> Tree:
+    """A scale that gives each name its colour, from the palette's beginning."""
+    return {"domain": list(names), "range": [palette[i % len(palette)] for i in range(max(1, len(names)))]}

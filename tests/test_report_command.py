@@ -1,0 +1,197 @@
+"""``diag report``: saved results shown again, alone, together, and with the folder of a study."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import diag
+from diag.outputs.combined import ERROR, WORST, Part, combined, summary
+from diag.outputs.registry import html, page, text
+from diag.saved.kinds import MEMBER
+from reports import Page, Section, render
+from tests.commands import run
+from tests.study_frames import made
+from tests.test_html import outline
+
+
+@pytest.fixture
+def saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A folder with two saved results, of which one is in a folder below, and JSON that is none."""
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(40, 2))
+    for name, values in (("base", base), ("flipped", -base), ("same", base)):
+        np.save(tmp_path / f"{name}.npy", values)
+    below = tmp_path / "below"
+    below.mkdir()
+    b, f, s = (str(tmp_path / f"{name}.npy") for name in ("base", "flipped", "same"))
+    assert run(capsys, "compare-embeddings", b, f, f"--json={tmp_path / 'compared.json'}")[0] == 0
+    assert run(capsys, "check", b, s, f"--json={below / 'checked.json'}")[0] == 0
+    (tmp_path / "other.json").write_text('{"a": 1}')
+    (tmp_path / "broken.json").write_text("{")
+    return tmp_path
+
+
+def statuses(saved: Path) -> str:
+    """The statuses of the two results, the worse first."""
+    compared = json.loads((saved / "compared.json").read_text())["verdict"]["status"]
+    checked = json.loads((saved / "below" / "checked.json").read_text())["outcome"]
+    return ", ".join(f"1 {one}" for one in sorted([compared, checked], key=WORST.index))
+
+
+def test_one_file_is_the_page_that_html_would_have_been(
+    saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = diag.compare(saved / "base.npy", saved / "flipped.npy")
+    for options, static in (([], False), (["--static"], True)):
+        status, out, _ = run(capsys, "report", str(saved / "compared.json"), "-o", "-", *options)
+        assert status == 0
+        assert out.rstrip("\n") == html(result, static).rstrip("\n")
+
+
+def test_without_a_page_the_texts_are_printed(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compared, checked = str(saved / "compared.json"), str(saved / "below" / "checked.json")
+    result = diag.compare(saved / "base.npy", saved / "flipped.npy")
+    assert run(capsys, "report", compared)[1] == f"{result}\n"
+    assert text(result, True) in run(capsys, "report", compared, checked, "--verbose")[1]
+    _, out, _ = run(capsys, "report", compared, checked, "-q")
+    assert [line.partition(": ")[0] for line in out.splitlines()] == [compared, checked]
+
+
+def test_several_are_one_page_with_an_index(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = saved / "all.html"
+    status, out, told = run(capsys, "report", str(saved), "-o", str(place), "--static")
+    assert status == 0, told
+    assert out == f"report: {place}\n"
+    content = place.read_text("utf-8")
+    found = outline(content)
+    assert "<script" not in content
+    assert f"2 results: {statuses(saved)}." in content
+    titles = " ".join(found.words)
+    for words in ("below/checked.json", "compared.json", "compare-embeddings"):
+        assert words in titles
+    assert "other.json" not in content
+
+
+def test_a_result_of_a_folder_that_cannot_be_read_has_a_row(
+    saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (saved / "newer.json").write_text('{"schema_version": 9, "diagnosis": "x", "saved": {}}')
+    (saved / ".hidden.json").write_text((saved / "compared.json").read_text())
+    status, _, told = run(capsys, "report", str(saved), "-o", str(saved / "all.html"), "--static")
+    assert status == 0
+    assert "newer.json: found schema_version 9" in told
+    content = (saved / "all.html").read_text()
+    assert f"3 results: 1 error, {statuses(saved)}." in content
+    assert ".hidden.json" not in content
+    status, out, told = run(capsys, "report", str(saved))
+    assert status == 0
+    assert "newer.json" in told
+    assert "newer.json" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["other.json"], "other.json: found JSON without schema_version"),
+        (["broken.json"], "broken.json: found no JSON"),
+        (["nothing.json"], "nothing.json: No such file"),
+        (["compared.json", "other.json", "-o", "p.html"], "other.json: found JSON without"),
+        (["empty"], "empty: found no saved results, expected files that --json=FILE"),
+        (["compared.json", "--static"], "found --static without --out"),
+        (["compared.json", "-o", "compared.json"], "compared.json: found an input of this command"),
+        ([], "Missing argument"),
+    ],
+)
+def test_what_cannot_be_shown_is_one_line(
+    saved: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    words: str,
+) -> None:
+    monkeypatch.chdir(saved)
+    (saved / "empty").mkdir()
+    status, out, told = run(capsys, "report", *arguments)
+    assert status == 2
+    assert out == ""
+    assert words in told
+    assert told.count("\n") == 1
+    assert not (saved / "p.html").exists()
+
+
+def test_the_folder_of_a_study_gives_its_report_and_what_was_saved_there(
+    saved: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = made({0: 3, 1: 0}, 6, points=3, early=()).report()
+    (saved / "study.json").write_text("{}")
+    monkeypatch.setattr("diag.studies.reading.report_of", lambda folder: whole)
+    status, _, told = run(capsys, "report", str(saved), "-o", str(saved / "all.html"), "--static")
+    assert status == 0, told
+    content = (saved / "all.html").read_text()
+    assert f"1. {page(whole).title}: {saved}" in content
+    assert "3. compare-embeddings: compared.json" in content
+
+
+def test_static_belongs_to_a_page(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(saved / "base.npy"), str(saved / "flipped.npy")]
+    for command in ("compare-embeddings", "check"):
+        status, _, told = run(capsys, command, *files, "--static")
+        assert status == 2
+        assert "found --static without --html, expected a page that is to be static" in told
+        place = saved / f"{command}.html"
+        run(capsys, command, *files, "--html", str(place), "--static")
+        assert "<script" not in place.read_text()
+        run(capsys, command, *files, "--html", str(place))
+        assert "<script" in place.read_text()
+
+
+# ---- several pages as one
+
+
+def small(title: str, status: str, verdict: str) -> Page:
+    return Page(title, status, verdict, [("base", "b.npy")], [Section("Measures", ["Words."])], "the footer")
+
+
+def test_a_combined_page_has_the_worst_status_and_every_part() -> None:
+    parts = [
+        Part("a.json", small("one", "pass", "It landed.")),
+        Part("b.json", small("two", "warn", "It is near.")),
+        Part("c.json", small("three", "", "A study.")),
+    ]
+    whole = combined(parts)
+    assert whole.status == "warn"
+    assert whole.verdict == "3 results: 1 warn, 1 pass, 1 without a judgement."
+    assert [part.title for part in whole.parts] == ["one", "two", "three"]
+    assert whole.parts[0].facts == [("file", "a.json"), ("base", "b.npy")]
+    found = outline(render(whole, live=False))
+    words = " ".join(" ".join(found.words).split())
+    # The index has each verdict before the first part begins.
+    assert words.count("It landed.") == 2
+    assert words.index("A study.") < words.index("Measures")
+    assert found.addresses.count("#part-2") == 2
+    ids = re.findall(r' id="([^"]+)"', render(whole, live=False))
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_part_that_could_not_be_read_has_a_row_alone() -> None:
+    whole = combined([Part("a.json", problem="a.json: found nothing"), Part("b", small("x", "pass", "v"))])
+    assert whole.status == ERROR
+    assert [(part.title, len(part.sections)) for part in whole.parts] == [("a.json", 0), ("x", 1)]
+    assert summary([]) == "0 results: ."
+
+
+def test_names_from_files_cannot_leave_their_place(saved: Path) -> None:
+    name = "<script>alert(1)</script>\x1b.json"
+    content = render(combined([Part(name, small("x", "pass", name))]), live=False)
+    assert "<script" not in content
+    assert "\x1b" not in content
+
+
+def test_a_saved_result_names_its_kind(saved: Path) -> None:
+    tree = json.loads((saved / "compared.json").read_text())
+    assert tree[MEMBER]["kind"] == "comparison"
