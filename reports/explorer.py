@@ -57,7 +57,8 @@ def explorer(
     colour, shape = _marks(points, group, brush)
     fixed = len(axes) <= 2
     title = (lambda place: axes[chosen[place]]) if fixed else (lambda place: None)
-    label = "''" if fixed else f"{json.dumps(dict(axes))}[up] + ' over ' + {json.dumps(dict(axes))}[across]"
+    names = json.dumps(dict(axes))
+    lines = f"'up: ' + {names}[up], 'across: ' + {names}[across]"
 
     # Every panel has the places in both: a box in one is told by its fields to all.
     chosen_axes = (("x", across), ("y", up))
@@ -93,7 +94,7 @@ def explorer(
                     y2="max_y:Q",
                 )
             )
-        text: Any = panel if fixed else {"expr": f"'{panel}: ' + {label}"}
+        text: Any = panel if fixed else {"expr": f"['{panel}', {lines}]"}
         heading = alt.TitleParams(text=text)
         return alt.layer(*layers).properties(width=SIDE, height=SIDE, title=heading)
 
@@ -128,9 +129,9 @@ def explorer(
     # One box for all panels: added panel by panel it would be one of several, and Altair warns of that. Names
     # are read back because Altair numbers them.
     units = [unit for panel in chart.concat for unit in getattr(panel, "layer", [panel])]
-    names = [unit.name for unit in units if isinstance(unit.name, str)]
+    drawn = [unit.name for unit in units if isinstance(unit.name, str)]
     views = alt.TopLevelSelectionParameter(
-        name="brush", select=alt.IntervalSelectionConfig(type="interval", resolve="global"), views=names
+        name="brush", select=alt.IntervalSelectionConfig(type="interval", resolve="global"), views=drawn
     )
     chart.params = [*([] if chart.params is alt.Undefined else chart.params), views]
     return finish(chart)

@@ -18,7 +18,7 @@ from diag.shown import Shown
 from tests import shown
 from tests.conftest import EXAMPLES
 
-WITHOUT = {"calibration", "description", "file_description", "subject"}
+WITHOUT = {"description", "file_description", "subject"}
 """Kinds without a picture."""
 
 REPORTS = Path(__file__).parents[1] / "docs" / "reports.md"
