@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Where this is set, each of the programs that the tests start would compile the whole package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-kernels test-long lint examples benchmarks clean
+.PHONY: demo test test-kernels test-long lint site examples benchmarks clean
 
 demo: $(READY)  ## a first page at once, then transfers trained and diagnosed: demo/index.html
 	$(BIN)/diag demo
@@ -28,6 +28,11 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+site: $(READY)  ## the documentation as a site, with a gallery of reports: site/index.html
+	$(BIN)/python -m pip install --quiet -e '.[site]' -c constraints.txt
+	rm -rf site
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.site site
+
 examples: $(READY)  ## make the checkpoints in examples/ anew (it says how long)
 	$(BIN)/python examples/make.py
 
@@ -35,7 +40,7 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/startup.py
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site
 
 # TORCH_INDEX may name the index of another build of torch (README).
 $(READY): pyproject.toml constraints.txt

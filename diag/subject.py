@@ -300,10 +300,12 @@ class Watched(Protocol):
         observations: Tensor,
         see: Callable[[Layer, Tensor], None],
         inputs: Collection[str] = (),
+        unread: Callable[[Layer, str], None] = lambda layer, what: None,
     ) -> None:
         """Run observations (n, *shape); ``see`` gets each layer, and its output (n, units, ...), in turn.
 
-        ``inputs`` names layers whose input is handed on too, as a layer of its own.
+        ``inputs`` names layers whose input is handed on too, as a layer of its own. ``unread`` is told of
+        layers that ran without a row for each observation, and of what they gave, in words.
         """
         ...
 
@@ -541,6 +543,8 @@ class Subject(Shown, kind="subject"):
     """(episodes,) returns on its own task that the source holds ready."""
     frozen: tuple[str, ...] | None = None
     """Components with frozen parameters that read the embedding; None where the source does not say."""
+    plan: Mapping[str, str] | None = None
+    """{parameter: what the transfer's plan did with it, in a word}; None where there is no plan."""
     identity: str | None = None
     """A hash of the parameters."""
     made_from: str | None = None

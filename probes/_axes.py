@@ -57,10 +57,18 @@ def axis_correlations(
     part = bundles(state, JACKKNIFE_GROUPS)
     by_part = np.argsort(part, kind="stable")
     starts = np.searchsorted(part[by_part], np.arange(int(part.max()) + 1))
-    counts = np.diff(np.append(starts, len(part))).astype(np.float64)
-    sums = [counts[:, None]]
-    sums += [np.add.reduceat(v[by_part], starts, axis=0) for v in (a, b, a * a, b * b, a * b)]
-    return _correlations(sums)
+    ends = np.append(starts[1:], len(part))
+    a, b = a[by_part], b[by_part]
+    parts = [
+        (
+            np.array([float(end - start)]),
+            a[start:end].sum(0),
+            b[start:end].sum(0),
+            *(np.einsum("ij,ij->j", v[start:end], w[start:end]) for v, w in ((a, a), (b, b), (a, b))),
+        )
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    return _correlations([np.stack(column) for column in zip(*parts, strict=True)])
 
 
 def correlations_of(parts: Sequence[Moments], order: Sequence[int] | None = None) -> AxisCorrelations:

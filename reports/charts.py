@@ -111,9 +111,10 @@ def embeddings(
 
 
 def ladder(rungs: pd.DataFrame, line: float | None = None) -> Any:
-    """Held-out R² of each rung with its interval; ``rungs`` has transform, r2, low, high and named.
+    """Held-out R² of each rung with its interval; ``rungs`` has transform, r2, low and high.
 
-    The rung that is ``named`` has the full colour. At ``line`` begins what does about as well as the best.
+    Where some are ``named`` (a column), the others are paler. What lies beyond ``line`` does about as well as
+    the best.
     """
     order = list(rungs["transform"])
     ends = {end: rungs[end].astype(float).clip(lower=-1) for end in ("low", "high")}
@@ -121,14 +122,14 @@ def ladder(rungs: pd.DataFrame, line: float | None = None) -> Any:
     y = alt.Y("transform:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False))
     scale = alt.Scale(domain=[-1 if float(shown["left"].min()) < 0 else 0, 1], clamp=True)
     tooltip = ["transform", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("r2", "low", "high"))]
-    named = alt.condition("datum.named", alt.value(0.95), alt.value(0.4))
+    pale = alt.condition("datum.named === false", alt.value(0.4), alt.value(0.9))
     bars = (
         alt.Chart(shown)
         .mark_bar(color=PALETTE[0])
         .encode(
-            x=alt.X("left:Q", title="R² on states that the map was not fitted to", scale=scale),
+            x=alt.X("left:Q", title="held-out R²", scale=scale),
             y=y,
-            opacity=named,
+            opacity=pale,
             tooltip=tooltip,
         )
     )

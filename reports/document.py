@@ -9,7 +9,6 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -41,38 +40,29 @@ STATUSES = {
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
-@dataclass(frozen=True)
-class _Shown:
-    """A section with its picture drawn, and the number of its live chart, if it has one."""
-
-    section: Section
-    drawing: Drawn | None
-    number: int | None
-
-
 def render(page: Page, live: bool = True) -> str:
     """The page's text; with ``live=False`` the drawings stay as they are, and no script stands in it."""
-    shown, specs = _drawn(page.sections, live)
-    anchors = _anchors(page.sections)
-    body = "\n".join(_section(one, anchor) for one, anchor in zip(shown, anchors, strict=True))
+    drawings = _Drawings(live)
+    body = _body(page, drawings, "", 2)
+    for number, part in enumerate(page.parts, 1):
+        body += _part(part, drawings, number)
     script = ""
-    if specs:
+    if drawings.specs:
         script += f'<script type="text/plain" id="library">{live_charts.library()}</script>\n'
-        script += f'<script type="text/plain" id="specs">{live_charts.specifications(specs)}</script>\n'
+        script += (
+            f'<script type="text/plain" id="specs">{live_charts.specifications(drawings.specs)}</script>\n'
+        )
     if live:
         script += f"<script>{_asset('page.js')}</script>\n"
     title = f"{page.kind}: {page.title}" if page.kind else page.title
-    kind = f'<p class="kind">{html.escape(page.kind)}</p>\n' if page.kind else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<link rel="icon" href="data:,">\n'
         f"<title>{html.escape(title)}</title>\n<style>{_asset('page.css')}</style>\n</head>\n<body>\n"
-        f'<header class="band">\n{kind}<h1>{html.escape(page.title)}</h1>\n'
-        f"{_verdict(page.status, page.verdict)}{_keys(page.keys)}</header>\n"
-        f"{_contents(page.sections, anchors, bool(page.facts))}"
-        f'<main class="band">\n{body}\n{_provenance(page.facts)}</main>\n'
+        f'<header class="band">\n{_head(page, 1)}{_index(page.parts)}</header>\n'
+        f'{_contents(page)}<main class="band">\n{body}</main>\n'
         f'<footer class="band">{html.escape(page.footer)}</footer>\n{script}</body>\n</html>\n'
     )
 
@@ -82,23 +72,60 @@ def _asset(name: str) -> str:
     return (files("reports") / "assets" / name).read_text("utf-8")
 
 
-def _drawn(sections: Sequence[Section], live: bool) -> tuple[list[_Shown], list[dict[str, Any]]]:
-    shown: list[_Shown] = []
-    specs: list[dict[str, Any]] = []
-    for place, section in enumerate(sections):
-        figure = section.figure
-        if isinstance(figure, Figure):
-            spec = specification(figure.chart)
-            still = getattr(figure.chart, "still", None) or spec
-            shown.append(_Shown(section, drawn(still, place), len(specs) if live else None))
-            specs += [spec] if live else []
-        else:
-            shown.append(_Shown(section, None if figure is None else as_it_stands(figure), None))
-    return shown, specs
+class _Drawings:
+    """The pictures of a document: each has inner names of its own, and a live one a number."""
+
+    def __init__(self, live: bool) -> None:
+        self.live, self.count = live, 0
+        self.specs: list[dict[str, Any]] = []
+
+    def of(self, figure: Figure | Drawing) -> tuple[Drawn, int | None]:
+        """The drawing of a figure, and the number of its specification where scripts may show it."""
+        self.count += 1
+        if isinstance(figure, Drawing):
+            return as_it_stands(figure), None
+        spec = specification(figure.chart)
+        drawing = drawn(getattr(figure.chart, "still", None) or spec, self.count)
+        if not self.live:
+            return drawing, None
+        self.specs.append(spec)
+        return drawing, len(self.specs) - 1
 
 
-def _anchors(sections: Sequence[Section]) -> list[str]:
-    return [f"part-{number}" for number in range(1, len(sections) + 1)]
+def _head(page: Page, level: int) -> str:
+    kind = f'<p class="kind">{html.escape(page.kind)}</p>\n' if page.kind else ""
+    title = f"<h{level}>{html.escape(page.title)}</h{level}>\n"
+    return f"{kind}{title}{_verdict(page.status, page.verdict)}{_keys(page.keys)}"
+
+
+def _body(page: Page, drawings: _Drawings, before: str, level: int) -> str:
+    """The sections of a page and its facts; their names in addresses begin with ``before``."""
+    told = "".join(
+        _section(section, f"{before}{number}", drawings, level)
+        for number, section in enumerate(page.sections, 1)
+    )
+    return told + _provenance(page.facts, f"{before}provenance", level)
+
+
+def _part(page: Page, drawings: _Drawings, number: int) -> str:
+    """A whole page within another one."""
+    head = f"<header>\n{_head(page, 2)}</header>\n"
+    body = _body(page, drawings, f"part-{number}-", 3)
+    footer = f'<p class="aside">{html.escape(page.footer)}</p>' if page.footer else ""
+    return f'<article id="part-{number}">\n{head}{body}{footer}</article>\n'
+
+
+def _index(parts: Sequence[Page]) -> str:
+    """A row for each part: its status, its name with a link, its verdict's first sentence."""
+    if not parts:
+        return ""
+    rows = "".join(
+        f'<li class="{part.status or "none"}">{_badge(part.status)} <div><a href="#part-{number}">'
+        f"{html.escape(part.title)}</a> <small>{html.escape(part.kind)}</small>"
+        f"<p>{html.escape(_sentences(part.verdict)[0])}</p></div></li>\n"
+        for number, part in enumerate(parts, 1)
+    )
+    return f'<ol class="index">\n{rows}</ol>\n'
 
 
 _SENTENCE = re.compile(r"(?<=[.!?]) (?=[A-Z])")
@@ -106,14 +133,22 @@ _SENTENCE = re.compile(r"(?<=[.!?]) (?=[A-Z])")
 
 def _verdict(status: str, words: str) -> str:
     """The badge and the first sentence in large, what else the verdict says below it."""
-    first, *others = _SENTENCE.split(words, maxsplit=1)
+    first, *others = _sentences(words)
     told = f'<p class="sentence">{html.escape(first)}</p>'
     told += "".join(f"<p>{html.escape(other)}</p>" for other in others)
     if status not in STATUSES:
         return f'<div class="verdict"><div>{told}</div></div>\n'
-    sign, word = STATUSES[status]
-    badge = f'<strong class="badge"><span aria-hidden="true">{sign}</span> {word}</strong>'
-    return f'<div class="verdict {status}">{badge} <div>{told}</div></div>\n'
+    return f'<div class="verdict {status}">{_badge(status)} <div>{told}</div></div>\n'
+
+
+def _badge(status: str) -> str:
+    sign, word = STATUSES.get(status, ("", "Shown"))
+    return f'<strong class="badge"><span aria-hidden="true">{sign}</span> {word}</strong>'
+
+
+def _sentences(words: str) -> list[str]:
+    """The first sentence, and the others together if there are any."""
+    return _SENTENCE.split(words, maxsplit=1)
 
 
 def _keys(keys: Sequence[Key]) -> str:
@@ -128,26 +163,26 @@ def _keys(keys: Sequence[Key]) -> str:
     return f'<dl class="keys">{told}</dl>\n'
 
 
-def _contents(sections: Sequence[Section], anchors: Sequence[str], facts: bool) -> str:
-    """Links to the sections, where there are enough of them to look for one."""
-    links = [(a, s.short or s.title) for a, s in zip(anchors, sections, strict=True)]
-    if facts:
-        links.append(("provenance", "Provenance"))
+def _contents(page: Page) -> str:
+    """Links to the sections and parts, where there are enough of them to look for one."""
+    links = [(str(number), s.short or s.title) for number, s in enumerate(page.sections, 1)]
+    links += [("provenance", "Provenance")] if page.facts else []
+    links += [(f"part-{number}", part.title) for number, part in enumerate(page.parts, 1)]
     if len(links) < 3:
         return ""
     told = "".join(f'<li><a href="#{anchor}">{html.escape(name)}</a></li>' for anchor, name in links)
     return f'<nav aria-label="Contents"><div class="band"><ul>{told}</ul></div></nav>\n'
 
 
-def _section(one: _Shown, anchor: str) -> str:
-    section = one.section
-    beside = one.drawing is not None and one.drawing.width <= BESIDE and _has_words(section)
+def _section(section: Section, anchor: str, drawings: _Drawings, level: int) -> str:
+    drawing, number = (None, None) if section.figure is None else drawings.of(section.figure)
+    beside = drawing is not None and drawing.width <= BESIDE and _has_words(section)
     kind = ' class="beside"' if beside else ""
     parts = [f'<section id="{anchor}"{kind}>\n']
-    parts.append(f"<h2>{html.escape(section.title)}</h2>\n")
+    parts.append(f"<h{level}>{html.escape(section.title)}</h{level}>\n")
     parts.append(_text(section))
-    if one.drawing is not None and section.figure is not None:
-        parts.append(_figure(section.figure, one.drawing, one.number))
+    if drawing is not None and section.figure is not None:
+        parts.append(_figure(section.figure, drawing, number))
     if section.table is not None:
         parts.append(_table(section))
     parts.append("</section>\n")
@@ -200,8 +235,9 @@ def _table(section: Section) -> str:
     return f'<div class="{room}">{table}</div>\n'
 
 
-def _provenance(facts: Sequence[tuple[str, str]]) -> str:
+def _provenance(facts: Sequence[tuple[str, str]], anchor: str, level: int) -> str:
     if not facts:
         return ""
     told = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in facts)
-    return f'<section id="provenance">\n<h2>Provenance</h2>\n<dl class="facts">{told}</dl>\n</section>\n'
+    head = f"<h{level}>Provenance</h{level}>"
+    return f'<section id="{anchor}">\n{head}\n<dl class="facts">{told}</dl>\n</section>\n'

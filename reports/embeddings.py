@@ -22,6 +22,8 @@ JOINED = 150
 WIDTH = 1200
 """Pixels of all panels together, with room for an axis beside each."""
 
+MOST_COLUMNS = 4
+
 MOST_SIDE, BESIDE = 330, 58
 """Largest side of a panel, and the room beside it, in pixels."""
 
@@ -73,9 +75,12 @@ def side_by_side(points: pd.DataFrame, panels: Sequence[Panel], look: Look) -> A
     base's vertical coordinate), half (``upper`` or ``lower``) and the columns that ``look`` names.
     """
     ends = {axis: _extent(points, [p.places for p in panels], axis, look.grounds) for axis in ("x", "y")}
-    side = min(MOST_SIDE, WIDTH // len(panels) - BESIDE)
-    drawn = [_panel(points, panel, look, ends, side, place == 0) for place, panel in enumerate(panels)]
-    return finish(alt.concat(*drawn, columns=len(panels), spacing=26))
+    columns = min(len(panels), MOST_COLUMNS)
+    side = min(MOST_SIDE, WIDTH // columns - BESIDE)
+    drawn = [
+        _panel(points, panel, look, ends, side, place % columns == 0) for place, panel in enumerate(panels)
+    ]
+    return finish(alt.concat(*drawn, columns=columns, spacing=26))
 
 
 def _extent(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
-from reports.charts import finish
+from reports.charts import PALETTE, SHAPES, finish
 from reports.embeddings import HALVES
 
 _INK = "currentColor"
@@ -24,13 +25,17 @@ def explorer(
     chosen: tuple[str, str],
     facts: Mapping[str, str],
     unrelated: float | None = None,
+    *,
+    group: str = "",
+    shared: bool = True,
 ) -> Any:
     """Base, transfer and the states in order of distance; what is brushed in one stands out in all.
 
     ``points`` has state, height, half, rank, distance, the columns of ``facts`` {column: name}, perhaps
     image (a data address), and ``b<axis>`` and ``t<axis>`` for each of ``axes`` {axis: title}; the two
     ``chosen`` axes are drawn at first, and others can be where there are more. ``unrelated`` is drawn as
-    the distance of different states.
+    the distance of different states. ``group`` is a column of categories that colour the points in place of
+    their height; ``shared`` gives both embeddings the same axes.
     """
     brush = alt.selection_interval(name="brush", resolve="global")
     params: list[Any] = []
@@ -49,34 +54,52 @@ def explorer(
     tooltip.append(alt.Tooltip("distance:Q", title="distance from the base", format=".3~g"))
     if "image" in points:
         tooltip.append(alt.Tooltip("image:N", title="image"))
-    colour = alt.condition(
-        brush,
-        alt.Color("height:Q", legend=None, scale=alt.Scale(range=HALVES, interpolate="rgb")),
-        alt.value("#88888855"),
-    )
-    shape = alt.Shape(
-        "half:N",
-        legend=None,
-        scale=alt.Scale(domain=["upper half", "lower half"], range=["triangle-up", "circle"]),
-    )
-    names = tuple(axes[axis] for axis in chosen) if len(axes) <= 2 else ("axis across", "axis up")
+    colour, shape = _marks(points, group, brush)
+    fixed = len(axes) <= 2
+    title = (lambda place: axes[chosen[place]]) if fixed else (lambda place: None)
+    label = "''" if fixed else f"{json.dumps(dict(axes))}[up] + ' over ' + {json.dumps(dict(axes))}[across]"
 
-    def scattered(which: str, title: str, name: str) -> Any:
-        return (
-            alt.Chart(points)
-            .transform_calculate(
-                **{f"{which}x": f"datum['{which}' + {across}]", f"{which}y": f"datum['{which}' + {up}]"}
-            )
+    def scattered(which: str, panel: str, name: str) -> Any:
+        def placed(of: str) -> dict[str, str]:
+            return {f"{of}x": f"datum['{of}' + {across}]", f"{of}y": f"datum['{of}' + {up}]"}
+
+        plain = alt.Scale(zero=False, nice=False, padding=8)
+        marks = (
+            alt.Chart(points, name=name)
+            .transform_calculate(**placed(which))
             .mark_point(filled=True, size=40 if len(points) < 200 else 24, opacity=0.9)
             .encode(
-                x=alt.X(f"{which}x:Q", title=names[0], scale=alt.Scale(zero=False, nice=False, padding=8)),
-                y=alt.Y(f"{which}y:Q", title=names[1], scale=alt.Scale(zero=False, nice=False, padding=8)),
+                x=alt.X(f"{which}x:Q", title=title(0), scale=plain),
+                y=alt.Y(f"{which}y:Q", title=title(1), scale=plain),
                 color=colour,
                 shape=shape,
                 tooltip=tooltip,
             )
-            .properties(width=SIDE, height=SIDE, title=title, name=name)
         )
+        layers = [marks]
+        if shared:  # an unseen line over the extent of the other embedding
+            other = "t" if which == "b" else "b"
+            ends = {f"{end}_{axis}": f"{end}({other}{axis})" for end in ("min", "max") for axis in "xy"}
+            layers.append(
+                alt.Chart(points)
+                .transform_calculate(**placed(other))
+                .transform_aggregate(**ends)
+                .mark_rule(opacity=0)
+                .encode(
+                    x=alt.X("min_x:Q", title=title(0)),
+                    x2="max_x:Q",
+                    y=alt.Y("min_y:Q", title=title(1)),
+                    y2="max_y:Q",
+                )
+            )
+        heading = (
+            alt.TitleParams(text=panel)
+            if fixed
+            else alt.TitleParams(
+                text=panel, subtitle={"expr": label}, subtitleColor=_INK, subtitleFontSize=12
+            )
+        )
+        return alt.layer(*layers).properties(width=SIDE, height=SIDE, title=heading)
 
     far = (
         alt.Chart(points)
@@ -104,10 +127,31 @@ def explorer(
     chart = alt.concat(
         scattered("b", "base", _VIEWS[0]), scattered("t", "transfer", _VIEWS[1]), third, columns=3, spacing=26
     )
-    # One box for all panels: added panel by panel it would be one of several, and Altair warns of that.
-    views = alt.TopLevelSelectionParameter(
-        name="brush", select=alt.IntervalSelectionConfig(type="interval", resolve="global"), views=_VIEWS
-    )
     chart = chart.add_params(*params) if params else chart
+    # One box for all panels: added panel by panel it would be one of several, and Altair warns of that. Names
+    # are read back because Altair numbers them.
+    units = [unit for panel in chart.concat for unit in getattr(panel, "layer", [panel])]
+    names = [unit.name for unit in units if isinstance(unit.name, str)]
+    views = alt.TopLevelSelectionParameter(
+        name="brush", select=alt.IntervalSelectionConfig(type="interval", resolve="global"), views=names
+    )
     chart.params = [*([] if chart.params is alt.Undefined else chart.params), views]
     return finish(chart)
+
+
+def _marks(points: pd.DataFrame, group: str, brush: Any) -> tuple[Any, Any]:
+    """Colour and shape of the points: of their category, or of their height in the base."""
+    grey = alt.value("#88888855")
+    if group:
+        groups = list(dict.fromkeys(points[group]))
+        colours, shapes = (alt.Scale(domain=groups, range=kinds) for kinds in (PALETTE, SHAPES))
+        return (
+            alt.condition(brush, alt.Color(f"{group}:N", legend=None, scale=colours), grey),
+            alt.Shape(f"{group}:N", legend=None, scale=shapes),
+        )
+    heights = alt.Scale(range=HALVES, interpolate="rgb")
+    halves = alt.Scale(domain=["upper half", "lower half"], range=["triangle-up", "circle"])
+    return (
+        alt.condition(brush, alt.Color("height:Q", legend=None, scale=heights), grey),
+        alt.Shape("half:N", legend=None, scale=halves),
+    )

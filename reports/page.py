@@ -74,3 +74,5 @@ class Page:
     """The command or the kind of report, above the title."""
     keys: Sequence[Key] = ()
     """At most five numbers below the verdict."""
+    parts: Sequence[Page] = ()
+    """Whole pages that stand in this one, below an index with a row for each."""

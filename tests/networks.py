@@ -78,6 +78,33 @@ class Named(nn.Module):
         return out
 
 
+class Branches(nn.Module):
+    """Two layers side by side on the inputs, the second after the first, and a third that reads both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.beside = nn.Linear(6, 6), nn.Linear(6, 6)
+        self.reader, self.head = nn.Linear(12, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = torch.cat([torch.tanh(self.first(x)), torch.tanh(self.beside(x))], 1)
+        out: Tensor = self.head(torch.tanh(self.reader(both)))
+        return out
+
+
+class Sevens(nn.Module):
+    """A layer that sees seven learned rows, whatever the inputs are, beside one that sees these."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.randn(7, 6, generator=torch.Generator().manual_seed(0)))
+        self.table, self.head = nn.Linear(6, 6), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(torch.tanh(x + self.table(self.rows).mean(0)))
+        return out
+
+
 class Drops(nn.Module):
     """A network that draws random numbers in evaluation mode too."""
 

@@ -299,9 +299,11 @@ def test_the_page_shows_every_pair_and_why(compared: Comparison) -> None:
         assert one in words
     assert f"{UNREAD.transfer}: {UNREAD.error}" in words
     assert f"✗ r2: {FAILED.findings[0].message} (diag.toml:12)" in words
-    assert page.count(f"<h2>{FAILED.transfer}: fail</h2>") == 3
-    # The numbers against their limits, and a picture of each pair that has embeddings.
-    assert page.count("data-spec=") == 3
+    assert page.count("<h2>a: fail</h2>") == 2
+    assert "Others that did not pass" in words
+    # The matrix, a picture of each pair that has embeddings, and the numbers against their limits.
+    assert page.count("data-spec=") == 4
+    assert f"diag check {FAILED.base} {FAILED.transfer}" in words
     assert [a for a in outline(page).addresses if not a.startswith(("data:", "#"))] == []
 
 

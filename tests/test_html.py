@@ -19,6 +19,9 @@ from diag.outputs.registry import html
 from reports import Figure, Page, Section, charts, render
 from tests.conftest import EXAMPLES
 
+CHARTS = 5
+"""The picture, axes, states, maps and scores of a comparison."""
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -70,16 +73,16 @@ def test_it_asks_for_nothing(page: str) -> None:
 
 
 def test_it_is_small_and_holds_the_library_once(page: str) -> None:
-    assert len(page) < 1.5e6
+    assert len(page) < 1.2e6
     assert page.count("<script>") == page.count('id="library"') == page.count('id="specs"') == 1
-    assert page.count("data-spec=") == 2
+    assert page.count("data-spec=") == CHARTS
 
 
 def test_it_reads_without_scripts(page: str, compared: Comparison) -> None:
     words = " ".join(outline(page).words)
     assert compared.verdict.summary in words
     assert "Fail" in words
-    assert page.count('role="img" aria-label=') == outline(page).tags.count("svg") == 2
+    assert page.count('role="img" aria-label=') == outline(page).tags.count("svg") == CHARTS
     for label in ("identity", "affine", "L2 distance per state", "held-out R²"):
         assert label in words
 
@@ -107,8 +110,8 @@ def test_only_one_dimension_and_many_are_drawn(tmp_path: Path) -> None:
         np.save(tmp_path / "a.npy", y)
         np.save(tmp_path / "b.npy", -y)
         text = html(diag.compare(tmp_path / "a.npy", tmp_path / "b.npy"))
-        assert "Only 2,000 of the 2,500 states are drawn." in text
-        assert ("principal components" in text) == (d > 2)
+        assert "300 of 2,500 states are drawn, over the grey density of all" in text
+        assert ("Upwards stands their" in text or "first principal component" in text) == (d > 2)
 
 
 BROWSER_FLAGS = [
@@ -143,8 +146,8 @@ def test_live_charts_replace_the_static_ones(page: str, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text(page)
     seen = outline(browse(path, "--dump-dom"))
-    assert seen.tags.count("svg") == 2
-    assert seen.classes.count("vega-embed") == 2
+    assert seen.tags.count("svg") == CHARTS
+    assert 2 <= seen.classes.count("vega-embed") <= CHARTS
 
 
 @pytest.mark.browser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_several_are_one_page_with_an_index(saved: Path, capsys: pytest.CaptureF
     assert "<script" not in content
     assert f"2 results: {statuses(saved)}." in content
     titles = " ".join(found.words)
-    for words in ("1. check: below/checked.json", "2. compare-embeddings: compared.json", "Index"):
+    for words in ("below/checked.json", "compared.json", "compare-embeddings"):
         assert words in titles
     assert "other.json" not in content
 
@@ -165,23 +166,22 @@ def test_a_combined_page_has_the_worst_status_and_every_part() -> None:
     whole = combined(parts)
     assert whole.status == "warn"
     assert whole.verdict == "3 results: 1 warn, 1 pass, 1 without a judgement."
-    titles = [section.title for section in whole.sections]
-    assert titles == [
-        "Index",
-        *("1. one: a.json", "1. Measures"),
-        *("2. two: b.json", "2. Measures"),
-        *("3. three: c.json", "3. Measures"),
-    ]
-    table = whole.sections[0].table
-    assert table is not None
-    assert table["verdict"].tolist() == ["It landed.", "It is near.", "A study."]
-    assert whole.sections[1].words == ["PASS: It landed.", "base: b.npy", "the footer"]
+    assert [part.title for part in whole.parts] == ["one", "two", "three"]
+    assert whole.parts[0].facts == [("file", "a.json"), ("base", "b.npy")]
+    found = outline(render(whole, live=False))
+    words = " ".join(" ".join(found.words).split())
+    # The index has each verdict before the first part begins.
+    assert words.count("It landed.") == 2
+    assert words.index("A study.") < words.index("Measures")
+    assert found.addresses.count("#part-2") == 2
+    ids = re.findall(r' id="([^"]+)"', render(whole, live=False))
+    assert len(set(ids)) == len(ids)
 
 
 def test_a_part_that_could_not_be_read_has_a_row_alone() -> None:
     whole = combined([Part("a.json", problem="a.json: found nothing"), Part("b", small("x", "pass", "v"))])
     assert whole.status == ERROR
-    assert [section.title for section in whole.sections] == ["Index", "2. x: b", "2. Measures"]
+    assert [(part.title, len(part.sections)) for part in whole.parts] == [("a.json", 0), ("x", 1)]
     assert summary([]) == "0 results: ."
 
 

@@ -91,6 +91,17 @@ def test_a_picture_too_large_is_thinned_and_the_page_says_so(tmp_path: Path) -> 
     assert render(again(back, tmp_path)) == render(back)
 
 
+def test_what_cannot_be_saved_costs_nobody_the_documented_json(tmp_path: Path) -> None:
+    base = np.random.default_rng(0).normal(size=(20, 2))
+    found = diag.compare(base, base)
+    dates = np.array(["2026-11-28"] * 20, dtype="datetime64[D]")
+    whole = replace(found, picture=replace(found.picture, variables={"day": dates}))
+    tree = json.loads(render(whole))
+    assert {name: tree[name] for name in tree if name != MEMBER} == whole.to_tree()
+    with pytest.raises(ResultError, match=r"could not be saved .*datetime64.*its documented JSON is whole"):
+        again(whole, tmp_path)
+
+
 def test_a_repair_knows_its_chosen_fit_again(results: dict[str, Shown], tmp_path: Path) -> None:
     back = again(results["repair"], tmp_path)
     assert any(fit is back.chosen for fit in back.fits)
@@ -137,6 +148,12 @@ def of_result(name: str, value: object) -> Callable[[dict[str, Any]], object]:
         (lambda tree: tree.update(saved=[]), "saved: []"),
         (lambda tree: tree[MEMBER]["result"].pop("agreement"), "agreement: found nothing"),
         (of_result("agreements", 1), "a field 'agreements'"),
+        (
+            lambda tree: tree["verdict"].update(status="pass"),
+            "a comparison that was changed after it was saved",
+        ),
+        (of_result("agreement", 0.123), "a comparison that was changed after it was saved"),
+        (of_result("agreement", 10**400), "agreement: found 100"),
         (of_result("agreement", "most"), "agreement: found 'most', expected a number"),
         (of_result("outcome", "elsewhere else"), "outcome: found 'elsewhere else', expected landed or near"),
         (of_result("channels", 1), "channels: found 1, expected true or false"),
@@ -175,6 +192,39 @@ def test_what_is_no_json_of_ours_is_refused(content: bytes, tmp_path: Path) -> N
 def test_a_description_is_told_from_a_result(results: dict[str, Shown], tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="diag show makes a page of a file"):
         again(results["description"], tmp_path)
+
+
+def test_whatever_is_changed_is_seen(tmp_path: Path) -> None:
+    base = np.random.default_rng(0).normal(size=(20, 2))
+    content = render(diag.compare(base, -base))
+    place = tmp_path / "x.json"
+    rng = np.random.default_rng(1)
+    refused = 0
+    for at in rng.integers(0, len(content), 300).tolist():
+        letter = chr(int(rng.integers(32, 127)))
+        place.write_text(content[:at] + letter + content[at + 1 :])
+        if json.loads(content) == _parsed(place):  # white space, or the same letter
+            load(place)
+            continue
+        with pytest.raises(ResultError):
+            load(place)
+        refused += 1
+    assert refused > 200
+
+
+def _parsed(place: Path) -> Any:
+    try:
+        return json.loads(place.read_text())
+    except ValueError:
+        return None
+
+
+def test_another_layout_is_the_same_result(tmp_path: Path) -> None:
+    base = np.random.default_rng(0).normal(size=(20, 2))
+    result = diag.compare(base, -base)
+    place = tmp_path / "x.json"
+    place.write_text(json.dumps(json.loads(render(result)), indent=7))
+    assert render(load(place)) == render(result)
 
 
 # ---- the codec
@@ -277,6 +327,9 @@ def test_tables_come_back_with_their_types_and_rows() -> None:
         ("a", float),
         (1.5, int),
         (Inner("a"), Outer),
+        (None, tuple[int, ...]),
+        ("ab", Sequence[str]),
+        ([1], Mapping[str, int]),
         (np.array(["2026-11-28"], dtype="datetime64[D]"), NDArray[Any]),
         (pd.DataFrame({"when": pd.to_datetime(["2026-11-28"]).tz_localize("UTC")}), pd.DataFrame),
         (pd.DataFrame([[1]]), pd.DataFrame),

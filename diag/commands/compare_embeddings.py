@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glob import glob
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,12 @@ def compare_embeddings(
             "--good", metavar="FILE", help="A transfer known to be good; three or more give the margin."
         ),
     ] = None,
+    trail: Annotated[
+        str | None,
+        typer.Option(
+            "--trail", metavar="PATTERN", help="Also checkpoints along the transfer's training, one by one."
+        ),
+    ] = None,
     *,
     rows: RowOptions,
     sources: FileOptions,
@@ -63,11 +70,14 @@ def compare_embeddings(
       diag compare-embeddings base.npy transfer.npy --json
       diag compare-embeddings base.npy transfer.npy --episodes episodes.npy
       diag compare-embeddings b.npy t.npy --good 0.npy --good 1.npy --good 2.npy
+      diag compare-embeddings b.safetensors t.safetensors --trail 't.step*'
       diag compare-embeddings base.onnx transfer.onnx --pairs pairs.npz
     """
     from diag.comparisons.compare import compare
 
-    outputs = shown.outputs(base, transfer, *(good or []), rows.episodes, *sources.files, picture=picture)
+    along = [Path(p) for p in glob(trail or "")]  # noqa: PTH207 (a pattern may be absolute)
+    others = (*(good or []), rows.episodes, *along, *sources.files)
+    outputs = shown.outputs(base, transfer, *others, picture=picture)
     with percent("comparing", shown.quiet or outputs.printed) as step:
         result = compare(
             base,
@@ -75,6 +85,7 @@ def compare_embeddings(
             unfrozen=unfrozen or None,
             margin=margin,
             good=good or [],
+            trail=trail or (),
             episodes=rows.episodes,
             rollout=rows.rollout,
             drop_nonfinite=rows.drop_nonfinite,

@@ -55,7 +55,7 @@ def report(
     if static and out is None:
         raise UsageError("found --static without --out, expected a page that is to be static")
     outputs = Outputs.of({"--out": out}, *(place for place in places if place.is_file()))
-    found = list(_found(places))
+    found = list(_found(places, quiet))
     if not found:
         words = f"{', '.join(map(str, places))}: found no saved results"
         raise UsageError(f"{words}, expected files that --json=FILE of a command wrote")
@@ -77,46 +77,49 @@ class Unread:
         self.words = words
 
 
-def _found(places: list[Path]) -> Iterator[tuple[str, Shown | Unread]]:
+def _found(places: list[Path], quiet: bool) -> Iterator[tuple[str, Shown | Unread]]:
     """Every result that was asked for, with its name; raises ResultError for a named file without one."""
     from diag.saved.kinds import load
 
     for place in places:
         if place.is_dir():
-            yield from _in_folder(place, str(place) if len(places) > 1 else "")
+            yield from _in_folder(place, str(place) if len(places) > 1 else "", quiet)
         else:
             yield str(place), load(place)
 
 
-def _in_folder(folder: Path, name: str) -> Iterator[tuple[str, Shown | Unread]]:
+def _in_folder(folder: Path, name: str, quiet: bool) -> Iterator[tuple[str, Shown | Unread]]:
     """The study of a folder, and the saved results below it, in the order of their paths."""
-    from diag.saved.kinds import ResultError, holds_result, load, tree_in
+    from diag.saved.kinds import ResultError, holds_result, result_in, tree_in
 
-    yield from _study(folder)
+    yield from _study(folder, quiet)
     for path in sorted(folder.rglob("*.json")):
         below = path.relative_to(folder)
         if any(part.startswith(".") for part in below.parts) or not path.is_file():
             continue
         try:
-            if not holds_result(tree_in(str(path))):
-                continue
+            tree = tree_in(str(path))
         except ResultError:  # no JSON, or too much of it: a file of somebody else
+            continue
+        if not holds_result(tree):
             continue
         result: Any
         try:
-            result = load(path)
+            result = result_in(tree, str(path))
         except ResultError as error:
             result = Unread(str(error))
         yield str(Path(name) / below), result
 
 
-def _study(folder: Path) -> Iterator[tuple[str, Shown]]:
+def _study(folder: Path, quiet: bool) -> Iterator[tuple[str, Shown]]:
     if not (folder / "study.json").is_file():
         return
     from diag.studies import StudyError
     from diag.studies.environments.metrics import environment_metrics
     from diag.studies.reading import report_of
 
+    if not quiet:
+        note(f"reading the study in {folder}, and its environment metrics; of a large one this takes minutes")
     yield str(folder), report_of(folder)
     try:
         yield f"{folder}: environment metrics", environment_metrics(folder)

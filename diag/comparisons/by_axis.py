@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import probes
 from diag.result import numbers
@@ -46,20 +47,18 @@ class ByAxis:
         return tree
 
 
-def by_axis(pair: Pair, relation: RelationResult) -> ByAxis | None:
+def by_axis(pair: Pair, relation: RelationResult, groups: NDArray[Any]) -> ByAxis | None:
     """The correlations of a pair that is held in memory; None between different dimensions.
 
-    Where the relation is one of channels, each counts over all places, after the grid was turned.
+    ``groups`` (n,) are the states or episodes of its rows. Where the relation is one of channels, each counts
+    over all places, after the grid was turned.
     """
     x, y = (np.asarray(v, np.float64).reshape(len(v), -1) for v in (pair.transfer, pair.base))
-    groups = pair.groups
     if relation.channels and relation.by_channel is not None:
         first = relation.by_channel.layout == "channels first"
         grids = [v.transpose(0, 2, 3, 1) if first else v for v in (pair.transfer, pair.base)]
         grids[0] = probes.GRIDS[relation.grid](grids[0])
-        groups = np.repeat(
-            probes.states(x, y) if groups is None else groups, int(np.prod(grids[0].shape[1:3]))
-        )
+        groups = np.repeat(groups, int(np.prod(grids[0].shape[1:3])))
         x, y = (np.asarray(v, np.float64).reshape(-1, v.shape[-1]) for v in grids)
     if x.shape != y.shape:
         return None

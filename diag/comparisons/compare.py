@@ -18,6 +18,7 @@ from diag.comparisons.margin import Margin, fixed_margin, margin_of_good
 from diag.comparisons.pairing import Pair, column_names, is_streamed, pair_of
 from diag.comparisons.readers import frozen_readers
 from diag.comparisons.result import Comparison
+from diag.comparisons.trail import stops
 from diag.comparisons.verdict import verdict_of
 from diag.result import Columns, FileRef, Grouping
 from diag.sources import Source, opened, same_file
@@ -36,6 +37,7 @@ def compare(
     episodes: str | os.PathLike[str] | NDArray[Any] | None = None,
     rollout: bool = False,
     drop_nonfinite: bool = False,
+    trail: str | Sequence[Source] = (),
     supplied: Supplied = NOTHING,
     seed: int = 0,
     progress: Progress | None = None,
@@ -57,6 +59,9 @@ def compare(
     ``episodes`` (n,), or a ``.npy`` of them, names the episode of each row; ``rollout=True`` says that the
     rows are the steps of one rollout, in order. Rows that hang together are resampled and exchanged
     together. ``drop_nonfinite=True`` leaves out rows with NaN or infinity, which are refused otherwise.
+
+    ``trail`` are checkpoints along the transfer's training, or a pattern of their files: each is compared
+    with the base too.
 
     ``supplied`` is what files of weights alone do not say: paired observations, an adapter, …
 
@@ -95,7 +100,22 @@ def compare(
         warnings.append("the grids are too large to hold: compared number by number, not by channels")
     if evidence.dropped:
         warnings.append(f"{evidence.dropped} rows with NaN or infinity were left out")
-    return _comparison(left, right, pair, evidence, frozen, delta, seed, tuple(warnings))
+    result = _comparison(left, right, pair, evidence, frozen, delta, seed, tuple(warnings))
+
+    def compared(other: Subject) -> Comparison:
+        return compare(
+            left,
+            other,
+            unfrozen=unfrozen,
+            margin=delta.value,
+            episodes=episodes,
+            rollout=rollout,
+            drop_nonfinite=drop_nonfinite,
+            supplied=supplied,
+            seed=seed,
+        )
+
+    return replace(result, trail=stops(trail, right, supplied, compared))
 
 
 def _notes(base: Subject, transfer: Subject) -> list[str]:
@@ -174,6 +194,7 @@ def _comparison(
         best=None if evidence.picture.best is None else evidence.picture.best.step,
         by_axis=evidence.by_axis,
         unrelated_l2=evidence.unrelated_l2,
+        share=transfer.share,
     )
     return replace(
         result,

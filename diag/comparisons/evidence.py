@@ -94,7 +94,7 @@ def measured(
     report(7, steps)
     measures |= _spread(relation.collapse) | _living(base, transfer, pair)
     picture = _picture(pair, y, x, relation)
-    axes = by_axis(pair, relation)
+    axes = by_axis(pair, relation, groups)
     report(steps, steps)
     return Evidence(relation, measures, own_states, picture, axes, unrelated_l2)
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from diag.subject import Subject, SubjectError
+from typing import TYPE_CHECKING
+
+from diag.subject import Parameters, Subject, SubjectError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def frozen_readers(
@@ -28,7 +33,9 @@ def frozen_readers(
 
 
 def _equal_readers(base: Subject, transfer: Subject) -> tuple[str, ...] | None:
-    """The components beside the encoder that are equal to the bit in both: training would have changed them.
+    """The components beside the encoder that are the base's own: training would have changed them.
+
+    They are equal to the bit, or once one of the files is rounded to half precision.
 
     For files that do not say what was frozen; None where they have no such components to tell by.
     """
@@ -39,14 +46,11 @@ def _equal_readers(base: Subject, transfer: Subject) -> tuple[str, ...] | None:
         by.setdefault(name.split("/")[0], []).append(name)
     by.pop("encoder", None)
 
-    def equal(name: str) -> bool:
-        mine, theirs = transfer.parameters, base.parameters
-        assert mine is not None
-        assert theirs is not None
-        return (
-            name in theirs
-            and mine[name].shape == theirs[name].shape
-            and bool((mine[name] == theirs[name]).all())
-        )
+    def ours(names: list[str], of: Parameters) -> dict[str, Tensor]:
+        return {name: of[name] for name in names if name in of}
 
-    return tuple(c for c, names in by.items() if all(equal(n) for n in names)) if by else None
+    from diag.units.drift import kept
+
+    mine, theirs = transfer.parameters, base.parameters
+    same = tuple(c for c, names in by.items() if kept(ours(names, theirs), ours(names, mine)) is not None)
+    return same if by else None

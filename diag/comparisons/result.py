@@ -9,6 +9,7 @@ from typing import Any, Literal
 from diag.comparisons.by_axis import ByAxis
 from diag.comparisons.dreams import Dreams
 from diag.comparisons.picture import Picture
+from diag.comparisons.trail import Stop
 from diag.result import Columns, FileRef, Grouping, Verdict, finite, head, measure_tree, numbers
 from diag.shown import Shown
 from probes import ChannelLadders, Measure, Relation, Step
@@ -84,6 +85,10 @@ class Comparison(Shown, kind="comparison"):
     unrelated_l2: float | None = None
     """Mean distance of a state from where the base has another; None where the pair was read once, or has
     different dimensions."""
+    trail: tuple[Stop, ...] = ()
+    """Checkpoints along the transfer's training, each compared with the base, in order."""
+    share: float | None = None
+    """Fraction of the transfer's training completed; None where the file does not say."""
     dreams: Dreams | None = None
     """Open-loop predictions of both, where they are world models."""
     diagnosis: str = "compare-embeddings"
@@ -131,6 +136,7 @@ class Comparison(Shown, kind="comparison"):
             "best": None if self.best is None else _step_tree(self.best),
             "by_axis": None if self.by_axis is None else self.by_axis.to_tree(),
             "l2_unrelated": finite(self.unrelated_l2),
+            "trail": [stop.to_tree() for stop in self.trail],
             "open_loop": None if self.dreams is None else self.dreams.to_tree(),
             "warnings": list(self.warnings),
         }

@@ -12,20 +12,28 @@ import probes
 from diag.embed import UNABLE, shared_tasks
 from diag.layerwise.reading import Sample, Watching, batches_of
 from diag.layerwise.result import NOT_SOUGHT, LayerMap, LayerPair, LayersCompared
-from diag.layerwise.verdict import departs_at, differs_at, verdict_of
+from diag.layerwise.verdict import departs_at, differs_at, verdict_of, with_weights
 from diag.repeatable import steady_encoder
 from diag.result import FileRef
 from diag.sources import Source, opened, same_file
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError, Watched, input_of, missing
+from diag.units.drift import Kept, drift, kept
 from diag.wording import listed
 from probes import Measure
+from trainers.safe_text import plain
 from trainers.threads import one_thread
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Progress: TypeAlias = Callable[[int, int], None]
+
+LOOKED_AT = 3
+"""Inputs of which a first look at the layers is taken."""
+
+ROUNDED = 1e-5
+"""Difference of a layer's inputs, as a share of the largest, that is rounding: a hundred times float32's."""
 
 LEAST_INPUTS = 16
 """Inputs of the smallest batch; below 64 there are fewer than the four batches that CKA's interval needs."""
@@ -115,11 +123,16 @@ def layers(
     if maps:
         fits = probes.layer_fits(list(theirs.pooled.values()), list(ours.pooled.values()), seed=seed).T
     reader, read = _frozen_reader(right, found)
+    of_base = right.made_from is None or right.made_from == left.identity
+    if not of_base:
+        warnings.append(f"{right.path} was not made from {left.path}, but from another base")
+    weights = drift(left.parameters or {}, right.parameters or {}, right.plan if of_base else None)
     return LayersCompared(
         base=FileRef.of(left),
         transfer=FileRef.of(right),
-        verdict=verdict_of(found, reader, read),
+        verdict=with_weights(verdict_of(found, reader, read), weights),
         layers=tuple(found),
+        weights=weights,
         map=LayerMap(
             tuple(ours.units), tuple(theirs.units), similarity.value, similarity.low, similarity.high, fits
         ),
@@ -146,7 +159,7 @@ def _watching(
             said = steady_encoder(subject.encoder, subject.parameters or {}, observations, subject.path)[1]
             warnings += said
             watching = Watching(subject)
-            watching.look(observations[:3])
+            watching.look(observations[:LOOKED_AT])
         except SubjectError:
             raise
         except UNABLE as error:
@@ -156,28 +169,66 @@ def _watching(
             raise SubjectError(subject.path, fault, "inputs that it was made for") from error
         first.append(watching)
     ours, theirs = first
-    readers = _readers(ours, theirs)
+    warnings += _unread(ours, theirs)
+    readers = _readers(ours, theirs, seen[0][:LOOKED_AT])
     both = []
     for watching, observations in zip(first, seen, strict=True):
         again = Watching(watching.subject, tuple(r for r in readers if r in watching.parts))
-        again.look(observations[:3])
+        again.look(observations[:LOOKED_AT])
         again.choose(only)
         both.append(again)
     return both[0], both[1]
 
 
-def _readers(ours: Watching, theirs: Watching) -> tuple[str, ...]:
-    """The layers whose input is compared too: the last, and the first that stayed after one that did not."""
+def _unread(ours: Watching, theirs: Watching) -> list[str]:
+    """Warnings about layers that run and cannot be compared, since they have no row for each input."""
+    words = []
+    for watching in (ours, theirs):
+        if watching is theirs and theirs.unread == ours.unread:
+            continue  # the same layers of the same network
+        given = [f"{plain(name)} ({what} for {LOOKED_AT} inputs)" for name, what in watching.unread.items()]
+        if given:
+            have = "has" if len(given) == 1 else "have"
+            words.append(
+                f"{listed(given)} of {watching.subject.path} {have} no row for each input, and "
+                f"{'is' if len(given) == 1 else 'are'} left out: put inputs first (batch_first=True)"
+            )
+    return words
+
+
+def _readers(ours: Watching, theirs: Watching, some: Tensor) -> tuple[str, ...]:
+    """The layers whose input is compared too: the last, and the first frozen one that reads what changed.
+
+    On ``some`` inputs, the same for both networks, a frozen layer on a branch beside what changed reads to
+    rounding what it read in the base: that is no reader of it.
+    """
     names = list(ours.layers)
-    chosen = names[-1:]
-    changed = False
+    after, changed = list[str](), False
     for name in names:
-        same = _moved(ours, theirs, name) == 0.0
+        same = _kept(ours, theirs, name) is not None
         if changed and same:
-            chosen.insert(0, name)
-            break
+            after.append(ours.layers[name].part)
         changed |= not same
-    return tuple(dict.fromkeys(ours.layers[name].part for name in chosen))
+    after = list(dict.fromkeys(part for part in after if part in theirs.parts))
+    first: list[str] = []
+    if after:
+        a, b = ours.read(some, after), theirs.read(some, after)
+        first = [part for part in after if not _alike(a.get(part), b.get(part))][:1]
+    return tuple(dict.fromkeys([*first, ours.layers[names[-1]].part]))
+
+
+def _alike(a: Tensor | None, b: Tensor | None) -> bool:
+    """Whether two inputs of a layer are the same numbers, to rounding."""
+    if a is None or b is None or a.shape != b.shape:
+        return False
+    return bool((a - b).abs().max() <= ROUNDED * a.abs().max())
+
+
+def _kept(ours: Watching, theirs: Watching, name: str) -> Kept | None:
+    """Whether a layer's weights are the base's own, exactly or in half precision; None where they are not."""
+    if name not in theirs.layers:
+        return None
+    return kept(*(w.weights_of(name) for w in (ours, theirs)))
 
 
 def _moved(ours: Watching, theirs: Watching, name: str) -> float | None:
@@ -231,7 +282,7 @@ def _pair(name: str, ours: Watching, theirs: Watching, cka: Measure) -> LayerPai
         linear=nothing,
         cka=cka,
         moved=moved,
-        frozen=moved == 0.0,
+        frozen=None if reads else _kept(ours, theirs, name),
         is_input=reads,
         reason=NOT_SOUGHT,
     )
@@ -287,8 +338,8 @@ def _frozen_reader(transfer: Subject, found: Sequence[LayerPair]) -> tuple[str |
     for one in found:
         if one.is_input or one.moved is None:
             continue
-        if changed and one.frozen and (read := by_name.get(input_of(one.part))) is not None:
+        if changed and one.frozen is not None and (read := by_name.get(input_of(one.part))) is not None:
             readers.append((one.name, read))
-        changed |= not one.frozen
+        changed |= one.frozen is None
     # Of several that are looked at, one that is known to read something else is the one to speak of.
     return next((pair for pair in readers if pair[1].differs), readers[0] if readers else (None, None))

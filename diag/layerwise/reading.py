@@ -6,7 +6,7 @@ does not grow with the number of inputs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diag.sources.safe.names import listed
-from diag.subject import Layer, Subject, SubjectError, Watched
+from diag.subject import Layer, Subject, SubjectError, Watched, input_of
 from probes import Floats
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ class Watching:
     """(kept, units) units of each input, their mean over all places, by layer."""
     chosen: bool = False
     """Whether some layers are left out."""
+    unread: dict[str, str] = field(default_factory=dict)
+    """Layers that run without a row for each input, and what they give for three inputs, in words."""
 
     def look(self, observations: Tensor) -> None:
         """Find the layers, and the size of each, from a few observations."""
@@ -95,7 +97,7 @@ class Watching:
             self.layers[layer.name], self.units[layer.name] = layer, int(output.shape[1])
             self.places[layer.name] = int(np.prod(output.shape[2:]))
 
-        self._watch(observations, see)
+        self._watch(observations, see, lambda layer, what: self.unread.update({layer.name: what}))
         self._check_rows(observations)
         if not self.layers:
             expected = "layers with weights, and a row of each for each input"
@@ -169,7 +171,7 @@ class Watching:
         def see(layer: Layer, output: Tensor) -> None:
             if layer.name in self.units:
                 outputs[layer.name] = output
-            elif not self.chosen:
+            elif not self.chosen and layer.name not in self.unread:
                 raise self._unlike(layer.name)
 
         self._watch(observations, see)
@@ -193,10 +195,29 @@ class Watching:
         if (pooled := min(len(where), len(kept) - first)) > 0:
             kept[first : first + pooled] = values[:pooled].mean(2)
 
-    def _watch(self, observations: Tensor, see: Any) -> None:
+    def read(self, observations: Tensor, parts: Collection[str]) -> dict[str, Tensor]:
+        """What some layers read the first time that they run, by the module's own names of them."""
+        read: dict[str, Tensor] = {}
+        wanted = {input_of(part): part for part in parts}
+
+        def see(layer: Layer, output: Tensor) -> None:
+            if layer.name in wanted:
+                read.setdefault(wanted[layer.name], output)
+
         encoder = self.subject.encoder
         assert isinstance(encoder, Watched)
-        encoder.watch(self.subject.parameters or {}, observations, see, self.inputs)
+        encoder.watch(self.subject.parameters or {}, observations, see, parts)
+        return read
+
+    def _watch(
+        self,
+        observations: Tensor,
+        see: Any,
+        unread: Callable[[Layer, str], None] = lambda layer, what: None,
+    ) -> None:
+        encoder = self.subject.encoder
+        assert isinstance(encoder, Watched)
+        encoder.watch(self.subject.parameters or {}, observations, see, self.inputs, unread)
 
 
 def _kernel(output: Tensor, path: str, name: str) -> Floats:

@@ -7,6 +7,7 @@ from typing import Any
 
 from diag.result import FileRef, Verdict, finite, head, measure_tree, numbers
 from diag.shown import Shown
+from diag.units.drift import Drift, Kept
 from probes import Floats, Measure, Relation
 
 FREE: tuple[Relation, ...] = ("matched", "flipped", "permuted")
@@ -45,8 +46,8 @@ class LayerPair:
     """Debiased CKA of the whole layers."""
     moved: float | None
     """Distance of its weights from the base's, relative to these; None for an input, or other shapes."""
-    frozen: bool
-    """Whether its weights equal the base's to the bit."""
+    frozen: Kept | None
+    """Whether its weights are the base's own: ``exactly``, or rounded to a half precision of that name."""
     mismatch: float | None = None
     """Share of resamples in which some map does better than none, by more than the margin."""
     is_input: bool = False
@@ -75,7 +76,8 @@ class LayerPair:
             "r2_linear": measure_tree(self.linear),
             "cka_debiased": measure_tree(self.cka),
             "weights_moved": finite(self.moved),
-            "frozen": self.frozen,
+            "frozen": self.frozen is not None,
+            "frozen_as": self.frozen,
             "reason": self.reason,
         }
 
@@ -115,6 +117,8 @@ class LayersCompared(Shown, kind="layers"):
     verdict: Verdict
     layers: tuple[LayerPair, ...]
     """Layers of one name in both networks, in the order in which the base's run."""
+    weights: tuple[Drift, ...]
+    """How far each component's weights moved, and each of its layers', with what the plan did with them."""
     map: LayerMap
     differs: str | None
     """The first layer that does not lie where the base's does; None where all do."""
@@ -148,6 +152,21 @@ class LayersCompared(Shown, kind="layers"):
             "departs": self.departs,
             "frozen_reader": self.reader,
             "layers": [one.to_tree() for one in self.layers],
+            "weights": [
+                {
+                    "component": one.component,
+                    "layer": one.layer,
+                    "parameters": one.parameters,
+                    "norm": finite(one.norm),
+                    "distance": finite(one.distance),
+                    "relative": finite(one.relative),
+                    "share": finite(one.share),
+                    "kept": one.kept,
+                    "plan": one.plan,
+                    "broken": one.broken,
+                }
+                for one in self.weights
+            ],
             "map": self.map.to_tree(),
             "inputs": self.inputs,
             "rows": self.rows,

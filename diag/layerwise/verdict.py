@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from diag.layerwise.result import FREE, NOT_SOUGHT, LayerPair
 from diag.result import Status, Verdict
-from diag.wording import plural
+from diag.units.drift import Drift
+from diag.wording import listed, plural
 from trainers.safe_text import plain
 
 
@@ -44,6 +46,22 @@ def verdict_of(layers: Sequence[LayerPair], reader: str | None, read: LayerPair 
         return Verdict("pass", words, outputs[-1].relation)
     status, more = _read_by(reader, read)
     return Verdict(status, f"{words} {more}", read.relation)
+
+
+def with_weights(verdict: Verdict, weights: Sequence[Drift]) -> Verdict:
+    """The verdict, failed where weights moved although the transfer's plan froze them."""
+    broken = [one for one in weights if one.broken and one.layer is None]
+    known = {one.component for one in broken}
+    broken += [one for one in weights if one.broken and one.layer is not None and one.component not in known]
+    if not broken:
+        return verdict
+    told = [
+        f"{plain(one.component)}{'' if one.layer is None else f'/{plain(one.layer)}'}"
+        + ("" if one.relative is None else f" (by {one.relative:.2g} of its norm)")
+        for one in broken
+    ]
+    words = f"The plan froze {listed(told)}, and the weights moved all the same."
+    return replace(verdict, status="fail", summary=f"{words} {verdict.summary}")
 
 
 def _where(outputs: Sequence[LayerPair]) -> str:

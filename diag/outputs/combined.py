@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import pandas as pd
-
 from diag.outputs.sections import footer
 from diag.wording import plural
-from reports import Page, Section
+from reports import Page
 from trainers.safe_text import plain
 
 WORST = ("error", "fail", "inconclusive", "warn", "pass", "")
@@ -37,17 +35,15 @@ class Part:
         return self.problem if self.page is None else self.page.verdict
 
 
-def combined(parts: Sequence[Part], title: str = "report") -> Page:
-    """One page of several: an index on top, then every part's verdict, facts and sections.
+def combined(parts: Sequence[Part], title: str = "Several results") -> Page:
+    """One page of several: an index on top, then every part as it would stand alone, its file in its title.
 
-    The status is the worst of the parts'. A part that could not be read has a row of the index alone.
+    The status is the worst of the parts'. A part that could not be read has its reason in place of sections.
     """
     status = min((part.status for part in parts), key=WORST.index, default="")
-    whole = [index(parts)]
-    for number, part in enumerate(parts, 1):
-        if part.page is not None:
-            whole += _sections(number, part, part.page)
-    return Page(title, status, summary(parts), [], whole, footer())
+    return Page(
+        title, status, summary(parts), [], [], footer(), kind="report", parts=[_page(p) for p in parts]
+    )
 
 
 def summary(parts: Sequence[Part]) -> str:
@@ -58,31 +54,12 @@ def summary(parts: Sequence[Part]) -> str:
     return f"{plural(len(parts), 'result')}: {words}."
 
 
-def index(parts: Sequence[Part]) -> Section:
-    """The section on top: a row for each result."""
-    table = pd.DataFrame(
-        [
-            {
-                "": f"{number}",
-                "result": plain(part.name),
-                "kind": "" if part.page is None else part.page.title,
-                "status": part.status or "–",
-                "verdict": plain(part.verdict),
-            }
-            for number, part in enumerate(parts, 1)
-        ]
-    )
-    return Section("Index", ["Each result's sections stand below under its number."], table=table)
-
-
 def with_lacks(page: Page, lacks: Sequence[str]) -> Page:
     """The page of a saved result, with what it lacks of the result that was saved among its facts."""
     return replace(page, facts=[*page.facts, *(("left out", words) for words in lacks)])
 
 
-def _sections(number: int, part: Part, page: Page) -> list[Section]:
-    """The sections of one part, the first with its verdict and its facts."""
-    verdict = plain(f"{page.status.upper()}: {page.verdict}" if page.status else page.verdict)
-    facts = [f"{name}: {words}" if name else words for name, words in page.facts]
-    head = Section(f"{number}. {page.title}: {plain(part.name)}", [verdict, *facts, page.footer])
-    return [head, *(replace(one, title=f"{number}. {one.title}") for one in page.sections)]
+def _page(part: Part) -> Page:
+    if part.page is None:
+        return Page(plain(part.name), ERROR, plain(part.problem), [], [], "", kind="not read")
+    return replace(part.page, facts=[("file", plain(part.name)), *part.page.facts])

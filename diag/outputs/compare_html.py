@@ -12,6 +12,7 @@ from diag.outputs.embeddings_html import embeddings_figure, has_picture, map_wor
 from diag.outputs.names import against
 from diag.outputs.sections import footer, grid_sections, ladder_section, warning_words
 from diag.outputs.states_html import states_section
+from diag.outputs.trail_html import trail_sections
 from diag.outputs.words import (
     below,
     column_words,
@@ -33,7 +34,8 @@ from reports.measures import measures
 
 def page(result: Comparison) -> Page:
     """A comparison as a page."""
-    sections = [*_picture(result), *axes_section(result), *states_section(result)]
+    sections = [*_picture(result), *axes_section(result), *trail_sections(result)]
+    sections += states_section(result)
     sections += [ladder_section(result), *grid_sections(result), *dream_sections(result.dreams)]
     sections.append(_measures(result))
     if result.warnings:

@@ -16,6 +16,7 @@ from diag.comparisons.verdict import axes_in_words
 from diag.outputs.words import hundredths
 from reports import Figure
 from reports.embeddings import JOINED, Ground, Look, Panel, side_by_side
+from reports.trails import film
 
 MOST_MARKS = 300
 """States drawn where there are more than can be told apart, over the density of all."""
@@ -60,24 +61,64 @@ def embeddings_figure(result: Comparison, name: str = "transfer", *, short: bool
     return Figure(side_by_side(points, panels, look), described, _caption(picture, drawn, look))
 
 
-def stages_figure(stages: Sequence[tuple[str, Comparison]]) -> Figure:
+def stages_figure(stages: Sequence[tuple[str, Comparison]], of: Comparison | None = None) -> Figure:
     """The base once, and one embedding after another in the same axes, each joined with the base.
 
-    ``stages`` are a title and a comparison each; they compare the same states with the same base.
+    ``stages`` are a title and a comparison each; they compare the same states with the same base. The plane
+    is that of the comparison ``of``, or of the first.
     """
-    first = stages[0][1].picture
-    few = len(first.base) <= MANY
-    drawn = first.drawn(MANY if few else MOST_MARKS)
-    drawn = replace(drawn, mapped=None)
-    points = _points(drawn, first)
+    first = (of or stages[0][1]).picture
+    points, drawn, places = _together(stages, first)
     panels = [Panel("base", "base")]
-    for place, (title, compared) in enumerate(stages):
-        places = drawn.placed(compared.picture).round(4)
-        points[f"stage{place}_x"], points[f"stage{place}_y"] = places.T
-        panels.append(Panel(title, f"stage{place}", "base", plain=True))
-    look = _look(first, drawn, points)
+    panels += [
+        Panel(title, place, "base", plain=True) for (title, _), place in zip(stages, places, strict=True)
+    ]
+    look = replace(_look(first, drawn, points), shared=_is_near(points, places))
     described = "Scatter plots of the same states: in the base, and at each stage joined with the base's."
     return Figure(side_by_side(points, panels, look), described, _caption(first, drawn, look))
+
+
+MOST_FRAMES = 4000
+"""Marks that a slider chooses among: states times checkpoints."""
+
+
+def film_figure(stages: Sequence[tuple[str, Comparison]], of: Comparison) -> Figure:
+    """One panel with the embedding at one of some checkpoints over the base's, and a slider over them."""
+    points, drawn, places = _together(stages, of.picture, MOST_FRAMES // len(stages))
+    columns = list(map(str, points.columns))
+    kept = [c for c in columns if c in ("state", "height", "half", "group") or c.startswith("fact")]
+    frames = [
+        points[kept].assign(
+            stop=number,
+            x=points[f"{place}_x"],
+            y=points[f"{place}_y"],
+            base_x=points["base_x"],
+            base_y=points["base_y"],
+        )
+        for number, place in enumerate(places, 1)
+    ]
+    grouped = "group" if _by_group(of.picture, drawn) else ""
+    facts = {column: name for column, name in _facts(drawn).items() if column.startswith("fact")}
+    chart = film(
+        pd.concat(frames, ignore_index=True), [t for t, _ in stages], drawn.view.titles, grouped, facts
+    )
+    described = "A scatter plot of the transfer's embedding at one checkpoint, joined with the base's."
+    return Figure(chart, described, "Rings are the states' places in the base.")
+
+
+def _together(
+    stages: Sequence[tuple[str, Comparison]], first: Picture, most: int = MANY
+) -> tuple[pd.DataFrame, Drawn, list[str]]:
+    """States in the base and at every stage, in the plane of one picture; and the stages' columns."""
+    count = len(first.base)
+    drawn = replace(first.drawn(min(most, MANY if count <= MANY else MOST_MARKS)), mapped=None)
+    points = _points(drawn, first)
+    names = []
+    for place, (_, compared) in enumerate(stages):
+        x, y = drawn.placed(compared.picture).round(4).T
+        points = points.assign(**{f"stage{place}_x": x, f"stage{place}_y": y})
+        names.append(f"stage{place}")
+    return points, drawn, names
 
 
 def _look(picture: Picture, drawn: Drawn, points: pd.DataFrame) -> Look:
@@ -104,9 +145,8 @@ def _caption(picture: Picture, drawn: Drawn, look: Look) -> str:
     if drawn.view.words:
         words.append(drawn.view.words)
     if drawn.density:
-        words.append(
-            f"Drawn are {len(drawn.states):,} of {len(picture.base):,} states, over the grey density of all."
-        )
+        count = f"{len(drawn.states):,} of {len(picture.base):,} states are drawn"
+        words.append(f"{count}, over the grey density of all of these.")
     if not look.shared and drawn.distances is not None:
         words.append("The panels have axes of their own, since the transfer lies far from the base.")
     return " ".join(words)
@@ -185,12 +225,12 @@ def _facts(drawn: Drawn) -> dict[str, str]:
     return facts
 
 
-def _is_near(points: pd.DataFrame) -> bool:
-    """Whether base and transfer can share their axes."""
+def _is_near(points: pd.DataFrame, placings: Sequence[str] = ("transfer",)) -> bool:
+    """Whether base and other placings can share their axes."""
     for axis in ("x", "y"):
         base = points[f"base_{axis}"]
-        both = pd.concat([base, points[f"transfer_{axis}"]])
-        if np.ptp(both) > FAR * max(np.ptp(base), 1e-12 + np.ptp(both) / 1e6):
+        every = pd.concat([base, *(points[f"{name}_{axis}"] for name in placings)])
+        if np.ptp(every) > FAR * max(np.ptp(base), 1e-12 + np.ptp(every) / 1e6):
             return False
     return True
 

@@ -25,8 +25,9 @@ def render(result: HasTree) -> str:
     Its last member, in one line, is what :func:`diag.load` reads the result from. A file's name that is no
     UTF-8 comes as lone surrogates, which are escaped: nothing could write them.
     """
-    text = json.dumps(result.to_tree(), indent=2, allow_nan=False, ensure_ascii=False)
-    if (held := saved(result)) is not None:
+    tree = result.to_tree()
+    text = json.dumps(tree, indent=2, allow_nan=False, ensure_ascii=False)
+    if (held := saved(result, tree)) is not None:
         line = json.dumps(held, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
         text = f'{text.removesuffix("}").rstrip()},\n  "{MEMBER}": {line}\n}}'
     return LONE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from diag.layerwise.result import LayerPair, LayersCompared
-from diag.outputs.layers_text import MEANING, READ, moved, notes, shown_in_words
+from diag.outputs.layers_text import MEANING, READ, moved, notes, shown_in_words, weights_in_words
 from diag.outputs.sections import footer, warning_words
 from diag.outputs.titles import short_names
 from diag.outputs.words import hundredths, named, number, span, span_or_reason
@@ -36,7 +36,7 @@ def page(result: LayersCompared) -> Page:
         ("rows", f"{result.rows:,} for each layer's relation, {result.batches} batches for CKA"),
         ("seed", str(result.seed)),
     ]
-    sections = [_by_layer(result), *_maps(result), _intervals(result)]
+    sections = [_by_layer(result), *_weights(result), *_maps(result), _intervals(result)]
     words = warning_words(result.warnings) + notes(result)
     if words:
         sections.append(Section("Notes", words))
@@ -132,6 +132,24 @@ def _layer_words(result: LayersCompared) -> list[str]:
         known = [f"{hundredths(r2.value)} {words}" for words, r2 in rungs if r2.value is not None]
         told.append(f"R² of {plain(first.name)} is {listed(known)}.")
     return told
+
+
+def _weights(result: LayersCompared) -> list[Section]:
+    if not result.weights:
+        return []
+    planned = any(one.plan for one in result.weights)
+    rows = []
+    for one in result.weights:
+        distance, relative, fate, plan = weights_in_words(one)
+        name = plain(one.component) if one.layer is None else f"· {plain(one.layer)}"
+        row = {"weights of": name, "parameters": f"{one.parameters:,}", "base's norm": number(one.norm)}
+        row |= {"distance": distance, "of norm": relative, "of all": f"{one.share:.0%}", "fate": fate}
+        rows.append(row | ({"plan": plan} if planned else {}))
+    words = (
+        "How far each component lies from the base's, and each of its layers (·): the Euclidean distance, "
+        "that as a share of the base's norm, and its share of the squared distance of all weights."
+    )
+    return [Section("How far the weights moved", [words], None, pd.DataFrame(rows))]
 
 
 def _intervals(result: LayersCompared) -> Section:

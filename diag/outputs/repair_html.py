@@ -9,7 +9,7 @@ import pandas as pd
 
 from diag.comparisons.result import Comparison
 from diag.outputs.embeddings_html import has_picture, stages_figure
-from diag.outputs.names import short_names
+from diag.outputs.names import against
 from diag.outputs.repair_text import STAGES, facts, place, return_words, rival_words
 from diag.outputs.sections import footer, ladder_section, warning_words
 from diag.outputs.words import named, number, span, span_or_reason, version
@@ -46,9 +46,8 @@ def page(result: Repair) -> Page:
         ("seed", str(result.seed)),
         ("transfer-diag", version() or "not installed"),
     ]
-    name, base = short_names([result.transfer.path, result.base.path])
     return Page(
-        f"{name}, led back to {base}",
+        against(result.base.path, result.transfer.path),
         result.verdict.status,
         result.verdict.summary,
         known,

@@ -71,7 +71,7 @@ def ladder_section(result: Comparison) -> Section:
                 "r2": s.r2.value,
                 "low": s.r2.low,
                 "high": s.r2.high,
-                "named": s is result.best and result.relation is not None,
+                "named": _is_same(s, result.best) and result.relation is not None,
             }
             for s in known
         ]
@@ -121,7 +121,13 @@ def ladder_section(result: Comparison) -> Section:
 
 def _rung_name(step: Step, result: Comparison) -> str:
     """The rung's name in the chart; the one with an offset stands there only if it names the relation."""
-    return f"{step.transform} + offset" if any(step is other for other in result.shifted) else step.transform
+    shifted = any(_is_same(step, other) for other in result.shifted)
+    return f"{step.transform} + offset" if shifted else step.transform
+
+
+def _is_same(step: Step, other: Step | None) -> bool:
+    """Whether two rungs are one, also in a result that was read back from a file."""
+    return other is not None and (step.transform, step.r2) == (other.transform, other.r2)
 
 
 def _ladder_words(result: Comparison) -> list[str]:

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diag.comparisons.picture import Explored
+from diag.comparisons.picture import MOST_COLOURS, Explored
 from diag.comparisons.result import Comparison
 from diag.outputs.dreams_pictures import in_colour
-from diag.outputs.embeddings_html import MOST_FACTS, has_picture
+from diag.outputs.embeddings_html import FAR, MOST_FACTS, has_picture
 from diag.outputs.words import number, span
 from reports import Figure, Section
 from reports.explorer import explorer
@@ -45,7 +45,15 @@ def states_section(result: Comparison) -> list[Section]:
     axes = {str(place): title for place, title in enumerate(titles)}
     points = _points(found, pictures)
     facts = {f"fact{place}": name for place, name in enumerate([*found.variables][:MOST_FACTS])}
-    chart = explorer(points, axes, ("0", "1"), facts, result.unrelated_l2)
+    picture = result.picture
+    group = ""
+    if picture.colour is not None and picture.base.shape[1] <= 2:
+        points["group"] = np.asarray(found.variables[picture.colour]).astype(str)
+        group = "group" if points["group"].nunique() <= MOST_COLOURS else ""
+    ends = [float(np.ptp(np.concatenate(v)) / (np.ptp(v[0]) or 1.0)) for v in found.axes.values()]
+    chart = explorer(
+        points, axes, ("0", "1"), facts, result.unrelated_l2, group=group, shared=max(ends[:2]) <= FAR
+    )
     described = (
         "The base's embedding, the transfer's, and the states in order of their distance from the base's."
     )

@@ -17,6 +17,9 @@ from trainers.safe_text import value as in_brief
 NUMBERS = frozenset(("|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8"))
 """Types of arrays of numbers and truth values, as numpy writes them."""
 
+MOST_LETTERS = 2**26
+"""Most letters of an array of words, each of which takes as much room as the longest: 256 MB."""
+
 TEXT, OBJECTS = "text", "objects"
 """Types of arrays whose values stand in a list."""
 
@@ -69,6 +72,8 @@ def _content(
             return objects
         if not all(isinstance(one, str) for one in listed):
             raise FormError(f"{where}.values", "something else", "words")
+        if max(map(len, listed), default=0) * len(listed) > MOST_LETTERS:
+            raise FormError(f"{where}.values", "words of very different lengths", "short ones")
         return np.array(listed, dtype=np.str_)
     if not isinstance(kind, str) or kind not in NUMBERS:
         raise FormError(f"{where}.type", in_brief(kind), f"one of {', '.join(sorted(NUMBERS))}")

@@ -5,6 +5,7 @@ The classes of results are named, not imported, and looked up by the kind that t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -62,11 +63,26 @@ class ResultError(ValueError):
         super().__init__(f"{in_words(path)}: found {self.found}; expected {self.expected}")
 
 
-def saved(result: HasKind) -> dict[str, Any] | None:
-    """What a result is read back from; None for a kind that is not saved."""
+def saved(result: HasKind, documented: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a result is read back from, beside its documented JSON; None for a kind that is not saved.
+
+    A result with something in it that no type of ours describes, such as dates among a caller's variables,
+    costs nobody the documented JSON: why it is not saved stands in the result's place.
+    """
     if result.kind not in RESULTS:
         return None
-    return {"format": FORMAT, "kind": result.kind, "result": encode(result, type(result))}
+    try:
+        held = encode(result, type(result))
+    except FormError as error:
+        return {"format": FORMAT, "kind": result.kind, "reason": str(error)}
+    digest = _digest(documented, result.kind, held)
+    return {"format": FORMAT, "kind": result.kind, "sha256": digest, "result": held}
+
+
+def _digest(documented: Mapping[str, Any], kind: str, held: Any) -> str:
+    """Digest of all that a file says, however it is laid out: a slip of an editor is told from the result."""
+    content = json.dumps([documented, kind, held], separators=(",", ":"))
+    return hashlib.sha256(content.encode("ascii")).hexdigest()
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -79,7 +95,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     ``diag.load("compared.json").relation`` is then that of the comparison.
     """
     name = os.fspath(path)
-    return _result(tree_in(name), name)
+    return result_in(tree_in(name), name)
 
 
 def tree_in(path: str) -> Any:
@@ -98,7 +114,8 @@ def holds_result(tree: Any) -> bool:
     return isinstance(tree, dict) and MEMBER in tree
 
 
-def _result(tree: Any, path: str) -> Any:
+def result_in(tree: Any, path: str) -> Any:
+    """The result in a file's JSON, as :func:`load` gives it; raises ResultError."""
     if not isinstance(tree, dict) or "schema_version" not in tree:
         raise ResultError(path, "JSON without schema_version", "a result as --json of a command writes it")
     if MEMBER not in tree:
@@ -120,12 +137,21 @@ def _result(tree: Any, path: str) -> Any:
     kind = held.get("kind")
     if not isinstance(kind, str) or kind not in RESULTS:
         raise ResultError(path, f"a result of kind {in_brief(kind)}", f"one of {', '.join(RESULTS)}")
+    if "reason" in held:
+        words = f"a {kind} that could not be saved ({in_brief(held['reason'])})"
+        raise ResultError(path, words, "a saved result; its documented JSON is whole")
     module, name = RESULTS[kind].split(":")
     try:
-        return decode(held.get("result"), getattr(import_module(module), name))
+        result = decode(held.get("result"), getattr(import_module(module), name))
     except FormError as error:
         words = f"a {kind} with another content: {error}"
         raise ResultError(path, words, "one that this version saved, unchanged") from None
+    except RecursionError:
+        raise ResultError(path, f"a {kind} too deep to read", "one that was saved") from None
+    documented = {name: value for name, value in tree.items() if name != MEMBER}
+    if held.get("sha256") != _digest(documented, kind, held["result"]):
+        raise ResultError(path, f"a {kind} that was changed after it was saved", "one as --json wrote it")
+    return result
 
 
 def left_out(result: Any) -> list[str]:

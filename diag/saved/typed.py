@@ -45,8 +45,12 @@ def encode(value: Any, hint: Any) -> Any:
     if origin is Literal:
         return _plain(value, type(value))
     if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise FormError("", f"a {type(value).__name__}", "a mapping")
         return _encode_mapping(value, *arguments)
     if isinstance(origin, type) and issubclass(origin, Sequence):
+        if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+            raise FormError("", f"a {type(value).__name__}", "a sequence")
         kinds = _kinds(hint, len(value))
         return [encode(item, kind) for item, kind in zip(value, kinds, strict=True)]
     return _plain(value, hint)
@@ -185,7 +189,8 @@ def _plain(value: Any, hint: Any) -> Any:
 def _read(tree: Any, hint: Any, where: str) -> Any:
     if hint is float and isinstance(tree, str) and tree in WORDS_OF_FLOATS:
         return WORDS_OF_FLOATS[tree]
-    if isinstance(hint, type) and isinstance(tree, _ALLOWED.get(hint, ())):
+    fits = isinstance(hint, type) and isinstance(tree, _ALLOWED.get(hint, ()))
+    if fits and not (hint is float and abs(tree) > sys.float_info.max):
         return tree
     raise FormError(where, in_brief(tree), _NAMES.get(hint, str(hint)))
 

@@ -98,9 +98,10 @@ class WatchedEncoder(ModuleEncoder):
         observations: Tensor,
         see: Callable[[Layer, Tensor], None],
         inputs: Collection[str] = (),
+        unread: Callable[[Layer, str], None] = lambda layer, what: None,
     ) -> None:
         """Run the whole module on observations (n, ...) at once."""
-        with torch.inference_mode(), watched(self.module, len(observations), see, inputs):
+        with torch.inference_mode(), watched(self.module, len(observations), see, inputs, unread):
             self._run(self._typed(observations))
 
     def _run(self, observations: Tensor) -> Any:

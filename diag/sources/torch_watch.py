@@ -28,21 +28,32 @@ CHANNELS_FIRST = (
 def named_layers(module: nn.Module) -> dict[str, nn.Module]:
     """The parts of a module that have a matrix of weights, or kernels, of their own, by name.
 
-    Normalisations have vectors alone, and are read as a part of what follows them.
+    Normalisations have vectors alone, and are read as a part of what follows them. A network with layers is
+    none itself, though it may hold a table of its own, such as the places of tokens.
     """
-    return {
+    layers = {
         name: part
         for name, part in module.named_modules()
         if any(p.ndim >= 2 for p in part.parameters(recurse=False))
     }
+    if len(layers) > 1:
+        layers.pop("", None)
+    return layers
 
 
 @contextmanager
-def watched(module: nn.Module, rows: int, see: See, inputs: Collection[str] = ()) -> Iterator[None]:
+def watched(
+    module: nn.Module,
+    rows: int,
+    see: See,
+    inputs: Collection[str] = (),
+    unread: Callable[[Layer, str], None] = lambda layer, what: None,
+) -> Iterator[None]:
     """Context in which every layer's output of ``rows`` observations is handed on the moment it is made.
 
     ``inputs`` names layers whose input is handed on too. A layer that runs several times is another one
-    each time. What is not a row, or a number of rows, for each observation is left out.
+    each time. ``unread`` is told of a layer that gives no row, or number of rows, for each observation, and
+    of what it gives.
     """
     calls = Counter[str]()
     handles = []
@@ -51,9 +62,11 @@ def watched(module: nn.Module, rows: int, see: See, inputs: Collection[str] = ()
         def hook(_: nn.Module, given: Any, output: Any) -> None:
             calls[name] += 1
             again = name if calls[name] == 1 else f"{name} (call {calls[name]})"
-            tensor = _by_units(part, output, rows)
-            if tensor is not None:
-                see(Layer(again, name, type(part).__name__), tensor)
+            layer, tensor = Layer(again, name, type(part).__name__), _by_units(part, output, rows)
+            if tensor is None:
+                unread(layer, _in_words(output))
+            else:
+                see(layer, tensor)
 
         return hook
 
@@ -84,6 +97,17 @@ def _by_units(part: nn.Module, value: Any, rows: int) -> Tensor | None:
     while isinstance(value, tuple | list) and value:
         value = value[0]
     return None if not isinstance(value, Tensor) else _arranged(part, value, rows)
+
+
+def _in_words(value: Any) -> str:
+    """What a layer gave that no row of each observation can be found in."""
+    while isinstance(value, tuple | list) and value:
+        value = value[0]
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    if not value.is_floating_point():
+        return f"numbers of {str(value.dtype).removeprefix('torch.')}"
+    return f"{' × '.join(map(str, value.shape)) or 'one'} numbers"
 
 
 def _arranged(part: nn.Module, value: Tensor, rows: int) -> Tensor | None:

@@ -5,7 +5,7 @@
 // Contents that follow: the link of the section at the top of the window is the current one.
 {
   const links = new Map([...document.querySelectorAll("nav a")].map((a) => [a.hash.slice(1), a]));
-  const sections = [...document.querySelectorAll("section[id]")];
+  const sections = [...document.querySelectorAll("section[id], article[id]")].filter((s) => links.has(s.id));
   let marked = null;
   const follow = () => {
     const passed = sections.filter((s) => s.getBoundingClientRect().top < innerHeight / 3);

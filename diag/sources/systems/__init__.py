@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from diag.subject import Actor, Encoder, Objective, Subject, TaskPair
+from diag.units.drift import FROZEN
 from trainers import registry
 from trainers.checkpoint import Checkpoint, CheckpointError
 from trainers.envs import UnknownWorldError
-from trainers.plan import PlanError, TransferPlan, original
+from trainers.plan import ALL, PlanError, TransferPlan, original
 from trainers.run import check_shapes
 from trainers.settings import Settings, SettingsError
 from trainers.system import System
@@ -21,6 +22,15 @@ from trainers.system import system_of as system_of_settings
 
 TASKS = ("source", "target")
 """The tasks that a checkpoint may have been trained on."""
+
+PLANNED = {
+    "copy": "copied, trained",
+    "permute": "shuffled, trained",
+    "fraction": "a fraction, trained",
+    "reset": "fresh",
+    "ensemble": "fresh, reads copies",
+}
+"""Words for what a plan did with parameters that it trains."""
 
 SUBJECTS = registry.Places(
     "subjects of system",
@@ -80,6 +90,7 @@ class Trained:
             tasks=tasks,
             actor=actor,
             frozen=reading,
+            plan=None if self.plan is None else self._planned(self.plan),
             identity=checkpoint.identity,
             made_from=None if header.base is None else header.base["identity"],
             base_path=None if header.base is None else header.base["path"],
@@ -88,6 +99,21 @@ class Trained:
             success_states=success_states,
             label=f"{role}, {settings.world}, {header.task} task, seed {header.seed}, {header.step} updates",
         )
+
+    def _planned(self, plan: TransferPlan) -> dict[str, str]:
+        """What the plan did with each parameter, in words."""
+        names = list(self.checkpoint.tensors)
+        several, trained_ = len(self.checkpoint.header.bases) > 1, plan.trainable(names)
+        words = {}
+        for name in names:
+            if original(component := name.partition("/")[0]) != component:
+                words[name] = "a frozen copy"
+                continue
+            rule = plan.action_of(name)
+            words[name] = PLANNED[rule.action] if name in trained_ else FROZEN
+            if several and rule.base not in (None, 0):
+                words[name] += " of all bases" if rule.base == ALL else f" of base {rule.base}"
+        return words
 
 
 def subject_of(checkpoint: Checkpoint) -> Subject:

@@ -80,6 +80,7 @@ class CrarSystem(StackedSystem):
         observations: Tensor,
         see: Callable[[Layer, Tensor], None],
         inputs: Collection[str] = (),
+        unread: Callable[[Layer, str], None] = lambda layer, what: None,
     ) -> None:
         """The encoder's layers, each after its tanh; none has an input that another did not give."""
         net = self.agent.nets["encoder"]
