@@ -18,7 +18,7 @@ from diag.shown import Shown
 from tests import shown
 from tests.conftest import EXAMPLES
 
-WITHOUT = {"calibration", "description", "file_description", "subject"}
+WITHOUT = {"description", "file_description", "subject"}
 """Kinds without a picture."""
 
 REPORTS = Path(__file__).parents[1] / "docs" / "reports.md"
@@ -43,6 +43,13 @@ def test_a_result_without_one_says_so(results: dict[str, Shown], kind: str) -> N
     assert results[kind].charts == {}
     with pytest.raises(ValueMissingError, match="which has no chart; expected a result with a picture"):
         _ = results[kind].chart
+
+
+def test_a_chart_of_many_rows_holds_them_all() -> None:
+    base = np.random.default_rng(0).normal(size=(3000, 3))
+    result = diag.compare(base, base * [1, -1, 1])
+    for chart in result.charts.values():
+        assert chart.to_dict(validate=True)["$schema"]
 
 
 def test_a_chart_is_a_value(tmp_path: Path) -> None:
