@@ -56,8 +56,7 @@ class Shown:
     def chart(self) -> Any:
         """The chief picture of the page as an Altair chart: a value to display, change or save.
 
-        Raises :class:`diag.outputs.values.ValueMissingError` for a result without a picture. A chart of more
-        than 5,000 rows is displayed after ``altair.data_transformers.disable_max_rows()``.
+        Raises :class:`diag.outputs.values.ValueMissingError` for a result without a picture.
         """
         return import_module(VALUES).chart(self)
 

@@ -42,7 +42,7 @@ def by_layer(frame: pd.DataFrame, first: str | None = None) -> Spec:
     shown = frame.assign(**{name: frame[name].clip(lower=-1) for name in ("value", "low", "high")})
     least = min(0.0, float(shown["low"].min()))
     title = "R², CKA (cut at −1)" if least <= -1 else "R², CKA"
-    axis = {"title": None, "labelAngle": -50 if len(order) > 6 else 0, "labelLimit": 150}
+    axis = {"title": None, "labelAngle": -50 if sum(map(len, order)) > 30 else 0, "labelLimit": 150}
     x = n(
         "layer",
         sort=order,

@@ -19,6 +19,7 @@ import pytest
 
 import diag
 from diag.commands.listing import Report, listed, page_of
+from diag.commands.open import _browse
 from diag.commands.output_files import UsageError
 from diag.commands.serving import LOOPBACK, Server, served
 from diag.outputs.registry import html, renderer
@@ -246,3 +247,20 @@ def test_ctrl_c_ends_it_well(folder: Path) -> None:
     assert process.returncode == 0
     assert told == "closed\n"
     assert sorted(str(path) for path in folder.rglob("*")) == before
+
+
+def test_a_browser_is_opened_where_it_has_a_screen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: bool(opened.append(address)) or True)
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    _browse("http://127.0.0.1:1/", False)
+    assert opened == []
+    assert capsys.readouterr().err == "no browser was found here: open the address in one\n"
+    monkeypatch.setenv("DISPLAY", ":0")
+    _browse("http://127.0.0.1:1/", False)
+    assert opened == ["http://127.0.0.1:1/"]
+    assert capsys.readouterr().err == ""

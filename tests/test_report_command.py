@@ -4,36 +4,45 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import diag
+from diag.commands import app as cli
 from diag.outputs.combined import ERROR, WORST, Part, combined, summary
 from diag.outputs.registry import html, page, text
 from diag.saved.kinds import MEMBER
 from reports import Page, Section, render
-from tests.commands import run
+from tests.commands import commands, options, run
 from tests.study_frames import made
 from tests.test_html import outline
 
 
-@pytest.fixture
-def saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two saved results, of which one is in a folder below, and JSON that is none."""
+    folder = tmp_path_factory.mktemp("origin")
     rng = np.random.default_rng(0)
     base = rng.normal(size=(40, 2))
     for name, values in (("base", base), ("flipped", -base), ("same", base)):
-        np.save(tmp_path / f"{name}.npy", values)
-    below = tmp_path / "below"
+        np.save(folder / f"{name}.npy", values)
+    below = folder / "below"
     below.mkdir()
-    b, f, s = (str(tmp_path / f"{name}.npy") for name in ("base", "flipped", "same"))
-    assert run(capsys, "compare-embeddings", b, f, f"--json={tmp_path / 'compared.json'}")[0] == 0
-    assert run(capsys, "check", b, s, f"--json={below / 'checked.json'}")[0] == 0
-    (tmp_path / "other.json").write_text('{"a": 1}')
-    (tmp_path / "broken.json").write_text("{")
-    return tmp_path
+    b, f, s = (str(folder / f"{name}.npy") for name in ("base", "flipped", "same"))
+    assert cli.run(["compare-embeddings", b, f, f"--json={folder / 'compared.json'}"]) == 0
+    assert cli.run(["check", b, s, f"--json={below / 'checked.json'}"]) == 0
+    (folder / "other.json").write_text('{"a": 1}')
+    (folder / "broken.json").write_text("{")
+    return folder
+
+
+@pytest.fixture
+def saved(origin: Path, tmp_path: Path) -> Path:
+    """A copy of that folder."""
+    return Path(shutil.copytree(origin, tmp_path, dirs_exist_ok=True))
 
 
 def statuses(saved: Path) -> str:
@@ -44,22 +53,33 @@ def statuses(saved: Path) -> str:
 
 
 def test_one_file_is_the_page_that_html_would_have_been(
-    saved: Path, capsys: pytest.CaptureFixture[str]
+    origin: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = diag.compare(saved / "base.npy", saved / "flipped.npy")
-    for options, static in (([], False), (["--static"], True)):
-        status, out, _ = run(capsys, "report", str(saved / "compared.json"), "-o", "-", *options)
+    result = diag.compare(origin / "base.npy", origin / "flipped.npy")
+    for more, static in (([], False), (["--static"], True)):
+        status, out, _ = run(capsys, "report", str(origin / "compared.json"), "-o", "-", *more)
         assert status == 0
         assert out.rstrip("\n") == html(result, static).rstrip("\n")
 
 
-def test_without_a_page_the_texts_are_printed(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    compared, checked = str(saved / "compared.json"), str(saved / "below" / "checked.json")
-    result = diag.compare(saved / "base.npy", saved / "flipped.npy")
+def test_without_a_page_the_texts_are_printed(origin: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compared, checked = str(origin / "compared.json"), str(origin / "below" / "checked.json")
+    result = diag.compare(origin / "base.npy", origin / "flipped.npy")
     assert run(capsys, "report", compared)[1] == f"{result}\n"
     assert text(result, True) in run(capsys, "report", compared, checked, "--verbose")[1]
     _, out, _ = run(capsys, "report", compared, checked, "-q")
     assert [line.partition(": ")[0] for line in out.splitlines()] == [compared, checked]
+
+
+def test_pictures_in_characters_are_drawn_of_saved_results_too(
+    saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compared, checked = str(saved / "compared.json"), str(saved / "below" / "checked.json")
+    _, out, _ = run(capsys, "report", compared, checked, "--picture")
+    assert out.count("┌─ base ") == 1
+    assert "┌─ base " not in run(capsys, "report", compared)[1]
+    status, _, told = run(capsys, "report", compared, "--picture", "-o", "-")
+    assert (status, "found --picture with --out" in told) == (2, True)
 
 
 def test_several_are_one_page_with_an_index(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,8 +153,16 @@ def test_the_folder_of_a_study_gives_its_report_and_what_was_saved_there(
     status, _, told = run(capsys, "report", str(saved), "-o", str(saved / "all.html"), "--static")
     assert status == 0, told
     content = (saved / "all.html").read_text()
-    assert f"1. {page(whole).title}: {saved}" in content
-    assert "3. compare-embeddings: compared.json" in content
+    found = " ".join(outline(content).words)
+    places = [found.index(words) for words in (str(saved), "below/checked.json", "compared.json")]
+    assert places == sorted(places)
+    assert page(whole).verdict in " ".join(found.split())
+
+
+def test_every_command_that_makes_pages_makes_static_ones() -> None:
+    pages = {name for name, command in commands().items() if "--html" in options(command)}
+    assert pages <= {name for name, command in commands().items() if "--static" in options(command)}
+    assert {"check", "study report", "study forecast", "layers"} <= pages
 
 
 def test_static_belongs_to_a_page(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:

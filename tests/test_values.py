@@ -45,6 +45,13 @@ def test_a_result_without_one_says_so(results: dict[str, Shown], kind: str) -> N
         _ = results[kind].chart
 
 
+def test_a_chart_of_many_rows_holds_them_all() -> None:
+    base = np.random.default_rng(0).normal(size=(3000, 3))
+    result = diag.compare(base, base * [1, -1, 1])
+    for chart in result.charts.values():
+        assert chart.to_dict(validate=True)["$schema"]
+
+
 def test_a_chart_is_a_value(tmp_path: Path) -> None:
     chart = diag.compare(EXAMPLES / "base.safetensors", EXAMPLES / "mirrored.safetensors").chart
     chart.properties(title="mine").save(tmp_path / "mine.svg")

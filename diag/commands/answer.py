@@ -79,13 +79,14 @@ def answer(
         return
     brief, text = renderer(kind, "brief"), renderer(kind, "text")
     words = brief(result) if quiet else text(result, verbose)
-    if _is_drawn(picture, quiet):
+    if is_drawn(picture, quiet):
         words += f"\n\n{renderer(kind, 'picture')(result)}"
     write_line(words)
     told(outputs, quiet)
 
 
-def _is_drawn(picture: bool | None, quiet: bool) -> bool:
+def is_drawn(picture: bool | None, quiet: bool) -> bool:
+    """Whether a picture in characters is drawn: as ``--picture`` says, else where a terminal can show it."""
     if picture is not None or quiet:
         return bool(picture)
     from diag.outputs.terminal import can_show

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from diag.commands.answer import note, say, write_line
-from diag.commands.options import Quiet, Static, Verbose
+from diag.commands.answer import is_drawn, note, say, write_line
+from diag.commands.options import Picture, Quiet, Static, Verbose
 from diag.commands.output_files import Outputs, UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def report(
         typer.Option("--out", "-o", metavar="PAGE", help="The page (default: print the results' texts)."),
     ] = None,
     static: Static = False,
+    picture: Picture = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -54,6 +55,8 @@ def report(
     """
     if static and out is None:
         raise UsageError("found --static without --out, expected a page that is to be static")
+    if picture and out is not None:
+        raise UsageError("found --picture with --out, expected it with the texts of the results")
     outputs = Outputs.of({"--out": out}, *(place for place in places if place.is_file()))
     found = list(_found(places, quiet))
     if not found:
@@ -62,7 +65,7 @@ def report(
     if len(found) > MOST_PARTS:
         raise UsageError(f"found {len(found)} saved results, expected {MOST_PARTS} in a page at most")
     if out is None:
-        _printed(found, quiet, verbose)
+        _printed(found, is_drawn(picture, quiet), quiet, verbose)
         return
     outputs.write({"--out": lambda: _rendered(found, static)})
     if not outputs.printed:
@@ -152,8 +155,8 @@ def _page(result: Shown) -> Page:
     return with_lacks(page(result), left_out(result))
 
 
-def _printed(found: list[tuple[str, Any]], quiet: bool, verbose: bool) -> None:
-    from diag.outputs.registry import renderer
+def _printed(found: list[tuple[str, Any]], drawn: bool, quiet: bool, verbose: bool) -> None:
+    from diag.outputs.registry import RENDERERS, renderer
 
     for place, (name, result) in enumerate(found):
         if isinstance(result, Unread):
@@ -165,6 +168,8 @@ def _printed(found: list[tuple[str, Any]], quiet: bool, verbose: bool) -> None:
         if len(found) > 1:
             write_line(f"{'' if place == 0 else chr(10)}== {name}\n")
         write_line(renderer(result.kind, "text")(result, verbose))
+        if drawn and "picture" in RENDERERS[result.kind]:
+            write_line(f"\n{renderer(result.kind, 'picture')(result)}")
 
 
 def _told(found: list[tuple[str, Any]], quiet: bool) -> None:

@@ -62,4 +62,6 @@ def with_lacks(page: Page, lacks: Sequence[str]) -> Page:
 def _page(part: Part) -> Page:
     if part.page is None:
         return Page(plain(part.name), ERROR, plain(part.problem), [], [], "", kind="not read")
-    return replace(part.page, facts=[("file", plain(part.name)), *part.page.facts])
+    return replace(
+        part.page, verdict=plain(part.page.verdict), facts=[("file", plain(part.name)), *part.page.facts]
+    )

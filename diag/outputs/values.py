@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from diag.outputs.registry import RENDERERS, page, renderer
 from reports import Figure
-from reports.spec import Spec
+from reports.drawings import specification
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,16 +20,27 @@ class ValueMissingError(ValueError):
 
 def charts(result: Shown) -> dict[str, Any]:
     """The charts of a result's page by the titles of its sections; empty where it has none."""
-    figures = {section.title: section.figure for section in page(result).sections}
-    drawn = {title: figure.chart for title, figure in figures.items() if isinstance(figure, Figure)}
-    return {title: one.to_altair() if isinstance(one, Spec) else one for title, one in drawn.items()}
+    return {title: _altair(one) for title, one in _drawn(result).items()}
 
 
 def chart(result: Shown) -> Any:
     """The first chart of a result's page; raises ValueMissingError for a result that has none."""
-    for first in charts(result).values():
-        return first
+    for first in _drawn(result).values():
+        return _altair(first)
     raise ValueMissingError(f"found {_named(result)}, which has no chart; expected a result with a picture")
+
+
+def _drawn(result: Shown) -> dict[str, Any]:
+    """The charts of a page as the page has them."""
+    figures = {section.title: section.figure for section in page(result).sections}
+    return {title: figure.chart for title, figure in figures.items() if isinstance(figure, Figure)}
+
+
+def _altair(drawn: Any) -> Any:
+    """A chart of a page as a chart of Altair that holds its rows itself, however many they are."""
+    import altair as alt
+
+    return alt.Chart.from_dict(specification(drawn))
 
 
 def frame(result: Shown, part: str | None = None) -> pd.DataFrame:
