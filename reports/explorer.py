@@ -57,16 +57,18 @@ def explorer(
     colour, shape = _marks(points, group, brush)
     fixed = len(axes) <= 2
     title = (lambda place: axes[chosen[place]]) if fixed else (lambda place: None)
-    label = "''" if fixed else f"{json.dumps(dict(axes))}[up] + ' over ' + {json.dumps(dict(axes))}[across]"
+    names = json.dumps(dict(axes))
+    lines = f"'up: ' + {names}[up], 'across: ' + {names}[across]"
+
+    # Every panel has the places in both: a box in one is told by its fields to all.
+    chosen_axes = (("x", across), ("y", up))
+    placed = {f"{of}{axis}": f"datum['{of}' + {name}]" for of in "bt" for axis, name in chosen_axes}
 
     def scattered(which: str, panel: str, name: str) -> Any:
-        def placed(of: str) -> dict[str, str]:
-            return {f"{of}x": f"datum['{of}' + {across}]", f"{of}y": f"datum['{of}' + {up}]"}
-
         plain = alt.Scale(zero=False, nice=False, padding=8)
         marks = (
             alt.Chart(points, name=name)
-            .transform_calculate(**placed(which))
+            .transform_calculate(**placed)
             .mark_point(filled=True, size=40 if len(points) < 200 else 24, opacity=0.9)
             .encode(
                 x=alt.X(f"{which}x:Q", title=title(0), scale=plain),
@@ -82,7 +84,7 @@ def explorer(
             ends = {f"{end}_{axis}": f"{end}({other}{axis})" for end in ("min", "max") for axis in "xy"}
             layers.append(
                 alt.Chart(points)
-                .transform_calculate(**placed(other))
+                .transform_calculate(**placed)
                 .transform_aggregate(**ends)
                 .mark_rule(opacity=0)
                 .encode(
@@ -92,17 +94,13 @@ def explorer(
                     y2="max_y:Q",
                 )
             )
-        heading = (
-            alt.TitleParams(text=panel)
-            if fixed
-            else alt.TitleParams(
-                text=panel, subtitle={"expr": label}, subtitleColor=_INK, subtitleFontSize=12
-            )
-        )
+        text: Any = panel if fixed else {"expr": f"['{panel}', {lines}]"}
+        heading = alt.TitleParams(text=text)
         return alt.layer(*layers).properties(width=SIDE, height=SIDE, title=heading)
 
     far = (
         alt.Chart(points)
+        .transform_calculate(**placed)
         .mark_point(filled=True, size=24, opacity=0.9)
         .encode(
             x=alt.X("rank:Q", title="states, nearest first", scale=alt.Scale(nice=False, padding=6)),
@@ -131,9 +129,9 @@ def explorer(
     # One box for all panels: added panel by panel it would be one of several, and Altair warns of that. Names
     # are read back because Altair numbers them.
     units = [unit for panel in chart.concat for unit in getattr(panel, "layer", [panel])]
-    names = [unit.name for unit in units if isinstance(unit.name, str)]
+    drawn = [unit.name for unit in units if isinstance(unit.name, str)]
     views = alt.TopLevelSelectionParameter(
-        name="brush", select=alt.IntervalSelectionConfig(type="interval", resolve="global"), views=names
+        name="brush", select=alt.IntervalSelectionConfig(type="interval", resolve="global"), views=drawn
     )
     chart.params = [*([] if chart.params is alt.Undefined else chart.params), views]
     return finish(chart)

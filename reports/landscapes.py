@@ -18,6 +18,9 @@ MAIN, MAIN_HEIGHT = 520, 300
 ONLY = 560
 """Width of a chart of one panel, which stands beside its words."""
 
+LINE = 16
+"""Pixels from a line of words in a chart to the next."""
+
 SMALL, LOW = 340, 150
 """Width and height of one of three panels side by side."""
 
@@ -63,7 +66,7 @@ def totals(
         drawn = rises.get(task, ())
         low, high = span_of(frame)
         # Words above the highest point need room.
-        room = 0.14 * (high - low)
+        room = 0.2 * (high - low)
         high = max([high, *(rise.clear + room for rise in drawn if not rise.beside)])
         panels.append(
             panel(
@@ -98,12 +101,12 @@ def _bracket(rise: Rise) -> list[Tree]:
         where = {"align": "right" if left else "left", "dx": -8 if left else 8, "baseline": "middle"}
     else:
         align, height = "left" if rise.at < 0.25 else "right" if rise.at > 0.75 else "center", rise.clear
-        where = {"align": align, "baseline": "bottom", "dy": -7}
+        where = {"align": align, "baseline": "bottom", "dy": -7 - LINE}
     foot, top = ({"t": rise.at, "value": value} for value in (rise.foot, rise.top))
     tick = {"type": "point", "shape": "stroke", "color": INK, "strokeWidth": 1.8, "size": 130, "opacity": 1}
     bar = {"type": "line", "color": INK, "strokeWidth": 1.8}
     words = rows([{"t": rise.at, "value": height, "words": rise.words}])
-    mark = {"fontSize": 13, "fontWeight": "bold", **where}
+    mark = {"fontSize": 13, "fontWeight": "bold", "lineBreak": "\n", "lineHeight": LINE, **where}
     return [
         layer(bar, rows([foot, top]), x=q("t"), y=q("value")),
         layer(tick, rows([foot, top]), x=q("t"), y=q("value")),

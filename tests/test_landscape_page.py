@@ -73,7 +73,9 @@ def test_the_wall_comes_first_and_its_height_stands_where_it_is(taken: Landscape
     assert rise.at == pytest.approx(escape.at)
     assert rise.top - rise.foot == pytest.approx(escape.value)
     assert rise.foot == pytest.approx(raw.losses["total"][abs(raw.t).argmin()])
-    assert f"escape height {escape.value:.2f} [" in drawn(spec, 0).svg
+    svg = drawn(spec, 0).svg
+    assert ">escape height<" in svg
+    assert f">{escape.value:.2f} [" in svg
 
 
 def test_a_height_of_nothing_and_one_that_is_not_finite_are_not_drawn(taken: Landscape) -> None:

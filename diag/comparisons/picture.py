@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 MOST_NUMBERS = 400_000
 """Most numbers of a picture that is saved whole, about 4 MB: 6,000 states of two embeddings of 32 numbers."""
 
-CELLS = 36
-"""Cells of a density along each side of a picture: about ten pixels each."""
+CROWDED = 2
+"""From how many times as many states as are drawn on their density is counted: few make spots."""
+
+CELLS = 26
+"""Cells of a density along each side of a picture: about twelve pixels each."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ class Picture:
         """The picture in two dimensions, of at most this many states, evenly over all.
 
         Both embeddings go to one plane, that of :attr:`view`; a transfer of other dimensions than the base's
-        goes to one of its own. Of more states than are drawn, the density of all is counted too.
+        goes to one of its own. Of far more states than are drawn, the density of all is counted too.
         """
         count = len(self.base)
         states = np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
@@ -185,7 +188,7 @@ class Picture:
             view,
             _distances(self.base[states], self.transfer[states]),
             {name: np.asarray(values)[states] for name, values in self.variables.items()},
-            _density(every) if count > len(states) else {},
+            _density(every) if count > CROWDED * len(states) else {},
         )
 
 
@@ -237,7 +240,7 @@ class Drawn:
     variables: Mapping[str, NDArray[Any]]
     """{name: (m,)} known variables of the states."""
     density: Mapping[str, Density]
-    """{``base``, ``transfer`` or ``mapped``: density of all states}; empty where every state is drawn."""
+    """{``base``, ``transfer`` or ``mapped``: density of all states}; empty where there are few."""
 
     def placed(self, other: Picture) -> NDArray[np.float64]:
         """(m, 2) where the transfer of another picture of the same states and base lies in this view."""
@@ -262,7 +265,11 @@ def _ends(
 
 
 def _distances(base: NDArray[np.float64], transfer: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    return np.linalg.norm(transfer - base, axis=1) if base.shape == transfer.shape else None
+    if base.shape != transfer.shape:
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):  # a picture may hold what no measure would take
+        distances: NDArray[np.float64] = np.linalg.norm(transfer - base, axis=1)
+    return distances
 
 
 def _density(places: Mapping[str, NDArray[np.float64]]) -> dict[str, Density]:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from diag.comparisons.by_axis import ByAxis
 from diag.comparisons.dreams import Dreams
 from diag.comparisons.picture import Picture
-from diag.comparisons.trail import Stop
 from diag.result import Columns, FileRef, Grouping, Verdict, finite, head, measure_tree, numbers
 from diag.shown import Shown
 from probes import ChannelLadders, Measure, Relation, Step
@@ -139,6 +138,37 @@ class Comparison(Shown, kind="comparison"):
             "trail": [stop.to_tree() for stop in self.trail],
             "open_loop": None if self.dreams is None else self.dreams.to_tree(),
             "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One checkpoint on the way, against the base."""
+
+    name: str
+    """The file's path."""
+    share: float | None
+    """Fraction of the training completed; None where the file does not say."""
+    comparison: Comparison
+    """Of this checkpoint with the base."""
+
+    def r2(self, transform: str) -> Measure:
+        """Held-out R² of a rung of the ladder."""
+        return next(step.r2 for step in self.comparison.ladder if step.transform == transform)
+
+    def to_tree(self) -> dict[str, Any]:
+        """The documented JSON."""
+        found = self.comparison
+        return {
+            "path": self.name,
+            "sha256": found.transfer.sha256,
+            "share": finite(self.share),
+            "relation": found.relation,
+            "axes": list(found.verdict.axes),
+            "status": found.verdict.status,
+            "r2": measure_tree(self.r2("identity")),
+            "r2_signs": measure_tree(self.r2("signs")),
+            "own_states": found.own_states,
         }
 
 

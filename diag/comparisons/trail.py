@@ -5,51 +5,14 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from diag.result import finite, measure_tree
+from diag.comparisons.result import Comparison, Stop
 from diag.sources import Source, opened
 from diag.sources.supplied import Supplied
 from diag.subject import Subject, SubjectError
-from probes import Measure
-
-if TYPE_CHECKING:
-    from diag.comparisons.result import Comparison
 
 MOST_STOPS = 60
 """Checkpoints of a trail that are compared: each takes as long as a comparison."""
-
-
-@dataclass(frozen=True)
-class Stop:
-    """One checkpoint on the way, against the base."""
-
-    name: str
-    """The file's path."""
-    share: float | None
-    """Fraction of the training completed; None where the file does not say."""
-    comparison: Comparison
-    """Of this checkpoint with the base."""
-
-    def r2(self, transform: str) -> Measure:
-        """Held-out R² of a rung of the ladder."""
-        return next(step.r2 for step in self.comparison.ladder if step.transform == transform)
-
-    def to_tree(self) -> dict[str, Any]:
-        """The documented JSON."""
-        found = self.comparison
-        return {
-            "path": self.name,
-            "sha256": found.transfer.sha256,
-            "share": finite(self.share),
-            "relation": found.relation,
-            "axes": list(found.verdict.axes),
-            "status": found.verdict.status,
-            "r2": measure_tree(self.r2("identity")),
-            "r2_signs": measure_tree(self.r2("signs")),
-            "own_states": found.own_states,
-        }
 
 
 def stops(

@@ -118,6 +118,9 @@ MEASURE_NOTES = (
 BLIND = ("cka", "cka_debiased", "cca", "procrustes")
 """Measures that a mirror image does not change."""
 
+SHORT = {"nearest_own": "nearest is its own", "cka_debiased": "CKA without bias"}
+"""Names of measures in the chart, where those of the table would not fit."""
+
 DRAWN = ("nearest_own", "knn_overlap", *BLIND)
 """Measures from 0 to 1, which one scale can hold."""
 
@@ -137,7 +140,7 @@ def _measures(result: Comparison) -> Section:
     )
     rows = [
         {
-            "name": measure_name(name).removesuffix(", blind to flips"),
+            "name": SHORT.get(name, measure_name(name).removesuffix(", blind to flips")),
             "value": m.value,
             "low": m.low,
             "high": m.high,

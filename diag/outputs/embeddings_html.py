@@ -144,9 +144,9 @@ def _caption(picture: Picture, drawn: Drawn, look: Look) -> str:
         words.append("Thin lines lead to where the transition model expects each action to lead.")
     if drawn.view.words:
         words.append(drawn.view.words)
-    if drawn.density:
+    if len(drawn.states) < len(picture.base):
         count = f"{len(drawn.states):,} of {len(picture.base):,} states are drawn"
-        words.append(f"{count}, over the grey density of all of these.")
+        words.append(f"{count}, over the grey density of all of these." if drawn.density else f"{count}.")
     if not look.shared and drawn.distances is not None:
         words.append("The panels have axes of their own, since the transfer lies far from the base.")
     return " ".join(words)

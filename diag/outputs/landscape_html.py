@@ -110,7 +110,7 @@ def _next(result: Landscape) -> Section:
     else:
         words.append("No wall holds A back, so that a comparison says what sets the two apart.")
     if not result.planes and result.verdict.status == "warn":
-        words.append("A plane shows the wall from above.")
+        words.append("A plane shows the losses around from above.")
         commands.append(f"diag landscape {files} --random-plane --html plane.html")
     commands.append(f"diag compare-embeddings {files}")
     takes = all(Path(path).suffix for path in (a, b))
@@ -213,7 +213,8 @@ def _rises(route: Route) -> list[landscapes.Rise]:
         if not np.isfinite([foot, top, clear]).all():
             continue
         words = f"{HEIGHTS[kind]} {number(height.value)}"
-        words = f"{words} {_interval(height, 2)}".rstrip() if kind == "escape" else words
+        if kind == "escape":  # its words stand above it, in two lines
+            words = f"{HEIGHTS[kind]}\n{number(height.value)} {_interval(height, 2)}".rstrip()
         # Two brackets at one place would cover each other: the second stands a little aside.
         if found and abs(found[0].at - t) < APART:
             t = found[0].at + (APART if t <= 0.5 else -APART)

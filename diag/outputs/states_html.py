@@ -17,7 +17,7 @@ from reports import Figure, Section
 from reports.explorer import explorer
 from reports.png import data_address
 
-MOST_STATES = 500
+MOST_STATES = 350
 """States that can be looked at one by one, evenly over all."""
 
 MOST_AXES = 8

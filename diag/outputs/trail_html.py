@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from diag.comparisons.result import Comparison
-from diag.comparisons.trail import Stop
+from diag.comparisons.result import Comparison, Stop
 from diag.outputs.embeddings_html import film_figure, has_picture, stages_figure
 from diag.outputs.names import short_names
 from diag.outputs.words import hundredths, span, to_hundredths
