@@ -50,4 +50,4 @@ def test_the_check_command_has_its_options_in_the_order_of_their_ideas() -> None
     first = ["files", "config", "settings", "strict", "exit_zero", "unfrozen", "baseline", "write_baseline"]
     assert names[: len(first)] == first
     assert names[-3:] == ["overwrite", "quiet", "verbose"]
-    assert len(names) == len(set(names)) == 34
+    assert len(names) == len(set(names)) == 35
