@@ -1,4 +1,4 @@
-"""Draw the README's picture of a report: a comparison of the shipped checkpoints, as headless Chromium shows it.
+"""Draw the README's picture of a report: a comparison of shipped checkpoints, in headless Chromium.
 
 python docs/make_page_picture.py
 """
