@@ -331,6 +331,18 @@ def tested(x: Array, y: Array, measure: Any, null: Any) -> Found:
     return Found(found.value, found.mean, found.deviation / math.sqrt(found.draws))
 
 
+def value_task(measure: str, n: int, d: int) -> Task:
+    """One value without its interval, beside the formula in numpy."""
+    x, y = pair(n, d, np.float64, shared=0.2)
+    ours, bare = (probes.cka, bare_cka) if measure == "cka" else (probes.procrustes, bare_procrustes)
+    return Task(
+        f"{measure}, {n} × {d}",
+        [Contender(f"`{measure}(interval=False)`", lambda: value_of(ours(x, y, interval=False).value))],
+        [Contender("the formula in numpy", lambda: Found(float(bare(x, y))))],
+        SAME[np.float64],
+    )
+
+
 def null_task(measure: str, n: int, d: int, draws: int = DRAWS) -> Task:
     x, y = pair(n, d, np.float64, shared=0.2)
     scale = DRAWS / draws

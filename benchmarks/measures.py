@@ -27,7 +27,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from contenders import MISSING, Found, Task, cca_task, cka_task, null_task, torch
+from contenders import MISSING, Found, Task, cca_task, cka_task, null_task, torch, value_task
 from threadpoolctl import threadpool_info
 
 SHORTEST = 0.02
@@ -49,7 +49,9 @@ def tasks(quick: bool) -> dict[str, list[Callable[[], Task]]]:
     null = [lambda s=s: null_task("cka", s[0], s[1], s[2]) for s in sizes]
     shapes = [(300, 3), (1000, 8)] if quick else [(300, 3), (1000, 2), (1000, 3), (1000, 8)]
     procrustes = [lambda s=s: null_task("procrustes", *s) for s in shapes]
-    return {"cca": cca, "cka": cka, "permutation": null, "procrustes": procrustes}
+    shapes = [(100, 8), (1000, 64)] + ([] if quick else [(300, 1000), (10_000, 256), (2000, 1024)])
+    value = [lambda m=m, s=s: value_task(m, *s) for m in ("cka", "procrustes") for s in shapes]
+    return {"cca": cca, "cka": cka, "value": value, "permutation": null, "procrustes": procrustes}
 
 
 def measured(task: Task, repeats: int) -> tuple[dict[str, Found], dict[str, list[float]]]:

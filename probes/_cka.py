@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from probes._direct import biased_value, debiased_value
 from probes._measure import ArrayLike, Labels, Measure
 from probes._moments import Moments
 from probes._resampling import similarity
@@ -35,6 +36,10 @@ def cka(
     >>> round(cka(x, y).value, 2), round(cka(x, y, debiased=True).value, 2)
     (0.3, -0.05)
     """
+    if not interval:
+        value = debiased_value(x, y, UNBIASED_ZERO) if debiased else biased_value(x, y)
+        if value is not None:
+            return Measure(value)
     score, low = (debiased_cka, -1.0) if debiased else (biased_cka, 0.0)
     return similarity(x, y, groups, score, low=low, with_interval=interval, cubic=False, norms=debiased)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite, prod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -63,7 +64,7 @@ def real_matrix(x: ArrayLike, name: str = "x") -> Floats:
         raise ProbeError(f"{name} holds {array.dtype} values, expected real numbers")
     if array.ndim < 2:
         raise ProbeError(f"{name} has shape {array.shape}, expected (n, d) or (n, ...)")
-    columns = int(np.prod(array.shape[1:]))
+    columns = prod(array.shape[1:])
     if columns == 0:
         raise ProbeError(f"{name} has shape {array.shape}: no columns")
     return np.asarray(array.reshape(array.shape[0], columns), np.float64)
@@ -83,18 +84,22 @@ def as_matrix(x: ArrayLike, name: str = "x") -> Floats:
     if len(matrix) < 2:
         raise ProbeError(f"{name} has {len(matrix)} rows, expected at least 2")
     # NaN and infinity come through to the least and the largest: two passes without a copy.
-    if not (np.isfinite(matrix.min()) and np.isfinite(matrix.max())):
+    least, most = float(matrix.min()), float(matrix.max())
+    if not (isfinite(least) and isfinite(most)):
         bad = int((~finite_rows(matrix)).sum())
         raise ProbeError(
             f"{name} has {bad} of {len(matrix)} rows with NaN or infinity, expected finite numbers"
         )
-    check_size(matrix, name)
+    _check_largest(max(most, -least), name)
     return matrix
 
 
 def check_size(matrix: Floats, name: str) -> None:
     """Raises :class:`ProbeError` for numbers whose squares float64 cannot hold."""
-    largest = float(max(matrix.max(initial=0.0), -matrix.min(initial=0.0)))
+    _check_largest(float(max(matrix.max(initial=0.0), -matrix.min(initial=0.0))), name)
+
+
+def _check_largest(largest: float, name: str) -> None:
     if not (largest == 0 or SMALLEST <= largest <= LARGEST):
         raise ProbeError(f"{name} has values of size {largest:.0e}, expected {SMALLEST:.0e} to {LARGEST:.0e}")
 

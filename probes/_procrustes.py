@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from probes._direct import overlap_value
 from probes._measure import ArrayLike, Labels, Measure
 from probes._moments import Moments
 from probes._resampling import similarity
@@ -15,6 +16,8 @@ def procrustes(x: ArrayLike, y: ArrayLike, *, groups: Labels | None = None, inte
     Its arc cosine is the angular shape distance (:func:`shape_distance`). 1 for any rotation, reflection
     or scale of x, mirror images included. The interval is the population's.
     """
+    if not interval and (value := overlap_value(x, y)) is not None:
+        return Measure(value)
     return similarity(x, y, groups, shape_overlap, with_interval=interval)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 
 from reports.palette import PALETTE
-from reports.spec import GREY, TEXT, Spec, Tree, finished, haloed, layer, n, q, rows
+from reports.spec import GREY, INK, TEXT, Spec, Tree, finished, haloed, layer, n, q, rows
 
 CELL, MOST, LEAST = 26, 46, 5
 """Pixels of a map's cell where its number is left out, where it is written, and at least."""
@@ -82,6 +84,38 @@ def by_layer(frame: pd.DataFrame, first: str | None = None) -> Spec:
 
 def _wide(order: list[str]) -> int:
     return max(SHORT, min(LONG, STEP * len(order)))
+
+
+FATES = {"moved": PALETTE[0], "kept": PALETTE[3], "moved though frozen": PALETTE[4]}
+"""Colours of what became of weights."""
+
+
+def weights(frame: pd.DataFrame) -> Spec:
+    """How far weights moved, over the base's norm: a bar a row, in the colour of their fate.
+
+    ``frame``: place (one a row), name, whole (whether it is a component rather than a layer of it), relative,
+    fate (of :data:`FATES`), said (at the bar's end) and told.
+    """
+    order = frame["place"].tolist()
+    fates = [fate for fate in FATES if fate in set(frame["fate"])]
+    names = {str(place): name for place, name in zip(order, frame["name"], strict=True)}
+    axis = {
+        "title": None,
+        "ticks": False,
+        "labelLimit": 200,
+        "labelExpr": f"{json.dumps(names)}[datum.label]",
+    }
+    y = n("place", sort=order, axis=axis, scale={"padding": 0.2})
+    x = q("relative", axis={"title": "distance over the base's norm", "tickCount": 5})
+    legend = {"title": None, "symbolType": "square"} if len(fates) > 1 else None
+    colour = n("fate", scale={"domain": fates, "range": [FATES[fate] for fate in fates]}, legend=legend)
+    solid = {"condition": {"test": "datum.whole", "value": 0.95}, "value": 0.5}
+    word = {"type": "text", "align": "left", "dx": 5, "fontSize": TEXT, "color": INK}
+    layers = [
+        layer({"type": "bar"}, x=x, y=y, color=colour, opacity=solid, tooltip=[n("told", title="weights")]),
+        layer(word, x=x, y=y, text=n("said")),
+    ]
+    return finished({"data": rows(frame), "layer": layers, "width": 380, "height": 22 * len(order) + 10})
 
 
 def heat_map(

@@ -89,6 +89,23 @@ def test_the_best_of_each_layer_stands_at_the_margin(found: LayersCompared) -> N
     assert beside == pytest.approx(np.nanmax(found.map.cka, axis=1).tolist(), abs=1e-4)
 
 
+def test_weights_have_a_bar_each_and_words_say_where_the_movement_is(found: LayersCompared) -> None:
+    spec = specs(found)["Weights"]
+    rows = spec["data"]["values"]
+    assert [row["relative"] for row in rows] == pytest.approx(
+        [one.relative for one in found.weights], rel=1e-4, abs=1e-9
+    )
+    assert {row["fate"] for row in rows} == {"moved", "kept"}
+    words = " ".join(next(s.words for s in page(found).sections if s.short == "Weights"))
+    assert words == "100% of all movement is that of encoder. The base's own weights are kept in transition."
+    many = replace(found, weights=found.weights * 20)
+    few = specs(many)["Weights"]["data"]["values"]
+    assert all(row["whole"] for row in few)
+    broken = tuple(replace(one, plan="frozen") for one in found.weights)
+    section = next(s for s in page(replace(found, weights=broken)).sections if s.short == "Weights")
+    assert section.words[0].endswith("The plan froze encoder, whose weights moved all the same.")
+
+
 def test_words_count_partners_of_one_name() -> None:
     values = np.array([[0.9, 0.1, np.nan], [0.2, 0.3, np.nan], [0.5, 0.4, np.nan]])
     names = ("a", "b", "c")

@@ -14,6 +14,7 @@ from diag.outputs.layers_text import MEANING, READ, moved, notes, shown_in_words
 from diag.outputs.sections import footer, warning_words
 from diag.outputs.titles import short_names
 from diag.outputs.words import hundredths, named, number, span, span_or_reason
+from diag.units.drift import Drift
 from diag.wording import listed, plural
 from probes import Floats, Measure
 from reports import Figure, Key, Page, Section
@@ -145,11 +146,49 @@ def _weights(result: LayersCompared) -> list[Section]:
         row = {"weights of": name, "parameters": f"{one.parameters:,}", "base's norm": number(one.norm)}
         row |= {"distance": distance, "of norm": relative, "of all": f"{one.share:.0%}", "fate": fate}
         rows.append(row | ({"plan": plan} if planned else {}))
-    words = (
+    whole = [one for one in result.weights if one.layer is None]
+    drawn = list(result.weights) if len(result.weights) <= MOST_BARS else whole
+    bars = pd.DataFrame(
+        [
+            {
+                "place": place,
+                "name": plain(one.component if one.layer is None else f"· {one.layer}"),
+                "whole": one.layer is None,
+                "relative": one.relative,
+                "fate": "moved though frozen" if one.broken else "moved" if one.kept is None else "kept",
+                "said": "kept" if one.kept is not None else number(one.relative),
+                "told": f"{plain(one.layer or one.component)}: {weights_in_words(one)[0]}, "
+                f"{one.share:.0%} of all movement",
+            }
+            for place, one in enumerate(drawn)
+        ]
+    )
+    figure = Figure(charts.weights(bars), "How far the weights of each component and layer moved.")
+    notes = [
         "How far each component lies from the base's, and each of its layers (·): the Euclidean distance, "
         "that as a share of the base's norm, and its share of the squared distance of all weights."
-    )
-    return [Section("How far the weights moved", [words], None, pd.DataFrame(rows))]
+    ]
+    title, table = "How far the weights moved", pd.DataFrame(rows)
+    return [Section(title, _weight_words(whole), figure, table, notes, folded=True, short="Weights")]
+
+
+MOST_BARS = 60
+"""Most components and layers that have a bar each; of more, the components alone have one."""
+
+
+def _weight_words(whole: Sequence[Drift]) -> list[str]:
+    """Which component holds most of the movement, which kept their weights, and plans that were broken."""
+    most = max(whole, key=lambda one: one.share)
+    kept = [plain(one.component) for one in whole if one.kept is not None]
+    broken = [plain(one.component) for one in whole if one.broken]
+    told = []
+    if most.share > 0:
+        told.append(f"{most.share:.0%} of all movement is that of {plain(most.component)}.")
+    if kept:
+        told.append(f"The base's own weights are kept in {listed(kept)}.")
+    if broken:
+        told.append(f"The plan froze {listed(broken)}, whose weights moved all the same.")
+    return [" ".join(told)] if told else []
 
 
 def _intervals(result: LayersCompared) -> Section:
