@@ -81,17 +81,19 @@ def explorer(
         layers = [marks]
         if shared:  # an unseen line over the extent of the other embedding
             other = "t" if which == "b" else "b"
-            ends = {f"{end}_{axis}": f"{end}({other}{axis})" for end in ("min", "max") for axis in "xy"}
+            ends = {
+                f"{end}_{other}{axis}": f"{end}({other}{axis})" for end in ("min", "max") for axis in "xy"
+            }
             layers.append(
                 alt.Chart(points)
                 .transform_calculate(**placed)
                 .transform_aggregate(**ends)
                 .mark_rule(opacity=0)
                 .encode(
-                    x=alt.X("min_x:Q", title=title(0)),
-                    x2="max_x:Q",
-                    y=alt.Y("min_y:Q", title=title(1)),
-                    y2="max_y:Q",
+                    x=alt.X(f"min_{other}x:Q", title=title(0)),
+                    x2=f"max_{other}x:Q",
+                    y=alt.Y(f"min_{other}y:Q", title=title(1)),
+                    y2=f"max_{other}y:Q",
                 )
             )
         text: Any = panel if fixed else {"expr": f"['{panel}', {lines}]"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,7 @@ from diag.repairs.search import Search
 from diag.wording import plural
 from reports import Figure, Key, Page, Section, charts
 from reports.repairs import candidates, stages
+from trainers.safe_text import plain
 
 MOST_CANDIDATES = 24
 """Candidates of a search in its chart, the best first."""
@@ -206,7 +209,12 @@ def _search(search: Search) -> Section:
     ]
     frame = pd.DataFrame(
         [
-            {"map": one.words, "before": one.before, "after": one.after, "updates": one.updates}
+            {
+                "map": one.words.replace("axes in the order", "axes"),
+                "before": one.before,
+                "after": one.after,
+                "updates": one.updates,
+            }
             for one in search.candidates[:MOST_CANDIDATES]
         ]
     ).drop_duplicates("map")
@@ -229,10 +237,19 @@ def _search(search: Search) -> Section:
 
 def _next(result: Repair) -> Section:
     """What follows, and the command that looks at what was written."""
-    commands = []
+    conclusion = result.after.comparison.conclusion
     if result.written is not None:
-        commands.append(f"diag compare-embeddings {result.base.path} {result.written}")
-    words = [result.after.comparison.conclusion] if result.after.comparison.conclusion else []
-    if result.written is None:
-        words.append("Nothing was written.")
-    return Section("What to do next", words, commands=commands, short="Next")
+        compare = ["diag", "compare-embeddings", result.base.path, result.written]
+        words, commands = [conclusion] if conclusion else [], [compare]
+    else:
+        suffix = Path(result.transfer.path).suffix
+        again = ["diag", "repair", result.base.path, result.transfer.path, "-o", f"mended{suffix}"]
+        words, commands = ["Nothing was written."], [again]
+        if result.search is not None:
+            words.append("With pairs, states that both tasks show, a map is fitted and not guessed:")
+        elif result.chosen is not None and result.training is None and suffix == ".safetensors":
+            words.append("Training on from the map often settles what the map leaves:")
+            again += ["--train", "5%"]
+        else:
+            words, commands = [conclusion, *words] if conclusion else words, []
+    return Section("What to do next", words, commands=[plain(shlex.join(c)) for c in commands], short="Next")
