@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import diag
 from diag.landscapes import LandscapeError
-from diag.landscapes.basins import by_straight_lines, grouped
+from diag.landscapes.basins import by_straight_lines, grouped, in_words
 from diag.landscapes.pairs_result import LandscapePairs
 from diag.outputs.json import render
 from diag.outputs.registry import html, text
@@ -114,6 +114,7 @@ def test_what_the_samples_do_not_tell_is_said() -> None:
     found = of(system, (-1.0, 0.0), (1.0, 0.0))
     assert found.straight.unknown == ((0, 1),)
     assert found.verdict.status == "inconclusive"
+    assert "of A and B none is known to share a basin." in found.verdict.summary
     assert "Not known: A–B; more --samples would tell." in found.verdict.summary
 
 
@@ -188,6 +189,18 @@ def test_groups_are_what_ways_without_a_wall_join() -> None:
     found = grouped(5, [(0, 3, "none"), (1, 4, "none"), (3, 4, "none"), (0, 2, "wall"), (0, 1, "open")])
     assert found.groups == ((0, 1, 3, 4), (2,))
     assert found.unknown == ((0, 1),)
+
+
+def test_who_is_known_to_stand_alone_and_who_is_not_are_told_apart() -> None:
+    found = grouped(4, [(0, 1, "open"), (0, 2, "wall"), (1, 2, "wall"), *((i, 3, "wall") for i in range(3))])
+    words = in_words("ABCD", found, "on the straight lines")
+    assert words.startswith(
+        "On the straight lines: C and D stand alone; of A and B none is known to share a basin."
+    )
+    found = grouped(3, [(0, 1, "none"), (0, 2, "open"), (1, 2, "wall")])
+    assert in_words("ABC", found, "here").startswith(
+        "Here: A and B share a basin; C is not known to share a basin."
+    )
 
 
 def test_the_straight_lines_alone_are_grouped_by_themselves() -> None:

@@ -75,7 +75,7 @@ def verdict_of(
     task: str,
 ) -> Verdict:
     """Who shares a basin with whom on straight lines, and what matching hidden units changes of that."""
-    words = [in_words(names, straight, f"on the straight lines, {task} task")]
+    words = [in_words(names, straight, f"on the straight lines, by the {task} task's data")]
     if lowest := _lowest(names, pairs):
         words.append(lowest)
     if matched is None:
@@ -104,12 +104,14 @@ def in_words(names: Sequence[str], grouping: Grouping, where: str) -> str:
         joined = "hang together by ways without a wall"
         parts.append(f"{members} share {which}" if whole else f"{members} {joined}")
     alone = [group[0] for group in grouping.groups if len(group) == 1]
-    for some, one_word, more_words in (
-        ([i for i in alone if i not in unsure], "stands alone", "stand alone"),
-        ([i for i in alone if i in unsure], "is known to share none", "are known to share none"),
-    ):
-        if some:
-            parts.append(f"{_listed(names, some)} {one_word if len(some) == 1 else more_words}")
+    sure = [i for i in alone if i not in unsure]
+    if sure:
+        parts.append(f"{_listed(names, sure)} {'stands' if len(sure) == 1 else 'stand'} alone")
+    open_ = [i for i in alone if i in unsure]
+    if len(open_) == 1:
+        parts.append(f"{names[open_[0]]} is not known to share a basin")
+    elif open_:
+        parts.append(f"of {_listed(names, open_)} none is known to share a basin")
     if not shared and not unsure:
         parts = ["no two share a basin" if len(names) > 2 else f"{listed(names)} share no basin"]
     told = f"{where[:1].upper()}{where[1:]}: {'; '.join(parts)}."

@@ -111,7 +111,9 @@ def layers(
     steps = len(batches) + (len(named) if relations else 0)
     report = progress or (lambda done, of: None)
     with one_thread():
-        kernels, sample = _read(ours, theirs, seen, batches, seed, lambda done: report(done, steps))
+        kernels, sample = _read(
+            ours, theirs, seen, batches, seed, lambda done: report(done, steps), rows=relations, pooled=maps
+        )
     similarity = kernels.similarity()
     found = []
     for number, name in enumerate(named):
@@ -250,17 +252,20 @@ def _read(
     batches: list[np.ndarray],
     seed: int,
     report: Callable[[int], None],
+    *,
+    rows: bool,
+    pooled: bool,
 ) -> tuple[probes.LayerKernels, Sample]:
     """Show both networks every batch; the sums of their kernels, and the sample that was kept."""
     inputs = sum(map(len, batches))
     sample = Sample.of(inputs, sum(ours.units.values()) + sum(theirs.units.values()))
     for watching in (ours, theirs):
-        watching.reserve(sample)
+        watching.reserve(sample, rows=rows, pooled=pooled)
     where = np.random.default_rng([seed, 4]).random(sample.inputs)
     kernels, first = probes.LayerKernels(), 0
-    for number, rows in enumerate(batches):
-        kept = where[first : first + len(rows)]
-        kernels.add(*(w.batch(x[rows], kept, first) for w, x in zip((ours, theirs), seen, strict=True)))
+    for number, some in enumerate(batches):
+        kept = where[first : first + len(some)]
+        kernels.add(*(w.batch(x[some], kept, first) for w, x in zip((ours, theirs), seen, strict=True)))
         first += len(kept)
         report(number + 1)
     return kernels, sample

@@ -142,12 +142,14 @@ class Watching:
         assert isinstance(encoder, Watched)
         return encoder.weights_of(self.subject.parameters or {}, self.layers[name].part)
 
-    def reserve(self, sample: Sample) -> None:
-        """Make room for a sample."""
+    def reserve(self, sample: Sample, *, rows: bool, pooled: bool) -> None:
+        """Make room for what is kept of a sample: ``rows`` at some places, the mean over all (``pooled``)."""
         for name, units in self.units.items():
-            places = min(sample.places, self.places[name])
-            self.rows[name] = np.zeros((sample.inputs, places, units), np.float32)
-            self.pooled[name] = np.zeros((sample.pooled, units), np.float32)
+            if rows:
+                places = min(sample.places, self.places[name])
+                self.rows[name] = np.zeros((sample.inputs, places, units), np.float32)
+            if pooled:
+                self.pooled[name] = np.zeros((sample.pooled, units), np.float32)
 
     def batch(self, observations: Tensor, where: Floats, first: int) -> list[Floats]:
         """The kernels (b, b) of every layer on a batch.
@@ -185,15 +187,19 @@ class Watching:
         return SubjectError(self.subject.path, found, "a network that runs alike for all inputs")
 
     def _keep(self, name: str, output: Tensor, where: Floats, first: int) -> None:
-        values = output.detach().reshape(*output.shape[:2], -1).float().cpu().numpy()
-        rows, kept = self.rows[name], self.pooled[name]
+        seen = output.detach().reshape(*output.shape[:2], -1).float()
+        if name in self.pooled:
+            kept = self.pooled[name]
+            if (pooled := min(len(where), len(kept) - first)) > 0:
+                kept[first : first + pooled] = seen[:pooled].mean(2).cpu().numpy()
+        if name not in self.rows:
+            return
+        rows, values = self.rows[name], seen.cpu().numpy()
         places, of = rows.shape[1], values.shape[2]
         looked = (np.arange(places) + where[:, None]) / places * of
         at = np.minimum(looked.astype(np.int64), of - 1)
         chosen = np.take_along_axis(values, at[:, None, :], 2)
         rows[first : first + len(where)] = chosen.transpose(0, 2, 1)
-        if (pooled := min(len(where), len(kept) - first)) > 0:
-            kept[first : first + pooled] = values[:pooled].mean(2)
 
     def read(self, observations: Tensor, parts: Collection[str]) -> dict[str, Tensor]:
         """What some layers read the first time that they run, by the module's own names of them."""
