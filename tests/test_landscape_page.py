@@ -12,7 +12,7 @@ import pytest
 
 import diag
 from diag.landscapes.result import Landscape
-from diag.outputs import landscape_html
+from diag.outputs import landscape_html, landscape_planes
 from diag.outputs.registry import page
 from diag.outputs.titles import short_names
 from reports import contours, landscapes
@@ -188,7 +188,7 @@ def test_levels_are_round_and_few_whatever_the_range(low: float, high: float, lo
 def test_a_constant_plane_has_a_picture(taken: Landscape) -> None:
     (plane,) = taken.planes
     flat = {task: {"total": np.full_like(terms["total"], 0.5)} for task, terms in plane.losses.items()}
-    section = landscape_html._plane(replace(plane, losses=flat), "target")
+    section = landscape_planes.plane_section(replace(plane, losses=flat), "target")
     assert isinstance(section.figure, Figure)
     assert "0.5 and more" in drawn(specification(section.figure.chart), 0).svg
 
