@@ -30,6 +30,9 @@ pytestmark = [
     ),
 ]
 
+PATIENT = ("--dump-dom", "--virtual-time-budget=600000")
+"""Flags for pages whose scripts take their time on a busy machine."""
+
 STRICT = "sandbox allow-same-origin; default-src 'none'; img-src 'self'; style-src 'self';"
 """The policy under which Jenkins serves what a job has archived, unless it is told otherwise."""
 
@@ -182,11 +185,8 @@ def test_axe_finds_nothing(kind: str, scheme: str, request: pytest.FixtureReques
     path = tmp_path / "page.html"
     path.write_text(with_script(request.getfixturevalue(kind), axe, TELL + run))
     colours = f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"
-    assert found_in(browse(path, colours, "--dump-dom")) == []
+    assert found_in(browse(path, colours, *PATIENT)) == []
 
-
-PATIENT = ("--dump-dom", "--virtual-time-budget=600000")
-"""Flags for a page that holds three others."""
 
 FRAMES = """<!doctype html><title>frames</title><body><script>
 const tell = (what) => {
@@ -299,7 +299,7 @@ def test_heads_sort_and_buttons_are_reached_by_keyboard(live: str, tmp_path: Pat
     })();
     """
     (tmp_path / "page.html").write_text(with_script(live, TELL + run))
-    seen = found_in(browse(tmp_path / "page.html", "--dump-dom"))
+    seen = found_in(browse(tmp_path / "page.html", *PATIENT))
     assert seen["focused"]
     assert seen["down"] == seen["up"][::-1] == sorted(seen["down"], key=float, reverse=True)
     assert (seen["sorted"], seen["copies"]) == ("ascending", 1)
