@@ -288,11 +288,15 @@ def test_a_gate_keeps_of_a_large_embedding_what_a_picture_needs(both: Gate) -> N
     large = replace(
         result.picture, base=np.zeros((155_000, 2)), transfer=np.ones((155_000, 2)), variables=many
     )
-    large = replace(large, base_predictions=np.zeros((155_000, 4, 2)), transfer_predictions=None)
+    seen = np.zeros((155_000, 3), np.uint8), np.ones((155_000, 3), np.uint8)
+    predictions = np.zeros((155_000, 4, 2))
+    large = replace(large, base_predictions=predictions, transfer_predictions=None, observed=seen)
     few = thinned(replace(result, picture=large)).picture
     assert few.base.shape == few.transfer.shape == (DRAWN // 2, 2)
     assert few.base_predictions is not None
     assert {len(few.base_predictions), *map(len, few.variables.values())} == {DRAWN // 2}
+    assert few.observed is not None
+    assert few.observed[1].shape == (DRAWN // 2, 3)
     assert few.base.base is None  # the rest is let go
 
 

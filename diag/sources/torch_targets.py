@@ -43,7 +43,7 @@ class CrossEntropy:
 
 
 @dataclass(frozen=True)
-class SquaredError:
+class SquaredLoss:
     """Mean squared difference of outputs (n, ...) from targets of their shape."""
 
     tokens: bool
@@ -80,8 +80,8 @@ def targeted_subject(
     some = opening.tasks.paired_observations(2, 0).observations["target"]
     outputs = _outputs(module, some, opening.path, tokens)
     targets, told = _fitting(raw, outputs, str(opening.supplied.targets))
-    losses: CrossEntropy | SquaredError = (
-        SquaredError(tokens) if targets.is_floating_point() else CrossEntropy(tokens)
+    losses: CrossEntropy | SquaredLoss = (
+        SquaredLoss(tokens) if targets.is_floating_point() else CrossEntropy(tokens)
     )
     if targets[0].numel() == outputs[0].numel():  # one number beside each
         targets = targets.reshape(len(targets), *outputs.shape[1:])
