@@ -146,7 +146,9 @@ def debiased_value(x: ArrayLike, y: ArrayLike, positive: float) -> float | None:
     y_self = yy - rows * float(bb.dot(bb)) + y_total**2 / pairs
     if x_self <= positive * xx or y_self <= positive * yy:
         return None
-    return (xy - rows * float(aa.dot(bb)) + x_total * y_total / pairs) / (sqrt(x_self) * sqrt(y_self))
+    both = xy - rows * float(aa.dot(bb)) + x_total * y_total / pairs
+    # No similarity is above one; rounding is.
+    return min(1.0, both / (sqrt(x_self) * sqrt(y_self)))
 
 
 def overlap_value(x: ArrayLike, y: ArrayLike) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.palette import PALETTE
+from reports.palette import DASHES, PALETTE
 from reports.spec import GREY, INK, LIVE, TEXT, Tree, colours, haloed, layer, n, q, rows, told
 
 ALONG = "t, from A (0) to B (1)"
@@ -18,9 +18,6 @@ ROOM = 0.12
 
 BEYOND = 0.35
 """Share of the height between A and B that a line may climb beyond the ends before it is cut."""
-
-DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 2, 1, 2], [10, 4]]
-"""A way to dash for each colour of the palette."""
 
 _NEAR = "near"
 """The selection of the t nearest to the pointer, which all panels of a chart share."""

@@ -8,8 +8,7 @@ import altair as alt
 import pandas as pd
 
 from reports.charts import PALETTE, STATUS_COLOURS, finish
-
-_INK = "currentColor"
+from reports.spec import INK
 
 KINDS = {"kept": PALETTE[0], "negated": STATUS_COLOURS["fail"], "moved": PALETTE[2]}
 """What became of an axis, and the colour of its bar."""
@@ -61,8 +60,8 @@ def axis_correlations(rows: pd.DataFrame, what: str = "axis") -> Any:
     )
     layers = [
         base.mark_bar(opacity=0.85).encode(y=y("correlation"), color=colour),
-        base.mark_rule(strokeWidth=1.6, color=_INK).encode(y=y("low"), y2="high:Q"),
-        alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=_INK, strokeWidth=1).encode(y=y("zero")),
+        base.mark_rule(strokeWidth=1.6, color=INK).encode(y=y("low"), y2="high:Q"),
+        alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=INK, strokeWidth=1).encode(y=y("zero")),
     ]
     if rows["partner"].notna().any():
         moved = base.transform_filter("isValid(datum.partner)").transform_calculate(
@@ -72,7 +71,7 @@ def axis_correlations(rows: pd.DataFrame, what: str = "axis") -> Any:
             moved.mark_point(filled=True, shape="diamond", size=70, opacity=1, color=KINDS["moved"]).encode(
                 y=y("partner_at")
             ),
-            moved.mark_text(dy=-11, fontSize=12, color=_INK).encode(y=y("partner_at"), text="partner_name:N"),
+            moved.mark_text(dy=-11, fontSize=12, color=INK).encode(y=y("partner_at"), text="partner_name:N"),
         ]
     hanging = base.transform_filter("datum.kind === 'negated'")
     layers.append(

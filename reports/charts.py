@@ -197,47 +197,6 @@ def success_margin(counts: pd.DataFrame) -> Any:
     )
 
 
-def against_chance(rows: pd.DataFrame, x_title: str, chance_title: str) -> Any:
-    """Scores as points with their intervals, and in grey what chance gives; a panel an embedding.
-
-    ``rows`` has panel, name, value, low, high, p, chance, chance_low and chance_high.
-    """
-    order = list(dict.fromkeys(rows["name"]))
-    panels = list(dict.fromkeys(rows["panel"]))
-    cut = ["value", "low", "high", "chance", "chance_low", "chance_high"]
-    shown = rows.assign(**{f"{c}_at": rows[c].clip(lower=-1, upper=1) for c in cut})
-    least = float(shown[[f"{c}_at" for c in cut]].min().min())
-    scale = alt.Scale(domain=[min(0.0, least), 1.0], nice=False, padding=6)
-    tooltip = [
-        "name",
-        *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("value", "low", "high", "chance", "p")),
-    ]
-    charts = []
-    for panel in panels:
-        base = alt.Chart(shown[shown["panel"] == panel]).encode(
-            y=alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=140)), tooltip=tooltip
-        )
-
-        def x(column: str) -> Any:
-            return alt.X(f"{column}_at:Q", title=x_title, scale=scale)
-
-        band = base.mark_bar(color="#888888", opacity=0.35, height=14).encode(
-            x=x("chance_low"), x2="chance_high_at:Q"
-        )
-        tick = base.mark_tick(color="#888888", thickness=3, height=14).encode(x=x("chance"))
-        whisker = base.mark_rule(strokeWidth=2, color=PALETTE[0]).encode(x=x("low"), x2="high_at:Q")
-        point = base.mark_point(filled=True, size=70, opacity=1, color=PALETTE[0]).encode(x=x("value"))
-        title = f"grey: {chance_title}" if len(panels) == 1 else f"{panel}   (grey: {chance_title})"
-        charts.append(
-            alt.layer(band, tick, whisker, point).properties(
-                title=alt.Title(title, fontWeight="normal", fontSize=11),
-                width=WIDE - 140 if len(panels) == 1 else 290,
-                height=26 * len(order),
-            )
-        )
-    return finish(alt.concat(*charts, columns=2))
-
-
 @dataclass(frozen=True)
 class Panel:
     """One projection: its title, its axes' titles (empty where they mean nothing), x, y, value and row."""

@@ -8,6 +8,7 @@ import altair as alt
 import pandas as pd
 
 from reports.charts import PALETTE, STATUS_COLOURS, finish
+from reports.spec import INK
 
 SHAPES = {"pass": "circle", "warn": "triangle-up", "fail": "diamond", "inconclusive": "square"}
 
@@ -15,7 +16,6 @@ CUT = 4.0
 """Numbers further from a limit than this many times its size, or the usual distance, are drawn at the edge:
 one broken transfer is not to press all the others into a line."""
 
-_INK = "currentColor"
 _WIDTH, _LABELS = 230, 130
 
 
@@ -64,7 +64,7 @@ def _panel(rows: pd.DataFrame, transfers: list[str], outcomes: list[str]) -> Any
         line = alt.Chart(pd.DataFrame({"limit": [limit], "edge": [edge]}))
         layers = [
             line.mark_rect(color=STATUS_COLOURS["fail"], opacity=0.1).encode(x=x("limit"), x2="edge:Q"),
-            line.mark_rule(color=_INK, strokeDash=[4, 3]).encode(x=x("limit")),
+            line.mark_rule(color=INK, strokeDash=[4, 3]).encode(x=x("limit")),
         ]
     layers += [
         base.mark_rule(strokeWidth=2).encode(x=x("low_at"), x2="high_at:Q", color=colour),
@@ -72,7 +72,7 @@ def _panel(rows: pd.DataFrame, transfers: list[str], outcomes: list[str]) -> Any
     ]
     wanted = str(rows["wanted"].iloc[0]) if "wanted" in rows else ""
     title = alt.Title(
-        str(rows["title"].iloc[0]), subtitle=wanted or alt.Undefined, subtitleColor=_INK, subtitleFontSize=12
+        str(rows["title"].iloc[0]), subtitle=wanted or alt.Undefined, subtitleColor=INK, subtitleFontSize=12
     )
     return alt.layer(*layers).properties(width=_WIDTH, height=22 * len(transfers), title=title)
 
@@ -116,7 +116,7 @@ def matrix(cells: pd.DataFrame, transfers: list[str]) -> Any:
     return finish(
         alt.layer(
             base.mark_rect(opacity=0.3, stroke="#88888844").encode(color=colour),
-            base.mark_text(fontSize=12, color=_INK).encode(text="mark:N"),
+            base.mark_text(fontSize=12, color=INK).encode(text="mark:N"),
         ).properties(width=step * len(checks), height=22 * len(transfers))
     )
 

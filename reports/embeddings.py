@@ -10,11 +10,11 @@ import altair as alt
 import pandas as pd
 
 from reports.charts import PALETTE, SHAPES, finish
+from reports.spec import GREY
 
 HALVES = ["#0072B2", "#8a8f96", "#D55E00"]
 """From the lower to the upper end of the base: all three stand out on a light and on a dark page."""
 
-GREY = "#888888"
 
 JOINED = 150
 """Most states that are joined with themselves by a line: more would cover each other."""

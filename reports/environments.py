@@ -8,9 +8,7 @@ import altair as alt
 import pandas as pd
 
 from reports.charts import PALETTE, WIDE, finish, multiples
-from reports.spec import TEXT
-
-GREY = "#888888"
+from reports.spec import GREY, TEXT
 
 KNOWN = {
     "random": GREY,

@@ -11,8 +11,7 @@ import pandas as pd
 
 from reports.charts import PALETTE, SHAPES, finish
 from reports.embeddings import HALVES
-
-_INK = "currentColor"
+from reports.spec import INK
 
 SIDE = 320
 
@@ -115,10 +114,10 @@ def explorer(
     )
     third: Any = far
     if unrelated is not None:
-        line = alt.Chart(pd.DataFrame({"distance": [unrelated], "told": ["different states"]}))
+        line = alt.Chart(pd.DataFrame({"distance": [unrelated], "told": ["from another state"]}))
         third = alt.layer(
-            line.mark_rule(color=_INK, strokeDash=[4, 3]).encode(y="distance:Q"),
-            line.mark_text(color=_INK, align="left", dx=4, dy=-7, fontSize=12).encode(
+            line.mark_rule(color=INK, strokeDash=[4, 3]).encode(y="distance:Q"),
+            line.mark_text(color=INK, align="left", dx=4, dy=-7, fontSize=12).encode(
                 x=alt.value(0), y="distance:Q", text="told:N"
             ),
             far,

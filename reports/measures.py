@@ -8,8 +8,7 @@ import altair as alt
 import pandas as pd
 
 from reports.charts import PALETTE, finish
-
-_INK = "currentColor"
+from reports.spec import INK
 
 
 def measures(rows: pd.DataFrame) -> Any:
@@ -49,7 +48,7 @@ def measures(rows: pd.DataFrame) -> Any:
         layers.append(
             base.transform_filter("datum.p !== ''")
             .transform_calculate(told="'p ' + datum.p")
-            .mark_text(align="left", dx=14, fontSize=12, color=_INK)
+            .mark_text(align="left", dx=14, fontSize=12, color=INK)
             .encode(x=alt.datum(most), text="told:N")
         )
     return finish(alt.layer(*layers).properties(width=_WIDTH, height=28 * len(order)))

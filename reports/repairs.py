@@ -8,8 +8,7 @@ import altair as alt
 import pandas as pd
 
 from reports.charts import PALETTE, finish
-
-_INK = "currentColor"
+from reports.spec import INK
 
 
 def stages(rows: pd.DataFrame, title: str, reference: float | None = None, name: str = "base") -> Any:
@@ -30,8 +29,8 @@ def stages(rows: pd.DataFrame, title: str, reference: float | None = None, name:
     if reference is not None:
         line = alt.Chart(pd.DataFrame({"value": [reference], "name": [name]}))
         layers += [
-            line.mark_rule(color=_INK, strokeDash=[4, 3]).encode(x=x("value")),
-            line.mark_text(color=_INK, fontSize=12, align="left", dx=4, dy=2, baseline="top").encode(
+            line.mark_rule(color=INK, strokeDash=[4, 3]).encode(x=x("value")),
+            line.mark_text(color=INK, fontSize=12, align="left", dx=4, dy=2, baseline="top").encode(
                 x=x("value"), y=alt.value(0), text="name:N"
             ),
         ]
@@ -54,8 +53,8 @@ def candidates(rows: pd.DataFrame, base: float) -> Any:
     key = {"title": None, "sort": kinds}
     return finish(
         alt.layer(
-            line.mark_rule(color=_INK, strokeDash=[4, 3]).encode(x=x),
-            line.mark_text(color=_INK, fontSize=12, align="left", dx=4, baseline="top").encode(
+            line.mark_rule(color=INK, strokeDash=[4, 3]).encode(x=x),
+            line.mark_text(color=INK, fontSize=12, align="left", dx=4, baseline="top").encode(
                 x=x, y=alt.value(0), text="name:N"
             ),
             alt.Chart(rows).mark_rule(color="#888888").encode(x=alt.X("before:Q"), x2="after:Q", y=y),

@@ -8,11 +8,8 @@ import altair as alt
 import pandas as pd
 
 from reports.charts import PALETTE, SHAPES, WIDE, finish, line_keys, multiples, pointed
-from reports.spec import TEXT
+from reports.spec import GREY, INK, TEXT
 from reports.studies import OUTCOMES, RELATIONS
-
-_INK = "currentColor"
-GREY = "#888888"
 
 PANEL, TALL, ACROSS = 240, 130, 4
 """Width and height of one of several panels side by side, and how many fit across a page."""
@@ -248,8 +245,8 @@ def sweep(points: pd.DataFrame, runs: pd.DataFrame, lines: pd.DataFrame, setting
         .encode(x=x, y=y, color=_outcomes(), shape=_outcome_shapes(), tooltip=["told:N"])
     )
     base = alt.Chart(points).encode(x=x)
-    spans = base.mark_rule(strokeWidth=2, color=_INK).encode(y=alt.Y("low:Q", title="score"), y2="high:Q")
-    middles = base.mark_point(filled=True, size=70, opacity=1, color=_INK, shape="square").encode(
+    spans = base.mark_rule(strokeWidth=2, color=INK).encode(y=alt.Y("low:Q", title="score"), y2="high:Q")
+    middles = base.mark_point(filled=True, size=70, opacity=1, color=INK, shape="square").encode(
         y=alt.Y("mean:Q", title="score")
     )
     words = base.mark_text(baseline="top", fontSize=TEXT, color=GREY, dy=4, lineBreak="\n").encode(

@@ -65,12 +65,6 @@ class Spec:
         """The specification."""
         return self.tree
 
-    def to_altair(self) -> Any:
-        """The chart as a value of Altair, which shows itself in a notebook and saves itself to a file."""
-        import altair as alt
-
-        return alt.Chart.from_dict(self.tree)
-
 
 def finished(tree: Tree) -> Spec:
     """A chart with the looks that all share."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from reports.charts import PALETTE, SHAPES, WIDE, finish, line_keys, multiples, pointed
 from reports.palette import OUTCOMES as OUTCOMES
-from reports.spec import TEXT
+from reports.spec import INK, TEXT
 
 RELATIONS = {
     "matched": "#009E73",
@@ -24,7 +24,6 @@ RELATIONS = {
     "not finite": "#8B1A1A",
 }
 
-_INK = "currentColor"
 SMALL, LOW = 285, 120
 """Width and height of one of two panels side by side."""
 
@@ -64,9 +63,7 @@ def rates(rows: pd.DataFrame, published: pd.DataFrame, title: str = "base") -> A
             x=alt.X("low:Q", title="transfers that succeed"), x2="high:Q"
         )
         points = base.mark_point(filled=True, size=70, opacity=1, color=PALETTE[0]).encode(x=x)
-        words = base.mark_text(align="left", dx=8, dy=-9, fontSize=TEXT, color=_INK).encode(
-            x=x, text="said:N"
-        )
+        words = base.mark_text(align="left", dx=8, dy=-9, fontSize=TEXT, color=INK).encode(x=x, text="said:N")
         lines = (
             alt.Chart(published)
             .mark_rule(strokeDash=[4, 3], color="#888888")
@@ -295,12 +292,12 @@ def sheet(points: pd.DataFrame, frames: pd.DataFrame, titles: pd.DataFrame, colo
     )
     labels = (
         alt.Chart(frames)
-        .mark_text(align="left", dy=-4, fontSize=TEXT, color=_INK, aria=False)
+        .mark_text(align="left", dy=-4, fontSize=TEXT, color=INK, aria=False)
         .encode(x=x, y=y, text="label:N")
     )
     heads = (
         alt.Chart(titles)
-        .mark_text(align="left", fontSize=12, fontWeight="bold", color=_INK, aria=False)
+        .mark_text(align="left", fontSize=12, fontWeight="bold", color=INK, aria=False)
         .encode(x=x, y=y, text="words:N")
     )
     marks = (

@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"[\[(✓✗!?–]*\s*[-−+±<>≥≤≈]*\s*\d.*|[–—?
 _LETTERS = re.compile(r"[A-Za-z]{4,}")
 
 
-def rendered(table: pd.DataFrame, caption: str = "") -> str:
+def rendered(table: pd.DataFrame) -> str:
     """The table's text, in a box that scrolls when it is wider than the page.
 
     Cells of the first column are heads of their rows. Missing cells are dashes.
@@ -39,12 +39,11 @@ def rendered(table: pd.DataFrame, caption: str = "") -> str:
         for row in cells
     )
     sortable = ' class="sortable"' if len(cells) >= SORTED_FROM else ""
-    said = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     # A box that scrolls can be reached by keyboard, and has a name that is read aloud.
     label = html.escape(_label(names), quote=True)
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">'
-        f"<table{sortable}>{said}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>\n"
+        f"<table{sortable}><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>\n"
     )
 
 

@@ -10,9 +10,8 @@ import altair as alt
 import pandas as pd
 
 from reports.charts import PALETTE, SHAPES, finish
-from reports.embeddings import GREY, HALVES
-
-_INK = "currentColor"
+from reports.embeddings import HALVES
+from reports.spec import GREY, INK
 
 SIDE = 440
 
@@ -41,7 +40,7 @@ def on_the_way(rows: pd.DataFrame, title: str, percent: bool) -> Any:
     y = alt.Y("left:Q", title=f"held-out R² (cut at −{-CUT:g})", scale=alt.Scale(domainMax=1))
     return finish(
         alt.layer(
-            alt.Chart(pd.DataFrame({"left": [0.0]})).mark_rule(color=_INK, opacity=0.6).encode(y=y),
+            alt.Chart(pd.DataFrame({"left": [0.0]})).mark_rule(color=INK, opacity=0.6).encode(y=y),
             base.mark_line(strokeWidth=2).encode(y=y),
             base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q"),
             base.mark_point(filled=True, size=60, opacity=1).encode(

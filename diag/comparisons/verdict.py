@@ -14,6 +14,9 @@ docs/results.md)."""
 CERTAIN = 0.95
 """Share of resamples in which the transfer must not be matched for that to be a verdict on its own."""
 
+FAR = 1e4
+"""Size of an R² from which on its decimals say nothing."""
+
 
 def verdict_of(
     result: probes.RelationResult,
@@ -149,7 +152,11 @@ def _before(result: probes.RelationResult) -> str:
     """R² of the identity, in words; empty where the grid has to be turned first."""
     identity = result.ladder["identity"].r2
     turned = result.grid != probes.UNTURNED
-    return "" if identity.value is None or turned else f", {identity.value:.2f} before"
+    if identity.value is None or turned:
+        return ""
+    # Far offsets make it very negative: then its size is all that it says.
+    form = ".2f" if abs(identity.value) < FAR else ".2g"
+    return f", {identity.value:{form}} before"
 
 
 def _axes(result: probes.RelationResult) -> str:

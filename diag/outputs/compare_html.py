@@ -178,7 +178,9 @@ def _measure_words(result: Comparison) -> list[str]:
         if relative is not None and relative.value is not None:
             told += f", {number(relative.value)} times the base's spread"
         if result.unrelated_l2 is not None:
-            told += f"; two different states lie {number(result.unrelated_l2)} apart"
+            told += (
+                f"; from where the base has another state it lies {number(result.unrelated_l2)} on average"
+            )
         words.append(f"{told}.")
     flip, cka = found.get("flip"), found.get("cka")
     if flip is not None and flip.value is not None and cka is not None and cka.value is not None:

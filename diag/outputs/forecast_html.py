@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from diag.outputs.forecast_words import KNOWN, model_words, what_words
+from diag.outputs.names import short_names
 from diag.outputs.sections import footer, warning_words
-from diag.outputs.titles import short_names
 from diag.outputs.words import named
 from reports import Figure, Key, Page, Section, forecasts
 

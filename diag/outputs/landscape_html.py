@@ -31,8 +31,8 @@ from diag.outputs.landscape_text import (
     returns_in_words,
     seat_in_words,
 )
+from diag.outputs.names import short_names
 from diag.outputs.sections import footer, warning_words
-from diag.outputs.titles import short_names
 from diag.outputs.words import named, number, span, three
 from diag.wording import listed, plural
 from probes import Floats, Measure

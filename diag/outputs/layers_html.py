@@ -11,8 +11,8 @@ import pandas as pd
 
 from diag.layerwise.result import LayerPair, LayersCompared
 from diag.outputs.layers_text import MEANING, READ, moved, notes, shown_in_words, weights_in_words
+from diag.outputs.names import short_names
 from diag.outputs.sections import footer, warning_words
-from diag.outputs.titles import short_names
 from diag.outputs.words import hundredths, named, number, span, span_or_reason
 from diag.units.drift import Drift
 from diag.wording import listed, plural

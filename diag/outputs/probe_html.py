@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from diag.outputs.names import short_names
 from diag.outputs.probe_text import (
     UNITS,
     fit,
@@ -21,7 +22,6 @@ from diag.outputs.probe_text import (
     score_span,
 )
 from diag.outputs.sections import footer, warning_words
-from diag.outputs.titles import short_names
 from diag.outputs.words import named, number
 from diag.probing.result import Column, Finding, Probed
 from diag.probing.verdict import ALIKE

@@ -62,7 +62,7 @@ def ladder_section(result: Comparison) -> Section:
     """The ladder of transformations as a chart and a table: which map, and how sure."""
     from reports import charts  # it loads Altair, which most pages do without
 
-    steps = [*result.ladder, *(s for s in result.shifted if s is result.best)]
+    steps = [*result.ladder, *(s for s in result.shifted if _is_same(s, result.best))]
     known = [s for s in steps if s.r2.value is not None]
     frame = pd.DataFrame(
         [
