@@ -126,7 +126,7 @@ def alarms(rows: pd.DataFrame) -> Any:
     order = list(rows["check"])
     share = alt.Axis(format="%")
     base = alt.Chart(rows).encode(
-        y=alt.Y("check:N", sort=order, title=None, axis=alt.Axis(ticks=False)),
+        y=alt.Y("check:N", sort=order, title=None, axis=alt.Axis(ticks=False, labelPadding=8)),
         tooltip=[
             "check:N",
             *(alt.Tooltip(f"{c}:Q", format=".1%") for c in ("alarms", "low", "high", "undecided")),

@@ -202,7 +202,12 @@ def _text(section: Section) -> str:
 
 
 def _paragraphs(words: Sequence[str]) -> str:
-    return "".join(f"<p>{html.escape(one)}</p>\n" for one in words)
+    return "".join(f"<p>{_quoted(one)}</p>\n" for one in words)
+
+
+def _quoted(words: str) -> str:
+    """A paragraph, escaped; what stands between backticks is set as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(words))
 
 
 def _has_words(section: Section) -> bool:

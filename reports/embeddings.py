@@ -28,6 +28,10 @@ MOST_SIDE, BESIDE = 330, 58
 """Largest side of a panel, and the room beside it, in pixels."""
 
 
+TICK = 50
+"""Pixels from one number of an axis to the next, at the least: closer ones run into each other."""
+
+
 @dataclass(frozen=True)
 class Panel:
     """A panel: its title, the columns with the places of its points, and where its lines begin."""
@@ -109,8 +113,9 @@ def _panel(
         return alt.Scale(domain=_extent(points, both, axis, {}), nice=False, zero=False)
 
     def at(places: str) -> dict[str, Any]:
-        up = alt.Y(f"{places}_y:Q", title=look.axes[1] if first else None, scale=scale("y"))
-        return {"x": alt.X(f"{places}_x:Q", title=look.axes[0], scale=scale("x")), "y": up}
+        ticks = alt.Axis(tickCount=max(3, side // TICK))
+        up = alt.Y(f"{places}_y:Q", title=look.axes[1] if first else None, scale=scale("y"), axis=ticks)
+        return {"x": alt.X(f"{places}_x:Q", title=look.axes[0], scale=scale("x"), axis=ticks), "y": up}
 
     ground = Ground() if panel.plain else look.grounds.get(panel.places, Ground())
     layers = []

@@ -27,28 +27,31 @@ BAR = 13
 def bars(rows: pd.DataFrame) -> Any:
     """Bars with intervals, a panel a quantity; ``rows``: panel, look, plan, value, low, high, told."""
     looks, plans = list(dict.fromkeys(rows["look"])), list(dict.fromkeys(rows["plan"]))
+    # Every panel has the same rows, also where a plan has no bar in it: what is level belongs together.
+    offset = alt.YOffset("plan:N", sort=plans, scale=alt.Scale(domain=plans))
+    rows_of, ticks = alt.Scale(domain=looks), alt.Axis(tickCount=8)
     charts = []
     for panel in dict.fromkeys(rows["panel"]):
         mine = rows[rows["panel"] == panel]
         base = alt.Chart(mine).encode(
-            y=alt.Y("look:N", sort=looks, title=None, axis=alt.Axis(labelLimit=150)),
-            yOffset=alt.YOffset("plan:N", sort=plans),
+            y=alt.Y("look:N", sort=looks, title=None, scale=rows_of, axis=alt.Axis(labelLimit=150)),
+            yOffset=offset,
             color=_colour(plans),
         )
         drawn = base.mark_bar(opacity=0.85, aria=False).encode(
-            x=alt.X("value:Q", title=panel), x2=alt.datum(0), tooltip=["told:N"]
+            x=alt.X("value:Q", title=panel, axis=ticks), x2=alt.datum(0), tooltip=["told:N"]
         )
         spans = (
             alt.Chart(mine)
             .mark_rule(strokeWidth=1.5, color="currentColor")
             .encode(
-                y=alt.Y("look:N", sort=looks, title=None),
-                yOffset=alt.YOffset("plan:N", sort=plans),
-                x=alt.X("low:Q", title=panel),
+                y=alt.Y("look:N", sort=looks, title=None, scale=rows_of),
+                yOffset=offset,
+                x=alt.X("low:Q", title=panel, axis=ticks),
                 x2="high:Q",
             )
         )
-        height = BAR * mine["plan"].nunique() * mine["look"].nunique() + 12 * mine["look"].nunique()
+        height = (BAR * len(plans) + 12) * len(looks)
         charts.append(alt.layer(drawn, spans).properties(width=WIDE - 220, height=height))
     return finish(alt.concat(*charts, columns=2))
 

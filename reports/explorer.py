@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 
 from reports.charts import PALETTE, SHAPES, finish
-from reports.embeddings import HALVES
+from reports.embeddings import HALVES, TICK
 from reports.spec import INK
 
 SIDE = 320
@@ -64,14 +64,14 @@ def explorer(
     placed = {f"{of}{axis}": f"datum['{of}' + {name}]" for of in "bt" for axis, name in chosen_axes}
 
     def scattered(which: str, panel: str, name: str) -> Any:
-        plain = alt.Scale(zero=False, nice=False, padding=8)
+        plain, ticks = alt.Scale(zero=False, nice=False, padding=8), alt.Axis(tickCount=SIDE // TICK)
         marks = (
             alt.Chart(points, name=name)
             .transform_calculate(**placed)
             .mark_point(filled=True, size=40 if len(points) < 200 else 24, opacity=0.9)
             .encode(
-                x=alt.X(f"{which}x:Q", title=title(0), scale=plain),
-                y=alt.Y(f"{which}y:Q", title=title(1), scale=plain),
+                x=alt.X(f"{which}x:Q", title=title(0), scale=plain, axis=ticks),
+                y=alt.Y(f"{which}y:Q", title=title(1), scale=plain, axis=ticks),
                 color=colour,
                 shape=shape,
                 tooltip=tooltip,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
@@ -9,21 +10,31 @@ import pandas as pd
 
 from reports.charts import WIDE, finish
 
-CELL, LEAST = 62, 22
-"""Pixels of a cell where checkpoints are few, and where they are many."""
+CELL, ALONE, LEAST = 76, 96, 22
+"""Pixels of a cell where checkpoints are few, beside another matrix and alone, and where they are many."""
 
 TALL = 0.62
 """A cell's height, as a share of its width: a number is wider than it is tall."""
 
 
-def matrix(cells: pd.DataFrame, title: str, highest: float) -> Any:
+def matrices(ways: Mapping[str, pd.DataFrame], title: str, highest: float) -> Any:
+    """A matrix a way {name: cells}, side by side while two fit beside the words, else below each other."""
+    count = max(frame["start"].nunique() for frame in ways.values())
+    beside = len(ways) > 1 and count * CELL * len(ways) <= WIDE - 150
+    across = len(ways) if beside else 1
+    charts = [_matrix(cells, title, highest, across).properties(title=name) for name, cells in ways.items()]
+    return finish(alt.concat(*charts, columns=across, spacing=26))
+
+
+def _matrix(cells: pd.DataFrame, title: str, highest: float, across: int) -> Any:
     """Rows from, columns to; ``cells``: start, end, value (none on the diagonal), words, told, dark.
 
     ``words`` stands in the cell, ``told`` is shown beside the pointer, and ``dark`` says that light letters
     are read better there. Colours go from 0 to ``highest``.
     """
     names = list(dict.fromkeys(cells["start"]))
-    size = max(LEAST, min(CELL, (WIDE - 90) // len(names)))
+    most = CELL if across > 1 else ALONE
+    size = max(LEAST, min(most, (WIDE - 90) // len(names)))
     rows = alt.Y("start:N", sort=names, title="from", axis=alt.Axis(ticks=False, domain=False))
     columns = alt.X(
         "end:N",
@@ -54,4 +65,4 @@ def matrix(cells: pd.DataFrame, title: str, highest: float) -> Any:
     )
     plain = letters.transform_filter("datum.value === null").encode(text="words:N", tooltip=["told:N"])
     drawn = alt.layer(heat, on_light, on_dark, plain)
-    return finish(drawn.properties(width=size * len(names), height=size * TALL * len(names)))
+    return drawn.properties(width=size * len(names), height=size * TALL * len(names))

@@ -17,6 +17,9 @@ PANEL, TALL, ACROSS = 240, 130, 4
 LINE = 30
 """Height of a row of points."""
 
+ROC = 260
+"""Side of a panel with ROC curves."""
+
 _COLOURS = [*PALETTE, "#8C6D31", "#6B6B6B", "#8B1A1A", "#3B3B98"]
 """More names than the palette has, in the order that they are given."""
 
@@ -144,7 +147,13 @@ def against_score(rows: pd.DataFrame, marks: pd.DataFrame, lines: pd.DataFrame) 
         paper = alt.Chart(marks)
         layers.append(paper.mark_point(shape="circle", size=190, color=GREY, strokeWidth=2).encode(x=x, y=y))
         layers.append(
-            paper.mark_text(align="center", dy=18, fontSize=TEXT, color=GREY).encode(x=x, y=y, text="name:N")
+            paper.mark_text(
+                align={"expr": f"datum.l2 > {0.5 * far} ? 'right' : 'left'"},
+                baseline="middle",
+                dx={"expr": f"datum.l2 > {0.5 * far} ? -14 : 14"},
+                fontSize=TEXT,
+                color=GREY,
+            ).encode(x=x, y=y, text="name:N")
         )
     return finish(alt.layer(*layers).properties(width=WIDE - 160, height=300))
 
@@ -168,9 +177,9 @@ def rocs(rows: pd.DataFrame) -> Any:
                 .mark_line(strokeWidth=2, aria=False)
                 .encode(x=x, y=y, **keys, order="order:Q", tooltip=["name:N"])
             )
-            drawn = alt.layer(grey, curves).properties(title=f"{row}, {column}", width=215, height=215)
+            drawn = alt.layer(grey, curves).properties(title=f"{row}, {column}", width=ROC, height=ROC)
             charts.append(drawn)
-    return finish(multiples(charts, ACROSS).resolve_scale(color="independent", strokeDash="independent"))
+    return finish(multiples(charts, 2).resolve_scale(color="independent", strokeDash="independent"))
 
 
 def areas(rows: pd.DataFrame) -> Any:

@@ -10,7 +10,7 @@ from diag.comparisons.evidence import read_once
 from diag.comparisons.pairing import Pair, is_streamed
 from diag.subject import Subject, SubjectError
 
-KNOWN_MARGIN = "the default (docs/results.md)"
+KNOWN_MARGIN = "the default, see docs/results.md"
 
 WIDE_MARGIN = 0.2
 """Margin from known-good transfers that is worth a warning: four times the default."""

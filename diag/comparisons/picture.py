@@ -142,6 +142,8 @@ class Picture:
         states = np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
         base, transfer, view = self.base[states], self.transfer[states], self.view
         places = view.base(base), view.transfer(transfer)
+        if view.flat:
+            places = self._upright(places[0], states), self._upright(places[1], states)
         axes = {view.titles[i]: (places[0][:, i], places[1][:, i]) for i in (0, 1)}
         if d > 2:
             grid = self.best is not None and self.best.shapes is not None
@@ -154,6 +156,11 @@ class Picture:
         seen = None if self.observed is None else (self.observed[0][states], self.observed[1][states])
         variables = {name: np.asarray(values)[states] for name, values in self.variables.items()}
         return Explored(states, axes, distances, variables, seen)
+
+    def _upright(self, places: NDArray[np.float64], states: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(m, 2) places of one dimension: across each state's rank in the base, and upwards its value."""
+        rank = np.argsort(np.argsort(self.base[:, 0], kind="stable"), kind="stable")[states]
+        return np.stack([rank.astype(np.float64), places[:, 0]], 1)
 
     @property
     def view(self) -> View:
@@ -174,6 +181,8 @@ class Picture:
         every = {"base": view.base(self.base), "transfer": view.transfer(self.transfer)}
         if self.best is not None and self.best.changes:
             every["mapped"] = view.base(self.best(self.transfer))
+        if view.flat:
+            every = {name: self._upright(places, np.arange(count)) for name, places in every.items()}
         colours = np.full(len(states), "state")
         if self.colour is not None:
             colours = np.asarray(self.variables[self.colour])[states].astype(str)
@@ -182,8 +191,8 @@ class Picture:
             colours,
             every["base"][states],
             every["transfer"][states],
-            _ends(view.base, self.base_predictions, states),
-            _ends(view.transfer, self.transfer_predictions, states),
+            None if view.flat else _ends(view.base, self.base_predictions, states),
+            None if view.flat else _ends(view.transfer, self.transfer_predictions, states),
             every["mapped"][states] if "mapped" in every else None,
             view,
             _distances(self.base[states], self.transfer[states]),
@@ -244,7 +253,8 @@ class Drawn:
 
     def placed(self, other: Picture) -> NDArray[np.float64]:
         """(m, 2) where the transfer of another picture of the same states and base lies in this view."""
-        return self.view.transfer(other.transfer[self.states])
+        places = self.view.transfer(other.transfer[self.states])
+        return np.stack([self.base[:, 0], places[:, 0]], 1) if self.view.flat else places
 
 
 def _places(best: Best) -> int:

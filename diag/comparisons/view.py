@@ -28,6 +28,8 @@ class View:
     """Titles of the horizontal and of the vertical axis."""
     words: str
     """A sentence on which plane it is; empty where all dimensions are drawn."""
+    flat: bool = False
+    """Whether both have a single dimension, which stands upwards, over the states in the base's order."""
 
 
 def view_of(
@@ -55,7 +57,10 @@ def view_of(
         )
         other = plane if transfer.shape[1] == d else Plane.of(transfer)
         titles = ("axis 0", "axis 1") if d <= 2 else ("first component", "second component")
-        return View(plane, other, titles, words)
+        flat = d == 1 and transfer.shape[1] == 1
+        if flat:
+            titles = ("states, in the base's order", "axis 0")
+        return View(plane, other, titles, words, flat)
     channel = np.arange(d) // places if channels_first else np.arange(d) % (d // places)
     what = ("axis", "axes") if places == 1 else ("channel", "channels")
     moved = [j for j, k in enumerate(order) if j != k]

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from diag.checks.result import Calibration
 
 
+MOST_OPEN = 12
+"""Most pairs that are listed without a fold."""
+
+
 def page(result: Calibration) -> Page:
     """A calibration of the gate as a page."""
     rates = pd.DataFrame([row(rate) for rate in result.rates], columns=list(HEADER))
@@ -32,7 +36,9 @@ def page(result: Calibration) -> Page:
     ]
     if len(failed):
         asked = ["These pairs failed a check. Please make sure that they are truly equal."]
-        sections.append(Section("Pairs that failed", asked, table=failed, short="Failed"))
+        sections.append(
+            Section("Pairs that failed", asked, table=failed, short="Failed", folded=len(failed) > MOST_OPEN)
+        )
     status = "warn" if len(failed) else "pass"
     facts = [
         ("pairs", f"{result.pairs:,} of {result.possible:,} possible"),

@@ -341,7 +341,8 @@ def _pictures(pairs: list[Checked], names: dict[int, str]) -> Iterator[Section]:
         figure = embeddings_figure(compared, short=True)
         if checked is not pairs[0]:
             figure = replace(figure, caption="")
-        yield Section(_title(checked, names), _sentences(checked), figure, short=names[id(checked)])
+        words, table = _found(checked)
+        yield Section(_title(checked, names), words, figure, table, short=names[id(checked)])
 
 
 def _others(pairs: list[Checked], names: dict[int, str]) -> Iterator[Section]:
@@ -349,7 +350,8 @@ def _others(pairs: list[Checked], names: dict[int, str]) -> Iterator[Section]:
     if not pairs:
         return
     if len(pairs) == 1:
-        yield Section(_title(pairs[0], names), _sentences(pairs[0]), short=names[id(pairs[0])])
+        words, table = _found(pairs[0])
+        yield Section(_title(pairs[0], names), words, table=table, short=names[id(pairs[0])])
         return
     rows = [
         {"transfer": names[id(c)], "outcome": outcome(c), "findings": "  ".join(_sentences(c))} for c in pairs
@@ -363,6 +365,19 @@ def _title(checked: Checked, names: dict[int, str]) -> str:
 
 def _sentences(checked: Checked) -> list[str]:
     return [plain(f"{MARKS[f.outcome]} {f.name}: {told(f)}") for f in bad(checked)]
+
+
+def _found(checked: Checked) -> tuple[list[str], pd.DataFrame | None]:
+    """What did not pass: up to two findings as sentences, more of them as a table below the first."""
+    if len(findings := bad(checked)) <= 2:
+        return _sentences(checked), None
+    rows = [
+        {"check": plain(f"{MARKS[f.outcome]} {f.name}"), "what was found": plain(told(f))} for f in findings
+    ]
+    failed = sum(f.outcome == "fail" for f in findings)
+    ends = [(failed, "failed"), (len(findings) - failed, "warned")]
+    counts = [f"{plural(count, 'check')} {what}" for count, what in ends if count]
+    return [f"{listed(counts)}."], pd.DataFrame(rows)
 
 
 def _errors(pairs: list[Checked]) -> Iterator[Section]:

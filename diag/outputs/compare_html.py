@@ -186,7 +186,7 @@ def _measure_words(result: Comparison) -> list[str]:
     if flip is not None and flip.value is not None and cka is not None and cka.value is not None:
         words.append(
             f"CKA is {number(cka.value)}, and cannot see signs. The flip metric, which does, is "
-            f"{number(flip.value)} {span(flip)}: R² gained by the best signs."
+            f"{_share(flip)}: R² gained by the best signs."
         )
     return words
 

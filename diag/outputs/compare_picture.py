@@ -35,7 +35,9 @@ def render(result: Comparison) -> str:
                 panel.point(x, y, marker=str(mark))
         panels.append(framed(panel, title))
     axes = (
-        "axis 0 to the right, axis 1 upwards"
+        "axis 0 upwards, the states in the base's order to the right"
+        if drawn.view.flat
+        else "axis 0 to the right, axis 1 upwards"
         if result.dimensions[0] <= 2
         else "the base's first two principal components"
     )

@@ -516,7 +516,11 @@ def _strongest(curves: Mapping[str, Floats], largest: bool) -> dict[str, Floats]
 
 
 def _interval(height: Height, digits: int = 4) -> str:
-    return span(Measure(height.value, height.low, height.high), digits)
+    """The interval; of a height that its digits can show, in as many, though an end may be smaller."""
+    ends = height.low, height.high
+    if height.value is not None and abs(height.value) >= 10.0**-digits:
+        ends = tuple(None if end is None else round(end, digits) for end in ends)  # type: ignore[assignment]
+    return span(Measure(height.value, *ends), digits)
 
 
 def _finite(frame: pd.DataFrame, needed: list[str] | None = None) -> pd.DataFrame:

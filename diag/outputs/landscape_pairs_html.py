@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 
 from diag.landscapes.basins import in_words
@@ -18,10 +23,15 @@ from diag.outputs.landscape_pairs_text import (
     same_as_straight,
 )
 from diag.outputs.sections import footer, warning_words
+from diag.outputs.titles import short_names
 from diag.outputs.words import named, number, span
+from diag.wording import listed
 from probes import Measure
-from reports import Figure, Page, Section
+from reports import Figure, Key, Page, Section
 from reports import pairs as charts
+
+NAMED = 4
+"""Most checkpoints that the title names."""
 
 DARK = 0.5
 """Share of the highest height below which a cell is so dark that light letters are read better."""
@@ -39,16 +49,88 @@ def page(result: LandscapePairs) -> Page:
     ways = [way for way in result.ways if not same_as_straight(result, way)]
     numbers = [h for way in ways for row in result.matrix(way) for h in row if h is not None]
     highest = max(numbers, default=0.0)  # of all ways, so that their colours can be compared
-    parts = [_matrix(result, way, highest) for way in ways]
-    parts += [_pairs(result), _groups(result)]
+    parts = [_matrices(result, ways, highest), _pairs(result)]
     if result.warnings:
         parts.append(Section("Warnings", warning_words(result.warnings)))
-    return Page("landscape of pairs", result.verdict.status, result.verdict.summary, facts, parts, footer())
+    parts += _next(result)
+    paths = [ref.path for ref in result.checkpoints]
+    title = f"Walls between {listed(short_names(paths)[:NAMED])}"
+    if len(paths) > NAMED:
+        title = f"Walls between {len(paths)} checkpoints"
+    verdict = result.verdict
+    return Page(
+        title, verdict.status, verdict.summary, facts, parts, footer(), kind="landscape", keys=_keys(result)
+    )
 
 
-def _matrix(result: LandscapePairs, way: RouteName, highest: float) -> Section:
+def _keys(result: LandscapePairs) -> list[Key]:
+    """How many pairs are parted, joined and unknown on straight lines, and how many basins there are."""
+    found = [pair.ways["raw"] for pair in result.pairs]
+    states = [way.between for way in found]
+    walls = [w.wall for w in found if w.between == "wall" and w.wall.value is not None]
+    keys = [Key("checkpoints", str(len(result.names))), Key("basins on straight lines", _count(result))]
+    keys.append(Key("pairs parted by a wall", str(states.count("wall")), f"of {len(states)}"))
+    if walls:
+        highest = max(walls, key=lambda wall: wall.value or 0.0)
+        told = span(Measure(highest.value, highest.low, highest.high))
+        keys.append(Key("highest wall", number(highest.value), told))
+    if states.count("open"):
+        keys.append(Key("pairs not known", str(states.count("open")), f"of {len(states)}"))
+    return keys
+
+
+def _count(result: LandscapePairs) -> str:
+    """Number of groups; at most so many where a pair is not known, since it may join two."""
+    groups = len(result.straight.groups)
+    return f"≤ {groups}" if result.straight.unknown and groups > 1 else str(groups)
+
+
+def _next(result: LandscapePairs) -> Iterator[Section]:
+    """The command that looks closer at the pair of the highest wall."""
+    known = [p for p in result.pairs if p.ways["raw"].wall.value is not None]
+    paths = [ref.path for ref in result.checkpoints]
+    if not known or not all(Path(path).suffix for path in paths):
+        return
+    pair = max(known, key=lambda p: p.ways["raw"].wall.value or 0.0)
+    files = shlex.join([paths[pair.first], paths[pair.second]])
+    words = (
+        f"Between {pair_name(result, pair).replace('–', ' and ')} the loss climbs highest; a landscape of "
+    )
+    words += "these two shows its terms, and seeks a way round."
+    command = f"diag landscape {files} --html landscape.html"
+    yield Section("What to do next", [words], commands=[command], short="Next")
+
+
+def _matrices(result: LandscapePairs, ways: list[RouteName], highest: float) -> Section:
+    """A matrix a way, side by side, and who shares a basin with whom."""
+    frames, said = {}, []
+    for way in ways:
+        rows = _cells(result, way, highest)
+        # Without a number at all pandas would make words of the column.
+        frames[f"{WAYS[way][:1].upper()}{WAYS[way][1:]}"] = pd.DataFrame(rows).astype({"value": "float64"})
+        told = (
+            f"from {row['start']} to {row['end']} {row['words']}"
+            for row in rows
+            if row["start"] != row["end"]
+        )
+        said.append(f"Escape heights, {WAYS[way]}: {'; '.join(told)}.")
+    letters = zip(result.names, short_names([ref.path for ref in result.checkpoints]), strict=True)
+    who = ", ".join(f"{letter} {name}" for letter, name in letters)
+    figure = Figure(
+        charts.matrices(frames, "escape height", highest),
+        " ".join(said),
+        f"{who}. In brackets: a checkpoint's own loss. ▲: a wall. ?: the samples do not tell.",
+    )
+    words = [in_words(result.names, result.straight, "on the straight lines")]
+    if result.matched is not None:
+        words.append(in_words(result.names, result.matched, "once hidden units are matched"))
+    return Section("Who shares a basin with whom", words, figure, notes=[MEANING, ALONE], short="Basins")
+
+
+def _cells(result: LandscapePairs, way: RouteName, highest: float) -> list[dict[str, Any]]:
+    """A row a cell of one way's matrix."""
     names, heights = result.names, result.matrix(way)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for i, start in enumerate(names):
         for j, end in enumerate(names):
             value = heights[i][j]
@@ -62,14 +144,7 @@ def _matrix(result: LandscapePairs, way: RouteName, highest: float) -> Section:
                     "dark": value is not None and highest > 0 and value < DARK * highest,
                 }
             )
-    # Without a number at all pandas would make words of the column.
-    frame = pd.DataFrame(rows).astype({"value": "float64"})
-    title = f"Escape heights, {WAYS[way]}"
-    said = "; ".join(
-        f"from {row['start']} to {row['end']} {row['words']}" for row in rows if row["start"] != row["end"]
-    )
-    figure = Figure(charts.matrix(frame, "escape height", highest), f"{title}: {said}.")
-    return Section(title, [MEANING] if way == "raw" else [], figure)
+    return rows
 
 
 def _told(result: LandscapePairs, way: RouteName, i: int, j: int) -> str:
@@ -101,12 +176,12 @@ def _pairs(result: LandscapePairs) -> Section:
             if way == "raw" or found is not pair.ways["raw"]
         ]
     )
-    words = ["Heights are those from the end whose loss is higher: what both ends lie below.", ALONE]
+    words = ["Heights are those from the end whose loss is higher: what both ends lie below."]
     if any(w is p.ways["raw"] for p in result.pairs for n, w in p.ways.items() if n != "raw"):
         words.append(
             "A way is left out where the second checkpoint is itself the copy that it would lead to."
         )
-    return Section("Every pair", words, table=table)
+    return Section("Every pair", words, table=table, short="Pairs")
 
 
 def _place(result: LandscapePairs, pair: CheckpointPair, way: Crossing) -> str:
@@ -114,10 +189,3 @@ def _place(result: LandscapePairs, pair: CheckpointPair, way: Crossing) -> str:
     if at is None or at in (0.0, 1.0):
         return "–" if at is None else f"{result.names[pair.second if at else pair.first]} itself"
     return f"{at:.0%} of the way"
-
-
-def _groups(result: LandscapePairs) -> Section:
-    words = [in_words(result.names, result.straight, "on the straight lines")]
-    if result.matched is not None:
-        words.append(in_words(result.names, result.matched, "once hidden units are matched"))
-    return Section("Who shares a basin with whom", words)

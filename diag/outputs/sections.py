@@ -207,8 +207,8 @@ def grid_sections(result: Comparison) -> list[Section]:
 
 
 def warning_words(warnings: Sequence[str]) -> list[str]:
-    """Warnings as paragraphs."""
-    return [f"Warning: {words.rstrip('.')}." for words in warnings]
+    """Warnings as paragraphs below a heading that says what they are."""
+    return [f"{words[:1].upper()}{words[1:].rstrip('.')}." for words in warnings]
 
 
 def footer() -> str:

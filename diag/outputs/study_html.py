@@ -35,6 +35,9 @@ MOST_KEYS = 5
 MOST_DRAWN_GROUPS = 6
 """Most groups whose training curves are drawn: each takes some 50 kB."""
 
+SAID = 1
+"""Sentences on the rates of success that stand beside their chart; the others are notes."""
+
 MOST_LISTED = 500
 """Most transfers that the page lists one by one."""
 
@@ -195,8 +198,10 @@ def _success(report: StudyReport) -> Section:
             line |= {"base": "all", "succeeded": of(group.succeeded), "share": percent(group.succeeded)}
             table.append(line | {"matched": of(group.matched)})
     first = shown[0]
-    words = [f"A transfer succeeds if {report.rule}.", *rate_words(first)]
+    told = rate_words(first)
+    words = [f"A transfer succeeds if {report.rule}.", *told[:SAID]]
     notes = [
+        *told[SAID:],
         "A transfer is matched if the ladder of transformations says so, which allows states to be displaced "
         "a little.",
         "The p-value of a base is that of Boschloo's exact test against all other bases together"
@@ -209,8 +214,8 @@ def _success(report: StudyReport) -> Section:
     chart = studies.rates(pd.DataFrame(rows), published)
     figure = Figure(chart, "The share of transfers that succeed with its interval, for each base.")
     of_which = f": {short_name(first, report.groups)}" if len(shown) < len(report.groups) else ""
-    told = pd.DataFrame(table).fillna("")
-    return Section(f"Success by base{of_which}", words, figure, told, notes, short="Success by base")
+    rates = pd.DataFrame(table).fillna("")
+    return Section(f"Success by base{of_which}", words, figure, rates, notes, short="Success")
 
 
 def _plans(report: StudyReport) -> Section:

@@ -27,6 +27,9 @@ from diag.studies.success import lower
 from diag.wording import listed, plural
 from reports import Figure, Section, scores
 
+SAID = 2
+"""Most paragraphs beside a chart; the others are notes."""
+
 DRAWN = ("l2", "relation", "r2_identity", "own_states")
 """Measures of the embedding whose ROC curves are drawn; all are in the table."""
 
@@ -133,6 +136,7 @@ def _on_the_way(report: StudyReport) -> list[Section]:
                 f"{name} over updates, a panel a base and a line a transfer.",
             ),
             notes=words,
+            short=f"{name} on the way",
         )
         for name, runs, column, rules in kinds
         if len(runs)
@@ -192,7 +196,11 @@ def _against(report: StudyReport) -> list[Section]:
             )
     chart = scores.against_score(rows, marks, _lines(report))
     figure = Figure(chart, "Scores against distances to the base, coloured by relation.")
-    return [Section("Score against distance", words, figure)]
+    return [
+        Section(
+            "Score against distance", words[:SAID], figure, notes=words[SAID:], short="Score and distance"
+        )
+    ]
 
 
 def _predictors(report: StudyReport) -> list[Section]:
@@ -258,12 +266,14 @@ def _predictors(report: StudyReport) -> list[Section]:
     if len(areas):
         described = "Areas under the ROC curves of measures and losses as signs of failure, with intervals."
         figure = Figure(scores.areas(areas), described)
-        parts.append(Section("What predicts success", words, figure, table, notes, folded=True))
+        notes = [*words[SAID:], *notes]
+        title = "What predicts success"
+        parts.append(Section(title, words[:SAID], figure, table, notes, folded=True, short="Predictors"))
     curves = Figure(
         scores.rocs(pd.DataFrame(rows)),
         "ROC curves of measures of the embedding and of losses as signs of failure.",
     )
-    return [*parts, Section("ROC curves", [], curves)]
+    return [*parts, Section("ROC curves", [], curves, short="ROC")]
 
 
 def _figure(report: StudyReport, figure: str, title: str, words: str) -> list[Section]:
@@ -402,4 +412,4 @@ def _terms(report: StudyReport) -> list[Section]:
             "transfers (appendix B), and that all are small."
         )
     figure = Figure(scores.losses(report.terms), "Medians of each loss for bases, successes and failures.")
-    return [Section("Losses of bases, successes and failures", words, figure)]
+    return [Section("Losses of bases, successes and failures", words, figure, short="Losses")]

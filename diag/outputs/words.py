@@ -58,8 +58,12 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def three(value: float) -> str:
-    """A number to three digits: losses of several sizes stand below each other."""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    """A number to three digits: losses of several sizes stand below each other.
+
+    >>> three(0.15), three(0.127), three(137.0), three(12345.6)
+    ('0.150', '0.127', '137', '12,346')
+    """
+    return f"{value:#.3g}".removesuffix(".") if abs(value) < 999.5 else f"{value:,.0f}"
 
 
 def hundredths(value: float | None) -> str:

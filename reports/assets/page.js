@@ -96,6 +96,8 @@ addEventListener("beforeprint", () => {
   // Room beside a panel for its axis; a narrower panel than the least cannot be read, nor one that has shrunk
   // by more than this share. Charts that are drawn in pixels stay as they are.
   const BESIDE = 70, LEAST = 210, SHRUNK = 0.7;
+  // A single chart grows by half, and by the room for the names beside it, which its fitted width includes.
+  const GROWN = 1.5, NAMES = 170;
   // The common x title stands below the last panel of each column.
   const titled = (panels, columns) => {
     const layers = (panel) => (panel.layer ?? [panel]).map((one) => one.encoding?.x).filter(Boolean);
@@ -123,7 +125,7 @@ addEventListener("beforeprint", () => {
       if (columns !== spec.columns && spec.concat) titled(spec.concat, columns);
       spec.columns = columns;
     } else if (typeof spec.width === "number") {
-      spec.width = Math.max(LEAST, Math.min(room - 4, Math.round(spec.width * 1.5)));
+      spec.width = Math.max(LEAST, Math.min(room - 4, Math.round(spec.width * GROWN) + NAMES));
       spec.autosize = { type: "fit-x", contains: "padding" };
     }
     return spec;
