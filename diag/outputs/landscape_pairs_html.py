@@ -22,8 +22,8 @@ from diag.outputs.landscape_pairs_text import (
     pair_name,
     same_as_straight,
 )
+from diag.outputs.names import short_names
 from diag.outputs.sections import footer, warning_words
-from diag.outputs.titles import short_names
 from diag.outputs.words import named, number, span
 from diag.wording import listed
 from probes import Measure
