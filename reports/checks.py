@@ -16,6 +16,9 @@ CUT = 4.0
 """Numbers further from a limit than this many times its size, or the usual distance, are drawn at the edge:
 one broken transfer is not to press all the others into a line."""
 
+LEAST = 76
+"""Pixels of a cell in which a sign and a number, and a check's name above, can be read."""
+
 _WIDTH, _LABELS = 230, 130
 
 
@@ -113,12 +116,14 @@ def matrix(cells: pd.DataFrame, transfers: list[str]) -> Any:
         scale=alt.Scale(domain=outcomes, range=[SIGNED[outcome] for outcome in outcomes]),
         legend=None,
     )
-    return finish(
+    drawn: Any = finish(
         alt.layer(
             base.mark_rect(opacity=0.3, stroke="#88888844").encode(color=colour),
             base.mark_text(fontSize=12, color=INK).encode(text="mark:N"),
         ).properties(width=step * len(checks), height=22 * len(transfers))
     )
+    drawn.usermeta = {"least": LEAST * len(checks) + _LABELS}
+    return drawn
 
 
 def alarms(rows: pd.DataFrame) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import altair as alt
@@ -48,9 +49,17 @@ def earned(rows: pd.DataFrame, bases: pd.DataFrame, lines: pd.DataFrame) -> Any:
         .encode(x=x, y=y, tooltip=[alt.Tooltip("score:Q", title="the base's own", format=".2f")])
     )
     rules = alt.Chart(lines).mark_rule(strokeDash=[4, 3], color=GREY).encode(x="score:Q")
+    known = [float(v) for one in (rows, bases, lines) if len(one) for v in one["score"].dropna()]
+    near = min(known, default=0.0) + 0.2 * (max(known, default=0.0) - min(known, default=0.0))
     names = (
         alt.Chart(lines)
-        .mark_text(align="center", baseline="bottom", dy=-4, fontSize=TEXT, color=GREY)
+        .mark_text(
+            align={"expr": f"datum.score < {near} ? 'left' : 'center'"},
+            baseline="bottom",
+            dy=-4,
+            fontSize=TEXT,
+            color=GREY,
+        )
         .encode(x="score:Q", y=alt.value(0), text="name:N")
     )
     return finish(
@@ -85,7 +94,7 @@ def _runs(mine: pd.DataFrame, every: pd.DataFrame, value: str, rules: pd.DataFra
         .encode(
             x=x,
             y=y,
-            color=_outcomes(),
+            color=_outcomes(set(every["outcome"])),
             detail="run:N",
             tooltip=["run:N", "outcome:N", "step:Q", alt.Tooltip(f"{value}:Q", format=".2f")],
         )
@@ -290,13 +299,13 @@ def losses(rows: pd.DataFrame) -> Any:
     return finish(alt.layer(spans, dots).properties(width=WIDE - 160, height=16 * len(who) * len(terms)))
 
 
-def _outcomes() -> Any:
-    names = list(OUTCOMES)
+def _outcomes(present: Collection[str] = OUTCOMES) -> Any:
+    names = [name for name in OUTCOMES if name in present]
     return alt.Color(
         "outcome:N",
         title=None,
         sort=names,
-        scale=alt.Scale(domain=names, range=list(OUTCOMES.values())),
+        scale=alt.Scale(domain=names, range=[OUTCOMES[name] for name in names]),
         legend=alt.Legend(symbolOpacity=1),
     )
 

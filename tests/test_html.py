@@ -101,6 +101,11 @@ def test_names_cannot_break_out(compared: Comparison) -> None:
 
 
 @pytest.mark.long
+def test_commands_in_sentences_are_set_as_code() -> None:
+    page = render(Page("t", "", "v", [], [Section("s", ["Try `diag repair <b>` now."])], ""))
+    assert "Try <code>diag repair &lt;b&gt;</code> now." in page
+
+
 def test_only_one_dimension_and_many_are_drawn(tmp_path: Path) -> None:
     import numpy as np
 

@@ -256,6 +256,9 @@ def test_the_command_takes_pairs_from_three_on(capsys: pytest.CaptureFixture[str
     for row in found["escape"]["raw"]:
         for height in row:
             assert height is None or f"{height:.2f}" in words
+    assert "<h1>Walls between " in words
+    assert "pairs parted by a wall" in words
+    assert "What to do next" in words
 
 
 def test_two_can_be_asked_for_as_a_pair(capsys: pytest.CaptureFixture[str]) -> None:

@@ -185,7 +185,7 @@ def test_the_list_has_pages_and_saved_results(server: Server, folder: Path) -> N
     assert found.addresses == ["/a%20page.html", "/own.html", "/below/result.json"]
     assert "private" not in text
     assert "<script" not in text
-    assert "fail" in found.words
+    assert "✗ fail" in found.words
     rows = {report.path: report for report in listed(folder)}
     for path, status in (("a page.html", "fail"), ("below/result.json", "pass")):
         assert (rows[path].kind, rows[path].status) == ("compare-embeddings", status)

@@ -153,3 +153,15 @@ def test_a_png_holds_the_pixels(rng: np.random.Generator) -> None:
     assert (read == picture.repeat(2, 0).repeat(2, 1)).all()
     length = struct.unpack(">I", content[8:12])[0]
     assert zlib.crc32(content[12 : 16 + length]) == struct.unpack(">I", content[16 + length : 20 + length])[0]
+
+
+def test_a_single_dimension_stands_over_the_states_in_the_bases_order(rng: np.random.Generator) -> None:
+    base = rng.permutation(np.linspace(-1.0, 1.0, 40))[:, None]
+    drawn = Picture(base, -base, relation="flipped", axes=(0,)).drawn(40)
+    order = np.argsort(base[:, 0])
+    assert drawn.view.titles[1] == "axis 0"
+    for places in (drawn.base, drawn.transfer):
+        np.testing.assert_array_equal(places[order, 0], np.arange(40))
+    np.testing.assert_allclose(drawn.base[:, 1], base[:, 0])
+    np.testing.assert_allclose(drawn.transfer[:, 1], -base[:, 0])
+    np.testing.assert_allclose(drawn.placed(Picture(base, -base)), drawn.transfer[:, :])

@@ -67,7 +67,7 @@ def page_of(folder: str, reports: Sequence[Report]) -> str:
     rows = "".join(
         f'<tr><td><a href="/{html.escape(quote(one.path, errors="surrogateescape"))}">'
         f"{html.escape(plain(one.path))}</a></td>"
-        f"<td>{html.escape(one.kind)}</td><td>{html.escape(one.status or '–')}</td>"
+        f"<td>{html.escape(one.kind)}</td><td>{_badge(one.status)}</td>"
         f"<td>{datetime.fromtimestamp(one.changed):%Y-%m-%d %H:%M}</td></tr>\n"
         for one in reports
     )
@@ -86,10 +86,29 @@ def page_of(folder: str, reports: Sequence[Report]) -> str:
     )
 
 
+_MARKS = {"pass": "✓", "warn": "!", "fail": "✗", "inconclusive": "?", "error": "✗"}
+"""What stands before a status, as on the pages: colour alone tells too few readers."""
+
+
+def _badge(status: str) -> str:
+    if status not in _MARKS:
+        return html.escape(status if status and status != "none" else "–")
+    return f'<span class="{status}">{_MARKS[status]} {status}</span>'
+
+
 _STYLE = """
 :root{color-scheme:light dark}
-body{margin:0 auto;padding:2rem 1rem;max-width:60rem;font:16px/1.5 system-ui,sans-serif}
-h1{font-size:1.4rem;overflow-wrap:anywhere}table{border-collapse:collapse;width:100%}
+body{margin:0 auto;padding:1.75rem clamp(1rem,3vw,2.5rem);max-width:82rem;box-sizing:border-box;
+color:#1a1f26;background:#fff;font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+h1{font-size:1.75rem;line-height:1.2;overflow-wrap:anywhere}a{color:#0b5ca8}
+thead th{color:#56606c;font-weight:500;font-size:.875rem}
+span{display:inline-block;padding:.05rem .6rem .1rem;border-radius:99rem;color:#fff;white-space:nowrap;
+font-weight:650;font-size:.8125rem}
+.pass{background:#0b6b4b}.warn{background:#8a5300}.fail{background:#b0360b}.inconclusive{background:#57606b}
+.error{background:#943273}
+@media (prefers-color-scheme:dark){
+body{color:#e7eaee;background:#14171c}a{color:#7cb8f2}thead th{color:#a3adb8}}
+table{border-collapse:collapse;width:100%}
 th,td{padding:.35rem 1rem .35rem 0;text-align:left;border-bottom:1px solid #8886;vertical-align:top}
 td:first-child{overflow-wrap:anywhere}td:last-child{white-space:nowrap;font-variant-numeric:tabular-nums}
 """

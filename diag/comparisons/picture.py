@@ -254,6 +254,7 @@ class Drawn:
     def placed(self, other: Picture) -> NDArray[np.float64]:
         """(m, 2) where the transfer of another picture of the same states and base lies in this view."""
         places = self.view.transfer(other.transfer[self.states])
+        # Of one dimension the place across is the state's rank in the base, the same in every picture.
         return np.stack([self.base[:, 0], places[:, 0]], 1) if self.view.flat else places
 
 

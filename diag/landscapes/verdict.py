@@ -58,7 +58,7 @@ def verdict_of(routes: Mapping[RouteName, Route], task: str, weights: Mapping[st
     most = rises_most(raw, weights, escape.at)
     words = (
         f"A wall of {measured(escape)} stands on the straight line from A to B {where}, highest at "
-        f"t = {escape.at:.2f}; '{most}' rises most (total at A {start:.3g}, at B {end:.3g})."
+        f"t = {escape.at:.2f}; '{most}' rises most (total at A {start:#.3g}, at B {end:#.3g})."
     )
     curve = routes.get("curve")
     return Verdict("warn", words + ("" if curve is None else _round_it(escape, curve, threshold)))

@@ -372,7 +372,8 @@ def _found(checked: Checked) -> tuple[list[str], pd.DataFrame | None]:
     if len(findings := bad(checked)) <= 2:
         return _sentences(checked), None
     rows = [
-        {"check": plain(f"{MARKS[f.outcome]} {f.name}"), "what was found": plain(told(f))} for f in findings
+        {"check": f"{MARKS[f.outcome]}\N{NO-BREAK SPACE}{plain(f.name)}", "what was found": plain(told(f))}
+        for f in findings
     ]
     failed = sum(f.outcome == "fail" for f in findings)
     ends = [(failed, "failed"), (len(findings) - failed, "warned")]

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from probes import Measure
 
 
+SHORT: dict[Way, str] = {"end": "At the end", "area": "Whole budget"}
+"""Names of the ways of earning in the list of contents."""
+
+
 def page(result: EnvironmentMetrics) -> Page:
     """The whole page."""
     facts = [("study", result.study), ("looks", ", ".join(look.name for look in result.looks))]
@@ -93,7 +97,7 @@ def _bars(result: EnvironmentMetrics) -> Iterator[Section]:
             chart = environments.bars(pd.DataFrame(rows))
             figure = Figure(chart, "Bars of what each plan earns in each look, with intervals.")
             title = f"What each plan earns, {words.WAY_NAMES[way]}"
-            short = f"Earned {words.WAY_NAMES[way]}"
+            short = SHORT[way]
             yield Section(title, [], figure, pd.DataFrame(table), said, folded=True, short=short)
         intro = []
 
@@ -147,7 +151,8 @@ def _frames(result: EnvironmentMetrics) -> Section:
         *(f"{look.name}: {words.level_words(look, result.unit)}" for look in result.looks),
     ]
     title = f"{result.unit.capitalize()} to a level"
-    return Section(title, [], None, pd.DataFrame(rows) if rows else None, said)
+    table = pd.DataFrame(rows) if rows else None
+    return Section(title, [], None, table, said, short=result.unit.capitalize())
 
 
 def _inside(result: EnvironmentMetrics) -> Section:
@@ -156,7 +161,11 @@ def _inside(result: EnvironmentMetrics) -> Section:
         "The embedding of each run beside its base's, each on its own task's observations of the same states."
     ]
     return Section(
-        "What happened to the embedding", said, None, pd.DataFrame([r for one in rows for r in one])
+        "What happened to the embedding",
+        said,
+        None,
+        pd.DataFrame([r for one in rows for r in one]),
+        short="Embedding",
     )
 
 
@@ -190,5 +199,5 @@ def _asked(answer: Asked, way: Way) -> Section:
     )
     first, *others = words.answers(answer)
     notes = ["A pair is one base in one look.", words.FROZEN, *others]
-    short = f"Head or embedding {words.WAY_NAMES[way]}"
+    short = f"Head or embedding, {SHORT[way].lower()}"
     return Section(title, [asked, first], None, pd.DataFrame(rows), notes, short=short)

@@ -39,7 +39,7 @@ def page(result: Forecast) -> Page:
 def _keys(result: Forecast) -> list[Key]:
     p = result.probability
     keys = [Key(what_words(result), f"{p.value:.0%}", f"[{p.low:.0%}, {p.high:.0%}]")]
-    keys.append(Key(f"of all {KNOWN}", f"{result.common:.0%}"))
+    keys.append(Key(f"of all {KNOWN} ended {result.outcome}", f"{result.common:.0%}"))
     if result.share is not None:
         keys.append(Key("of the updates are done", f"{result.share:.0%}"))
     if result.stop_below is not None:

@@ -134,10 +134,10 @@ def plane_in_words(plane: Plane) -> str:
                 f"{plane.lengths[1]:.3g}; the angle between the two at A is {plane.angle:.0f}°."
             )
         case "random":
+            lengths = dict.fromkeys(f"{length:.3g}" for length in plane.lengths)
             return (
                 f"{shape} in two random directions from A, in which each filter is as long as A's own. "
-                f"Where a coordinate is 1, the distance from A is {plane.lengths[0]:.3g} and "
-                f"{plane.lengths[1]:.3g}."
+                f"Where a coordinate is 1, the distance from A is {' and '.join(lengths)}."
             )
         case "trail":
             shares = plane.explained or (np.nan, np.nan)

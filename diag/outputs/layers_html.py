@@ -206,6 +206,7 @@ def _intervals(result: LayersCompared) -> Section:
             for one in result.layers
         ]
     )
+    table = table.drop(columns=[c for c in table if (table[c] == "–").all()])
     words = (
         "95% intervals. Those of R² resample inputs, in bundles; that of CKA leaves out one batch of inputs "
         "at a time. A relation holds in the share of resamples that would have named it too."

@@ -355,7 +355,7 @@ def _score_words(result: Probed, name: str) -> str:
         one = column.findings[name]
         if one.probe.score.value is not None:
             where = f" from {letter}" if len(result.columns) > 1 else ""
-            unit = {"r2": "R²", "accuracy": "balanced accuracy"}.get(one.probe.unit, one.probe.unit)
+            unit = {"r2": "R²", "balanced_accuracy": "balanced accuracy"}.get(one.probe.unit, one.probe.unit)
             told.append(
                 f"{unit} {score(one.probe.score.value)} {score_span(one.probe.score)}".rstrip() + where
             )

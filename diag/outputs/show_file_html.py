@@ -10,7 +10,7 @@ import pandas as pd
 from diag.outputs.sections import footer
 from diag.outputs.show_file_text import facts, title
 from diag.outputs.words import version
-from diag.wording import plural
+from diag.wording import listed, plural
 from reports import Key, Page, Section
 from trainers.safe_text import plain
 
@@ -29,7 +29,7 @@ def page(file: FileDescription) -> Page:
     sections.append(
         Section(
             "What can be asked of it",
-            [f"It is enough for {', '.join(enough)}." if enough else "It is enough for no diagnosis."],
+            [f"It is enough for {listed(enough)}." if enough else "It is enough for no diagnosis."],
             table=table,
         )
     )

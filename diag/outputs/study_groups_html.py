@@ -63,7 +63,7 @@ def groups_section(report: StudyReport, words: Sequence[str]) -> Section:
         none = pd.DataFrame(columns=["name", "share"])
         chart = studies.rates(pd.DataFrame(spans), none, _title(report.groups))
     figure = Figure(chart, described)
-    return Section("Plans and variants", [], figure, pd.DataFrame(rows), words)
+    return Section("Plans and variants", [], figure, pd.DataFrame(rows), words, folded=True, short="Plans")
 
 
 def relations_figure(report: StudyReport) -> tuple[Figure, pd.DataFrame]:

@@ -28,7 +28,9 @@ def episodes_sections(report: StudyReport) -> list[Section]:
         "see the other task, whose colours are the opposite ones.",
     ]
     description = " ".join(f"{_who(s)}: {', '.join(s.film.captions)}." for s in episodes.strips)
-    return [Section("An episode, played by each", words, Drawing(drawing(rows), description))]
+    return [
+        Section("An episode, played by each", words, Drawing(drawing(rows), description), short="An episode")
+    ]
 
 
 def _who(strip: Strip) -> str:
@@ -72,7 +74,10 @@ def planes_sections(report: StudyReport) -> list[Section]:
     )
     return [
         Section(
-            "One state, as bases and transfers embed it", words, Drawing(drawing(rows, SMALL), description)
+            "One state, as bases and transfers embed it",
+            words,
+            Drawing(drawing(rows, SMALL), description),
+            short="One state",
         )
     ]
 

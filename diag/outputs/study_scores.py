@@ -126,7 +126,13 @@ def _on_the_way(report: StudyReport) -> list[Section]:
             ]
         )
         words.append("In the panels of distances they are those of the paper's successes and failures.")
-    kinds = (("Scores", returns, "score", _lines(report)), ("Distances", distances, "l2", marks))
+    lines = _lines(report)
+    skill = f" Dashed: {listed(list(lines['name']))}." if len(lines) else ""
+    others = f" Dashed: {listed(list(marks['name']))}." if len(marks) else ""
+    kinds = (
+        ("Scores", returns, "score", lines, f"Each line is a transfer's score; blue is the base's.{skill}"),
+        ("Distances", distances, "l2", marks, f"Each line is a transfer's L2 distance to its base.{others}"),
+    )
     return [
         Section(
             f"{name} on the way",
@@ -134,11 +140,12 @@ def _on_the_way(report: StudyReport) -> list[Section]:
             Figure(
                 scores.on_the_way(runs, column, rules),
                 f"{name} over updates, a panel a base and a line a transfer.",
+                caption,
             ),
             notes=words,
             short=f"{name} on the way",
         )
-        for name, runs, column, rules in kinds
+        for name, runs, column, rules, caption in kinds
         if len(runs)
     ]
 

@@ -135,6 +135,10 @@ def threshold_words(predictor: Predictor) -> str:
     return f"beyond {beyond}"
 
 
+MOST_NAMED = 4
+"""Most measures without an answer that a sentence names; the table has all."""
+
+
 def predictor_words(report: StudyReport) -> list[str]:
     """Sentences on which measures are shown to predict success, over all and within bases."""
     sentences = []
@@ -153,7 +157,8 @@ def predictor_words(report: StudyReport) -> list[str]:
             f"failure is shown to go with {listed(sure)}" if sure else "nothing is shown to predict success"
         ]
         if unsure and sure:
-            parts.append(f"it is not shown for {listed(unsure)}")
+            whom = listed(unsure) if len(unsure) <= MOST_NAMED else f"the other {len(unsure)} measures"
+            parts.append(f"it is not shown for {whom}")
         if wrong:
             parts.append(f"it goes with better values of {listed(wrong)}")
         sentences.append(f"{where}, {'; '.join(parts)}.")

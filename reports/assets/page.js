@@ -125,10 +125,21 @@ addEventListener("beforeprint", () => {
       if (columns !== spec.columns && spec.concat) titled(spec.concat, columns);
       spec.columns = columns;
     } else if (typeof spec.width === "number") {
-      spec.width = Math.max(LEAST, Math.min(room - 4, Math.round(spec.width * GROWN) + NAMES));
+      spec.width = Math.max(spec.usermeta?.least ?? LEAST, Math.min(room - 4, Math.round(spec.width * GROWN) + NAMES));
       spec.autosize = { type: "fit-x", contains: "padding" };
     }
     return spec;
+  };
+
+  // Panels whose names take more than the room beside them would be drawn smaller as a whole, words and all.
+  const narrowed = (spec, over) => {
+    const panels = spec.facet ? [spec.spec] : (spec.concat ?? []);
+    for (const panel of panels.filter((one) => typeof one.width === "number")) {
+      const width = Math.max(LEAST * 0.8, panel.width - Math.ceil(over / (spec.columns ?? 1)));
+      if (panel.height === panel.width) panel.height = width;
+      panel.width = width;
+    }
+    return panels.length > 0;
   };
 
   const draw = async (figure) => {
@@ -136,7 +147,13 @@ addEventListener("beforeprint", () => {
       const spec = (await (loading ??= ready()))[Number(figure.dataset.spec)];
       const live = document.createElement("div");
       const room = figure.clientWidth;
-      await vegaEmbed(live, fitted(structuredClone(spec), room), { ast: true, actions: false, renderer: "svg" });
+      const shown = fitted(structuredClone(spec), room);
+      const embed = () => vegaEmbed(live, structuredClone(shown), { ast: true, actions: false, renderer: "svg" });
+      await embed();
+      const over = Number(live.querySelector("svg").getAttribute("width")) - room;
+      if (over > 0 && !spec.usermeta?.fixed && narrowed(shown, over)) await embed();
+      // What cannot be read any narrower is scrolled.
+      if (spec.usermeta?.least) live.querySelector("svg").style.maxWidth = "none";
       const drawing = figure.querySelector(".drawing");
       drawing.setAttribute("role", "group");
       drawing.replaceChildren(live);
