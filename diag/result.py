@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,6 +25,10 @@ Grouping = Literal["states", "episodes", "blocks of a rollout"]
 Status = Literal["pass", "warn", "fail", "inconclusive"]
 
 
+OPENED_ALONE = ("base, ", "transfer (", "embeddings (")
+"""Beginnings of the labels of files that need no option beside their names."""
+
+
 @dataclass(frozen=True)
 class FileRef:
     """A file that was diagnosed."""
@@ -36,6 +41,15 @@ class FileRef:
     def of(cls, subject: Subject) -> FileRef:
         """The file that a subject was read from."""
         return cls(subject.path, subject.sha256, subject.label)
+
+    @property
+    def opens_alone(self) -> bool:
+        """Whether a command opens it by its name, as far as its label tells.
+
+        Checkpoints of ``diag train`` and ``diag transfer`` do, and embeddings; weights of other networks need
+        ``--model`` and ``--inputs`` beside them, and objects in memory have no file.
+        """
+        return bool(PurePath(self.path).suffix) and self.label.startswith(OPENED_ALONE)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from diag.landscapes import LandscapeError
 from diag.landscapes.basins import by_straight_lines, grouped, in_words
 from diag.landscapes.pairs_result import LandscapePairs
 from diag.outputs.json import render
-from diag.outputs.registry import html, text
+from diag.outputs.registry import html, page, text
+from diag.result import FileRef
+from diag.saved.kinds import load
 from diag.sources.torch_losses import from_module
 from diag.subject import Pairs, Parameters, Sampled, Subject, SubjectError
 from diag.units.layers import units_of
@@ -122,6 +125,9 @@ def test_a_loss_that_is_not_finite_leaves_a_pair_open() -> None:
     found = of(Plain(lambda x, y: 1 / (x - x) if abs(x) < 0.1 else x * 0 + 1), (-1.0, 0.0), (1.0, 0.0))
     assert found.straight.unknown == ((0, 1),)
     assert found.matrix("raw")[0][1] is None
+    assert found.straight.lost == ((0, 1),)
+    assert "--samples" not in found.verdict.summary
+    assert "Not known: A–B, since a loss on the way is not finite." in found.verdict.summary
     assert "not finite on the target task" in found.warnings[0]
     assert "not finite" in text(found)
     assert json.loads(render(found))["escape"]["raw"][0][1] is None
@@ -180,6 +186,42 @@ def test_copies_with_their_units_exchanged_share_a_basin_once_matched() -> None:
     assert found.verdict.status == "pass"
     assert "no two share a basin" in found.verdict.summary
     assert "Once hidden units are matched: all share one basin." in found.verdict.summary
+
+
+def test_a_way_that_is_the_straight_line_is_so_too_when_read_back(tmp_path: Path) -> None:
+    found = diag.landscape_pairs([subject(net, c) for net, c in zip(nets(2), "ab", strict=True)], points=5)
+    (pair,) = found.pairs
+    same = replace(found, pairs=(replace(pair, ways={**pair.ways, "nearest": pair.ways["raw"]}),))
+    (tmp_path / "pairs.json").write_text(render(same))
+    back = load(tmp_path / "pairs.json")
+    assert back.pairs[0].is_straight("nearest")
+    assert not back.pairs[0].is_straight("aligned")
+    assert text(back, True) == text(same, True)
+    assert html(back) == html(same)
+
+
+# --- The page ---
+
+
+def test_the_page_names_its_files_and_says_what_to_do_next() -> None:
+    found = of(Plain(wells), (-1.0, 0.0), (-1.0, 5.0), (1.0, 0.0))
+    files = [
+        FileRef(f"runs/{n}.safetensors", "", "transfer (x), y task, seed 0, 5 updates")
+        for n in ("a", "b", "c")
+    ]
+    made = page(replace(found, checkpoints=tuple(files)))
+    assert (made.kind, made.title) == ("landscape", "a, b and c")
+    assert [(key.name, key.value) for key in made.keys][:2] == [
+        ("checkpoints", "3"),
+        ("groups on the straight lines", "2"),
+    ]
+    assert made.keys[-1].name in ("highest wall, A–C", "highest wall, B–C")
+    assert made.sections[0].folded
+    assert made.sections[0].table is not None
+    assert made.sections[-1].title == "What to do next"
+    assert made.sections[-1].commands[0].startswith("diag landscape runs/")
+    plain = [replace(one, label="Sequential of 20 numbers") for one in files]
+    assert not page(replace(found, checkpoints=tuple(plain))).sections[-1].commands
 
 
 # --- Groups -------------------------------------------------------------------------------------------------

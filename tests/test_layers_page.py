@@ -114,3 +114,9 @@ def test_words_count_partners_of_one_name() -> None:
     assert told[1] == "Of the others, c has the least like partner: a, at 0.50."
     alone = layers_html._map_words(values, names, ("x", "y", "z"))
     assert alone == ["No layer of the base has a namesake in the transfer."]
+
+
+def test_no_command_is_given_for_files_that_need_options(found: LayersCompared) -> None:
+    assert page(found).sections[-1].commands
+    plain = replace(found.transfer, label="Pictures of 1,234 numbers")
+    assert not page(replace(found, transfer=plain)).sections[-1].commands

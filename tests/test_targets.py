@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from torch.nn import functional
 import diag
 from diag.sources import open_subject
 from diag.sources.supplied import Supplied
-from diag.subject import SubjectError
+from diag.sources.targets import Targeted
+from diag.subject import Pairs, SubjectError
 from tests.commands import run
 from tests.networks import CLASSES, Pictures
 from trainers.threads import one_thread
@@ -204,7 +206,9 @@ def test_more_rows_than_samples_are_drawn_alike(tmp_path: Path) -> None:
         ((3,), np.arange(130) % 4, "labels from 0 to 3; expected 0 to 2, for outputs (n, 3)"),
         ((1,), np.arange(130) % 3, "labels from 0 to 2; expected 0 to 1, for outputs (n, 1)"),
         ((3,), np.zeros((130, 2)), "fractions (n, 2); expected (n, 3), as the network's outputs"),
-        ((3,), np.zeros((130, 2), int), "labels (n, 2); expected (n), for outputs (n, 3)"),
+        ((3,), np.zeros((130, 2), int), "labels (n, 2); expected (n,), the number of each row's class"),
+        ((3,), np.eye(3, dtype=int)[np.arange(130) % 3], "or fractions (n, 3), such as 0.0 and 1.0, for a"),
+        ((3,), np.full((130, 3), 1e300), "numbers too large for float32"),
         ((3,), np.full((130, 3), np.nan), "NaN or infinity"),
         ((3,), np.zeros(129), "129 targets; expected 130, one for each of the inputs"),
     ],
@@ -215,6 +219,24 @@ def test_targets_that_do_not_fit_are_refused(
     with pytest.raises(SubjectError) as error:
         of_head(tmp_path, shape, targets)
     assert words in str(error.value)
+
+
+def test_a_file_of_targets_alone_is_called_targets(files: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "y.npy", np.zeros(ROWS, complex))
+    with pytest.raises(SubjectError) as error:
+        open_subject(files / "a.pt", supplied(files, tmp_path / "y.npy"))
+    assert "targets" in str(error.value)
+    assert "embeddings" not in str(error.value)
+
+
+def test_one_file_of_inputs_with_nan_is_still_one_task() -> None:
+    seen = torch.randn(20, 3)
+    seen[4, 1] = torch.nan
+    same = Pairs({"source": seen, "target": seen.clone()}, None)
+    inputs = SimpleNamespace(name="seen", paired_observations=lambda n, seed: same)
+    assert Targeted(inputs, torch.zeros(20)).tasks == ("target",)  # type: ignore[arg-type]
+    same.observations["source"][4, 1] = 0.0  # type: ignore[index]
+    assert Targeted(inputs, torch.zeros(20)).tasks == ("source", "target")  # type: ignore[arg-type]
 
 
 def test_targets_need_inputs_and_a_network(files: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,36 @@ def test_what_moved_although_the_plan_froze_it_fails(tmp_path: Path) -> None:
     assert result.verdict.summary.startswith("The plan froze transition (by ")
     assert [one.layer for one in result.weights if one.broken] == [None, "1"]
     assert "moved though frozen" in text(result)
+
+
+def test_columns_that_the_plan_made_afresh_are_no_broken_plan(tmp_path: Path) -> None:
+    read = files.read(MIRRORED)
+    tensors = dict(read.tensors)
+    name = next(n for n, t in tensors.items() if n.startswith("transition/") and t.dim() == 2)
+    tensors[name] = tensors[name].clone()
+    tensors[name][:, :2] += 0.3
+    plan = dict(read.header.plan or {})
+    component, _, parameter = name.partition("/")
+    afresh = {"component": component, "parameters": parameter, "action": "reset", "columns": [0, 2]}
+    header = replace(read.header, plan={**plan, "rules": [*plan["rules"], afresh]})
+    files.save(tmp_path / "part.safetensors", header, tensors)
+    result = diag.layers(BASE, tmp_path / "part.safetensors")
+    found = {one.component: one for one in result.weights if one.layer is None}
+    assert (found["transition"].plan, found["transition"].kept) == ("frozen, in part reset", None)
+    assert not any(one.broken for one in result.weights)
+    assert "froze" not in result.verdict.summary
+    assert "kept" not in result.verdict.summary
+    assert "transition reads what is" in result.verdict.summary
+
+
+def test_a_reader_whose_weights_moved_is_not_said_to_have_kept_them(tmp_path: Path) -> None:
+    read = files.read(MIRRORED)
+    tensors = {n: t + 0.01 if n.startswith("transition/") else t for n, t in read.tensors.items()}
+    files.save(tmp_path / "moved.safetensors", read.header, tensors)
+    said = diag.layers(BASE, tmp_path / "moved.safetensors").verdict.summary
+    assert "moved all the same" in said
+    assert "kept" not in said
+    assert "transition kept the base's weights" in diag.layers(BASE, MIRRORED).verdict.summary
 
 
 def test_a_plan_says_nothing_beside_another_base(tmp_path: Path) -> None:

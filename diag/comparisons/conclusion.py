@@ -146,6 +146,7 @@ def next_command(result: Comparison) -> str | None:
     """The ``diag repair`` command for files that it takes; None where nothing has to be mended."""
     suffix = Path(result.transfer.path).suffix
     takes = suffix in (".npy", ".safetensors") and _mendable(result)
+    takes = takes and result.base.opens_alone and result.transfer.opens_alone
     if not (result.outcome in ("mirrored", "elsewhere") or _in_part(result)) or not takes:
         return None
     return f"diag repair {result.base.path} {result.transfer.path} -o mended{suffix}"

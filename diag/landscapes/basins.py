@@ -34,13 +34,17 @@ def between(height: Height, losses: Floats, straight: Floats) -> Between:
     return "open" if wall is None else "wall" if wall else "none"
 
 
-def grouped(count: int, found: Sequence[tuple[int, int, Between]]) -> Grouping:
+def grouped(
+    count: int, found: Sequence[tuple[int, int, Between]], lost: Sequence[tuple[int, int]] = ()
+) -> Grouping:
     """The groups of ``count`` checkpoints that ways without a wall join.
+
+    ``lost``: pairs with a loss on the way that is not finite.
 
     >>> pairs = [(0, 1, "none"), (1, 2, "none"), (0, 2, "wall"), (0, 3, "wall"), (1, 3, "wall")]
     >>> pairs.append((2, 3, "open"))
     >>> grouped(4, pairs)
-    Grouping(groups=((0, 1, 2), (3,)), through=((0, 2),), unknown=((2, 3),))
+    Grouping(groups=((0, 1, 2), (3,)), through=((0, 2),), unknown=((2, 3),), lost=())
     """
     label = list(range(count))
     for one, other, state in found:
@@ -52,19 +56,22 @@ def grouped(count: int, found: Sequence[tuple[int, int, Between]]) -> Grouping:
         groups,
         tuple((i, j) for i, j, state in found if state == "wall" and label[i] == label[j]),
         tuple((i, j) for i, j, state in found if state == "open"),
+        tuple((i, j) for i, j, state in found if state == "open" and (i, j) in lost),
     )
 
 
 def by_straight_lines(count: int, pairs: Sequence[CheckpointPair]) -> Grouping:
     """The checkpoints sorted by the straight lines between them."""
-    return grouped(count, [(p.first, p.second, p.ways["raw"].between) for p in pairs])
+    lost = [(p.first, p.second) for p in pairs if p.ways["raw"].lost]
+    return grouped(count, [(p.first, p.second, p.ways["raw"].between) for p in pairs], lost)
 
 
 def by_all_ways(count: int, pairs: Sequence[CheckpointPair]) -> Grouping | None:
     """The checkpoints sorted by the best way of each pair; None where straight lines are all there is."""
     if all(len(pair.ways) == 1 for pair in pairs):
         return None
-    return grouped(count, [(p.first, p.second, p.matched) for p in pairs])
+    lost = [(p.first, p.second) for p in pairs if p.lost]
+    return grouped(count, [(p.first, p.second, p.matched) for p in pairs], lost)
 
 
 def verdict_of(
@@ -117,8 +124,10 @@ def in_words(names: Sequence[str], grouping: Grouping, where: str) -> str:
     told = f"{where[:1].upper()}{where[1:]}: {'; '.join(parts)}."
     if grouping.through:
         told += f" A wall stands between {_pairs(names, grouping.through)} all the same."
-    if grouping.unknown:
-        told += f" Not known: {_pairs(names, grouping.unknown)}; more --samples would tell."
+    if grouping.unsure:
+        told += f" Not known: {_pairs(names, grouping.unsure)}; more --samples would tell."
+    if grouping.lost:
+        told += f" Not known: {_pairs(names, grouping.lost)}, since a loss on the way is not finite."
     return told
 
 

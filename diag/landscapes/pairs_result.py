@@ -41,6 +41,11 @@ class Crossing:
         """The escape height from the end whose loss is higher: what both ends lie below."""
         return self.there if self.losses[0] >= self.losses[-1] else self.back
 
+    @property
+    def lost(self) -> bool:
+        """Whether a loss on the way is not finite, so that it has no height."""
+        return self.wall.value is None
+
     def to_tree(self) -> dict[str, Any]:
         """The documented JSON."""
         return {
@@ -71,11 +76,30 @@ class CheckpointPair:
     ways: Mapping[RouteName, Crossing]
     """``raw``, and where hidden units are known ``aligned`` and ``nearest``."""
 
+    def __post_init__(self) -> None:
+        """Make a way that is the straight line that very one, also of a result read back from JSON."""
+        raw = self.ways.get("raw")
+        if raw is not None:
+            joined = {
+                n: raw if way is raw or way.to_tree() == raw.to_tree() else way
+                for n, way in self.ways.items()
+            }
+            object.__setattr__(self, "ways", joined)
+
+    def is_straight(self, way: RouteName) -> bool:
+        """Whether another way leads to the second checkpoint itself, and so is the straight line."""
+        return way != "raw" and self.ways.get(way) is self.ways["raw"]
+
     @property
     def matched(self) -> Between:
         """Whether a wall is left on the best of all ways: one without a wall is enough."""
         found = [way.between for way in self.ways.values()]
         return "none" if "none" in found else "open" if "open" in found else "wall"
+
+    @property
+    def lost(self) -> bool:
+        """Whether no way that is open has a height, so that no samples would tell."""
+        return all(way.lost for way in self.ways.values() if way.between == "open")
 
 
 @dataclass(frozen=True)
@@ -87,7 +111,14 @@ class Grouping:
     through: tuple[tuple[int, int], ...]
     """Pairs within a group between which a wall stands all the same."""
     unknown: tuple[tuple[int, int], ...]
-    """Pairs of which the samples do not tell whether a wall stands between them."""
+    """Pairs of which it is not known whether a wall stands between them."""
+    lost: tuple[tuple[int, int], ...] = ()
+    """Those of them of which no samples would tell, since a loss on the way is not finite."""
+
+    @property
+    def unsure(self) -> tuple[tuple[int, int], ...]:
+        """Those of which more samples would tell."""
+        return tuple(pair for pair in self.unknown if pair not in self.lost)
 
     def to_tree(self, names: tuple[str, ...]) -> dict[str, Any]:
         """The documented JSON."""
@@ -95,6 +126,7 @@ class Grouping:
             "groups": [[names[i] for i in group] for group in self.groups],
             "walls_within": [[names[i], names[j]] for i, j in self.through],
             "unknown": [[names[i], names[j]] for i, j in self.unknown],
+            "not_finite": [[names[i], names[j]] for i, j in self.lost],
         }
 
 

@@ -124,15 +124,17 @@ def layers(
     fits = np.full(similarity.value.shape, np.nan)
     if maps:
         fits = probes.layer_fits(list(theirs.pooled.values()), list(ours.pooled.values()), seed=seed).T
-    reader, read = _frozen_reader(right, found)
     of_base = right.made_from is None or right.made_from == left.identity
     if not of_base:
         warnings.append(f"{right.path} was not made from {left.path}, but from another base")
     weights = drift(left.parameters or {}, right.parameters or {}, right.plan if of_base else None)
+    reader, read = _frozen_reader(right, found)
+    changed = {one.component for one in weights if one.layer is None and one.kept is None}
+    stayed = changed.isdisjoint(right.frozen or ())
     return LayersCompared(
         base=FileRef.of(left),
         transfer=FileRef.of(right),
-        verdict=with_weights(verdict_of(found, reader, read), weights),
+        verdict=with_weights(verdict_of(found, reader, read, kept=stayed), weights),
         layers=tuple(found),
         weights=weights,
         map=LayerMap(

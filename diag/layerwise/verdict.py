@@ -22,10 +22,13 @@ def departs_at(layers: Sequence[LayerPair]) -> str | None:
     return next((one.name for one in layers if one.relation not in (None, *FREE)), None)
 
 
-def verdict_of(layers: Sequence[LayerPair], reader: str | None, read: LayerPair | None) -> Verdict:
+def verdict_of(
+    layers: Sequence[LayerPair], reader: str | None, read: LayerPair | None, *, kept: bool = True
+) -> Verdict:
     """One sentence or two: where the layers begin to differ, and what a frozen layer reads.
 
-    It fails where a layer that stayed as it was reads what does not lie where the base's did.
+    It fails where a layer that is frozen reads what does not lie where the base's did. ``kept`` says whether
+    that layer's weights are the base's own.
     """
     outputs = [one for one in layers if not one.is_input]
     if not outputs:
@@ -44,7 +47,7 @@ def verdict_of(layers: Sequence[LayerPair], reader: str | None, read: LayerPair 
     words = _where(outputs)
     if reader is None or read is None:
         return Verdict("pass", words, outputs[-1].relation)
-    status, more = _read_by(reader, read)
+    status, more = _read_by(reader, read, kept)
     return Verdict(status, f"{words} {more}", read.relation)
 
 
@@ -89,12 +92,14 @@ def _told(one: LayerPair) -> str:
     return f"{plain(one.name)} ({', '.join(values)})" if values else plain(one.name)
 
 
-def _read_by(reader: str, read: LayerPair) -> tuple[Status, str]:
-    kept = f"{plain(reader)} kept the base's weights"
+def _read_by(reader: str, read: LayerPair, kept: bool) -> tuple[Status, str]:
+    own, name = "kept the base's weights, and ", plain(reader)
+    does = f"{name} {own if kept else ''}reads"
     if read.relation == "matched":
-        return "pass", f"{kept}, and reads what it did in the base."
+        return "pass", f"{does} what it did in the base."
     if read.relation is not None:
-        return "fail", f"{kept}, and reads what is {read.relation} beside what it read in the base."
+        return "fail", f"{does} what is {read.relation} beside what it read in the base."
     if read.differs:
-        return "fail", f"{kept}, and reads something else than it did in the base."
-    return "inconclusive", f"{kept}, and what it reads is open: {read.reason or 'the inputs do not tell'}."
+        return "fail", f"{does} something else than it did in the base."
+    open_ = f"is open: {read.reason or 'the inputs do not tell'}."
+    return "inconclusive", f"{name} {own}what it reads {open_}" if kept else f"What {name} reads {open_}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -106,7 +105,7 @@ def _next(result: Landscape) -> Section:
         words.append("A plane shows the losses around from above.")
         commands.append(f"diag landscape {files} --random-plane --html plane.html")
     commands.append(f"diag compare-embeddings {files}")
-    takes = all(Path(path).suffix for path in (a, b))
+    takes = result.base.opens_alone and result.transfer.opens_alone
     return Section("What to do next", [" ".join(words)], commands=commands if takes else [], short="Next")
 
 

@@ -173,11 +173,11 @@ def _pairs(result: LandscapePairs) -> Section:
             }
             for pair in result.pairs
             for way, found in pair.ways.items()
-            if way == "raw" or found is not pair.ways["raw"]
+            if not pair.is_straight(way)
         ]
     )
     words = ["Heights are those from the end whose loss is higher: what both ends lie below."]
-    if any(w is p.ways["raw"] for p in result.pairs for n, w in p.ways.items() if n != "raw"):
+    if any(p.is_straight(way) for p in result.pairs for way in p.ways):
         words.append(
             "A way is left out where the second checkpoint is itself the copy that it would lead to."
         )

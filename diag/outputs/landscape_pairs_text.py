@@ -87,7 +87,7 @@ def measured_in_words(result: LandscapePairs) -> str:
 
 def same_as_straight(result: LandscapePairs, way: RouteName) -> bool:
     """Whether a way leads from each checkpoint to each other itself, so that it is the straight line."""
-    return way != "raw" and all(pair.ways.get(way) is pair.ways["raw"] for pair in result.pairs)
+    return all(pair.is_straight(way) for pair in result.pairs)
 
 
 def cell(result: LandscapePairs, way: RouteName, row: int, column: int) -> str:
@@ -114,7 +114,7 @@ def _pairs(result: LandscapePairs, verbose: bool) -> Iterator[str]:
         for way, found in pair.ways.items():
             name = pair_name(result, pair) if first else ""
             first = False
-            same = way != "raw" and found is pair.ways["raw"]
+            same = pair.is_straight(way)
             words = "the same: it is the checkpoint itself" if same else wall_in_words(found)
             yield from labelled(f"{name:6}{WAYS[way]}", words, room=42)
             if verbose and not same:

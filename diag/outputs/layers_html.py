@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -75,7 +74,7 @@ def _next(result: LayersCompared) -> Section:
             f"--layer {plain(result.differs)} compares this layer, where the networks part."
         )
         commands = [f"diag compare-embeddings {shlex.join(files)}"]
-    takes = all(Path(path).suffix for path in files)
+    takes = result.base.opens_alone and result.transfer.opens_alone
     return Section("What to do next", [words], commands=commands if takes else [], short="Next")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,7 +93,7 @@ def _next(result: Probed) -> Section:
     else:
         words = "Beside a second embedding it is seen what a transfer kept: name its file after this one."
         commands = [f"diag probe {files} OTHER --html probe.html"]
-    takes = all(Path(path).suffix for path in paths)
+    takes = all(column.file.opens_alone for column in result.columns)
     return Section("What to do next", [words], commands=commands if takes else [], short="Next")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diag.sources.naming import EPISODES
+from diag.sources.naming import EPISODES, KEY
 from diag.sources.numbers import described, known_values
 from diag.sources.numpy_file import read_members
 from diag.sources.safe.bounds import check_ordinary
@@ -66,7 +66,8 @@ def _read(place: str, version: tuple[int, ...]) -> NDArray[Any]:
     known = [name for name in NAMES if name in arrays] or list(arrays)
     if not known or (len(known) > 1 and known == list(arrays)):
         raise SubjectError(place, f"arrays {listed(arrays) or 'none'}", f"one of them called {NAMES[0]!r}")
-    what = repr(shown(known[0]))
+    # A lone array without a name is called after what most such files hold.
+    what = "targets" if known[0] == KEY else repr(shown(known[0]))
     values = known_values(arrays[known[0]], place, what, EXPECTED)
     if not values.ndim or 0 in values.shape:
         raise SubjectError(place, described(values, what), EXPECTED)
@@ -115,4 +116,6 @@ def _digest(targets: Any) -> str:
 
 
 def _same(one: Any, other: Any) -> bool:
-    return one.shape == other.shape and bool((one == other).all())
+    """Whether two tensors are equal, NaN being NaN."""
+    alike = one.shape == other.shape
+    return alike and bool(((one == other) | ((one != one) & (other != other))).all())

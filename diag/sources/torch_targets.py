@@ -133,12 +133,16 @@ def _fitting(raw: NDArray[Any], outputs: Tensor, place: str) -> tuple[Tensor, tu
         if raw.shape[1:] != shape and (*raw.shape[1:], 1) != shape:
             raise SubjectError(
                 place,
-                f"fractions (n{_rest(raw.shape[1:])})",
-                f"(n{_rest(shape)}), as the network's outputs; or labels as whole numbers",
+                f"fractions {_shape(raw.shape[1:])}",
+                f"{_shape(shape)}, as the network's outputs; or labels as whole numbers",
             )
         if not np.isfinite(raw).all():
             raise SubjectError(place, "NaN or infinity", "finite numbers")
-        return torch.from_numpy(np.ascontiguousarray(raw, np.float32)), ()
+        with np.errstate(over="ignore"):
+            values = np.ascontiguousarray(raw, np.float32)
+        if not np.isfinite(values).all():
+            raise SubjectError(place, "numbers too large for float32", "numbers below 3e38")
+        return torch.from_numpy(values), ()
     told: tuple[str, ...] = ()
     if raw.dtype.kind in "US":
         words, raw = np.unique(raw, return_inverse=True)
@@ -148,26 +152,28 @@ def _fitting(raw: NDArray[Any], outputs: Tensor, place: str) -> tuple[Tensor, tu
         )
         if len(words) <= 4:
             told = (f"has labels in words: {', '.join(map(str, words))}, in this order",)
-    one = raw.shape[1:] == shape or (*raw.shape[1:], 1) == shape
+    one = outputs[0].numel() == 1 and (raw.shape[1:] == shape or (*raw.shape[1:], 1) == shape)
     classes = 2 if one else int(outputs.shape[1]) if outputs.ndim > 1 else 0
     if not one and raw.shape[1:] != shape[1:]:
         raise SubjectError(
             place,
-            f"labels (n{_rest(raw.shape[1:])})",
-            f"(n{_rest(shape[1:])}), for outputs (n{_rest(shape)}); fractions for a squared error",
+            f"labels {_shape(raw.shape[1:])}",
+            f"{_shape(shape[1:])}, the number of each row's class, for outputs {_shape(shape)}; or fractions "
+            f"{_shape(shape)}, such as 0.0 and 1.0, for a squared error",
         )
     low, high = int(raw.min()), int(raw.max())
     if low < 0 or high >= classes:
         raise SubjectError(
             place,
             f"labels from {low} to {high}",
-            f"0 to {classes - 1}, for outputs (n{_rest(shape)}); fractions for a squared error",
+            f"0 to {classes - 1}, for outputs {_shape(shape)}; fractions for a squared error",
         )
     return torch.from_numpy(np.ascontiguousarray(raw, np.int64)), told
 
 
-def _rest(shape: tuple[int, ...]) -> str:
-    return "".join(f", {size}" for size in shape)
+def _shape(rest: tuple[int, ...]) -> str:
+    """``(n,)``, ``(n, 3)``."""
+    return f"(n{''.join(f', {size}' for size in rest) or ','})"
 
 
 def _units(module: nn.Module) -> tuple[tuple[Units, ...] | None, tuple[str, ...]]:

@@ -23,6 +23,9 @@ STATE = ("running_mean", "running_var", "num_batches_tracked")
 FROZEN = "frozen"
 """The word for what a plan never trains of the base that is compared."""
 
+IN_PART = ", in part "
+"""Between the word for the whole of a parameter and that for some of its columns."""
+
 
 @dataclass(frozen=True)
 class Drift:
@@ -99,7 +102,9 @@ def drift(
 
     def of(component: str, layer: str | None, some: list[str]) -> Drift:
         distance = sum(apart[n] for n in some)
-        words = dict.fromkeys(plan[n] for n in some if n in plan) if plan is not None else {}
+        words = list(dict.fromkeys(plan[n] for n in some if n in plan)) if plan is not None else []
+        # What is so in part says of the others what it is so of the whole.
+        words = [one for one in words if not any(more.startswith(one + IN_PART) for more in words)]
         return Drift(
             component,
             layer,

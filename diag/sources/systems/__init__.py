@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from diag.subject import Actor, Encoder, Objective, Subject, TaskPair
-from diag.units.drift import FROZEN
+from diag.units.drift import FROZEN, IN_PART
 from trainers import registry
 from trainers.checkpoint import Checkpoint, CheckpointError
 from trainers.envs import UnknownWorldError
@@ -31,6 +31,9 @@ PLANNED = {
     "ensemble": "fresh, reads copies",
 }
 """Words for what a plan did with parameters that it trains."""
+
+PLANNED_IN_PART = {"reset": f"{IN_PART}reset", "fraction": f"{IN_PART}a fraction"}
+"""Words behind those for what a plan did with some columns alone."""
 
 SUBJECTS = registry.Places(
     "subjects of system",
@@ -103,6 +106,7 @@ class Trained:
     def _planned(self, plan: TransferPlan) -> dict[str, str]:
         """What the plan did with each parameter, in words."""
         names = list(self.checkpoint.tensors)
+        columns = [rule for rule in plan.rules if rule.partial]
         several, trained_ = len(self.checkpoint.header.bases) > 1, plan.trainable(names)
         words = {}
         for name in names:
@@ -113,6 +117,9 @@ class Trained:
             words[name] = PLANNED[rule.action] if name in trained_ else FROZEN
             if several and rule.base not in (None, 0):
                 words[name] += " of all bases" if rule.base == ALL else f" of base {rule.base}"
+            if self.checkpoint.tensors[name].dim() == 2:  # others have no columns
+                parts = dict.fromkeys(PLANNED_IN_PART[r.action] for r in columns if r.matches(name))
+                words[name] += "".join(parts)
         return words
 
 
