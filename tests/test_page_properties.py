@@ -279,7 +279,7 @@ def test_paper_has_what_is_folded(live: str, tmp_path: Path) -> None:
     words = " ".join(page.extract_text() for page in pypdf.PdfReader(paper).pages)
     words = " ".join(words.split())
     assert "A note." in words
-    assert "R² on states that the map was not" in words
+    assert "held-out R²" in words
     assert "sha256 1234" in words
 
 

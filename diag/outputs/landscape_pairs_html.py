@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -52,7 +50,7 @@ def page(result: LandscapePairs) -> Page:
     parts = [_matrices(result, ways, highest), _pairs(result)]
     if result.warnings:
         parts.append(Section("Warnings", warning_words(result.warnings)))
-    parts += _next(result)
+    parts.append(_next(result))
     paths = [ref.path for ref in result.checkpoints]
     title = f"Walls between {listed(short_names(paths)[:NAMED])}"
     if len(paths) > NAMED:
@@ -85,20 +83,35 @@ def _count(result: LandscapePairs) -> str:
     return f"≤ {groups}" if result.straight.unknown and groups > 1 else str(groups)
 
 
-def _next(result: LandscapePairs) -> Iterator[Section]:
-    """The command that looks closer at the pair of the highest wall."""
-    known = [p for p in result.pairs if p.ways["raw"].wall.value is not None]
+def _highest(pairs: list[CheckpointPair]) -> CheckpointPair:
+    return max(pairs, key=lambda pair: pair.ways["raw"].wall.value or 0.0)
+
+
+def _next(result: LandscapePairs) -> Section:
+    """What a reader may do after these walls, with commands where the checkpoints open by their names."""
+    best = result.straight if result.matched is None else result.matched
+    walls = [pair for pair in result.pairs if pair.ways["raw"].between == "wall"]
     paths = [ref.path for ref in result.checkpoints]
-    if not known or not all(Path(path).suffix for path in paths):
-        return
-    pair = max(known, key=lambda p: p.ways["raw"].wall.value or 0.0)
-    files = shlex.join([paths[pair.first], paths[pair.second]])
-    words = (
-        f"Between {pair_name(result, pair).replace('–', ' and ')} the loss climbs highest; a landscape of "
-    )
-    words += "these two shows its terms, and seeks a way round."
-    command = f"diag landscape {files} --html landscape.html"
-    yield Section("What to do next", [words], commands=[command], short="Next")
+    words, commands = [], []
+    if best.unsure:
+        words.append("More samples narrow the intervals of the pairs that are not known.")
+        pairs = " --all-pairs" if len(paths) == 2 else ""
+        commands.append(f"diag landscape {shlex.join(paths)}{pairs} --samples {4 * result.samples}")
+    if best.lost:
+        words.append("Of a loss that is not finite no samples tell: look at the weights and the inputs.")
+    if walls:
+        highest = _highest(walls)
+        words.append(
+            f"A landscape of {pair_name(result, highest)} alone says which terms make the highest wall, and "
+            "seeks a curve round it."
+        )
+        two = shlex.join([paths[highest.first], paths[highest.second]])
+        commands.append(f"diag landscape {two} --html landscape.html")
+    if not words:
+        words.append("No wall stands between any two: a comparison of two says what sets them apart.")
+        commands.append(f"diag compare-embeddings {shlex.join(paths[:2])}")
+    takes = all(ref.opens_alone for ref in result.checkpoints)
+    return Section("What to do next", [" ".join(words)], commands=commands if takes else [], short="Next")
 
 
 def _matrices(result: LandscapePairs, ways: list[RouteName], highest: float) -> Section:
