@@ -8,9 +8,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import gzip
+import hashlib
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
@@ -44,20 +46,35 @@ def specifications(specs: Sequence[dict[str, Any]]) -> str:
 def library() -> str:
     """Vega, Vega-Lite and vega-embed as one script, packed; from the cache folder if it is there."""
     place = _kept()
-    try:
-        return place.read_text("ascii")
-    except (OSError, UnicodeDecodeError):
-        pass
-    made = packed(vl_convert.javascript_bundle(_SNIPPET, vl_version=VEGA_LITE))
+    if (kept := _whole(place)) is not None:
+        return kept
+    script = vl_convert.javascript_bundle(_SNIPPET, vl_version=VEGA_LITE)
+    made = packed(script)
     # A folder that cannot be written costs the next page a second, and nothing else.
     with contextlib.suppress(OSError):
-        _keep(place, made)
+        _keep(place, f"{_digest(script.encode())}\n{made}")
     return made
 
 
 def _kept() -> Path:
+    """The file of the cache: all that decides what the library is stands in its name."""
     folder = platformdirs.user_cache_path("transfer-diag", appauthor=False)
-    return folder / f"vega-lite-{VEGA_LITE}-{version('vl-convert-python')}.b64"
+    snippet = _digest(_SNIPPET.encode())[:12]
+    return folder / f"vega-lite-{VEGA_LITE}-{version('vl-convert-python')}-{snippet}.b64"
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _whole(place: Path) -> str | None:
+    """The packed library in a file, below its script's digest; None where it is another, or damaged."""
+    try:
+        digest, _, letters = place.read_text("ascii").partition("\n")
+        script = gzip.decompress(base64.b64decode(letters, validate=True))
+    except (OSError, EOFError, ValueError, zlib.error):
+        return None
+    return letters if script and _digest(script) == digest else None
 
 
 def _keep(place: Path, text: str) -> None:

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 import diag
-from diag.commands.listing import Report, listed, page_of
+from diag.commands.listing import SUFFIXES, Report, listed, page_of
 from diag.commands.open import _browse
 from diag.commands.output_files import UsageError
-from diag.commands.serving import LOOPBACK, Server, served
+from diag.commands.serving import KINDS, LOOPBACK, Server, served
 from diag.outputs.registry import html, renderer
 from reports import Page, render
 from tests.commands import run
@@ -200,6 +200,24 @@ def test_titles_and_statuses_are_found_in_the_pages_that_are_made(tmp_path: Path
     (one,) = listed(tmp_path)
     assert one.kind.startswith("compare-embeddings")
     assert one.status == result.verdict.status
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names")
+def test_all_that_is_listed_is_given_out(folder: Path) -> None:
+    page = (folder / "a page.html").read_text()
+    for name in ("run 10:00.html", "a\\b.html", "ü?#%41.html"):
+        (folder / name).write_text(page)
+    (folder / "c.txt").write_text("private")
+    (folder / "t.html").symlink_to(folder / "c.txt")
+    with serving(folder) as server:
+        addresses = outline(ask(server, "/")[1].decode()).addresses
+        assert "/run%2010%3A00.html" in addresses
+        assert "/t.html" not in addresses
+        assert {ask(server, address)[0].status for address in addresses} == {200}
+
+
+def test_what_is_given_out_has_a_content_type() -> None:
+    assert set(KINDS) == SUFFIXES
 
 
 def test_names_in_the_list_are_only_words() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import html
 import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from trainers.safe_text import plain
@@ -18,6 +19,12 @@ MOST_LISTED = 2000
 
 HEAD = 2**18
 """Bytes at the beginning of a file that its title and its status stand in."""
+
+SUFFIXES = frozenset((".html", ".json", ".png", ".svg"))
+"""What is given out; of these, pages and results are listed."""
+
+_FOREIGN = frozenset("\\/\0:" if sys.platform == "win32" else "\\/\0")
+"""Letters that no name in an address has; a colon is a drive's, or a stream's, on Windows alone."""
 
 _TITLE = re.compile(r"<title>([^<]*)</title>")
 _STATUS = re.compile(r'class="verdict (\w{1,20})"')
@@ -40,13 +47,30 @@ class Report:
     """Seconds since the epoch."""
 
 
+def file_of(root: Path, path: str, only: str | None = None) -> Path | None:
+    """The file of an address below a folder; None where it is none that is given out."""
+    parts = PurePosixPath(path.removeprefix("/")).parts
+    # Checked before the disk is asked: no way up, nothing hidden, and no name of another system.
+    if not parts or any(part.startswith(".") or set(part) & _FOREIGN for part in parts):
+        return None
+    if only is not None and parts != (only,):
+        return None
+    try:
+        found = root.joinpath(*parts).resolve(strict=True)
+        below = found.relative_to(root)
+    except (OSError, ValueError, RuntimeError):  # not there, a link out of the folder or to itself
+        return None
+    hidden = any(part.startswith(".") for part in below.parts)
+    return None if hidden or found.suffix.lower() not in SUFFIXES else found
+
+
 def listed(root: Path, only: str | None = None) -> list[Report]:
     """The pages and the saved results below a folder by their paths; hidden ones are passed over.
 
     Links to folders are not followed. With ``only``, the list is of that file alone.
     """
     if only is not None:
-        alone = _report(root / only, only, root)
+        alone = _report(only, root)
         return [] if alone is None else [alone]
     found: list[Report] = []
     for folder, below, files in os.walk(root):
@@ -54,8 +78,7 @@ def listed(root: Path, only: str | None = None) -> list[Report]:
         for name in sorted(files):
             if name.startswith(".") or Path(name).suffix.lower() not in (".html", ".json"):
                 continue
-            place = Path(folder, name)
-            if (report := _report(place, place.relative_to(root).as_posix(), root)) is not None:
+            if (report := _report(Path(folder, name).relative_to(root).as_posix(), root)) is not None:
                 found.append(report)
             if len(found) == MOST_LISTED:
                 return found
@@ -114,11 +137,13 @@ td:first-child{overflow-wrap:anywhere}td:last-child{white-space:nowrap;font-vari
 """
 
 
-def _report(place: Path, path: str, root: Path) -> Report | None:
-    """The row of a page or a saved result; None for other JSON, and what cannot be read or lies elsewhere."""
+def _report(path: str, root: Path) -> Report | None:
+    """The row of a page or a saved result; None for other JSON, and for what is not given out."""
+    place = file_of(root, path)
+    if place is None or place.suffix.lower() not in (".html", ".json"):
+        return None
     try:
-        below = place.resolve().relative_to(root)
-        if not place.is_file() or any(part.startswith(".") for part in below.parts):
+        if not place.is_file():
             return None
         with place.open("rb") as file:
             head = file.read(HEAD).decode("utf-8", "replace")

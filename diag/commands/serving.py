@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import quote, unquote
 
-from diag.commands.listing import listed, page_of
+from diag.commands.listing import file_of, listed, page_of
 from diag.commands.output_files import UsageError
 
 LOOPBACK = "127.0.0.1"
@@ -35,7 +35,7 @@ PAGES = (
 """Content policy of pages: their own script and style run, and nothing is asked for but pictures of here."""
 
 OTHERS = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; {_OWN}"
-"""Content policy of what runs no script: the list, drawings, pictures and JSON."""
+"""Content policy of what runs no script: drawings, pictures, JSON, and the words of a refusal."""
 
 LIST = f"default-src 'none'; style-src 'unsafe-inline'; {_OWN}"
 """Content policy of the list, whose links lead to the pages."""
@@ -46,7 +46,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     ".png": ("image/png", OTHERS),
     ".svg": ("image/svg+xml", OTHERS),
 }
-"""The content type and the policy of each suffix that is given out."""
+"""The content type and the policy of each suffix that is given out (:data:`diag.commands.listing.SUFFIXES`)."""
 
 HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
@@ -76,19 +76,7 @@ class Server(ThreadingHTTPServer):
 
     def file(self, path: str) -> Path | None:
         """The file of an address; None where it is none that is given out."""
-        parts = PurePosixPath(path.removeprefix("/")).parts
-        # Checked before the disk is asked: no way up, nothing hidden, and no name of another system.
-        if not parts or any(part.startswith(".") or set(part) & set("\\/:\0") for part in parts):
-            return None
-        if self.only is not None and parts != (self.only,):
-            return None
-        try:
-            found = self.root.joinpath(*parts).resolve(strict=True)
-            below = found.relative_to(self.root)
-        except (OSError, ValueError, RuntimeError):  # not there, a link out of the folder or to itself
-            return None
-        hidden = any(part.startswith(".") for part in below.parts)
-        return None if hidden or found.suffix.lower() not in KINDS else found
+        return file_of(self.root, path, self.only)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing of a browser that went away."""

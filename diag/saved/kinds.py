@@ -142,16 +142,17 @@ def result_in(tree: Any, path: str) -> Any:
         words = f"a {kind} that could not be saved ({in_brief(held['reason'])})"
         raise ResultError(path, words, "a saved result; its documented JSON is whole")
     module, name = RESULTS[kind].split(":")
+    documented = {name: value for name, value in tree.items() if name != MEMBER}
     try:
+        if held.get("sha256") != _digest(documented, kind, held.get("result")):
+            words = f"a {kind} that was changed after it was saved"
+            raise ResultError(path, words, "one as --json wrote it")
         result = decode(held.get("result"), getattr(import_module(module), name))
     except FormError as error:
         words = f"a {kind} with another content: {error}"
         raise ResultError(path, words, "one that this version saved, unchanged") from None
     except RecursionError:
         raise ResultError(path, f"a {kind} too deep to read", "one that was saved") from None
-    documented = {name: value for name, value in tree.items() if name != MEMBER}
-    if held.get("sha256") != _digest(documented, kind, held["result"]):
-        raise ResultError(path, f"a {kind} that was changed after it was saved", "one as --json wrote it")
     return result
 
 

@@ -58,6 +58,16 @@ def encode(value: Any, hint: Any) -> Any:
 
 def decode(tree: Any, hint: Any, where: str = "") -> Any:
     """The value that :func:`encode` made plain; raises FormError, which names the place in the tree."""
+    try:
+        return _decoded(tree, hint, where)
+    except FormError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:  # numpy, pandas and dict refuse it in their words
+        words = f"values that go together in no such thing ({type(error).__name__})"
+        raise FormError(where, words, "those of one that was saved") from None
+
+
+def _decoded(tree: Any, hint: Any, where: str) -> Any:
     if hint is Any:
         return _untagged(tree, where)
     if is_dataclass(hint) and isinstance(hint, type):
