@@ -13,8 +13,8 @@ import pytest
 import diag
 from diag.landscapes.result import Landscape
 from diag.outputs import landscape_html, landscape_planes
+from diag.outputs.names import short_names
 from diag.outputs.registry import page
-from diag.outputs.titles import short_names
 from reports import contours, landscapes
 from reports.drawings import drawn, specification
 from reports.page import Figure, Page
