@@ -167,7 +167,10 @@ def _contents(page: Page) -> str:
     """Links to the sections and parts, where there are enough of them to look for one."""
     links = [(str(number), s.short or s.title) for number, s in enumerate(page.sections, 1)]
     links += [("provenance", "Provenance")] if page.facts else []
-    links += [(f"part-{number}", part.title) for number, part in enumerate(page.parts, 1)]
+    titles = [part.title for part in page.parts]
+    for number, part in enumerate(page.parts, 1):
+        same = titles.count(part.title) > 1
+        links.append((f"part-{number}", f"{part.title} ({part.kind})" if same else part.title))
     if len(links) < 3:
         return ""
     told = "".join(f'<li><a href="#{anchor}">{html.escape(name)}</a></li>' for anchor, name in links)
