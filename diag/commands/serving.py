@@ -46,7 +46,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     ".png": ("image/png", OTHERS),
     ".svg": ("image/svg+xml", OTHERS),
 }
-"""The content type and the policy of each suffix that is given out (:data:`diag.commands.listing.SUFFIXES`)."""
+"""The content type and the policy of each suffix that is given out (``SUFFIXES``)."""
 
 HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
