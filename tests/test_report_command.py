@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ import diag
 from diag.commands import app as cli
 from diag.outputs.combined import ERROR, WORST, Part, combined, summary
 from diag.outputs.registry import html, page, text
-from diag.saved.kinds import MEMBER
+from diag.saved.kinds import MEMBER, _digest, may_hold_result
 from reports import Page, Section, render
 from tests.commands import commands, options, run
 from tests.study_frames import made
@@ -123,7 +126,7 @@ def test_a_result_of_a_folder_that_cannot_be_read_has_a_row(
         (["compared.json", "other.json", "-o", "p.html"], "other.json: found JSON without"),
         (["empty"], "empty: found no saved results, expected files that --json=FILE"),
         (["compared.json", "--static"], "found --static without --out"),
-        (["compared.json", "-o", "compared.json"], "compared.json: found an input of this command"),
+        (["compared.json", "-o", "compared.json"], "compared.json: found a name of JSON"),
         ([], "Missing argument"),
     ],
 )
@@ -157,6 +160,110 @@ def test_the_folder_of_a_study_gives_its_report_and_what_was_saved_there(
     places = [found.index(words) for words in (str(saved), "below/checked.json", "compared.json")]
     assert places == sorted(places)
     assert page(whole).verdict in " ".join(found.split())
+
+
+@pytest.mark.parametrize("name", ["below/checked.json", "new.json", "base.npy", "link.html"])
+def test_a_page_takes_the_place_of_no_result(
+    saved: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (saved / "link.html").symlink_to(saved / "below" / "checked.json")
+    before = {path: path.read_bytes() for path in saved.rglob("*") if path.is_file()}
+    status, _, told = run(capsys, "report", str(saved), "-o", str(saved / name))
+    assert status == 2
+    assert "found a name of JSON" in told or "found an input of this command" in told
+    assert before == {path: path.read_bytes() for path in saved.rglob("*") if path.is_file()}
+
+
+def test_a_page_in_its_folder_is_made_anew(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert run(capsys, "report", str(saved), "-o", str(saved / "all.html"), "--static")[0] == 0
+
+
+def test_too_many_are_refused_before_they_are_read(
+    saved: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("diag.commands.report.MOST_PARTS", 1)
+    monkeypatch.setattr("diag.saved.kinds.tree_in", lambda path: pytest.fail("read"))
+    status, _, told = run(capsys, "report", str(saved))
+    assert (status, "found 2 saved results, expected 1 in a page" in told) == (2, True)
+
+
+def test_other_json_is_not_parsed(
+    saved: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+
+    def noted(path: str) -> dict[str, int]:
+        parsed.append(Path(path).name)
+        return {"saved": 1}
+
+    monkeypatch.setattr("diag.saved.kinds.tree_in", noted)
+    assert run(capsys, "report", str(saved))[0] == 0
+    assert parsed == ["checked.json", "compared.json"]
+
+
+def test_a_name_across_two_pieces_is_found(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for size in range(1, 40):
+        monkeypatch.setattr("diag.saved.kinds._PIECE", size)
+        (saved / "x.json").write_text('{"schema_version": 1, "saved": {}}')
+        assert may_hold_result(str(saved / "x.json"))
+        assert not may_hold_result(str(saved / "other.json"))
+
+
+def test_what_the_system_does_not_read_has_a_row(
+    saved: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: str, most: int) -> bytes:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("diag.saved.kinds.whole", refused)
+    status, _, told = run(capsys, "report", str(saved), "-o", str(saved / "all.html"), "--static")
+    assert status == 0
+    assert told.count("Permission denied") == 2
+
+
+def forged(place: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a result, and its digest with it."""
+    tree = json.loads(place.read_text())
+    held = tree.pop(MEMBER)
+    change(held["result"])
+    tree[MEMBER] = {**held, "sha256": _digest(tree, held["kind"], held["result"])}
+    place.write_text(json.dumps(tree))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda result: result["picture"].update(colour="nothing"),
+        lambda result: result["picture"]["base"].update(shape=[80]),
+        lambda result: result["base"].update(path="\udc80.npy") if "path" in result["base"] else None,
+    ],
+)
+def test_what_cannot_be_rendered_has_a_row(
+    saved: Path, capsys: pytest.CaptureFixture[str], change: Callable[[dict[str, Any]], object]
+) -> None:
+    forged(saved / "compared.json", change)
+    page = ["-o", str(saved / "all.html")]
+    status, _, told = run(capsys, "report", str(saved), *page)
+    assert status == 0, told
+    if "cannot be rendered" not in told:  # it is rendered as it is
+        assert "1 error" not in (saved / "all.html").read_text()
+        return
+    assert "compared.json: found a comparison that cannot be rendered" in (saved / "all.html").read_text()
+    (saved / "all.html").unlink()
+    status, _, told = run(capsys, "report", str(saved / "compared.json"), *page)
+    assert status == 2
+    assert told.count("\n") == 1
+    assert "compared.json: found a comparison that cannot be rendered" in told
+
+
+def test_two_of_one_title_are_told_apart_by_their_files() -> None:
+    same = replace(small("t2 against b2", "pass", "v"), kind="compare-embeddings")
+    whole = combined([Part("a.json", same), Part("below/b.json", same), Part("c.json", small("x", "", "v"))])
+    words = outline(render(whole, live=False)).words
+    for name in ("compare-embeddings, a.json", "compare-embeddings, below/b.json"):
+        assert words.count(name) == 2  # in the index, and above its title
+        assert f"t2 against b2 ({name})" in words
 
 
 def test_every_command_that_makes_pages_makes_static_ones() -> None:

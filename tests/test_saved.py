@@ -102,6 +102,16 @@ def test_what_cannot_be_saved_costs_nobody_the_documented_json(tmp_path: Path) -
         again(whole, tmp_path)
 
 
+def test_what_would_be_refused_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = np.random.default_rng(0).normal(size=(400, 2))
+    found = diag.compare(base, base)
+    monkeypatch.setattr("diag.saved.kinds.MOST_BYTES", len(render(found)) - 1)
+    tree = json.loads(render(found))
+    assert {name: tree[name] for name in tree if name != MEMBER} == found.to_tree()
+    with pytest.raises(ResultError, match=r"could not be saved .*more than .* bytes"):
+        again(found, tmp_path)
+
+
 def test_a_repair_knows_its_chosen_fit_again(results: dict[str, Shown], tmp_path: Path) -> None:
     back = again(results["repair"], tmp_path)
     assert any(fit is back.chosen for fit in back.fits)

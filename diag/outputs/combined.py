@@ -36,7 +36,7 @@ class Part:
 
 
 def combined(parts: Sequence[Part], title: str = "Several results") -> Page:
-    """One page of several: an index on top, then every part as it would stand alone, its file in its title.
+    """One page of several: an index on top, then every part as it would stand alone, with its file's name.
 
     The status is the worst of the parts'. A part that could not be read has its reason in place of sections.
     """
@@ -62,6 +62,10 @@ def with_lacks(page: Page, lacks: Sequence[str]) -> Page:
 def _page(part: Part) -> Page:
     if part.page is None:
         return Page(plain(part.name), ERROR, plain(part.problem), [], [], "", kind="not read")
+    name = plain(part.name)
     return replace(
-        part.page, verdict=plain(part.page.verdict), facts=[("file", plain(part.name)), *part.page.facts]
+        part.page,
+        verdict=plain(part.page.verdict),
+        facts=[("file", name), *part.page.facts],
+        kind=f"{part.page.kind}, {name}" if part.page.kind else name,
     )

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any, ClassVar, Protocol
 
+from diag.saved import kinds
 from diag.saved.kinds import MEMBER, saved
 
 LONE = re.compile("[\ud800-\udfff]")
@@ -27,7 +28,19 @@ def render(result: HasTree) -> str:
     """
     tree = result.to_tree()
     text = json.dumps(tree, indent=2, allow_nan=False, ensure_ascii=False)
-    if (held := saved(result, tree)) is not None:
-        line = json.dumps(held, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-        text = f'{text.removesuffix("}").rstrip()},\n  "{MEMBER}": {line}\n}}'
+    held = saved(result, tree)
+    if held is None:
+        return _escaped(text)
+    whole = _with(text, held)
+    # What is refused when it is read is not written; the documented JSON is.
+    return whole if len(whole.encode()) <= kinds.MOST_BYTES else _with(text, kinds.too_large(result.kind))
+
+
+def _with(text: str, held: dict[str, Any]) -> str:
+    """The documented JSON with what is saved in its last line."""
+    line = json.dumps(held, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return _escaped(f'{text.removesuffix("}").rstrip()},\n  "{MEMBER}": {line}\n}}')
+
+
+def _escaped(text: str) -> str:
     return LONE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from diag.saved.error import FormError
@@ -26,6 +27,8 @@ FORMAT = 1
 
 MOST_BYTES = 2**28
 """Bytes that a saved result may have: those of large studies have some ten million."""
+
+_PIECE = 2**20
 
 MEMBER = "saved"
 """Name of the member that holds the saved result."""
@@ -80,6 +83,11 @@ def saved(result: HasKind, documented: Mapping[str, Any]) -> dict[str, Any] | No
     return {"format": FORMAT, "kind": result.kind, "sha256": digest, "result": held}
 
 
+def too_large(kind: str) -> dict[str, Any]:
+    """What is written in the place of a result whose file could not be read back."""
+    return {"format": FORMAT, "kind": kind, "reason": f"its file would have more than {MOST_BYTES:,} bytes"}
+
+
 def _digest(documented: Mapping[str, Any], kind: str, held: Any) -> str:
     """Digest of all that a file says, however it is laid out: a slip of an editor is told from the result."""
     content = json.dumps([documented, kind, held], separators=(",", ":"))
@@ -108,6 +116,19 @@ def tree_in(path: str) -> Any:
         return json.loads(content)
     except (ValueError, RecursionError):
         raise ResultError(path, "no JSON", "a result as --json of a command writes it") from None
+
+
+def may_hold_result(path: str) -> bool:
+    """Whether a file's bytes name what every saved result has; raises OSError. It is read piece by piece."""
+    missing = {f'"{name}"'.encode() for name in (MEMBER, "schema_version")}
+    longest = max(map(len, missing))
+    with Path(path).open("rb") as file:
+        end = b""
+        while missing and (piece := file.read(_PIECE)):
+            end += piece
+            missing = {name for name in missing if name not in end}
+            end = end[-longest:]
+    return not missing
 
 
 def holds_result(tree: Any) -> bool:
