@@ -55,7 +55,7 @@ def render(page: Page, live: bool = True) -> str:
     if live:
         script += f"<script>{_asset('page.js')}</script>\n"
     title = f"{page.kind}: {page.title}" if page.kind else page.title
-    return (
+    text = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -65,6 +65,8 @@ def render(page: Page, live: bool = True) -> str:
         f'{_contents(page)}<main class="band">\n{body}</main>\n'
         f'<footer class="band">{html.escape(page.footer)}</footer>\n{script}</body>\n</html>\n'
     )
+    # A file's name may have bytes that are no letters: they are shown as such.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @cache

@@ -263,7 +263,7 @@ def test_two_of_one_title_are_told_apart_by_their_files() -> None:
     words = outline(render(whole, live=False)).words
     for name in ("compare-embeddings, a.json", "compare-embeddings, below/b.json"):
         assert words.count(name) == 2  # in the index, and above its title
-        assert f"t2 against b2 ({name})" in words
+        assert f"{name}: t2 against b2" in words
 
 
 def test_every_command_that_makes_pages_makes_static_ones() -> None:
