@@ -102,8 +102,9 @@ def test_the_highest_point_between_the_ends_is_marked() -> None:
     (peak,) = [number for number, row in enumerate(rows) if "▲" in row]
     assert peak <= 2
     assert abs(rows[peak].index("▲") - len(rows[peak]) // 2) <= 4
-    assert "A, at t = 0: 0.5. B, at t = 1: 0.5. ▲, the highest between them, at t = 0.50: 1." in " ".join(
-        drawn.split()
+    assert (
+        "A, at t = 0: 0.500. B, at t = 1: 0.500. ▲, the highest between them, at t = 0.50: 1.00."
+        in " ".join(drawn.split())
     )
     assert sum("A" in row for row in rows) == sum("B" in row for row in rows) == 1
 
