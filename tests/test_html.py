@@ -130,7 +130,7 @@ BROWSER_FLAGS = [
     "--disable-sync",
     "--hide-scrollbars",
     "--enable-logging=stderr",
-    "--virtual-time-budget=10000",
+    "--virtual-time-budget=600000",
     "--window-size=900,1600",
 ]
 
