@@ -104,6 +104,41 @@ def run(
     _report(out, _page_in(out), quiet, verbose)
 
 
+@study_app.command("measure", short_help="Measure a study's checkpoints again.")
+def measure(
+    folder: Folder,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also what this very version of the code measured.")
+    ] = False,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure again the checkpoints of a study that another version of the code measured.
+
+    Nothing is trained. Rows whose checkpoints are gone stay as they are, and are counted. Whatever stops it,
+    the same command goes on. The study's page is written anew.
+
+    \b
+    Examples:
+      diag study measure runs/maze
+      diag study measure runs/maze --all -j 1
+    """
+    from diag.studies.again import measure_again
+    from diag.studies.folder import Folder as Kept
+
+    def progress(total: int) -> Any:
+        say(quiet, f"{total:,} checkpoints to measure")
+        return progress_bar(f"measure {folder.name}", total, quiet)
+
+    left = measure_again(Kept(folder), every=every, jobs=jobs or os.cpu_count() or 1, progress=progress)
+    if left is None:
+        raise Stopped(f"stopped; what was measured is saved in {folder}, and the same command goes on")
+    if left.gone:
+        say(quiet, _gone_words(left.gone))
+    _report(folder, _page_in(folder), quiet, verbose)
+
+
 @study_app.command("report", short_help="The table of a study, and its page.")
 def report(
     folder: Folder,
@@ -209,3 +244,9 @@ def _words(study: Any, seeds: int, updates: int, behind: int) -> str:
     done = f", {behind:,} of them done" if behind else ""
     lines.append(f"to do: {seeds} trainings, {updates:,} updates{done}")
     return "\n".join(lines)
+
+
+def _gone_words(rows: int) -> str:
+    if rows == 1:
+        return "1 row stays as it was: its checkpoint, or its base's, is gone"
+    return f"{rows:,} rows stay as they were: their checkpoints, or their bases', are gone"

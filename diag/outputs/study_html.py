@@ -21,7 +21,7 @@ from diag.outputs.study_text import (
     runs,
     told_name,
 )
-from diag.outputs.study_words import corrected_p, shares_apart
+from diag.outputs.study_words import corrected_p, measured_words, shares_apart
 from diag.outputs.words import number
 from diag.studies import paper
 from diag.studies.result import Curve, Group, StudyReport
@@ -67,6 +67,7 @@ def page(report: StudyReport) -> Page:
         ("bases", f"seeds {runs(facts.base_seeds)}" if facts.base_seeds else "–"),
         ("transfers", f"seeds {runs(facts.transfer_seeds)} of each" if facts.transfer_seeds else "–"),
         ("spent", f"{duration(facts.seconds)} on {facts.device}"),
+        ("measured", measured_words(facts)),
         ("versions", ", ".join(f"{n} {v}" for n, v in facts.versions.items())),
         *((name, str(value)) for name, value in facts.settings.items()),
     ]
@@ -111,6 +112,8 @@ def sections(report: StudyReport) -> list[Section]:
         if report.missing
         else []
     )
+    if words := measured_words(report.facts):
+        parts.append(Section("Several versions measured this", [f"The rows were measured {words}."]))
     first = report.reference
     if first is None or not any(g.succeeded.n for g in report.groups):
         return parts

@@ -9,7 +9,7 @@ from diag.outputs.lines import headline, labelled, sparkline
 from diag.outputs.study_groups_text import MOST_WHOLE, groups_lines
 from diag.outputs.study_plans_text import plan_lines
 from diag.outputs.study_scores_text import score_lines
-from diag.outputs.study_words import corrected_p, shares_apart
+from diag.outputs.study_words import corrected_p, measured_words, shares_apart
 from diag.outputs.words import number
 from diag.studies.result import Group, Outcomes, StudyFacts, StudyReport
 from diag.studies.sentence import of, percent, short_name
@@ -68,6 +68,7 @@ def _facts(report: StudyReport, verbose: bool) -> list[str]:
         ("study", f"{plain(facts.name)}, preset {plain(facts.preset)}"),
         ("success", report.rule),
         ("spent", f"{duration(facts.seconds)} on {plain(facts.device)}"),
+        ("measured", plain(measured_words(facts))),
     ]
     if verbose:
         rows += [("seeds", seeds_words(facts))]

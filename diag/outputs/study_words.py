@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from diag.studies.result import PValue
-from diag.wording import p_value
+from diag.studies.result import PValue, StudyFacts
+from diag.wording import listed, p_value
 from probes import Measure
 
 
@@ -19,3 +19,14 @@ def shares_apart(measure: Measure) -> str:
     if measure.low is None or measure.high is None:
         return f"{measure.value:+.0%}"
     return f"{measure.value:+.0%} [{measure.low:+.0%}, {measure.high:+.0%}]"
+
+
+def measured_words(facts: StudyFacts) -> str:
+    """Which versions of the code measured the rows, and what to do; empty where it was one."""
+    if len(facts.measured_by) < 2:
+        return ""
+    named = listed([f"{code} ({rows:,} rows)" for code, rows in facts.measured_by.items()])
+    return (
+        f"by {named}: numbers of two versions need not compare; diag study measure measures again what "
+        "another version than the one at hand measured"
+    )

@@ -10,6 +10,7 @@ import torch
 import probes
 from diag.comparisons.compare import compare
 from diag.embed import embedding, loss_at, total
+from diag.studies.code import code_version
 from diag.subject import (
     SAMPLES,
     LastLinear,
@@ -35,7 +36,7 @@ def measured(subject: Subject, base: Subject | None, plan: TransferPlan) -> dict
     the mended copy are left out where no map can be folded in. Raises SubjectError for a system without
     losses.
     """
-    row = _losses(subject, plan) | _score(subject)
+    row = {"code": code_version()} | _losses(subject, plan) | _score(subject)
     if base is not None:
         row |= _comparison(base, subject) | _mended(base, subject)
     return row

@@ -13,6 +13,7 @@ import pandas as pd
 from diag.comparisons.picture import colour_variable
 from diag.embed import embedding
 from diag.sources import open_subject
+from diag.studies.code import UNKNOWN
 from diag.studies.dreams import dreams_of
 from diag.studies.folder import Folder
 from diag.studies.players import episodes_of, planes_of, returns_in
@@ -31,7 +32,8 @@ def report_of(path: Path) -> StudyReport:
     """The report of the study in a folder, finished or not; raises StudyError."""
     folder = Folder(path)
     study = folder.study()
-    results, curves, facts = folder.results(), folder.curves(), _facts(study, folder)
+    results, curves = folder.results(), folder.curves()
+    facts = replace(_facts(study, folder), measured_by=_measured_by(results))
     whole = report(results, curves, facts, list(_pictures(study, path, results)), returns_in(path, results))
     if whole.arms:
         return replace(whole, dreamt=dreams_of(whole, path, results))
@@ -70,6 +72,15 @@ def _facts(study: Study, folder: Folder) -> StudyFacts:
         world=worlds.pop() if len(worlds) == 1 else "several",
         variants=_variants(study),
     )
+
+
+def _measured_by(results: pd.DataFrame) -> dict[str, int]:
+    """Rows with measures by the code that they name, the most first."""
+    if results.empty:
+        return {}
+    measured = results[results["finite"]]
+    named = measured.get("code", pd.Series(None, measured.index, dtype=object)).fillna(UNKNOWN)
+    return {str(name): int(count) for name, count in named.value_counts().items()}
 
 
 def _variants(study: Study) -> dict[str, VariantFacts]:

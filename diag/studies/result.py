@@ -47,6 +47,8 @@ class StudyFacts:
     world: str | None = None
     """The world that it was trained in; ``several`` where it is not one, None where it is not known."""
     variants: Mapping[str, VariantFacts] = field(default_factory=dict)
+    measured_by: Mapping[str, int] = field(default_factory=dict)
+    """Rows by the code that measured them (:mod:`diag.studies.code`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -364,6 +366,7 @@ class StudyReport(Shown, kind="study"):
                 "base_seeds": list(facts.base_seeds),
                 "transfer_seeds": list(facts.transfer_seeds),
                 "versions": dict(facts.versions),
+                "measured_by": dict(facts.measured_by),
                 "seconds": finite(facts.seconds),
                 "device": facts.device,
             },

@@ -42,6 +42,7 @@ column                type      what
                                 (missing where the encoder's last layer is not known to be linear)
 ``mended_escape``     float64   escape height on the straight line to that mended copy
 ``score``             float64   mean return on its own task, of systems that act (missing for others)
+``code``              str|None  the code that measured it (:mod:`diag.studies.code`); None: before it said so
 ====================  ========  ==================================================================
 
 ``curves`` is long: ``variant, phase, plan, base_seed, seed, update, term, loss`` (training losses, averaged
@@ -80,12 +81,14 @@ COLUMNS = (
     *("l2", "l2_relative", "flip", "cka"),
     *(f"r2_{rung}" for rung in RUNGS),
     *(f"r2_shifted_{rung}" for rung in SHIFTED),
-    *("variance_ratio", "loss_total", "gradient_norm", "mended_loss", "mended_escape", "score"),
+    *("variance_ratio", "loss_total", "gradient_norm", "mended_loss", "mended_escape", "score", "code"),
 )
 """The columns of ``results``, but for the loss terms, which follow."""
 
 _TYPES: dict[str, Any] = {
-    **dict.fromkeys(("variant", "phase", "plan", "path", "sha256", "relation", "status", "axes"), "object"),
+    **dict.fromkeys(
+        ("variant", "phase", "plan", "path", "sha256", "relation", "status", "axes", "code"), "object"
+    ),
     **dict.fromkeys(("base_seed", "seed", "step", "updates"), "int64"),
     **dict.fromkeys(("final", "finite"), "bool"),
     "succeeded": "boolean",
@@ -111,13 +114,14 @@ def write_part(folder: Path, name: str, table: pd.DataFrame) -> None:
 def read_parts(folder: Path, key: Sequence[str]) -> pd.DataFrame:
     """All part files of a folder, the later part's row where a key stands in two; raises StudyError."""
     parts = sorted(folder.glob("*.parquet"), key=lambda p: (p.stat().st_mtime_ns, p.name))
-    tables = [table for part in parts if len(table := _read_part(part, key))]
+    tables = [table for part in parts if len(table := read_part(part, key))]
     if not tables:
         return pd.DataFrame(columns=list(key))
     return pd.concat(tables, ignore_index=True).drop_duplicates(list(key), keep="last", ignore_index=True)
 
 
-def _read_part(part: Path, key: Sequence[str]) -> pd.DataFrame:
+def read_part(part: Path, key: Sequence[str]) -> pd.DataFrame:
+    """One part file; raises :class:`StudyError` where it is none."""
     try:
         table = pd.read_parquet(part)
     except (OSError, ValueError) as error:
@@ -132,7 +136,7 @@ def _read_part(part: Path, key: Sequence[str]) -> pd.DataFrame:
 def leave_only(folder: Path, key: Sequence[str], trainings: Collection[tuple[Any, ...]]) -> None:
     """Take out of the parts of a folder the rows of all other trainings."""
     for part in sorted(folder.glob("*.parquet")):
-        table = _read_part(part, key)
+        table = read_part(part, key)
         kept = [row in trainings for row in table[list(TRAINING)].itertuples(index=False, name=None)]
         if not any(kept):
             part.unlink()
