@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,36 @@ def test_a_curve_goes_round_a_hill_that_the_line_goes_over() -> None:
     assert over == pytest.approx(1.0, abs=0.01)
     assert float(losses(way(t)).max()) < 0.1
     assert torch.equal(way(torch.tensor([0.0, 1.0])), torch.stack([a, b]))
+
+
+def test_a_curve_trained_on_parts_of_the_samples_goes_round_as_well() -> None:
+    def hill(tilt: float) -> Callable[[Tensor], Tensor]:
+        return lambda w: torch.exp(-4 * w.square().sum(1)) + 0.001 * w.square().sum(1) + tilt * w[:, 1]
+
+    a, b = torch.tensor([-1.5, 0.0]), torch.tensor([1.5, 0.05])
+    asked: list[float] = []
+
+    def part(tilt: float) -> Callable[[Tensor], Tensor]:
+        return lambda w: (asked.append(tilt), hill(tilt)(w))[1]
+
+    way = curve.bent(hill(0.0), a, b, parts=[part(0.02), part(-0.02)])
+    assert float(hill(0.0)(way(torch.linspace(0, 1, 101))).max()) < 0.1
+    assert asked == [0.02, -0.02] * (curve.STEPS // 2)
+
+
+def test_a_line_without_a_wall_is_the_curve_and_nothing_is_trained() -> None:
+    """From high up down to a minimum: no way's highest point can be lower than its start."""
+    asked: list[int] = []
+
+    def bowl(w: Tensor) -> Tensor:
+        asked.append(len(w))
+        return w.square().sum(1)
+
+    a, b, told = torch.tensor([3.0, 1.0]), torch.zeros(2), list[int]()
+    way = curve.bent(bowl, a, b, progress=told.append)
+    assert torch.equal(way.control, (a + b) / 2)
+    assert told == [curve.STEPS]
+    assert sum(asked) < 4 * curve.POINTS + 2
 
 
 def test_a_curve_is_never_worse_than_the_line() -> None:

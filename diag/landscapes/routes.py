@@ -24,6 +24,7 @@ from diag.landscapes.space import Bezier, Space, Straight
 from diag.landscapes.state import in_short
 from diag.landscapes.system import System, distance
 from diag.landscapes.verdict import NOTHING
+from diag.sources.batches import numbers_in
 from diag.subject import LatentObjective, Layered
 from diag.units.matching import match_activations, match_weights
 from diag.units.symmetry import SymmetryError, apply
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
 SAME_FUNCTION = 1e-3
 """Relative difference between the losses of B and of its symmetric copy above which the units do not describe
 a symmetry of the network."""
+
+LARGE = 100_000
+"""Numbers in a batch, such as pixels, above which each step of a curve's training takes a smaller one."""
+
+PARTS, FEWEST = 8, 124
+"""Number of the smaller batches, and the fewest samples in one."""
 
 Path: TypeAlias = Straight | Bezier
 """A way through parameter space: vectors (k, P) at t (k,)."""
@@ -70,9 +77,22 @@ def paths_between(
         if system.is_all_there_is(samples, seed):
             warnings.append("the curve was made on the samples that it is judged on: there are no others")
         with left_out(missing, "an optimised curve"):
-            losses = totals_of(system.precise, system.space, fresh.batch)
-            paths["curve"] = curve.bent(losses, one, two, steps=curve_steps, seed=seed, progress=step)
+            whole, *parts = (
+                totals_of(system.precise, system.space, batch)
+                for batch in (fresh.batch, *_parts(system, fresh, samples, seed))
+            )
+            paths["curve"] = curve.bent(
+                whole, one, two, steps=curve_steps, seed=seed, parts=parts, progress=step
+            )
     return paths, warnings
+
+
+def _parts(system: System, fresh: Data, samples: int, seed: int) -> list[Any]:
+    """Smaller batches for the curve's steps where whole ones are large; empty where they are not."""
+    size = max(FEWEST, samples // PARTS)
+    if numbers_in(fresh.batch) <= LARGE or size >= fresh.n:
+        return []
+    return [system.data(system.headline, size, seed + 2 + number).batch for number in range(PARTS)]
 
 
 def _lines_to_copies(system: System, batch: Any) -> tuple[dict[RouteName, Path], list[str]]:

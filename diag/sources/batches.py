@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -37,6 +38,24 @@ def tensors_in(batch: Any) -> list[Tensor]:
     tensors: list[Tensor] = []
     each_part(batch, lambda part: tensors.append(part) if isinstance(part, Tensor) else None)
     return tensors
+
+
+def numbers_in(batch: Any) -> int:
+    """Number of elements of all tensors in a batch, those in the fields of dataclasses among them.
+
+    >>> numbers_in({"x": torch.zeros(3, 4), "y": [torch.zeros(5)]})
+    17
+    """
+    counts: list[int] = []
+
+    def count(part: Any) -> None:
+        if isinstance(part, Tensor):
+            counts.append(part.numel())
+        elif is_dataclass(part) and not isinstance(part, type):
+            counts.extend(numbers_in(getattr(part, f.name)) for f in fields(part))
+
+    each_part(batch, count)
+    return sum(counts)
 
 
 def rows_in(batch: Any, name: str) -> int:
