@@ -45,9 +45,10 @@ def bent(
 
     ``losses`` takes vectors (k, P) to losses (k,), differentiably. The control point starts halfway; of
     all that are tried, the one with the lowest highest point is kept (on a fixed set of points, looked at
-    ten times), the straight line among them; it is the curve at once where none of its points lies above both
-    ends, since no curve's highest point can be lower. Steps whose loss is not finite are left out. With ``parts``,
-    the losses on parts of the samples, each step goes by one of them, in turn, and ``losses`` only chooses.
+    ten times), the straight line among them. Where no point of the line lies above both ends, the line is
+    the curve, since no curve's highest point can be lower. Steps whose loss is not finite are left out.
+    With ``parts``, the losses on parts of the samples, each step goes by one of them, in turn, and
+    ``losses`` only chooses.
     """
     rng = np.random.default_rng(seed)
     middle = (a + b) / 2
