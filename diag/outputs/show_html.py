@@ -66,11 +66,10 @@ def _sentence(role: str) -> str:
 def _keys(description: Description) -> list[Key]:
     """How far it was trained, how large it is, what is frozen, and its last losses."""
     header = description.checkpoint.header
-    phase = description.settings["train" if header.plan is None else "transfer"]
     total = sum(part.parameters for part in description.components)
     frozen = sum(not part.trained for part in description.components)
     keys = [
-        Key("updates", f"{header.step:,}", f"of {phase['updates']:,}"),
+        Key("updates", f"{header.step:,}", f"of {description.updates:,}"),
         Key("parameters", f"{total:,}"),
         Key("components frozen", str(frozen), f"of {len(description.components)}"),
     ]

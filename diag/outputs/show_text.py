@@ -50,7 +50,8 @@ def facts(description: Description) -> list[tuple[str, str]]:
     checkpoint, header = description.checkpoint, description.checkpoint.header
     known = description.settings
     phase = known["train" if header.plan is None else "transfer"]
-    progress = f"{header.step:,} of {plural(phase['updates'], 'update')}"
+    frames = f" ({phase['frames']:,} frames)" if "frames" in phase else ""
+    progress = f"{header.step:,} of {plural(description.updates, 'update')}{frames}"
     rows = [
         ("world", f"{known['world']}, {header.task} task (preset {plain(known['preset'])})"),
         ("step", ", ".join(filter(None, (progress, phase["algorithm"], f"seed {header.seed}")))),

@@ -40,6 +40,8 @@ class Description(Shown, kind="description"):
     components: tuple[Component, ...]
     settings: Mapping[str, Any]
     """The header's settings, completed by defaults."""
+    updates: int
+    """Updates that its phase has in all, ``header.step`` of which it has behind it."""
     origins: tuple[Origin, ...] = ()
     """What its parameters began as, of a transfer."""
     ensembles: Mapping[str, int] = field(default_factory=dict)
@@ -172,4 +174,5 @@ def _checkpoint(path: str | os.PathLike[str]) -> Description:
         origins = tuple(plan.origins(shapes, bases))
         ensembles = {component_of(copy): number for copy, (_, number) in plan.copies(shapes, bases).items()}
     left = survival(known)
-    return Description(checkpoint, tuple(components), settings, origins, ensembles, left)
+    phase = known.system.settings.train if plan is None else known.system.settings.transfer
+    return Description(checkpoint, tuple(components), settings, phase.updates, origins, ensembles, left)
