@@ -109,12 +109,18 @@ DIGITS, MOST_DIGITS = 3, 17
 
 
 def shown(measure: Measure, digits: int = DIGITS) -> str:
-    """``0.59 [0.4, 0.73]``, three digits each."""
+    """``0.59 [0.4, 0.73]``, three digits each; an estimate outside of its interval is said to be biased.
+
+    >>> shown(Measure(0.774, 0.764, 0.77))
+    '0.774, biased, and corrected for it [0.764, 0.77]'
+    """
     if measure.value is None:
         return "undefined"
     if measure.low is None or measure.high is None:
         return f"{measure.value:.{digits}g}"
-    return f"{measure.value:.{digits}g} [{measure.low:.{digits}g}, {measure.high:.{digits}g}]"
+    interval = f"[{measure.low:.{digits}g}, {measure.high:.{digits}g}]"
+    biased = "" if measure.low <= measure.value <= measure.high else ", biased, and corrected for it"
+    return f"{measure.value:.{digits}g}{biased} {interval}"
 
 
 def exactly(limit: float) -> str:
