@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import vl_convert
 
 from reports.page import Drawing
-from reports.spec import LIVE, Spec
+from reports.spec import LIVE, Spec, finished, n, q
 
 VEGA_LITE = "6.4"
 
@@ -21,6 +23,26 @@ class Drawn:
 
     svg: str
     width: float
+
+
+_FIRST = {
+    "data": {"values": [{"x": 1, "name": "a"}]},
+    "mark": "point",
+    "encoding": {"x": q("x"), "y": n("name", sort=["a"]), "color": n("name"), "shape": n("name")},
+}
+
+
+def warmed() -> None:
+    """Start the renderer in a thread of its own, while the charts that it is to draw are made.
+
+    It takes half a second to load Vega, which Python need not wait for. A second call costs nothing.
+    """
+    threading.Thread(target=_warm, name="renderer").start()
+
+
+@cache
+def _warm() -> None:
+    vl_convert.vegalite_to_svg(finished(_FIRST).tree, vl_version=VEGA_LITE)
 
 
 def specification(chart: Any) -> dict[str, Any]:
