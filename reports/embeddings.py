@@ -14,6 +14,8 @@ from reports.spec import GREY, Spec, Tree, colours, finished, layer, n, q, rows
 HALVES = ["#0072B2", "#8a8f96", "#D55E00"]
 """From the lower to the upper end of the base: all three stand out on a light and on a dark page."""
 
+SHADES = ["#0072b2", "#2379ab", "#4581a4", "#68889d", "#8a8f96", "#9d8371", "#b0774b", "#c26a26", "#d55e00"]
+"""The same in steps: in a drawing, marks of one colour are one element."""
 
 JOINED = 150
 """Most states that are joined with themselves by a line: more would cover each other."""
@@ -170,7 +172,7 @@ def by_height(**key: Any) -> Tree:
     """Colour of points by their height in the base, and shape by its half; ``key`` is of the shapes."""
     shapes = {"domain": ["upper half", "lower half"], "range": ["triangle-up", "circle"]}
     return {
-        "color": q("height", legend=None, scale={"range": HALVES, "interpolate": "rgb"}),
+        "color": q("height", legend=None, scale={"type": "quantize", "range": SHADES}),
         "shape": n("half", scale=shapes, **key),
     }
 
