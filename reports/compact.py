@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import groupby
 
 _TAG = re.compile(r"<[^<>]*>")
 
 # Names for readers by ear (the drawing has one as a whole), and values that hold anyway.
 _NEEDLESS = re.compile(
     r' (?:aria-[a-z]+|role|class|pointer-events|stroke-miterlimit)="[^"]*"| (?:opacity|stroke-width)="1"'
-    r'| stroke-dasharray=""| font-family="[^"]*"'
+    r'| stroke-dasharray="(?:1,0)?"| font-family="[^"]*"| font-size="12px"'
 )
+_STROKES = re.compile(r' stroke-(?:width|dasharray|opacity|linecap|linejoin)="[^"]*"')
 _LONG = re.compile(r"-?\d+\.\d{2,}(?:e-?\d+)?")
 _POSITION = re.compile(r' (?:d|transform|x|y|x1|y1|x2|y2|width|height|points)="[^"]*"')
 _OPACITY = re.compile(r'(?<=opacity=")0\.\d{3,}(?=")')
-_EMPTY = re.compile(r'<path d="M0,0h0v0h0Z"[^>]*/>|<g[^>]*></g>|<g[^>]*/>')
+_EMPTY = re.compile(
+    r'<path d="M0,0h0v0h0Z"[^>]*/>|<path d="" display="none"/>|<g[^>]*></g>|<g[^>]*/>'
+    # Nothing is filled or drawn unless it says so; what limits a drawing is no part of it.
+    r'|(?<!<clipPath)(?<=>)<path(?: transform="[^"]*")? d="[^"]*"/>(?!</clipPath>)'
+)
 _RGB = re.compile(r"rgb\((\d+), (\d+), (\d+)\)")
 
 
 def compact(svg: str) -> str:
     """A drawing that looks as before, in about a fifth of the letters for a cloud of points."""
-    svg = _TAG.sub(lambda tag: _NEEDLESS.sub("", tag[0]), svg)
+    svg = _TAG.sub(_plain, svg)
     svg = _TAG.sub(lambda tag: _POSITION.sub(_rounded, tag[0]), svg)
     svg = _OPACITY.sub(lambda found: f"{float(found[0]):.2f}", svg)
     while (shorter := _EMPTY.sub("", svg)) != svg:
         svg = shorter
-    svg = _merged(_RGB.sub(_hex, svg))
-    return svg.replace("<svg ", '<svg font-family="system-ui, sans-serif" ', 1)
+    svg = _together(_flat(_merged(_RGB.sub(_hex, svg))))
+    return svg.replace("<svg ", '<svg font-family="system-ui, sans-serif" font-size="12px" ', 1)
+
+
+def _plain(tag: re.Match[str]) -> str:
+    """A tag without what changes nothing."""
+    kept = _NEEDLESS.sub("", tag[0])
+    return kept if ' stroke="' in kept or kept.startswith(("<g", "<svg")) else _STROKES.sub("", kept)
 
 
 def _rounded(attribute: re.Match[str]) -> str:
@@ -40,7 +52,7 @@ def _hex(colour: re.Match[str]) -> str:
     return f"#{int(colour[1]):02x}{int(colour[2]):02x}{int(colour[3]):02x}"
 
 
-_RUN = re.compile(r"(?:<(?:path|line)(?: [a-z0-9-]+=\"[^\"]*\")*/>){4,}")
+_RUN = re.compile(r"(?:<(?:path|line)(?: [a-z0-9-]+=\"[^\"]*\")*/>){1,}")
 _MARK = re.compile(r"<(path|line)((?: [a-z0-9-]+=\"[^\"]*\")*)/>")
 _PLACE = re.compile(r' transform="translate\(([\d.e-]+),([\d.e-]+)\)"')
 _SHAPE = re.compile(r' d="([^"]*)"')
@@ -48,8 +60,8 @@ _END = re.compile(r' x2="([^"]*)" y2="([^"]*)"')
 _FILL = re.compile(r' fill="[^"]*"')
 _RECTANGLE = re.compile(r"M[\d.e-]+,[\d.e-]+h[\d.e-]+v[\d.e-]+h[\d.e-]+Z")
 
-LINES, POINTS = 4, 12
-"""Marks of one look from which on lines (or cells) become one, and points are drawn by a marker."""
+LINES, OFTEN, POINTS = 3, 6, 12
+"""Marks of one look from which on lines and cells become one, shapes are named, and markers draw points."""
 
 
 class _Names:
@@ -60,10 +72,10 @@ class _Names:
         self.markers: dict[tuple[str, str], str] = {}
 
     def shape(self, kind: str) -> str:
-        return self.shapes.setdefault(kind, f"shape{len(self.shapes)}")
+        return self.shapes.setdefault(kind, f"s{len(self.shapes)}")
 
     def marker(self, kind: str, fill: str) -> str:
-        return self.markers.setdefault((kind, fill), f"mark{len(self.markers)}")
+        return self.markers.setdefault((kind, fill), f"m{len(self.markers)}")
 
     def kept(self) -> Iterator[str]:
         for (kind, fill), name in self.markers.items():
@@ -77,29 +89,31 @@ class _Names:
 def _merged(svg: str) -> str:
     """A drawing in which neighbours that look the same are one element."""
     names = _Names()
-    svg = _RUN.sub(lambda run: "".join(_run(run[0], names)), svg)
+    shapes = Counter(
+        _FILL.sub("", look)
+        for kind, look, _ in (_looks(*mark) for mark in _MARK.findall(svg))
+        if kind == "point"
+    )
+    often = {shape for shape, count in shapes.items() if count >= OFTEN}
+    svg = _RUN.sub(lambda run: "".join(_run(run[0], names, often)), svg)
     if kept := "".join(names.kept()):
         head, body = svg.split(">", 1)
-        return f"{head}><defs>{kept}</defs>{body}"
+        return f'{head}><defs fill="none">{kept}</defs>{body}'
     return svg
 
 
-def _run(marks: str, names: _Names) -> Iterator[str]:
+def _run(marks: str, names: _Names, often: set[str]) -> Iterator[str]:
     """Neighbours without anything between, those that look the same together."""
     groups: dict[tuple[str, str, str], list[tuple[str, str]]] = defaultdict(list)
     for tag, attributes in _MARK.findall(marks):
         kind, look, place = _looks(tag, attributes)
         groups[kind, look, "" if kind else f"{tag}{len(groups)}"].append((place, f"<{tag}{attributes}/>"))
-    points = defaultdict(int)
-    for (kind, look, _), members in groups.items():
-        if kind == "point":
-            points[_FILL.sub("", look)] += len(members)
     for (kind, look, _), members in groups.items():
         places = [place for place, _ in members]
         if kind in ("line", "cell") and len(members) >= LINES:
             plain = ' fill="none"' if kind == "line" else ""
             yield f'<path d="{"".join(places)}"{plain}{look}/>'
-        elif kind == "point" and points[_FILL.sub("", look)] >= POINTS:
+        elif kind == "point" and _FILL.sub("", look) in often:
             yield from _points(places, look, names)
         else:
             yield from (whole for _, whole in members)
@@ -133,3 +147,42 @@ def _points(places: list[str], look: str, names: _Names) -> Iterator[str]:
         for place in places:
             x, y = place.split(",")
             yield f'<use href="#{names.shape(kind)}" x="{x}" y="{y}"{fill}/>'
+
+
+_SHIFT = re.compile(r' transform="translate\(0,0\)"')
+
+
+def _flat(svg: str) -> str:
+    """A drawing without the groups that change nothing in what they hold."""
+    parts: list[str] = []
+    kept: list[bool] = []
+    end = 0
+    for tag in _TAG.finditer(svg):
+        parts.append(svg[end : tag.start()])
+        end = tag.end()
+        words = tag[0]
+        if words.startswith("<g"):
+            words = _SHIFT.sub("", words)
+            kept.append(words != "<g>")
+            parts.append(words if kept[-1] else "")
+        elif words == "</g>":
+            parts.append(words if kept.pop() else "")
+        else:
+            parts.append(words)
+    return "".join([*parts, svg[end:]])
+
+
+_TEXTS = re.compile(r'(?:<text[^<>]* transform="translate\([^()]*\)"[^<>]*>[^<>]*</text>){2,}')
+_TEXT = re.compile(r"<text([^<>]*)>([^<>]*)</text>")
+
+
+def _together(svg: str) -> str:
+    """A drawing in which neighbouring words of one look have it from their group."""
+    return _TEXTS.sub(lambda run: "".join(_texts(run[0])), svg)
+
+
+def _texts(run: str) -> Iterator[str]:
+    for look, texts in groupby(_TEXT.findall(run), lambda text: _PLACE.sub("", text[0])):
+        places = [(_PLACE.search(attributes), words) for attributes, words in texts]
+        told = "".join(f'<text x="{at[1]}" y="{at[2]}">{words}</text>' for at, words in places if at)
+        yield f"<g{look}>{told}</g>" if len(places) > 1 else told.replace("<text", f"<text{look}", 1)

@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 
 import diag
+from diag.landscapes import contours
 from diag.landscapes.result import Landscape
 from diag.outputs import landscape_html, landscape_planes
 from diag.outputs.names import short_names
 from diag.outputs.registry import page
-from reports import contours, landscapes
+from reports import landscapes
 from reports.drawings import drawn, specification
 from reports.page import Figure, Page
 from reports.spec import LIVE

@@ -206,4 +206,9 @@ def warning_words(warnings: Sequence[str]) -> list[str]:
 
 def footer() -> str:
     """The version that made the page, and the level of its intervals."""
-    return f"transfer-diag {version() or '(not installed)'}. All intervals are 95% intervals."
+    return f"{made_by()} All intervals are 95% intervals."
+
+
+def made_by() -> str:
+    """The version that made the page: all that a page without an interval has to say."""
+    return f"transfer-diag {version() or '(not installed)'}."
