@@ -155,8 +155,7 @@ def ring(size: int) -> Tree:
 def _marks(points: pd.DataFrame, look: Look) -> Tree:
     if look.colour:
         return by_group(points, look.colour, title=look.title)
-    upper = {"expr": f"datum.label === 'upper half' ? '{HALVES[2]}' : '{HALVES[0]}'"}
-    return by_height(title=look.title, legend={"symbolFillColor": upper, "symbolStrokeColor": upper})
+    return by_height(title=look.title, legend=OF_HALVES)
 
 
 def by_group(points: pd.DataFrame, column: str, **key: Any) -> Tree:
@@ -166,6 +165,12 @@ def by_group(points: pd.DataFrame, column: str, **key: Any) -> Tree:
         "color": n(column, sort=groups, scale=colours(groups, PALETTE), **key),
         "shape": n(column, sort=groups, scale=colours(groups, SHAPES), **key),
     }
+
+
+_ENDS = {"expr": f"datum.label === 'upper half' ? '{HALVES[2]}' : '{HALVES[0]}'"}
+
+OF_HALVES = {"symbolFillColor": _ENDS, "symbolStrokeColor": _ENDS}
+"""Legend of the halves of the base, in the colours of its ends."""
 
 
 def by_height(**key: Any) -> Tree:

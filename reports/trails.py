@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from reports.embeddings import by_group, by_height, ends_of, ring, tooltip
+from reports.embeddings import OF_HALVES, by_group, by_height, ends_of, ring, tooltip
 from reports.palette import PALETTE, SHAPES
 from reports.spec import GREY, INK, Spec, Tree, colours, finished, layer, n, q, rows
 
@@ -56,7 +56,7 @@ def film(
     or, where that is empty, height and half (:func:`reports.embeddings.side_by_side`).
     """
     count = len(titles)
-    bind = {"input": "range", "min": 1, "max": count, "step": 1, "name": "checkpoint "}
+    bind = {"input": "range", "min": 1, "max": count, "step": 1, "name": f"checkpoint, of {count}:"}
     scales = {
         axis: {"domain": ends_of([frames[axis], frames[f"base_{axis}"]]), "nice": False, "zero": False}
         for axis in "xy"
@@ -66,7 +66,9 @@ def film(
         for axis, title in zip("xy", axes, strict=True)
     }
     here: Tree = {axis: q(axis, scale=scales[axis]) for axis in "xy"}
-    marks: Tree = by_group(frames, colour, title=None) if colour else by_height(title="in the base")
+    marks: Tree = (
+        by_group(frames, colour, title=None) if colour else by_height(title="in the base", legend=OF_HALVES)
+    )
     chosen: Tree = {"where": "datum.stop === stop"}
     mark = {"type": "point", "filled": True, "size": 46, "opacity": 0.95}
     rule = {"type": "rule", "color": GREY, "opacity": 0.45}
