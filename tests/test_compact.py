@@ -102,6 +102,28 @@ def test_the_same_chart_is_drawn_in_the_same_bytes() -> None:
     assert drawn(chart, 3) == drawn(chart, 3)
 
 
+def test_numbers_keep_the_digits_that_can_be_seen() -> None:
+    far = 1e6 + np.linspace(0.0, 0.1, 7)
+    held = rows(pd.DataFrame({"x": far, "y": np.linspace(0, 1e-7, 7), "z": [-1e308, 1e308, *[np.nan] * 5]}))
+    kept = pd.DataFrame(held["values"])
+    np.testing.assert_allclose(kept["x"] - 1e6, far - 1e6, atol=1e-6)
+    np.testing.assert_allclose(kept["y"], np.linspace(0, 1e-7, 7), rtol=1e-5)
+    assert kept["z"].tolist()[:2] == [-1e308, 1e308]
+    assert len(str(held["values"][3]["y"])) < 9
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+@pytest.mark.parametrize("spread", [1.0, 1e-5])
+def test_a_picture_shows_states_wherever_they_lie(offset: float, spread: float) -> None:
+    rng = np.random.default_rng(0)
+    y = offset + spread * rng.normal(size=(50, 3))
+    first = page(diag.compare(y, y + 0.01 * spread * rng.normal(size=y.shape))).sections[0]
+    assert first.figure is not None
+    points = pd.DataFrame(specification(first.figure.chart)["data"]["values"])  # type: ignore[union-attr]
+    assert points["base_x"].nunique() > 45
+    assert points["base_y"].nunique() > 45
+
+
 @pytest.mark.parametrize("dimensions", [2, 8, 32])
 def test_a_page_of_clouds_weighs_a_fortieth_of_a_megabyte_a_chart(dimensions: int) -> None:
     rng = np.random.default_rng(0)
