@@ -35,7 +35,7 @@ WORDS = {
     "repair": "The failed transfer, mended: before, with a map folded in, after 100 updates.",
     "forecast": "How the failed transfer would have been forecast to end.",
     "layers": "Where in the two networks the failed transfer begins to differ.",
-    "study": "The study tiny: ten trainings, far too short to mean anything. It shows what such a page holds.",
+    "study": "The study tiny: ten trainings, too short to mean anything: what such a page holds.",
 }
 """The pages, in the order of the list, and a sentence on each."""
 
