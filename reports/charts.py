@@ -13,7 +13,7 @@ from reports.palette import DASHES as DASHES
 from reports.palette import PALETTE as PALETTE
 from reports.palette import SHAPES as SHAPES
 from reports.palette import STATUS_COLOURS as STATUS_COLOURS
-from reports.spec import INK, LOOKS, TEXT
+from reports.spec import INK, LOOKS
 
 MOST_POINTED = 24
 """Most steps of lines whose points are drawn too: more run into each other, and each is bytes in the page."""
@@ -108,45 +108,6 @@ def embeddings(
         .properties(width=width, height=width)
         .facet(facet=alt.Facet("panel:N", title=None, sort=order), columns=min(columns, count))
     )
-
-
-def ladder(rungs: pd.DataFrame, line: float | None = None) -> Any:
-    """Held-out R² of each rung with its interval; ``rungs`` has transform, r2, low and high.
-
-    Where some are ``named`` (a column), the others are paler. What lies beyond ``line`` does about as well as
-    the best.
-    """
-    order = list(rungs["transform"])
-    ends = {end: rungs[end].astype(float).clip(lower=-1) for end in ("low", "high")}
-    shown = rungs.assign(**ends, left=rungs["r2"].clip(lower=-1), told=[f"{v:.2f}" for v in rungs["r2"]])
-    y = alt.Y("transform:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False))
-    scale = alt.Scale(domain=[-1 if float(shown["left"].min()) < 0 else 0, 1], clamp=True)
-    tooltip = ["transform", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("r2", "low", "high"))]
-    pale = alt.condition("datum.named === false", alt.value(0.4), alt.value(0.9))
-    bars = (
-        alt.Chart(shown)
-        .mark_bar(color=PALETTE[0])
-        .encode(
-            x=alt.X("left:Q", title="held-out R²", scale=scale),
-            y=y,
-            opacity=pale,
-            tooltip=tooltip,
-        )
-    )
-    spans = alt.Chart(shown).mark_rule(strokeWidth=2, color=_INK).encode(x="low:Q", x2="high:Q", y=y)
-    told = (
-        alt.Chart(shown)
-        .mark_text(align="left", dx=8, color=_INK, fontSize=TEXT)
-        .encode(x=alt.datum(1.0), y=y, text="told:N")
-    )
-    layers = [bars, spans, told]
-    if line is not None and line > -1:
-        at = alt.Chart(pd.DataFrame({"line": [line]}))
-        layers.append(at.mark_rule(color=_INK, strokeDash=[4, 3]).encode(x=alt.X("line:Q", scale=scale)))
-    return finish(alt.layer(*layers).properties(width=_RUNG_WIDTH, height=28 * len(order)))
-
-
-_RUNG_WIDTH = 380
 
 
 def distances(rows: pd.DataFrame) -> Any:

@@ -24,7 +24,7 @@ BESIDE = 640
 LEAST = 0.74
 """Least scale of a drawing: on a narrower screen it scrolls, since its text could not be read."""
 
-MOST = 1.25
+MOST = 1.1
 """Largest scale of a drawing in a wide column."""
 
 STATUSES = {

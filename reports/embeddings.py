@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import altair as alt
 import pandas as pd
 
-from reports.charts import PALETTE, SHAPES, finish
-from reports.spec import GREY
+from reports.palette import PALETTE, SHAPES
+from reports.spec import GREY, Spec, Tree, colours, finished, layer, n, q, rows
 
 HALVES = ["#0072B2", "#8a8f96", "#D55E00"]
 """From the lower to the upper end of the base: all three stand out on a light and on a dark page."""
 
+SHADES = ["#0072b2", "#2379ab", "#4581a4", "#68889d", "#8a8f96", "#9d8371", "#b0774b", "#c26a26", "#d55e00"]
+"""The same in steps: in a drawing, marks of one colour are one element."""
 
 JOINED = 150
 """Most states that are joined with themselves by a line: more would cover each other."""
@@ -72,7 +73,7 @@ class Look:
     """{places: what lies beneath}"""
 
 
-def side_by_side(points: pd.DataFrame, panels: Sequence[Panel], look: Look) -> Any:
+def side_by_side(points: pd.DataFrame, panels: Sequence[Panel], look: Look) -> Spec:
     """A panel for each of some placings of the same states.
 
     ``points`` has a row a state: state, ``<places>_x`` and ``<places>_y`` for each placing, height (the
@@ -84,7 +85,7 @@ def side_by_side(points: pd.DataFrame, panels: Sequence[Panel], look: Look) -> A
     drawn = [
         _panel(points, panel, look, ends, side, place % columns == 0) for place, panel in enumerate(panels)
     ]
-    return finish(alt.concat(*drawn, columns=columns, spacing=26))
+    return finished({"data": rows(points), "concat": drawn, "columns": columns, "spacing": 26})
 
 
 def _extent(
@@ -93,6 +94,11 @@ def _extent(
     """Both ends of an axis that all panels share, with some room."""
     columns = [points[f"{place}_{axis}"] for place in places]
     columns += [g.density[c] for g in grounds.values() if g.density is not None for c in (axis, f"{axis}2")]
+    return ends_of(columns)
+
+
+def ends_of(columns: Sequence[Any]) -> list[float]:
+    """Both ends of an axis that holds some columns, with some room."""
     least, most = min(float(c.min()) for c in columns), max(float(c.max()) for c in columns)
     room = 0.05 * (most - least) or 0.5
     return [least - room, most + room]
@@ -105,86 +111,91 @@ def _panel(
     ends: Mapping[str, list[float]],
     side: int,
     first: bool,
-) -> Any:
-    def scale(axis: str) -> alt.Scale:
-        if look.shared:
-            return alt.Scale(domain=ends[axis], nice=False, zero=False)
+) -> Tree:
+    def scale(axis: str) -> Tree:
         both = [panel.places, *([panel.over] if panel.over else ())]
-        return alt.Scale(domain=_extent(points, both, axis, {}), nice=False, zero=False)
+        domain = ends[axis] if look.shared else _extent(points, both, axis, {})
+        return {"domain": domain, "nice": False, "zero": False}
 
-    def at(places: str) -> dict[str, Any]:
-        ticks = alt.Axis(tickCount=max(3, side // TICK))
-        up = alt.Y(f"{places}_y:Q", title=look.axes[1] if first else None, scale=scale("y"), axis=ticks)
-        return {"x": alt.X(f"{places}_x:Q", title=look.axes[0], scale=scale("x"), axis=ticks), "y": up}
+    across, up = scale("x"), scale("y")
+
+    def at(places: str) -> Tree:
+        ticks = {"tickCount": max(3, side // TICK)}
+        title = look.axes[1] if first else None
+        return {
+            "x": q(f"{places}_x", title=look.axes[0], scale=across, axis=ticks),
+            "y": q(f"{places}_y", title=title, scale=up, axis=ticks),
+        }
 
     ground = Ground() if panel.plain else look.grounds.get(panel.places, Ground())
     layers = []
     if ground.density is not None:
-        layers.append(_cells(ground.density, scale))
+        layers.append(_cells(ground.density, across, up))
     if ground.lines is not None:
-        layers.append(
-            alt.Chart(ground.lines)
-            .mark_rule(opacity=0.5, strokeWidth=0.8, color=GREY)
-            .encode(x=alt.X("x:Q", scale=scale("x")), y=alt.Y("y:Q", scale=scale("y")), x2="x2:Q", y2="y2:Q")
-        )
-    base = alt.Chart(points)
+        rule = {"type": "rule", "opacity": 0.5, "strokeWidth": 0.8, "color": GREY}
+        places: Tree = {"x": q("x", scale=across), "y": q("y", scale=up)}
+        layers.append(layer(rule, rows(ground.lines), **places, x2={"field": "x2"}, y2={"field": "y2"}))
     few = len(points) <= JOINED
     if panel.over:
-        joined = base if few else alt.Chart(points.iloc[:: -(-len(points) // JOINED)])
-        layers += [
-            base.mark_point(size=34 if few else 16, strokeWidth=1, color=GREY, opacity=0.9).encode(
-                **at(panel.over)
-            ),
-            joined.mark_rule(opacity=0.55, strokeWidth=1.1, color=GREY).encode(
-                **at(panel.over), x2=f"{panel.places}_x:Q", y2=f"{panel.places}_y:Q"
-            ),
-        ]
-    size = 46 if few else 22
-    layers.append(
-        base.mark_point(filled=True, size=size, opacity=0.95).encode(
-            **at(panel.places), **_marks(points, look), tooltip=_tooltip(look)
-        )
-    )
-    return alt.layer(*layers).properties(width=side, height=side, title=panel.title)
+        joined = None if few else rows(points.iloc[:: -(-len(points) // JOINED)])
+        layers.append(layer(ring(34 if few else 16), **at(panel.over)))
+        ends_at: Tree = {f"{axis}2": {"field": f"{panel.places}_{axis}"} for axis in ("x", "y")}
+        rule = {"type": "rule", "opacity": 0.55, "strokeWidth": 1.1, "color": GREY}
+        layers.append(layer(rule, joined, **at(panel.over), **ends_at))
+    mark = {"type": "point", "filled": True, "size": 46 if few else 22, "opacity": 0.95}
+    layers.append(layer(mark, **at(panel.places), **_marks(points, look), tooltip=tooltip(look.facts)))
+    return {"layer": layers, "width": side, "height": side, "title": panel.title}
 
 
-def _marks(points: pd.DataFrame, look: Look) -> dict[str, Any]:
+def ring(size: int) -> Tree:
+    """The mark of a state's place in the base, beneath its place in the transfer."""
+    return {"type": "point", "size": size, "strokeWidth": 1, "color": GREY, "opacity": 0.9}
+
+
+def _marks(points: pd.DataFrame, look: Look) -> Tree:
     if look.colour:
-        groups = list(dict.fromkeys(points[look.colour]))
-        colours, shapes = (alt.Scale(domain=groups, range=kinds) for kinds in (PALETTE, SHAPES))
-        key = {"title": look.title, "sort": groups}
-        return {
-            "color": alt.Color(f"{look.colour}:N", scale=colours, **key),
-            "shape": alt.Shape(f"{look.colour}:N", scale=shapes, **key),
-        }
+        return by_group(points, look.colour, title=look.title)
+    return by_height(title=look.title, legend=OF_HALVES)
+
+
+def by_group(points: pd.DataFrame, column: str, **key: Any) -> Tree:
+    """Colour and shape of points by a column of categories; ``key`` is of the legend of both."""
+    groups = list(dict.fromkeys(points[column]))
     return {
-        "color": alt.Color("height:Q", legend=None, scale=alt.Scale(range=HALVES, interpolate="rgb")),
-        "shape": alt.Shape(
-            "half:N",
-            title=look.title,
-            scale=alt.Scale(domain=["upper half", "lower half"], range=["triangle-up", "circle"]),
-            legend=alt.Legend(
-                symbolFillColor={"expr": f"datum.label === 'upper half' ? '{HALVES[2]}' : '{HALVES[0]}'"},
-                symbolStrokeColor={"expr": f"datum.label === 'upper half' ? '{HALVES[2]}' : '{HALVES[0]}'"},
-            ),
-        ),
+        "color": n(column, sort=groups, scale=colours(groups, PALETTE), **key),
+        "shape": n(column, sort=groups, scale=colours(groups, SHAPES), **key),
     }
 
 
-def _tooltip(look: Look) -> list[Any]:
-    return [alt.Tooltip("state:Q"), *(alt.Tooltip(column, title=name) for column, name in look.facts.items())]
+_ENDS = {"expr": f"datum.label === 'upper half' ? '{HALVES[2]}' : '{HALVES[0]}'"}
+
+OF_HALVES = {"symbolFillColor": _ENDS, "symbolStrokeColor": _ENDS}
+"""Legend of the halves of the base, in the colours of its ends."""
 
 
-def _cells(density: pd.DataFrame, scale: Any) -> Any:
-    return (
-        alt.Chart(density)
-        .mark_rect(color=GREY)
-        .encode(
-            x=alt.X("x:Q", scale=scale("x")),
-            x2="x2:Q",
-            y=alt.Y("y:Q", scale=scale("y")),
-            y2="y2:Q",
-            opacity=alt.Opacity("states:Q", legend=None, scale=alt.Scale(type="sqrt", range=[0.04, 0.6])),
-            tooltip=["states:Q"],
-        )
+def by_height(**key: Any) -> Tree:
+    """Colour of points by their height in the base, and shape by its half; ``key`` is of the shapes."""
+    shapes = {"domain": ["upper half", "lower half"], "range": ["triangle-up", "circle"]}
+    return {
+        "color": q("height", legend=None, scale={"type": "quantize", "range": SHADES}),
+        "shape": n("half", scale=shapes, **key),
+    }
+
+
+def tooltip(facts: Mapping[str, str]) -> list[Tree]:
+    """What a pointer brings out of a state: its number, and ``facts`` {column: name}."""
+    return [q("state"), *({"field": column, "title": name} for column, name in facts.items())]
+
+
+def _cells(density: pd.DataFrame, across: Tree, up: Tree) -> Tree:
+    shade = q("states", legend=None, scale={"type": "sqrt", "range": [0.04, 0.6]})
+    return layer(
+        {"type": "rect", "color": GREY},
+        rows(density),
+        x=q("x", scale=across),
+        x2={"field": "x2"},
+        y=q("y", scale=up),
+        y2={"field": "y2"},
+        opacity=shade,
+        tooltip=[q("states")],
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from reports.along import along, beside, hovered, line_legend, panel, span_of
@@ -169,11 +168,17 @@ def small_lines(values: pd.DataFrame, title: str | None) -> Spec:
     return finished(beside(panels, 3))
 
 
-def signed(values: pd.DataFrame, signs: Mapping[str, str], domain: tuple[float, float] | None = None) -> Spec:
+def signed(
+    values: pd.DataFrame,
+    halves: pd.DataFrame,
+    signs: Mapping[str, str],
+    domain: tuple[float, float] | None = None,
+) -> Spec:
     """A panel a name, filled down to 0 in one colour above it and in another below.
 
-    ``values``: name, t, value. ``signs`` holds what is above 0 and what is below, in words, each with its
-    colour. All panels share the range of values, which ``domain`` may set.
+    ``values``: name, t, value; ``halves``: the same curves cut where they pass through 0, with above and
+    below (the value, or 0 where it lies on the other side). ``signs`` holds what is above 0 and what is
+    below, in words, each with its colour. All panels share the range of values, which ``domain`` may set.
     """
     low, high = min(0.0, float(values["value"].min())), max(0.0, float(values["value"].max()))
     room = 0.06 * ((high - low) or 1.0)
@@ -186,35 +191,31 @@ def signed(values: pd.DataFrame, signs: Mapping[str, str], domain: tuple[float, 
         scale={"domain": list(signs), "range": list(signs.values())},
         legend=legend,
     )
-    above, below = signs
     area = {"type": "area", "opacity": 0.75}
     panels = []
     for name in dict.fromkeys(values["name"]):
         frame = values.loc[values["name"] == name, ["t", "value"]]
         x, y = along(frame, few=True), q("value", scale=scale, axis=axis)
-        whole = _crossed(frame)
-        parts = ((whole["value"].clip(lower=0), above), (whole["value"].clip(upper=0), below))
-        halves = pd.concat(
-            [pd.DataFrame({"t": whole["t"], "part": part, "sign": sign}) for part, sign in parts]
-        )
+        mine = halves[halves["name"] == name]
+        filled = [
+            layer(
+                area,
+                rows(mine[["t", side]].assign(sign=sign)),
+                x=x,
+                y=q(side, stack=None, scale=scale, axis=axis),
+                color=colour,
+            )
+            for side, sign in zip(("above", "below"), signs, strict=True)
+        ]
         words = told({"t": ("t", ".2f"), name: ("value", ".3~g")})
         layers = [
-            layer(area, rows(halves), x=x, y=q("part", stack=None, scale=scale, axis=axis), color=colour),
+            *filled,
             layer({"type": "rule", "color": GREY}, rows([{"zero": 0.0}]), y=q("zero")),
             layer({"type": "line", "color": INK, "strokeWidth": 1.2}, x=x, y=y),
             *hovered(x, y, None, words, ".2~g"),
         ]
         panels.append({"data": rows(frame), "layer": layers, "title": name, "width": SMALL, "height": TINY})
     return finished(beside(panels, 3))
-
-
-def _crossed(frame: pd.DataFrame) -> pd.DataFrame:
-    """The curve with a point of its own wherever it passes through 0, so that its halves end there."""
-    t, value = frame["t"].to_numpy(float), frame["value"].to_numpy(float)
-    turns = np.flatnonzero(value[:-1] * value[1:] < 0)
-    share = value[turns] / (value[turns] - value[turns + 1])
-    through = pd.DataFrame({"t": t[turns] + share * (t[turns + 1] - t[turns]), "value": 0.0})
-    return pd.concat([frame, through], ignore_index=True).sort_values("t", kind="stable")
 
 
 def plane(

@@ -107,7 +107,8 @@ def weights(frame: pd.DataFrame) -> Spec:
     }
     y = n("place", sort=order, axis=axis, scale={"padding": 0.2})
     x = q("relative", axis={"title": "distance over the base's norm", "tickCount": 5})
-    legend = {"title": None, "symbolType": "square"} if len(fates) > 1 else None
+    barred = [fate for fate in fates if (frame.loc[frame["fate"] == fate, "relative"] > 0).any()]
+    legend = {"title": None, "symbolType": "square", "values": barred} if len(barred) > 1 else None
     colour = n("fate", scale={"domain": fates, "range": [FATES[fate] for fate in fates]}, legend=legend)
     solid = {"condition": {"test": "datum.whole", "value": 0.95}, "value": 0.5}
     word = {"type": "text", "align": "left", "dx": 5, "fontSize": TEXT, "color": INK}

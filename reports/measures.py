@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import altair as alt
 import pandas as pd
 
-from reports.charts import PALETTE, finish
-from reports.spec import INK
+from reports.palette import PALETTE
+from reports.spec import GREY, INK, TEXT, Spec, Tree, colours, finished, layer, n, q
+from reports.spec import rows as table
 
 
-def measures(rows: pd.DataFrame) -> Any:
+def measures(rows: pd.DataFrame) -> Spec:
     """A line a measure; ``rows`` has name, value, low, high (they may be NaN), p (words) and blind.
 
     Measures that are ``blind`` to flips are hollow.
@@ -21,37 +19,32 @@ def measures(rows: pd.DataFrame) -> Any:
     most = max(1.0, float(rows[["value", "high"]].max().max()))
     kinds = ["sees flips", "blind to flips"]
     shown = rows.assign(kind=[kinds[int(blind)] for blind in rows["blind"]])
-    base = alt.Chart(shown).encode(
-        y=alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=250, ticks=False)),
-        tooltip=["name", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("value", "low", "high")), "p:N"],
-    )
-    scale = alt.Scale(domain=[least, most], nice=False, padding=8)
+    y = n("name", sort=order, title=None, axis={"labelLimit": 250, "ticks": False})
+    tooltip = [n("name"), *(q(c, format=".3f") for c in ("value", "low", "high")), n("p")]
+    scale = {"domain": [least, most], "nice": False, "padding": 8}
 
-    def x(column: str) -> Any:
-        return alt.X(f"{column}:Q", title="score (1 is equality)", scale=scale)
+    def x(column: str) -> Tree:
+        return q(column, title="score (1 is equality)", scale=scale)
 
     present = [kind for kind in kinds if kind in set(shown["kind"])]
-    colours = {kinds[0]: PALETTE[0], kinds[1]: "#888888"}
-    shapes = {kinds[0]: "circle", kinds[1]: "square"}
-    key = {"title": None, "sort": present}
-    colour = alt.Color(
-        "kind:N", scale=alt.Scale(domain=present, range=[colours[kind] for kind in present]), **key
+    looks = {kinds[0]: (PALETTE[0], "circle"), kinds[1]: (GREY, "square")}
+    palette, shapes = zip(*(looks[kind] for kind in present), strict=True)
+    colour, shape = (
+        n("kind", title=None, sort=present, scale=colours(present, kept)) for kept in (palette, shapes)
     )
-    shape = alt.Shape(
-        "kind:N", scale=alt.Scale(domain=present, range=[shapes[kind] for kind in present]), **key
-    )
+    mark = {"type": "point", "filled": True, "size": 75, "opacity": 1}
+    ends: Tree = {"x": x("low"), "x2": {"field": "high"}}
     layers = [
-        base.mark_rule(strokeWidth=2).encode(x=x("low"), x2="high:Q", color=colour),
-        base.mark_point(filled=True, size=75, opacity=1).encode(x=x("value"), color=colour, shape=shape),
+        layer({"type": "rule", "strokeWidth": 2}, **ends, y=y, color=colour, tooltip=tooltip),
+        layer(mark, x=x("value"), y=y, color=colour, shape=shape, tooltip=tooltip),
     ]
     if (rows["p"] != "").any():
+        shown["told"] = "p " + shown["p"]
+        words = {"type": "text", "align": "left", "dx": 14, "fontSize": TEXT, "color": INK}
         layers.append(
-            base.transform_filter("datum.p !== ''")
-            .transform_calculate(told="'p ' + datum.p")
-            .mark_text(align="left", dx=14, fontSize=12, color=INK)
-            .encode(x=alt.datum(most), text="told:N")
+            layer(words, where="datum.p !== ''", x={"datum": most}, y=y, text=n("told"), tooltip=tooltip)
         )
-    return finish(alt.layer(*layers).properties(width=_WIDTH, height=28 * len(order)))
+    return finished({"data": table(shown), "layer": layers, "width": _WIDTH, "height": 28 * len(order)})
 
 
 _WIDTH = 290

@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from math import ceil, isfinite, log10
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Tree = dict[str, Any]
 
@@ -71,17 +74,43 @@ def finished(tree: Tree) -> Spec:
     return Spec({"$schema": "https://vega.github.io/schema/vega-lite/v6.1.0.json", "config": LOOKS, **tree})
 
 
-def rows(frame: pd.DataFrame | Sequence[Mapping[str, Any]]) -> Tree:
-    """Data of a chart; what is not finite becomes null."""
-    table = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(list(frame))
-    columns = {str(name): [_plain(value) for value in table[name].tolist()] for name in table.columns}
+def rows(table: pd.DataFrame | Sequence[Mapping[str, Any]]) -> Tree:
+    """Data of a chart; what is not finite becomes null, and numbers have the digits that can be seen."""
+    if isinstance(table, Sequence):
+        names = dict.fromkeys(name for row in table for name in row)
+        columns = {name: _plain([row.get(name) for row in table]) for name in names}
+    else:
+        columns = {str(name): _plain(table[name].tolist()) for name in table.columns}
     return {"values": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]}
 
 
-def _plain(value: Any) -> Any:
+DIGITS = 6
+"""Significant digits of a number, or more: the range of its column has so many."""
+
+
+def _plain(values: Sequence[Any]) -> list[Any]:
+    """A column as JSON takes it.
+
+    >>> _plain([0.123456789, float("nan")]), _plain([1e6 + 0.12345678, 1e6])
+    ([0.123457, None], [1000000.123457, 1000000.0])
+    """
+    values = [value.item() if isinstance(value, np.generic) else value for value in values]
+    finite = [value for value in values if isinstance(value, float) and isfinite(value)]
+    digits = DIGITS
+    if finite and (least := min(finite)) < (most := max(finite)):
+        size, half = max(abs(least), abs(most)), most / 2 - least / 2  # the whole could be infinite
+        digits = min(17, DIGITS + max(0, ceil(log10(size) - log10(half) - log10(2)))) if half else 17
+    return [_one(value, digits) for value in values]
+
+
+def _one(value: Any, digits: int) -> Any:
     if isinstance(value, float):
-        return float(f"{value:.6g}") if np.isfinite(value) else None
-    return None if value is pd.NA or value is pd.NaT else value
+        return float(f"{value:.{digits}g}") if isfinite(value) else None
+    return None if type(value).__name__ in MISSING else value
+
+
+MISSING = ("NAType", "NaTType")
+"""Types of what pandas writes where a cell has no value."""
 
 
 def q(field: str, **more: Any) -> Tree:

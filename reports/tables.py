@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import html
 import re
-from typing import Any
+from math import isnan
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import numpy as np
+
+from reports.spec import MISSING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SORTED_FROM = 6
 """Rows from which a table can be sorted by its heads: shorter ones are read at a glance."""
@@ -62,7 +68,8 @@ def _label(names: list[str]) -> str:
 
 
 def _words(value: Any) -> str:
-    return "–" if pd.api.types.is_scalar(value) and pd.isna(value) else str(value)
+    missing = type(value).__name__ in MISSING or (isinstance(value, float | np.floating) and isnan(value))
+    return "–" if value is None or missing else str(value)
 
 
 def _is_numeric(cells: list[str]) -> bool:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import altair as alt
 import pandas as pd
 
-from reports.charts import PALETTE, SHAPES, finish
-from reports.embeddings import HALVES
-from reports.spec import GREY, INK
+from reports.embeddings import OF_HALVES, by_group, by_height, ends_of, ring, tooltip
+from reports.palette import PALETTE, SHAPES
+from reports.spec import GREY, INK, Spec, Tree, colours, finished, layer, n, q, rows
 
 SIDE = 440
 
@@ -19,35 +17,30 @@ CUT = -2.0
 """Least R² that is drawn in its place."""
 
 
-def on_the_way(rows: pd.DataFrame, title: str, percent: bool) -> Any:
-    """R² from checkpoint to checkpoint; ``rows`` has at, name, r2, low, high, map and relation.
+def on_the_way(frame: pd.DataFrame, title: str, percent: bool) -> Spec:
+    """R² from checkpoint to checkpoint; ``frame`` has at, name, r2, low, high, map and relation.
 
     ``map`` is what was done to the transfer, a line each; ``at`` is where in the training, and ``title``
     the name of that axis.
     """
-    maps = list(dict.fromkeys(rows["map"]))
-    ends = {end: rows[end].clip(lower=CUT) for end in ("low", "high")}
-    shown = rows.assign(**ends, left=rows["r2"].clip(lower=CUT))
-    axis = alt.Axis(format="%") if percent else alt.Axis(tickMinStep=1, format="d")
+    maps = list(dict.fromkeys(frame["map"]))
+    ends = {end: frame[end].clip(lower=CUT) for end in ("low", "high")}
+    shown = frame.assign(**ends, left=frame["r2"].clip(lower=CUT))
+    axis = {"format": "%"} if percent else {"tickMinStep": 1, "format": "d"}
+    x = q("at", title=title, axis=axis, scale={"nice": False, "padding": 12})
+    y = q("left", title=f"held-out R² (cut at −{-CUT:g})", scale={"domainMax": 1})
     key = {"title": None, "sort": maps}
-    numbers = [alt.Tooltip(f"{column}:Q", format=".3f") for column in ("r2", "low", "high")]
-    colours, shapes = (alt.Scale(domain=maps, range=r[: len(maps)]) for r in (PALETTE, SHAPES))
-    base = alt.Chart(shown).encode(
-        x=alt.X("at:Q", title=title, axis=axis, scale=alt.Scale(nice=False, padding=12)),
-        color=alt.Color("map:N", scale=colours, **key),
-        tooltip=["name", "map", "relation", *numbers],
-    )
-    y = alt.Y("left:Q", title=f"held-out R² (cut at −{-CUT:g})", scale=alt.Scale(domainMax=1))
-    return finish(
-        alt.layer(
-            alt.Chart(pd.DataFrame({"left": [0.0]})).mark_rule(color=INK, opacity=0.6).encode(y=y),
-            base.mark_line(strokeWidth=2).encode(y=y),
-            base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q"),
-            base.mark_point(filled=True, size=60, opacity=1).encode(
-                y=y, shape=alt.Shape("map:N", scale=shapes, **key)
-            ),
-        ).properties(width=480, height=250)
-    )
+    colour, shape = (n("map", scale=colours(maps, kept), **key) for kept in (PALETTE, SHAPES))
+    tooltip = [n("name"), n("map"), n("relation"), *(q(c, format=".3f") for c in ("r2", "low", "high"))]
+    at: Tree = {"x": x, "color": colour, "tooltip": tooltip}
+    point = {"type": "point", "filled": True, "size": 60, "opacity": 1}
+    layers = [
+        layer({"type": "rule", "color": INK, "opacity": 0.6}, rows([{"left": 0.0}]), y=y),
+        layer({"type": "line", "strokeWidth": 2}, **at, y=y),
+        layer({"type": "rule", "strokeWidth": 1.5}, **at, y=q("low"), y2={"field": "high"}),
+        layer(point, **at, y=y, shape=shape),
+    ]
+    return finished({"data": rows(shown), "layer": layers, "width": 480, "height": 250})
 
 
 def film(
@@ -56,53 +49,41 @@ def film(
     axes: tuple[str, str],
     colour: str,
     facts: Mapping[str, str],
-) -> Any:
+) -> Spec:
     """The embedding at one checkpoint over the base's, with a slider that chooses which; the last at first.
 
     ``frames`` has stop (from 1), state, x, y, base_x, base_y, and either ``colour``, a column of categories,
     or, where that is empty, height and half (:func:`reports.embeddings.side_by_side`).
     """
     count = len(titles)
-    stop = alt.param(
-        name="stop",
-        value=count,
-        bind=alt.binding_range(min=1, max=count, step=1, name="checkpoint "),
-    )
-
-    def scale(axis: str) -> alt.Scale:
-        both = pd.concat([frames[axis], frames[f"base_{axis}"]])
-        room = 0.05 * float(both.max() - both.min()) or 0.5
-        return alt.Scale(domain=[float(both.min()) - room, float(both.max()) + room], nice=False, zero=False)
-
-    base = alt.Chart(frames).transform_filter("datum.stop === stop")
-    home = {
-        "x": alt.X("base_x:Q", title=axes[0], scale=scale("x")),
-        "y": alt.Y("base_y:Q", title=axes[1], scale=scale("y")),
+    bind = {"input": "range", "min": 1, "max": count, "step": 1, "name": f"checkpoint, of {count}:"}
+    scales = {
+        axis: {"domain": ends_of([frames[axis], frames[f"base_{axis}"]]), "nice": False, "zero": False}
+        for axis in "xy"
     }
-    if colour:
-        groups = list(dict.fromkeys(frames[colour]))
-        marks: dict[str, Any] = {
-            "color": alt.Color(f"{colour}:N", title=None, scale=alt.Scale(domain=groups, range=PALETTE)),
-            "shape": alt.Shape(f"{colour}:N", title=None, scale=alt.Scale(domain=groups, range=SHAPES)),
+    home: Tree = {
+        axis: q(f"base_{axis}", title=title, scale=scales[axis])
+        for axis, title in zip("xy", axes, strict=True)
+    }
+    here: Tree = {axis: q(axis, scale=scales[axis]) for axis in "xy"}
+    marks: Tree = (
+        by_group(frames, colour, title=None) if colour else by_height(title="in the base", legend=OF_HALVES)
+    )
+    chosen: Tree = {"where": "datum.stop === stop"}
+    mark = {"type": "point", "filled": True, "size": 46, "opacity": 0.95}
+    rule = {"type": "rule", "color": GREY, "opacity": 0.45}
+    layers = [
+        layer(ring(34), **chosen, **home),
+        layer(rule, **chosen, **home, x2={"field": "x"}, y2={"field": "y"}),
+        layer(mark, **chosen, **here, **marks, tooltip=tooltip(facts)),
+    ]
+    return finished(
+        {
+            "data": rows(frames),
+            "layer": layers,
+            "params": [{"name": "stop", "value": count, "bind": bind}],
+            "width": SIDE,
+            "height": SIDE,
+            "title": {"text": {"expr": f"{json.dumps(list(titles))}[stop - 1]"}},
         }
-    else:
-        halves = alt.Scale(domain=["upper half", "lower half"], range=["triangle-up", "circle"])
-        marks = {
-            "color": alt.Color("height:Q", legend=None, scale=alt.Scale(range=HALVES, interpolate="rgb")),
-            "shape": alt.Shape("half:N", title="in the base", scale=halves),
-        }
-    told = {"expr": f"{json.dumps(list(titles))}[stop - 1]"}
-    return finish(
-        alt.layer(
-            base.mark_point(size=34, strokeWidth=1, color=GREY, opacity=0.9).encode(**home),
-            base.mark_rule(color=GREY, opacity=0.45).encode(**home, x2="x:Q", y2="y:Q"),
-            base.mark_point(filled=True, size=46, opacity=0.95).encode(
-                x=alt.X("x:Q", scale=scale("x")),
-                y=alt.Y("y:Q", scale=scale("y")),
-                tooltip=["state:Q", *(alt.Tooltip(c, title=name) for c, name in facts.items())],
-                **marks,
-            ),
-        )
-        .properties(width=SIDE, height=SIDE, title=alt.TitleParams(text=told))
-        .add_params(stop)
     )

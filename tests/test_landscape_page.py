@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 
 import diag
+from diag.landscapes import contours
+from diag.landscapes.crossings import crossed
 from diag.landscapes.result import Landscape
 from diag.outputs import landscape_html, landscape_planes
 from diag.outputs.names import short_names
 from diag.outputs.registry import page
-from reports import contours, landscapes
 from reports.drawings import drawn, specification
 from reports.page import Figure, Page
 from reports.spec import LIVE
@@ -119,14 +120,17 @@ def test_terms_and_pairs_have_a_panel_each_the_strongest_first(taken: Landscape,
     spec = charts(made)["Disagreement"]
     least = {f"{one} and {two}": np.nanmin(v) for (one, two), v in conflict.cosine.items()}
     assert titles(spec) == sorted(least, key=lambda name: least[name])
-    values = [row["part"] for row in spec["concat"][0]["layer"][0]["data"]["values"]]
+    values = [row["below"] for row in spec["concat"][0]["layer"][1]["data"]["values"]]
     assert min(values) == pytest.approx(least[titles(spec)[0]], abs=1e-4)
     assert len(charts(made)["Slopes"]["concat"]) == len(conflict.slope)
 
 
 def test_a_curve_that_changes_its_sign_is_parted_at_0() -> None:
-    crossed = landscapes._crossed(pd.DataFrame({"t": [0.0, 1.0], "value": [-1.0, 3.0]}))
-    assert crossed.to_numpy().tolist() == [[0.0, -1.0], [0.25, 0.0], [1.0, 3.0]]
+    t, values = crossed(np.array([0.0, 1.0, 2.0]), np.array([-1.0, 3.0, 3.0]))
+    assert (t.tolist(), values.tolist()) == ([0.0, 0.25, 1.0, 2.0], [-1.0, 0.0, 3.0, 3.0])
+    # A curve that touches 0 has its point there already; sizes that no product could hold are no matter.
+    assert crossed(np.arange(3.0), np.array([1.0, 0.0, -1.0]))[0].tolist() == [0, 1, 2]
+    assert crossed(np.arange(2.0), np.array([1e300, -1e300]))[0].tolist() == [0, 0.5, 1]
 
 
 def test_commands_that_go_on_name_the_files_and_modules_have_none(taken: Landscape, made: Page) -> None:
@@ -174,9 +178,25 @@ def test_contours_leave_out_what_is_not_finite() -> None:
     assert none.empty
 
 
+@pytest.mark.parametrize("size", [1e308, 1e-300])
+def test_contours_are_the_same_whatever_the_size_of_the_losses(size: float) -> None:
+    """From the least to the greatest number that there is, without an overflow on the way."""
+    plain = BOWL - 1.0
+    usual = contours.rings(AXIS, AXIS, plain, [0.25], logarithmic=False)
+    found = contours.rings(AXIS, AXIS, plain * size, [0.25 * size], logarithmic=False)
+    np.testing.assert_allclose(found[["x", "y"]], usual[["x", "y"]], atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "logarithmic"),
-    [(0.0, 1.0, False), (1e-9, 1e6, True), (0.9, 1.1, True), (-3e4, 7e5, False), (1e-300, 1e300, True)],
+    [
+        (0.0, 1.0, False),
+        (1e-9, 1e6, True),
+        (0.9, 1.1, True),
+        (-3e4, 7e5, False),
+        (1e-300, 1e300, True),
+        (-1e308, 1e308, False),
+    ],
 )
 def test_levels_are_round_and_few_whatever_the_range(low: float, high: float, logarithmic: bool) -> None:
     found = contours.levels(np.array([low, high, np.nan]), logarithmic)

@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 
 from reports import Drawing, Figure, Key, Page, Section, charts, render, studies
+from reports.ladders import ladder
 from reports.pixels import Row, drawing
 from tests.test_html import browse
 
@@ -84,7 +85,7 @@ def made(evil: str = "a name") -> Page:
         Section(
             "A ladder",
             ["It is flipped."],
-            Figure(charts.ladder(rungs), described),
+            Figure(ladder(rungs), described),
             rungs,
             ["A note."],
             folded=True,
@@ -96,7 +97,7 @@ def made(evil: str = "a name") -> Page:
             "What to do next", ["Mend it."], commands=["diag repair base.safetensors transfer.safetensors"]
         ),
     ]
-    sections += [Section(f"Ladder {k}", [evil], Figure(charts.ladder(rungs), described)) for k in range(7)]
+    sections += [Section(f"Ladder {k}", [evil], Figure(ladder(rungs), described)) for k in range(7)]
     keys = [Key("best R²", "0.90", "[0.80, 1.00]"), Key("states in place", "3", "of 31")]
     facts = [("base", "base.safetensors, sha256 1234"), ("seed", "0")]
     return Page(

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 import diag
 from diag.comparisons.picture import MOST_NUMBERS, Picture
-from diag.outputs.json import render
+from diag.outputs.json import render, unsaved
 from diag.outputs.registry import RENDERERS, html, page, text
 from diag.saved.error import FormError
 from diag.saved.kinds import MEMBER, RESULTS, ResultError, _digest, left_out, load
 from diag.saved.typed import NOT_SAVED, decode, encode
 from diag.shown import Shown
 from tests import shown
+from tests.commands import run
 
 DESCRIPTIONS = {"description", "file_description", "subject"}
 """Kinds that say what a file is: whoever has it can ask again."""
@@ -102,7 +103,9 @@ def test_what_cannot_be_saved_costs_nobody_the_documented_json(tmp_path: Path) -
         again(whole, tmp_path)
 
 
-def test_what_would_be_refused_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_would_be_refused_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     base = np.random.default_rng(0).normal(size=(400, 2))
     found = diag.compare(base, base)
     monkeypatch.setattr("diag.saved.kinds.MOST_BYTES", len(render(found)) - 1)
@@ -110,6 +113,16 @@ def test_what_would_be_refused_is_not_written(tmp_path: Path, monkeypatch: pytes
     assert {name: tree[name] for name in tree if name != MEMBER} == found.to_tree()
     with pytest.raises(ResultError, match=r"could not be saved .*more than .* bytes"):
         again(found, tmp_path)
+    pair = [str(tmp_path / name) for name in ("a.npy", "b.npy")]
+    for place in pair:
+        np.save(place, base)
+    _, _, told = run(capsys, "compare-embeddings", *pair, f"--json={tmp_path / 'b.json'}")
+    assert "cannot read this result back: its file would have more than" in told
+    assert unsaved(render(found)).startswith("its file would have more")
+
+
+def test_what_can_be_read_back_has_no_word_on_it(results: dict[str, Shown]) -> None:
+    assert {unsaved(render(result)) for result in results.values()} == {""}
 
 
 def test_a_repair_knows_its_chosen_fit_again(results: dict[str, Shown], tmp_path: Path) -> None:

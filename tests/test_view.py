@@ -138,7 +138,8 @@ def test_observations_stand_in_the_tooltips_of_the_states() -> None:
     found = diag.compare(EXAMPLES / "base.safetensors", EXAMPLES / "mirrored.safetensors")
     (section,) = states_section(found)
     spec = section.figure.chart.to_dict()  # type: ignore[union-attr]
-    (rows,) = [rows for rows in spec["datasets"].values() if len(rows) == 31]
+    rows = spec["data"]["values"]
+    assert len(rows) == 31
     assert len({row["image"] for row in rows}) == 31
     assert all(row["image"].startswith("data:image/png;base64,") for row in rows)
     assert sum(len(row["image"]) for row in rows) < 60_000

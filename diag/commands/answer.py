@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from diag.commands.options import Html, Json, Quiet, Static, Verbose
-from diag.commands.output_files import Outputs
+from diag.commands.output_files import JSON, Outputs
 from diag.commands.progress import in_percent, progress_bar
 from diag.commands.timing import Outlook
 from diag.outputs.colour import painted
@@ -72,7 +72,7 @@ def answer(
 
     pages = {
         "--html": lambda: renderer(kind, "html")(result, outputs.static),
-        "--json": lambda: renderer(kind, "json")(result),
+        "--json": lambda: _kept(renderer(kind, "json")(result)),
     }
     outputs.write({**pages, **(others or {})})
     if outputs.printed:
@@ -83,6 +83,15 @@ def answer(
         words += f"\n\n{renderer(kind, 'picture')(result)}"
     write_line(words)
     told(outputs, quiet)
+
+
+def _kept(text: str) -> str:
+    """JSON, with a word on standard error where the result cannot be read back from it."""
+    from diag.outputs.json import unsaved
+
+    if why := unsaved(text):
+        note(f"{JSON}: diag report cannot read this result back: {why}; the documented JSON is whole")
+    return text
 
 
 def is_drawn(picture: bool | None, quiet: bool) -> bool:

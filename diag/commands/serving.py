@@ -29,10 +29,13 @@ PATIENCE = 30.0
 _OWN = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 PAGES = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data:; "
-    f"font-src data:; {_OWN}"
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
+    f"font-src data:; sandbox allow-scripts allow-popups allow-modals; {_OWN}"
 )
-"""Content policy of pages: their own script and style run, and nothing is asked for but pictures of here."""
+"""Content policy of pages: their own script and style run, and nothing is asked for.
+
+They run in an origin of their own, so that a page that somebody sent has no part in what others keep.
+"""
 
 OTHERS = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; {_OWN}"
 """Content policy of what runs no script: drawings, pictures, JSON, and the words of a refusal."""

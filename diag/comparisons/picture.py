@@ -215,6 +215,26 @@ class Explored:
     observed: tuple[NDArray[Any], NDArray[Any]] | None
     """The states (m, ...) as the base's task shows them, and as the transfer's does."""
 
+    @property
+    def ranks(self) -> NDArray[np.int64]:
+        """(m,) place of each state when the nearest comes first, from 1; equal ones in their order."""
+        return np.argsort(np.argsort(self.distances, kind="stable"), kind="stable") + 1
+
+    @property
+    def height(self) -> NDArray[np.float64]:
+        """(m,) the view's vertical coordinate in the base, by which points are coloured."""
+        return next(iter([*self.axes.values()][1:]))[0]
+
+    @property
+    def upper(self) -> NDArray[np.bool_]:
+        """(m,) whether a state lies in the upper half of the base."""
+        return upper_half(self.height)
+
+
+def upper_half(height: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(m,) whether a state is at least as high as half of them."""
+    return height >= np.median(height)
+
 
 @dataclass(frozen=True)
 class Density:
@@ -250,6 +270,11 @@ class Drawn:
     """{name: (m,)} known variables of the states."""
     density: Mapping[str, Density]
     """{``base``, ``transfer`` or ``mapped``: density of all states}; empty where there are few."""
+
+    @property
+    def upper(self) -> NDArray[np.bool_]:
+        """(m,) whether a state lies in the upper half of the base."""
+        return upper_half(self.base[:, 1])
 
     def placed(self, other: Picture) -> NDArray[np.float64]:
         """(m, 2) where the transfer of another picture of the same states and base lies in this view."""

@@ -156,7 +156,8 @@ def _before(result: probes.RelationResult) -> str:
         return ""
     # Far offsets make it very negative: then its size is all that it says.
     form = ".2f" if abs(identity.value) < FAR else ".2g"
-    return f", {identity.value:{form}} before"
+    told = f"{identity.value:{form}}"
+    return f", {'0.00' if told == '-0.00' else told} before"
 
 
 def _axes(result: probes.RelationResult) -> str:

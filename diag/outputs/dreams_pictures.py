@@ -13,7 +13,6 @@ from diag.outputs.dreams_text import KEEPER, TERMS, shown_steps
 from diag.outputs.words import three
 from probes import Measure
 from reports import Drawing, Figure, Section
-from reports import dreams as charts
 from reports.pixels import Row, drawing
 
 WHOSE: Mapping[Who, str] = {"base": "the base", "transfer": "the transfer"}
@@ -40,6 +39,8 @@ def dream_sections(dreams: Dreams | None) -> list[Section]:
     """The section of a comparison's page; none for models that foresee nothing."""
     if dreams is None:
         return []
+    from reports import dreams as charts  # it loads Altair, which most pages do without
+
     rows = [
         {"panel": TERMS.get(term, term), "name": whose, **_point(step, measure)}
         for term, by in _ordered(dreams)

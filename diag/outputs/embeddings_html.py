@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -113,9 +113,10 @@ def _together(
     count = len(first.base)
     drawn = replace(first.drawn(min(most, MANY if count <= MANY else MOST_MARKS)), mapped=None)
     points = _points(drawn, first)
+    digits = _digits([drawn.base, drawn.transfer])
     names = []
     for place, (_, compared) in enumerate(stages):
-        x, y = drawn.placed(compared.picture).round(4).T
+        x, y = drawn.placed(compared.picture).round(digits).T
         points = points.assign(**{f"stage{place}_x": x, f"stage{place}_y": y})
         names.append(f"stage{place}")
     return points, drawn, names
@@ -199,14 +200,12 @@ def _points(drawn: Drawn, picture: Picture) -> pd.DataFrame:
     if drawn.mapped is not None:
         placings["mapped"] = drawn.mapped
     columns: dict[str, Any] = {"state": drawn.states}
-    size = max(float(np.abs(places).max()) for places in placings.values()) or 1.0
-    digits = max(0, 4 - int(np.floor(np.log10(size))))
+    digits = _digits(placings.values())
     for name, places in placings.items():
         columns |= {f"{name}_x": places[:, 0].round(digits), f"{name}_y": places[:, 1].round(digits)}
-    height = drawn.base[:, 1]
     columns |= {
-        "height": height.round(digits),
-        "half": np.where(height >= np.median(height), "upper half", "lower half"),
+        "height": drawn.base[:, 1].round(digits),
+        "half": np.where(drawn.upper, "upper half", "lower half"),
     }
     if drawn.distances is not None:
         columns["distance from the base"] = drawn.distances.round(digits)
@@ -215,6 +214,12 @@ def _points(drawn: Drawn, picture: Picture) -> pd.DataFrame:
     for number_of, (_, values) in enumerate([*drawn.variables.items()][:MOST_FACTS]):
         columns[f"fact{number_of}"] = values
     return pd.DataFrame(columns)
+
+
+def _digits(placings: Iterable[NDArray[np.float64]]) -> int:
+    """Decimals of places in a picture: four digits of its extent, which no pixel can show."""
+    extent = max(float(np.ptp(places)) for places in placings)
+    return 4 if not 0.0 < extent < np.inf else min(300, 4 - int(np.floor(np.log10(extent))))
 
 
 def _facts(drawn: Drawn) -> dict[str, str]:
@@ -248,9 +253,12 @@ def _grounds(drawn: Drawn) -> dict[str, Ground]:
 
 def _lines(places: NDArray[np.float64], ends: NDArray[np.float64]) -> pd.DataFrame:
     """A line a state and action, from the state to where the action is expected to lead."""
+    digits = _digits([places])
     return pd.concat(
         [
-            pd.DataFrame({"x": places[:, 0], "y": places[:, 1], "x2": end[:, 0], "y2": end[:, 1]}).round(4)
+            pd.DataFrame({"x": places[:, 0], "y": places[:, 1], "x2": end[:, 0], "y2": end[:, 1]}).round(
+                digits
+            )
             for end in ends.swapaxes(0, 1)
         ],
         ignore_index=True,
@@ -260,7 +268,7 @@ def _lines(places: NDArray[np.float64], ends: NDArray[np.float64]) -> pd.DataFra
 def _cells(density: Density) -> pd.DataFrame:
     """A row for each cell in which there is a state."""
     column, row = np.nonzero(density.counts)
-    across, up = (edges.round(4) for edges in density.edges)
+    across, up = (edges.round(_digits(density.edges)) for edges in density.edges)
     return pd.DataFrame(
         {
             "x": across[column],

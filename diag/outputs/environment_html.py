@@ -11,7 +11,7 @@ from diag.outputs import environment_words as words
 from diag.outputs.sections import footer
 from diag.outputs.words import number
 from diag.studies.environments.result import SCRATCH, WAYS
-from diag.wording import percent_interval, plural
+from diag.wording import listed, percent_interval, plural
 from reports import Figure, Key, Page, Section, environments
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 SHORT: dict[Way, str] = {"end": "At the end", "area": "Whole budget"}
 """Names of the ways of earning in the list of contents."""
+
+MOST_ROWS = 14
+"""Most rows of a table that is not folded away: a longer one hides what comes after it."""
 
 
 def page(result: EnvironmentMetrics) -> Page:
@@ -152,7 +155,27 @@ def _frames(result: EnvironmentMetrics) -> Section:
     ]
     title = f"{result.unit.capitalize()} to a level"
     table = pd.DataFrame(rows) if rows else None
-    return Section(title, [], None, table, said, short=result.unit.capitalize())
+    return Section(
+        title,
+        _level_words(result),
+        None,
+        table,
+        said,
+        folded=len(rows) > MOST_ROWS,
+        short=result.unit.capitalize(),
+    )
+
+
+def _level_words(result: EnvironmentMetrics) -> list[str]:
+    """In how many looks each plan is faster than from-scratch, as far as its speed can be told."""
+    faster: dict[str, list[bool]] = {}
+    for look in result.looks:
+        for entry in look.entries:
+            speed = None if entry.reached is None else entry.reached.speed
+            if entry.plan != SCRATCH and speed is not None and speed.value is not None:
+                faster.setdefault(entry.plan, []).append(speed.value > 1)
+    told = [f"{plan} in {sum(looks)} of {plural(len(looks), 'look')}" for plan, looks in faster.items()]
+    return [f"Sooner at the level than from-scratch: {listed(told)}."] if told else []
 
 
 def _inside(result: EnvironmentMetrics) -> Section:
@@ -160,13 +183,9 @@ def _inside(result: EnvironmentMetrics) -> Section:
     said = [
         "The embedding of each run beside its base's, each on its own task's observations of the same states."
     ]
-    return Section(
-        "What happened to the embedding",
-        said,
-        None,
-        pd.DataFrame([r for one in rows for r in one]),
-        short="Embedding",
-    )
+    table = pd.DataFrame([r for one in rows for r in one])
+    title, folded = "What happened to the embedding", len(table) > MOST_ROWS
+    return Section(title, said, None, table, folded=folded, short="Embedding")
 
 
 def _inner(look: LookMetrics) -> list[dict[str, str]]:

@@ -36,6 +36,14 @@ def render(result: HasTree) -> str:
     return whole if len(whole.encode()) <= kinds.MOST_BYTES else _with(text, kinds.too_large(result.kind))
 
 
+def unsaved(text: str) -> str:
+    """Why the result cannot be read back from what :func:`render` wrote; empty where it can."""
+    line = text[text.rfind("\n", 0, text.rfind("\n")) + 1 :].removesuffix("}").strip()
+    if len(line) > 2000 or not line.startswith(f'"{MEMBER}"'):
+        return ""
+    return str(json.loads(line.partition(": ")[2]).get("reason", ""))
+
+
 def _with(text: str, held: dict[str, Any]) -> str:
     """The documented JSON with what is saved in its last line."""
     line = json.dumps(held, separators=(",", ":"), allow_nan=False, ensure_ascii=False)

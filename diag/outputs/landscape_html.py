@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from diag.landscapes.crossings import crossed
 from diag.landscapes.heights import EQUAL
 from diag.landscapes.result import (
     ROUTES,
@@ -467,7 +468,7 @@ def _conflict(result: Landscape) -> list[Section]:
     frame = _finite(_by_t(conflict.t, slopes), ["value"])
     if len(frame):
         signs = {"stands against moving on": landscapes.AGAINST, "pulls towards B": landscapes.FOR}
-        chart = landscapes.signed(frame, signs)
+        chart = landscapes.signed(frame, _halves(frame), signs)
         notes = [
             "The slope is the derivative in t of each weighted term: where it is positive, moving on towards "
             "B raises the term. All panels have one scale."
@@ -483,13 +484,23 @@ def _conflict(result: Landscape) -> list[Section]:
         if least >= 0:
             told = "No two terms' gradients pull against each other on the way."
         signs = {"pull the same way": landscapes.FOR, "pull against each other": landscapes.AGAINST}
-        chart = landscapes.signed(frame, signs, (-1.0, 1.0))
+        chart = landscapes.signed(frame, _halves(frame), signs, (-1.0, 1.0))
         what = "The cosine of the gradients of each pair of terms against t."
         notes = ["A cosine of 1 means that two terms ask for the same step, −1 that they ask for opposites."]
         parts.append(
             Section("Which terms disagree", [told], Figure(chart, what), notes=notes, short="Disagreement")
         )
     return parts
+
+
+def _halves(curves: pd.DataFrame) -> pd.DataFrame:
+    """Curves (name, t, value) cut where they pass through 0, with what lies above it and what below."""
+    parts = [pd.DataFrame(columns=["name", "t", "above", "below"])]
+    for name, curve in curves.groupby("name", sort=False):
+        t, values = crossed(curve["t"].to_numpy(float), curve["value"].to_numpy(float))
+        above, below = values.clip(min=0), values.clip(max=0)
+        parts.append(pd.DataFrame({"name": name, "t": t, "above": above, "below": below}))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
 def _by_t(t: Floats, curves: Mapping[str, Floats]) -> pd.DataFrame:

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from diag.landscapes import contours
 from diag.landscapes.result import TOTAL, Plane
 from diag.outputs.landscape_text import plane_in_words
 from diag.wording import plural
 from probes import Floats
-from reports import Figure, Section, contours, landscapes
+from reports import Figure, Section, landscapes
 from trainers.safe_text import plain
 
 MOST_DRAWN = 101

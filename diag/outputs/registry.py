@@ -134,13 +134,16 @@ def page(result: Shown) -> Page:
 
 def html(result: Shown, static: bool = False) -> str:
     """A result as one self-contained HTML page; without scripts where it is to be static."""
-    from reports import render
+    from reports import render, warmed
 
+    warmed()
     return render(page(result), live=not static)
 
 
 def cell(result: Shown) -> str:
     """A result for a notebook's output cell: its page without scripts, in a frame of its own."""
     from diag.outputs.notebook import framed
+    from reports import warmed
 
+    warmed()
     return framed(page(result))

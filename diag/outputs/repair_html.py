@@ -19,7 +19,8 @@ from diag.repairs.result import Repair, Stage
 from diag.repairs.returns import Played
 from diag.repairs.search import Search
 from diag.wording import plural
-from reports import Figure, Key, Page, Section, charts
+from reports import Figure, Key, Page, Section
+from reports.ladders import ladder
 from reports.repairs import candidates, stages
 from trainers.safe_text import plain
 
@@ -189,7 +190,7 @@ def _fits(result: Repair) -> Section:
     ]
     figure = None
     if not frame.empty:
-        figure = Figure(charts.ladder(frame), "Bars of the held-out R squared of each candidate.")
+        figure = Figure(ladder(frame), "Bars of the held-out R squared of each candidate.")
     table = pd.DataFrame(rows)
     return Section(
         "What was fitted to the pairs", words, figure, table, notes, folded=figure is not None, short="Fits"

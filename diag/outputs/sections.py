@@ -13,6 +13,7 @@ from diag.outputs.words import hundredths, number, span, span_or_reason, to_hund
 from diag.wording import plural
 from probes import Step
 from reports import Figure, Section
+from reports.ladders import ladder
 
 MOST_POINTS = 2000
 """States drawn in an embedding's picture; more are thinned evenly, and the text says so."""
@@ -60,8 +61,6 @@ def embedding_chart(
 
 def ladder_section(result: Comparison) -> Section:
     """The ladder of transformations as a chart and a table: which map, and how sure."""
-    from reports import charts  # it loads Altair, which most pages do without
-
     steps = [*result.ladder, *(s for s in result.shifted if _is_same(s, result.best))]
     known = [s for s in steps if s.r2.value is not None]
     frame = pd.DataFrame(
@@ -105,9 +104,7 @@ def ladder_section(result: Comparison) -> Section:
     if frame.empty:
         return Section("Which map, and how sure?", _ladder_words(result), table=table, notes=notes)
     line = max(frame["r2"]) - result.margin if result.relation != "unrelated" else None
-    figure = Figure(
-        charts.ladder(frame, line), "Bars of held-out R squared for each rung of the ladder of maps."
-    )
+    figure = Figure(ladder(frame, line), "Bars of held-out R squared for each rung of the ladder of maps.")
     return Section(
         "Which map, and how sure?",
         _ladder_words(result),
@@ -155,8 +152,6 @@ def _ladder_words(result: Comparison) -> list[str]:
 
 def grid_sections(result: Comparison) -> list[Section]:
     """Maps of channels under each symmetry of the grid, beside maps of every number; none without a grid."""
-    from reports import charts  # it loads Altair, which most pages do without
-
     found = result.by_channel
     if found is None:
         return []
@@ -199,9 +194,7 @@ def grid_sections(result: Comparison) -> list[Section]:
     )
     figure = None
     if not bars.empty:
-        figure = Figure(
-            charts.ladder(bars), "Bars of R squared of the best map under each symmetry of the grid."
-        )
+        figure = Figure(ladder(bars), "Bars of R squared of the best map under each symmetry of the grid.")
     table = pd.DataFrame(rows)
     return [Section("Channels and the grid", words, figure, table, notes, folded=True, short="Grid")]
 
@@ -213,4 +206,9 @@ def warning_words(warnings: Sequence[str]) -> list[str]:
 
 def footer() -> str:
     """The version that made the page, and the level of its intervals."""
-    return f"transfer-diag {version() or '(not installed)'}. All intervals are 95% intervals."
+    return f"{made_by()} All intervals are 95% intervals."
+
+
+def made_by() -> str:
+    """The version that made the page: all that a page without an interval has to say."""
+    return f"transfer-diag {version() or '(not installed)'}."

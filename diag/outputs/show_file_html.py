@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from diag.outputs.sections import footer
+from diag.outputs.sections import made_by
 from diag.outputs.show_file_text import facts, title
 from diag.outputs.words import version
 from diag.wording import listed, plural
@@ -47,4 +47,4 @@ def page(file: FileDescription) -> Page:
         ("transfer-diag", version() or "not installed"),
     ]
     name = plain(Path(subject.path).name)
-    return Page(name, "", title(file), identity, sections, footer(), kind="show", keys=keys)
+    return Page(name, "", title(file), identity, sections, made_by(), kind="show", keys=keys)

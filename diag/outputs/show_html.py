@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from diag.outputs.sections import footer
+from diag.outputs.sections import made_by
 from diag.outputs.show_text import components, facts, named, settings
 from diag.outputs.words import three, version
 from reports import Key, Page, Section
@@ -37,7 +37,9 @@ def page(description: Description) -> Page:
             for name, value in settings(description.settings)
         ]
     )
-    known = pd.DataFrame(joined(facts(description)), columns=["what", "value"])
+    known = pd.DataFrame(
+        [row for row in joined(facts(description)) if row[0] != "sha256"], columns=["what", "value"]
+    )
     path, role = named(description)
     sections = [
         Section("What it is", table=known),
@@ -56,7 +58,9 @@ def page(description: Description) -> Page:
         ("transfer-diag", version() or "not installed"),
     ]
     name = plain(Path(checkpoint.path).name)
-    return Page(name, "", _sentence(role), identity, sections, footer(), kind="show", keys=_keys(description))
+    return Page(
+        name, "", _sentence(role), identity, sections, made_by(), kind="show", keys=_keys(description)
+    )
 
 
 def _sentence(role: str) -> str:

@@ -95,13 +95,12 @@ def _plain(value: Any) -> str:
 
 def _points(found: Explored, pictures: dict[int, str]) -> pd.DataFrame:
     """A row a state, as the chart takes them."""
-    height = next(iter([*found.axes.values()][1:]))[0]
     columns: dict[str, Any] = {
         "state": found.states,
-        "height": height,
-        "half": np.where(height >= np.median(height), "upper half", "lower half"),
+        "height": found.height,
+        "half": np.where(found.upper, "upper half", "lower half"),
         "distance": found.distances,
-        "rank": np.argsort(np.argsort(found.distances, kind="stable"), kind="stable") + 1,
+        "rank": found.ranks,
     }
     for place, (base, transfer) in enumerate(found.axes.values()):
         columns |= {f"b{place}": base, f"t{place}": transfer}

@@ -13,12 +13,22 @@ def corrected_p(p: PValue | None) -> str:
 
 
 def shares_apart(measure: Measure) -> str:
-    """A difference of shares: ``+12% [-3%, +27%]``; without an interval for one base."""
+    """A difference of shares: ``+12% [-3%, +27%]``; without an interval for one base.
+
+    Where all three are told alike, they are told once.
+    """
     if measure.value is None:
         return "–"
     if measure.low is None or measure.high is None:
-        return f"{measure.value:+.0%}"
-    return f"{measure.value:+.0%} [{measure.low:+.0%}, {measure.high:+.0%}]"
+        return _signed(measure.value)
+    told = [_signed(end) for end in (measure.value, measure.low, measure.high)]
+    return told[0] if len(set(told)) == 1 else f"{told[0]} [{told[1]}, {told[2]}]"
+
+
+def _signed(share: float) -> str:
+    """A share with its sign, but for none: ``+12%``, ``0%``."""
+    words = f"{share:+.0%}"
+    return "0%" if words in ("+0%", "-0%") else words
 
 
 def measured_words(facts: StudyFacts) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from diag.outputs.sections import footer
+from diag.outputs.sections import made_by
 from diag.outputs.subject_text import facts, offers, title
 from diag.outputs.words import version
 from diag.subject import CAPABILITIES, Subject
@@ -27,4 +27,4 @@ def page(subject: Subject) -> Page:
     ]
     keys = [Key("capabilities", str(len(subject.offers)), f"of {len(CAPABILITIES)}")]
     name = plain(Path(subject.path).name) or "subject"
-    return Page(name, "", title(subject), identity, [offered], footer(), kind="subject", keys=keys)
+    return Page(name, "", title(subject), identity, [offered], made_by(), kind="subject", keys=keys)

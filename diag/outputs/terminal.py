@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
-from plotille import Canvas
 
 from diag.outputs.layout import NARROWEST, WIDEST
 from probes import Floats
 from trainers.safe_text import plain
+
+if TYPE_CHECKING:
+    from plotille import Canvas
 
 LEAST = 60
 """Columns of a terminal that pictures are drawn in unasked: in fewer, no more than a blot would be seen."""
@@ -50,6 +52,8 @@ def limits_of(x: Floats, y: Floats, margin: float = 0.04) -> Limits:
 
 def canvas(width: int, height: int, limits: Limits) -> Canvas:
     """An empty drawing of so many characters; each has 2 × 4 dots."""
+    from plotille import Canvas  # most runs draw nothing on a terminal
+
     from_x, from_y, to_x, to_y = limits
     return Canvas(width, height, from_x, from_y, to_x, to_y)
 

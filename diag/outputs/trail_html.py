@@ -50,13 +50,26 @@ def trail_sections(result: Comparison) -> list[Section]:
 def _titles(stops: list[Stop]) -> list[str]:
     """Where in the training each checkpoint is, with its R²."""
     if all(stop.share is not None for stop in stops):
-        names = [f"{100 * (stop.share or 0.0):.4g}%" for stop in stops]
+        names = _shares([100 * (stop.share or 0.0) for stop in stops])
     else:
         names = short_names([stop.name for stop in stops])
     told = []
     for name, stop in zip(names, stops, strict=True):
         r2 = stop.r2("identity").value
         told.append(name if r2 is None else f"{name}: R² {hundredths(r2)}")
+    return told
+
+
+def _shares(percent: list[float]) -> list[str]:
+    """Shares with as few digits as tell them apart, two at least.
+
+    >>> _shares([1 / 3, 46.667, 100.0]), _shares([98.0, 98.18])
+    (['0.33%', '47%', '100%'], ['98%', '98.2%'])
+    """
+    for digits in (2, 3, 4):
+        told = [f"{float(f'{share:.{digits}g}'):g}%" for share in percent]
+        if len(set(told)) == len(told):
+            break
     return told
 
 

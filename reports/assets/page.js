@@ -64,8 +64,9 @@ for (const block of document.querySelectorAll(".command")) {
       await navigator.clipboard.writeText(command.textContent);
       button.textContent = "Copied";
     } catch {
+      // A page in an origin of its own may not write to the clipboard, but may copy what is selected.
       getSelection().selectAllChildren(command);
-      button.textContent = "Selected";
+      button.textContent = document.execCommand("copy") ? "Copied" : "Selected";
     }
     setTimeout(() => (button.textContent = "Copy"), 2000);
   });

@@ -1,4 +1,4 @@
-"""Filled contours of a grid of values as rings of points, for charts that draw them."""
+"""Filled contours of a grid of values as rings of points, for pictures of planes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _decades(low: float, high: float, steps: Sequence[int]) -> list[float]:
 
 
 def _even(low: float, high: float, count: int) -> list[float]:
-    raw = (high - low) / count
+    raw = high / count - low / count  # the whole range could be infinite
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(s * power for s in _STEPS if s * power >= raw * (1 - 1e-9))
     found = np.arange(math.floor(low / step) + 1, math.ceil(high / step)) * step
@@ -75,6 +75,9 @@ def rings(x: Floats, y: Floats, values: Floats, at: Sequence[float], logarithmic
     ends = np.array(at, float)
     if logarithmic:
         scaled, ends = np.log(scaled), np.log(ends)
+    else:  # from −1 to 1: nothing overflows between two corners, and nothing is too small for a step of 1
+        size = float(np.nanmax(np.abs(scaled))) or 1.0
+        scaled, ends = scaled / size, ends / size
     grid = np.ma.masked_invalid(scaled)
     top = float(np.nanmax(scaled)) + 1.0
     maker = contourpy.contour_generator(x, y, grid, fill_type=contourpy.FillType.OuterOffset)
