@@ -304,12 +304,12 @@ def _related(
     if y.shape != x.shape:
         why = f"the layers have {y.shape[1:]} and {x.shape[1:]} places and units"
         return _without(pair, why)
-    if y.shape[2] > widest:
-        return _without(pair, f"wider than {widest} units: --widest {y.shape[2]} compares them, at some cost")
     if np.array_equal(x, y):
         one = Measure(1.0, 1.0, 1.0)
         same = replace(pair, relation="matched", agreement=1.0, as_it_is=one, matched=one, linear=one)
         return replace(same, reason=None)
+    if y.shape[2] > widest:
+        return _without(pair, f"wider than {widest} units: --widest {y.shape[2]} compares them, at some cost")
     bundle = np.arange(sample.inputs) * min(BUNDLES, sample.inputs) // sample.inputs
     groups = np.repeat(bundle, y.shape[1])
     flat_x, flat_y = (v.reshape(-1, v.shape[2]) for v in (x, y))
