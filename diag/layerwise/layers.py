@@ -32,6 +32,9 @@ Progress: TypeAlias = Callable[[int, int], None]
 LOOKED_AT = 3
 """Inputs of which a first look at the layers is taken."""
 
+ONE_ROW = "1 × "
+"""Beginning of the shape, in words, of what a layer gives for all inputs alike."""
+
 ROUNDED = 1e-5
 """Difference of a layer's inputs, as a share of the largest, that is rounding: a hundred times float32's."""
 
@@ -190,7 +193,18 @@ def _unread(ours: Watching, theirs: Watching) -> list[str]:
     for watching in (ours, theirs):
         if watching is theirs and theirs.unread == ours.unread:
             continue  # the same layers of the same network
-        given = [f"{plain(name)} ({what} for {LOOKED_AT} inputs)" for name, what in watching.unread.items()]
+        alone = [plain(name) for name, what in watching.unread.items() if what.startswith(ONE_ROW)]
+        if alone:
+            gives = "gives" if len(alone) == 1 else "give"
+            words.append(
+                f"{listed(alone)} of {watching.subject.path} {gives} one row for all inputs, such as a table of "
+                f"places, and {'is' if len(alone) == 1 else 'are'} left out"
+            )
+        given = [
+            f"{plain(name)} ({what} for {LOOKED_AT} inputs)"
+            for name, what in watching.unread.items()
+            if not what.startswith(ONE_ROW)
+        ]
         if given:
             have = "has" if len(given) == 1 else "have"
             words.append(

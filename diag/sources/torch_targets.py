@@ -22,17 +22,16 @@ from diag.sources.opening import Opening
 from diag.sources.safe.names import line
 from diag.sources.targets import Targeted, targets_of
 from diag.sources.torch_layers import UNABLE, called_on
-from diag.sources.torch_losses import WHOLE, from_module
+from diag.sources.torch_losses import from_module, named_as
 from diag.sources.torch_state import tensors_of
 from diag.subject import SAMPLES, Subject, SubjectError
 from diag.units.layers import units_of
 from diag.units.symmetry import SymmetryError, Units, check
 from diag.units.traced import changed_by, traced_units
 
-
 EXCHANGED = 1e-3
-"""Change of the outputs under an exchange of hidden units, as a share of the largest, that is rounding: sums are
-taken in another order, which deep networks in float32 magnify; what is no symmetry changes them by half."""
+"""Change of the outputs under an exchange of hidden units, as a share of the largest, that is rounding: sums
+are taken in another order, which deep networks magnify; what is no symmetry changes them by half."""
 
 
 @dataclass(frozen=True)
@@ -185,39 +184,50 @@ def _shape(rest: tuple[int, ...]) -> str:
     return f"(n{''.join(f', {size}' for size in rest) or ','})"
 
 
-def _units(
-    module: nn.Module, some: Tensor, tokens: bool
-) -> tuple[tuple[Units, ...] | None, tuple[str, ...]]:
+def _units(module: nn.Module, some: Tensor, tokens: bool) -> tuple[tuple[Units, ...] | None, tuple[str, ...]]:
     """The hidden units of a network; None where they cannot be told, and a clause about the file on that.
 
     Plain sequences are read part by part, other networks as torch.fx traces them. What a trace found counts
     only if a random exchange of these units leaves the network's outputs as they are.
     """
-    prefix = f"{WHOLE}/"
+    own = tensors_of(module)
     try:
-        if isinstance(module, nn.Sequential):
-            with suppress(SymmetryError):
-                return units_of(module, prefix), ()
-        units = traced_units(module, prefix)
+        units = _told(module)
+        check(units, own)
         _check_exchange(module, some, tokens, units)
     except SymmetryError as error:
-        where = error.where.removeprefix(prefix)
-        return None, (f"has {error.found} at {where!r}, so that hidden units were not matched",)
-    return units, ()
+        return None, (f"has {error.found} at {error.where!r}, so that hidden units were not matched",)
+    names = {full: name for name, full in named_as(own, type(module).__name__).items()}
+    return tuple(_renamed(one, names) for one in units), ()
+
+
+def _told(module: nn.Module) -> tuple[Units, ...]:
+    """The hidden units by the module's own names; raises SymmetryError."""
+    if isinstance(module, nn.Sequential):
+        with suppress(SymmetryError):
+            return units_of(module)
+    return traced_units(module)
+
+
+def _renamed(units: Units, names: Mapping[str, str]) -> Units:
+    """The units under the names that a subject has for the module's parameters."""
+    weight = names[f"{units.name}.weight"]
+    name = weight.removesuffix("weight") if weight.endswith("/weight") else weight.removesuffix(".weight")
+    return replace(
+        units,
+        name=name,
+        spots=tuple(replace(spot, parameter=names[spot.parameter]) for spot in units.spots),
+    )
 
 
 def _check_exchange(module: nn.Module, some: Tensor, tokens: bool, units: tuple[Units, ...]) -> None:
     """Refuse units whose exchange changes what the network gives for some inputs; raises SymmetryError."""
-    prefix = f"{WHOLE}/"
-    given = {prefix + name: t for name, t in tensors_of(module).items()}
-    check(units, given)
     some = some.float() if some.is_floating_point() else some
 
     def called(parameters: Mapping[str, Tensor]) -> Tensor:
-        own = {name.removeprefix(prefix): t for name, t in parameters.items()}
         with torch.inference_mode():
-            return output_of(lambda x: functional_call(module, own, (x,)), some, tokens)
+            return output_of(lambda x: functional_call(module, dict(parameters), (x,)), some, tokens)
 
-    if not changed_by(units, given, called) <= EXCHANGED:
+    if not changed_by(units, tensors_of(module), called) <= EXCHANGED:
         found = "hidden units whose exchange changes its outputs"
         raise SymmetryError(type(module).__name__, found, "a symmetry")

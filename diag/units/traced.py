@@ -1,9 +1,10 @@
 """The hidden units of a network whose forward torch.fx can trace: branches, sums and batch norms included.
 
 Each tensor on the way has its channels in a *space*. A layer of weights reads one space and makes another;
-what works on each channel by itself keeps it; a sum of two tensors makes one space of theirs, so that all that
-a residual stream is read and written by is exchanged together (Ainsworth et al. 2022, arXiv 2209.04836,
-section 3). Spaces that reach the inputs, the outputs, or a step that may mix or name channels stay as they are.
+what works on each channel by itself keeps it; a sum of two tensors makes one space of theirs, so that all
+that a residual stream is read and written by is exchanged together (Ainsworth et al. 2022, arXiv 2209.04836,
+section 3). Spaces that reach the inputs, the outputs, or a step that may mix or name channels stay as they
+are.
 
 >>> from torch import nn
 >>> class Sum(nn.Module):
@@ -70,6 +71,7 @@ class _Space:
 
     size: int
     name: str
+    number: int
     odd: bool = True
     held: bool = False
     spots: list[Spot] = field(default_factory=list)
@@ -90,8 +92,8 @@ class _Value:
     """Whether each channel is a run of neighbouring features: a flatten of planes."""
 
 
-def traced_units(module: nn.Module, prefix: str = "") -> tuple[Units, ...]:
-    """The hidden units of a module, named as ``prefix`` + its parameters and buffers are.
+def traced_units(module: nn.Module) -> tuple[Units, ...]:
+    """The hidden units of a module, named as its layers, with its own names of parameters and buffers.
 
     Raises SymmetryError for a forward that torch.fx cannot trace, sizes that do not fit, and a network in
     which nothing can be exchanged.
@@ -101,17 +103,18 @@ def traced_units(module: nn.Module, prefix: str = "") -> tuple[Units, ...]:
         raise SymmetryError(type(module).__name__, "a parameter under two names", "each under one")
     try:
         graph = fx.Tracer().trace(module)
-    except Exception as error:  # the forward is the user's, and told what it is not made for
+    # The forward is the user's, and is given what it was not made for.
+    except Exception as error:  # noqa: BLE001
         words = " ".join(str(error).split())[:120]
         raise SymmetryError(
             type(module).__name__, f"a forward that torch.fx cannot trace ({words})", "one without branches"
         ) from None
-    return _Walk(module, prefix).units(graph)
+    return _Walk(module).units(graph)
 
 
 class _Walk:
-    def __init__(self, module: nn.Module, prefix: str) -> None:
-        self.module, self.prefix = module, prefix
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
         self.shapes = {n: tuple(t.shape) for n, t in module.state_dict(keep_vars=True).items()}
         self.axes: dict[_Axis, _Space] = {}
         self.values: dict[fx.Node, _Value] = {}
@@ -127,12 +130,10 @@ class _Walk:
             raise SymmetryError(
                 type(self.module).__name__, "no hidden units that stand by themselves", "a layer of such"
             )
-        return tuple(
-            Units(self.prefix + one.name, one.size, one.odd, tuple(dict.fromkeys(one.spots))) for one in free
-        )
+        return tuple(Units(one.name, one.size, one.odd, tuple(one.spots)) for one in free)
 
     def _made(self, node: fx.Node) -> _Value | None:
-        """The node's value; None where it is no tensor whose channels are known, and then hold all it reads."""
+        """The node's value; None where its channels are not known: what it reads then stays as it is."""
         given = [self.values[one] for one in node.all_input_nodes if one in self.values]
         if node.op == "call_module":
             assert isinstance(node.target, str)
@@ -146,7 +147,7 @@ class _Walk:
                 value.space.found().held = True
         return made
 
-    # --- Modules ---------------------------------------------------------------------------------------------
+    # --- Modules ------------------------------------------------------------------------------------------
 
     def _of_module(self, name: str, part: nn.Module, given: list[_Value]) -> _Value | None:
         kind, value = type(part), given[0] if len(given) == 1 else None
@@ -220,11 +221,11 @@ class _Walk:
                 self._spot(space.found(), full, 0, length // space.size)
         return value
 
-    # --- Functions -------------------------------------------------------------------------------------------
+    # --- Functions ----------------------------------------------------------------------------------------
 
     def _of_function(self, node: fx.Node, given: list[_Value]) -> _Value | None:
         target, first = node.target, given[0] if given else None
-        if first is None or node.args and self.values.get(node.args[0]) is not first:  # type: ignore[arg-type]
+        if first is None or (node.args and self.values.get(node.args[0]) is not first):  # type: ignore[arg-type]
             return None
         if target in EACH and len(given) == 1:
             return self._even(first, odd=EACH[target])
@@ -254,7 +255,7 @@ class _Walk:
         self._one(given[0].space, given[1].space)
         return self._even(given[0], odd=node.target in SUMS)
 
-    # --- Spaces ----------------------------------------------------------------------------------------------
+    # --- Spaces -------------------------------------------------------------------------------------------
 
     def _features(self, value: _Value) -> int:
         return value.space.found().size
@@ -266,17 +267,17 @@ class _Walk:
 
     def _axis(self, axis: _Axis, size: int, name: str) -> _Space:
         if axis not in self.axes:
-            self.axes[axis] = _Space(size, name)
+            self.axes[axis] = _Space(size, name, len(self.axes))
         return self.axes[axis].found()
 
     def _spot(self, space: _Space, parameter: str, axis: int, repeat: int = 1) -> None:
-        spot = Spot(self.prefix + parameter, axis, repeat=repeat)
+        spot = Spot(parameter, axis, repeat=repeat)
         if spot not in space.found().spots:
             space.found().spots.append(spot)
 
     def _one(self, a: _Space, b: _Space) -> None:
-        """Make one space of two, which keeps the first one's name."""
-        a, b = a.found(), b.found()
+        """Make one space of two, which keeps the name of the one that was there first."""
+        a, b = sorted((a.found(), b.found()), key=lambda space: space.number)
         if a is b:
             return
         if a.size != b.size:  # broadcast over channels: each of them stays where it is
@@ -323,4 +324,3 @@ def changed_by(
     before = call(parameters)
     after = call(apply(units, parameters, random_symmetry(units, seed)))
     return float((after - before).abs().max() / before.abs().max().clamp(min=1e-30))
-
