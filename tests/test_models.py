@@ -163,6 +163,13 @@ def test_state_dicts_in_a_tuple_are_entries_by_number(files: Path) -> None:
     assert torch.equal(subject.parameters["fc/weight"], made(3).fc.weight)
 
 
+def test_pictures_in_bytes_are_told_how_to_become_fractions(files: Path) -> None:
+    np.save(files / "bytes.npy", np.zeros((40, 3, 8, 8), np.uint8))
+    given = Supplied(model=FACTORY, inputs=(files / "bytes.npy",))
+    with pytest.raises(SubjectError, match=r"inputs of uint8 .* bytes are not scaled.*/ 255"):
+        open_subject(files / "a.pt", given, "source")
+
+
 def test_inputs_that_do_not_fit_are_told(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(files / "flat.npy", np.zeros((40, 7), np.float32))
     with pytest.raises(SubjectError, match=r"a network that fails on inputs of float32 \(7,\)"):

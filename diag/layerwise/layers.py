@@ -197,8 +197,8 @@ def _unread(ours: Watching, theirs: Watching) -> list[str]:
         if alone:
             gives = "gives" if len(alone) == 1 else "give"
             words.append(
-                f"{listed(alone)} of {watching.subject.path} {gives} one row for all inputs, such as a table of "
-                f"places, and {'is' if len(alone) == 1 else 'are'} left out"
+                f"{listed(alone)} of {watching.subject.path} {gives} one row for all inputs, such as a table "
+                f"of places, and {'is' if len(alone) == 1 else 'are'} left out"
             )
         given = [
             f"{plain(name)} ({what} for {LOOKED_AT} inputs)"

@@ -167,7 +167,7 @@ class _Walk:
             return self._norm(name, OF_A_NORM[:2], value) if whole else None
         if kind in MEANS or kind in MAXIMA or kind in ODD or kind in NOT_ODD:
             return self._even(value, odd=kind in MEANS or kind in ODD)
-        if kind is nn.Flatten and (part.start_dim, part.end_dim) == (1, -1):
+        if isinstance(part, nn.Flatten) and (part.start_dim, part.end_dim) == (1, -1):
             return _flat(value)
         return None
 
@@ -308,7 +308,7 @@ def _shape(node: fx.Node) -> tuple[Any, ...]:
 def _places(node: fx.Node) -> bool:
     """Whether a mean is over all places of planes (n, channels, h, w), or their last two axes."""
     axes = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-    return isinstance(axes, list | tuple) and sorted(int(a) % 4 for a in axes) == [2, 3]  # type: ignore[call-overload,arg-type]
+    return isinstance(axes, list | tuple) and sorted(int(a) % 4 for a in axes) == [2, 3]
 
 
 Fits: TypeAlias = Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
