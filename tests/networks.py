@@ -160,3 +160,48 @@ def nudged(net: Pictures, prefix: str, by: float, seed: int = 1) -> Pictures:
             if name.startswith(prefix) and parameter.ndim > 1:
                 parameter.add_(by * parameter.std() * torch.randn_like(parameter))
     return other.eval()
+
+
+class Residual(nn.Module):
+    """A stem and two residual blocks with batch norms, the second of another width."""
+
+    def __init__(self, width: int = WIDTH) -> None:
+        super().__init__()
+        self.stem, self.bn = nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.conv1, self.bn1 = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.conv3, self.bn3 = nn.Conv2d(width, 2 * width, 3, 2, 1, bias=False), nn.BatchNorm2d(2 * width)
+        self.down = nn.Conv2d(width, 2 * width, 1, 2)
+        self.fc = nn.Linear(2 * width, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.bn(self.stem(x)))
+        x = torch.relu(x + self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x))))))
+        x = torch.relu(self.down(x) + self.bn3(self.conv3(x)))
+        out: Tensor = self.fc(torch.flatten(nn.functional.adaptive_avg_pool2d(x, 1), 1))
+        return out
+
+
+class SaysWhich(nn.Module):
+    """A network in which a channel is named, so that its first layer's units stay where they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(6, 6), nn.Linear(5, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(torch.relu(self.second(self.first(x)[:, 1:])))
+        return out
+
+
+class Branching(nn.Module):
+    """A network whose way depends on its inputs: no trace has both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        out: Tensor = self.head(torch.relu(x) if x.sum() > 0 else x)
+        return out

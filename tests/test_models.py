@@ -19,7 +19,7 @@ from diag.sources import open_subject
 from diag.sources.supplied import Supplied
 from diag.subject import SubjectError
 from tests.commands import run
-from tests.networks import CLASSES, Pictures, made, nudged, pictures
+from tests.networks import CLASSES, Named, Pictures, made, nudged, pictures
 
 FACTORY = "tests.networks:Pictures"
 
@@ -107,12 +107,67 @@ def test_a_library_s_model_gets_the_classes_of_the_file(files: Path, monkeypatch
         return Pictures(num_classes)
 
     timm.create_model = create_model  # type: ignore[attr-defined]
+    timm.list_models = lambda: ["pictures", "sounds"]  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "timm", timm)
     subject = open_subject(
         files / "a.pt", Supplied(model="timm:pictures", inputs=(files / "x.npy",)), "source"
     )
     assert subject.parameters is not None
     assert subject.parameters["fc/weight"].shape == (CLASSES, 8)
+    with pytest.raises(SubjectError, match="no model picture in timm; expected such as pictures"):
+        open_subject(files / "a.pt", Supplied(model="timm:picture", inputs=(files / "x.npy",)), "source")
+
+
+def test_a_library_that_fails_when_it_is_imported_is_told(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torchvision does that was built for another torch."""
+    (files / "timm.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
+    monkeypatch.syspath_prepend(files)
+    monkeypatch.delitem(sys.modules, "timm", raising=False)
+    with pytest.raises(SubjectError, match=r"fails when it is imported .*nms.*built for torch 2"):
+        open_subject(files / "a.pt", Supplied(model="timm:resnet18", inputs=(files / "x.npy",)), "source")
+
+
+class Tied(nn.Module):
+    """An output layer that has the input layer's weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 6, bias=False), nn.Linear(6, 6, bias=False)
+        self.last.weight = self.first.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.last(torch.tanh(self.first(x)))
+        return out
+
+
+def test_a_tied_weight_may_be_saved_under_one_name(tmp_path: Path) -> None:
+    """As transformers saves language models: without the output layer's weights."""
+    net = Tied()
+    save_file({"first.weight": net.first.weight.detach().clone() + 1}, tmp_path / "a.safetensors")
+    np.save(tmp_path / "x.npy", np.ones((20, 6), np.float32))
+    given = Supplied(model="tests.test_models:Tied", inputs=(tmp_path / "x.npy",))
+    subject = open_subject(tmp_path / "a.safetensors", given, "source")
+    assert subject.parameters is not None
+    assert torch.equal(subject.parameters["last/weight"], net.first.weight + 1)
+
+
+def test_state_dicts_in_a_tuple_are_entries_by_number(files: Path) -> None:
+    """As CleanRL saves an actor and its critics."""
+    torch.save((Named("actor").state_dict(), made(3).state_dict()), files / "both.cleanrl_model")
+    with pytest.raises(SubjectError, match="weights in 0, 1; expected --key NAME"):
+        open_subject(files / "both.cleanrl_model", supplied(files), "source")
+    subject = open_subject(files / "both.cleanrl_model", supplied(files, key="1"), "source")
+    assert subject.parameters is not None
+    assert torch.equal(subject.parameters["fc/weight"], made(3).fc.weight)
+
+
+def test_pictures_in_bytes_are_told_how_to_become_fractions(files: Path) -> None:
+    np.save(files / "bytes.npy", np.zeros((40, 3, 8, 8), np.uint8))
+    given = Supplied(model=FACTORY, inputs=(files / "bytes.npy",))
+    with pytest.raises(SubjectError, match=r"inputs of uint8 .* bytes are not scaled.*/ 255"):
+        open_subject(files / "a.pt", given, "source")
 
 
 def test_inputs_that_do_not_fit_are_told(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -21,7 +22,7 @@ from diag.landscapes.evaluate import (
 )
 from diag.landscapes.result import Route, RouteName
 from diag.landscapes.space import Bezier, Space, Straight
-from diag.landscapes.state import in_short
+from diag.landscapes.state import follows_in, in_short
 from diag.landscapes.system import System, distance
 from diag.landscapes.verdict import NOTHING
 from diag.sources.batches import numbers_in
@@ -140,8 +141,22 @@ def _symmetric_copies(objective: Any, system: System, batch: Any) -> dict[RouteN
 
 
 def units_in(objective: Layered, space: Space) -> tuple[Units, ...]:
-    """The layers of hidden units all of whose spots move."""
-    return tuple(u for u in objective.units if all(spot.parameter in space.shapes for spot in u.spots))
+    """The layers of hidden units all of whose spots move.
+
+    Where a norm's averages are computed afresh, what moves in their place is their offsets, unit by unit.
+    """
+    instead = {
+        name: offset
+        for follows in follows_in(objective)  # type: ignore[arg-type]
+        if len(follows.names) == len(follows.offsets)
+        for name, offset in zip(follows.names, follows.offsets, strict=True)
+        if name not in space.shapes
+    }
+    moving = (
+        replace(u, spots=tuple(replace(s, parameter=instead.get(s.parameter, s.parameter)) for s in u.spots))
+        for u in objective.units
+    )
+    return tuple(u for u in moving if all(spot.parameter in space.shapes for spot in u.spots))
 
 
 def check_finite(space: Space, *networks: Parameters) -> None:

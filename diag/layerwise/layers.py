@@ -32,6 +32,9 @@ Progress: TypeAlias = Callable[[int, int], None]
 LOOKED_AT = 3
 """Inputs of which a first look at the layers is taken."""
 
+ONE_ROW = "1 × "
+"""Beginning of the shape, in words, of what a layer gives for all inputs alike."""
+
 ROUNDED = 1e-5
 """Difference of a layer's inputs, as a share of the largest, that is rounding: a hundred times float32's."""
 
@@ -190,7 +193,18 @@ def _unread(ours: Watching, theirs: Watching) -> list[str]:
     for watching in (ours, theirs):
         if watching is theirs and theirs.unread == ours.unread:
             continue  # the same layers of the same network
-        given = [f"{plain(name)} ({what} for {LOOKED_AT} inputs)" for name, what in watching.unread.items()]
+        alone = [plain(name) for name, what in watching.unread.items() if what.startswith(ONE_ROW)]
+        if alone:
+            gives = "gives" if len(alone) == 1 else "give"
+            words.append(
+                f"{listed(alone)} of {watching.subject.path} {gives} one row for all inputs, such as a table "
+                f"of places, and {'is' if len(alone) == 1 else 'are'} left out"
+            )
+        given = [
+            f"{plain(name)} ({what} for {LOOKED_AT} inputs)"
+            for name, what in watching.unread.items()
+            if not what.startswith(ONE_ROW)
+        ]
         if given:
             have = "has" if len(given) == 1 else "have"
             words.append(
@@ -304,12 +318,12 @@ def _related(
     if y.shape != x.shape:
         why = f"the layers have {y.shape[1:]} and {x.shape[1:]} places and units"
         return _without(pair, why)
-    if y.shape[2] > widest:
-        return _without(pair, f"wider than {widest} units: --widest {y.shape[2]} compares them, at some cost")
     if np.array_equal(x, y):
         one = Measure(1.0, 1.0, 1.0)
         same = replace(pair, relation="matched", agreement=1.0, as_it_is=one, matched=one, linear=one)
         return replace(same, reason=None)
+    if y.shape[2] > widest:
+        return _without(pair, f"wider than {widest} units: --widest {y.shape[2]} compares them, at some cost")
     bundle = np.arange(sample.inputs) * min(BUNDLES, sample.inputs) // sample.inputs
     groups = np.repeat(bundle, y.shape[1])
     flat_x, flat_y = (v.reshape(-1, v.shape[2]) for v in (x, y))

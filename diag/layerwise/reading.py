@@ -41,9 +41,13 @@ LEAST_ROWS = 512
 MOST_PLACES = 8
 """Places of one input that give a row each, where inputs are few."""
 
-PRECISE = 4096
-"""Features up to which a kernel is multiplied in float64; of wider layers it is a sum of so many products
-that single precision loses less than a part in a million."""
+PRECISE = 256
+"""Features up to which a kernel is multiplied in float64; of wider layers an entry is a sum of so many
+products that single precision loses less than a part in a million."""
+
+MOST_MEAN = 16.0
+"""Square of a layer's mean, as a multiple of its variance, from which the mean is taken off before the
+kernel: single precision loses as many times more on products that are mostly the mean's."""
 
 
 def batches_of(n: int, seed: int) -> list[NDArray[np.int64]]:
@@ -157,30 +161,25 @@ class Watching:
         Its first m inputs are kept, as numbers ``first`` to ``first + m``; ``where`` (m,) says, from 0 to 1,
         at which of its places each is looked at.
         """
-        outputs = self._outputs(observations)
-        kernels = []
-        for name in self.units:
-            output = outputs.pop(name)
-            kernels.append(_kernel(output, self.subject.path, name))
-            if len(where):
-                self._keep(name, output[: len(where)], where, first)
-        return kernels
-
-    def _outputs(self, observations: Tensor) -> dict[str, Tensor]:
-        """The outputs (n, units, ...) of every layer."""
-        outputs: dict[str, Tensor] = {}
+        kernels: dict[str, Floats] = {}
 
         def see(layer: Layer, output: Tensor) -> None:
-            if layer.name in self.units:
-                outputs[layer.name] = output
-            elif not self.chosen and layer.name not in self.unread:
-                raise self._unlike(layer.name)
+            name = layer.name
+            if name not in self.units:
+                if not self.chosen and name not in self.unread:
+                    raise self._unlike(name)
+                return
+            if output.shape[1] != self.units[name]:
+                raise self._unlike(name)
+            kernels[name] = _kernel(output, self.subject.path, name)
+            if len(where):
+                self._keep(name, output[: len(where)], where, first)
 
         self._watch(observations, see)
-        for name, units in self.units.items():
-            if name not in outputs or outputs[name].shape[1] != units:
+        for name in self.units:
+            if name not in kernels:
                 raise self._unlike(name)
-        return outputs
+        return [kernels[name] for name in self.units]
 
     def _unlike(self, name: str) -> SubjectError:
         found = f"a layer {name!r} of another width, or number of runs, for other inputs"
@@ -227,11 +226,20 @@ class Watching:
 
 
 def _kernel(output: Tensor, path: str, name: str) -> Floats:
-    """Products (b, b) of the rows of a layer's output, their mean taken off."""
+    """Products (b, b) of the rows of a layer's output, up to what a mean of all rows adds to them.
+
+    numpy multiplies an array with its own transpose at half the cost of two arrays.
+    """
     flat = output.detach().reshape(len(output), -1)
     flat = flat.double() if flat.shape[1] <= PRECISE else flat.float()
-    flat = flat - flat.mean(0)
-    kernel: Floats = (flat @ flat.T).double().cpu().numpy()
+    features = flat.cpu().numpy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        kernel = features @ features.T
     if not np.isfinite(kernel).all():
         raise SubjectError(path, f"NaN or infinity in layer {name!r}", "finite numbers")
-    return kernel
+    mean = float(kernel.mean(dtype=np.float64))
+    if mean > MOST_MEAN * (float(np.trace(kernel, dtype=np.float64)) / len(kernel) - mean):
+        features = features - features.mean(0)
+        kernel = features @ features.T
+    whole: Floats = kernel.astype(np.float64)
+    return whole

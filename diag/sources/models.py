@@ -10,9 +10,10 @@ None of them loads weights of its own, and nothing is fetched.
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from torch import Tensor, nn
 from diag.sources.foreign_code import called, imported
 from diag.sources.model_names import TRANSFORMERS
 from diag.sources.opening import Opening
-from diag.sources.state_dict import Weights, fill, weights_in
+from diag.sources.safe.names import line, listed, shown
+from diag.sources.state_dict import COUNTED, Weights, fill, weights_in
 from diag.subject import Subject, SubjectError
 
 CLASSES = ("num_classes", "num_labels")
@@ -70,6 +72,10 @@ def network(
         rows = _last_rows(module, weights)
         if rows is not None:  # the library's own number of classes is not the file's
             module = _built(recipe, (), {**named, recipe.classes: rows})
+    if name.startswith(TRANSFORMERS) and (read := _by_its_library(module, weights)) is not None:
+        module = read
+        renamed = "has names of another version of transformers, which reads them by its own rules"
+        weights = replace(weights, tensors=module.state_dict(), notes=(*weights.notes, renamed))
     remedy = "" if arguments is None else " with these --model-args"
     hint = f"; --model-args '{{\"{recipe.classes}\": 10}}' changes its size" if recipe.classes else remedy
     return module, fill(module, weights, path, hint)
@@ -83,9 +89,11 @@ def _recipe(name: str) -> Recipe:
     match kind:
         case "torchvision":
             models = _library("torchvision.models", name)
+            _check_known(rest, name, models.list_models(), "torchvision")
             return Recipe(name, lambda **given: models.get_model(rest, weights=None, **given), CLASSES[0])
         case "timm":
             timm = _library("timm", name)
+            _check_known(rest.partition(".")[0], name, timm.list_models(), "timm")
             return Recipe(
                 name, lambda **given: timm.create_model(rest, pretrained=False, **given), CLASSES[0]
             )
@@ -102,8 +110,22 @@ def _library(module: str, name: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise SubjectError(
-            f"--model {name}", f"no {package} that imports ({error})", f"pip install {package}"
+            f"--model {name}", f"no {package} that imports ({line(error)})", f"pip install {package}"
         ) from None
+    except Exception as error:  # a build for another torch: its operators are not there
+        import torch
+
+        found = f"a {package} that fails when it is imported ({line(error)})"
+        expected = f"one that was built for torch {torch.__version__}: install both from the same index"
+        raise SubjectError(f"--model {name}", found, expected) from None
+
+
+def _check_known(wanted: str, name: str, known: list[str], library: str) -> None:
+    """Refuse a name that a library has no model of, with those that are nearest to it."""
+    if not known or wanted in known:
+        return
+    near = difflib.get_close_matches(wanted, known, 3) or known
+    raise SubjectError(f"--model {name}", f"no model {shown(wanted)} in {library}", f"such as {listed(near)}")
 
 
 def _transformer(folder: str, name: str, given: Mapping[str, Any]) -> nn.Module:
@@ -121,6 +143,35 @@ def _transformer(folder: str, name: str, given: Mapping[str, Any]) -> nn.Module:
         return made
     plain: nn.Module = transformers.AutoModel.from_config(config, trust_remote_code=False)
     return plain
+
+
+def _by_its_library(module: nn.Module, weights: Weights) -> nn.Module | None:
+    """A network of transformers filled by that library, where the file's names are not the module's.
+
+    It saves networks under the names of its older versions, and knows how to read these. None where the names
+    fit as they are, or where it does not find all weights either: what is then missing is told by name.
+    """
+    own = [name for name in module.state_dict() if not name.endswith(COUNTED)]
+    if all(name in weights.tensors for name in own):
+        return None
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        read, told = type(module).from_pretrained(  # type: ignore[attr-defined]
+            None, config=module.config, state_dict=dict(weights.tensors), output_loading_info=True
+        )
+    except Exception:  # the library raises whatever weights lead it to
+        return None
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+    whole = not any(told.get(kind) for kind in ("missing_keys", "mismatched_keys", "error_msgs"))
+    made: nn.Module = read
+    return made if whole else None
 
 
 def _arguments(given: str | None) -> tuple[tuple[Any, ...], dict[str, Any]]:

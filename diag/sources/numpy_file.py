@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from diag.sources.naming import KEY
 from diag.sources.safe.bounds import content_of
-from diag.sources.safe.members import MAGIC, ZIP_BEGINS, PickledError, read_archive, read_array
+from diag.sources.safe.members import MAGIC, ZIP_BEGINS, PickledError, array_of, read_archive
 from diag.subject import SubjectError
 
 
@@ -28,7 +27,7 @@ def read_members(
         if content.startswith(ZIP_BEGINS):
             members = read_archive(content, path, expected)
         else:
-            members = {KEY: read_array(io.BytesIO(content), len(content))}
+            members = {KEY: array_of(content)}
     except SubjectError:
         raise
     except Exception as error:  # numpy, zipfile, zlib and tokenize each raise their own for damaged files

@@ -7,7 +7,7 @@ shapes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,8 @@ def weights_in(saved: Any, path: str, key: str | None = None) -> Weights:
 
     Raises SubjectError where there are none, or where several entries could be meant.
     """
+    if isinstance(saved, list | tuple) and any(isinstance(part, Mapping) for part in saved):
+        saved = {str(number): part for number, part in enumerate(saved)}  # an actor's and its critics', say
     if not isinstance(saved, Mapping):
         raise SubjectError(path, f"a {type(saved).__name__}", "a mapping of names to tensors: a state dict")
     known = dict(_state_dicts(saved))
@@ -128,12 +130,12 @@ def fill(module: nn.Module, weights: Weights, path: str, remedy: str = "") -> tu
 
     own = {name: t for name, t in module.state_dict().items() if isinstance(t, torch.Tensor)}
     prefix, given, others = _unwrapped(weights.tensors, set(own), path)
-    needed = [name for name in own if not name.endswith(COUNTED)]
-    missing = [name for name in needed if name not in given]
+    missing = _missing(own, given)
     if missing:
-        has = f"{len(weights.tensors)} names ({listed(map(str, weights.tensors))})"
+        known = sorted(map(str, weights.tensors), key=lambda name: (name.endswith(COUNTED), name))
+        has = f"{len(weights.tensors)} names ({listed(known)})"
         found = f"no weights for {listed(missing)} of {type(module).__name__} among {has}"
-        raise SubjectError(path, found, f"weights of this model{remedy}")
+        raise SubjectError(path, found, "weights of this model, or another --model")
     for name, tensor in own.items():
         if name in given and given[name].shape != tensor.shape:
             shapes = f"{shown(name)} of shape {tuple(given[name].shape)}"
@@ -149,6 +151,18 @@ def fill(module: nn.Module, weights: Weights, path: str, remedy: str = "") -> tu
     if halves := {str(t.dtype).removeprefix("torch.") for t in taken.values() if _is_half(t)}:
         notes.append(f"holds numbers of {listed(sorted(halves))}, which are computed with in float32")
     return tuple(notes)
+
+
+def _missing(own: Mapping[str, Tensor], given: Collection[str]) -> list[str]:
+    """A module's names without weights: neither in the file, nor tied to one that is."""
+    held = {_place(own[name]) for name in own if name in given}
+    needed = [name for name in own if not name.endswith(COUNTED) and name not in given]
+    return [name for name in needed if not own[name].numel() or _place(own[name]) not in held]
+
+
+def _place(tensor: Tensor) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    """Where a tensor's numbers lie in memory: one place for a weight that stands under several names."""
+    return tensor.data_ptr(), tuple(tensor.shape), tuple(tensor.stride())
 
 
 def _is_half(tensor: Tensor) -> bool:

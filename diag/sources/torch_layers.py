@@ -73,8 +73,15 @@ def _order(module: nn.Module, opening: Opening, tokens: bool) -> list[str]:
     except UNABLE as error:
         shape = f"a network that fails on inputs of {str(first.dtype).removeprefix('torch.')} "
         found = f"{shape}{tuple(first.shape[1:])} ({line(error)})"
-        raise SubjectError(opening.path, found, "inputs that it was made for") from error
+        raise SubjectError(opening.path, found, made_for(first)) from error
     return list(dict.fromkeys(ran))
+
+
+def made_for(inputs: Tensor) -> str:
+    """What was expected where a network fails on inputs; pictures in bytes are the usual fault."""
+    if inputs.dtype is torch.uint8:
+        return "inputs that it was made for: bytes are not scaled, so save fractions (x.astype('f4') / 255)"
+    return "inputs that it was made for"
 
 
 def called_on(module: Any, observations: Tensor, tokens: bool) -> Any:

@@ -87,7 +87,7 @@ def from_module(
         device = next((t.device for t in tensors_of(module).values()), torch.device("cpu"))
     module = module.to(device)
     own = tensors_of(module)
-    named = _named(own, name)
+    named = named_as(own, name)
     for prefix in pinned:
         if not any(_under(full, prefix) for full in own):
             raise SubjectError(name, f"no parameter under {prefix!r}", f"one of {', '.join(own)}")
@@ -188,7 +188,7 @@ class Given:
         return {}
 
 
-def _named(own: Mapping[str, Tensor], name: str) -> dict[str, str]:
+def named_as(own: Mapping[str, Tensor], name: str) -> dict[str, str]:
     """{component/parameter: the module's own name}; the same for all modules of one architecture."""
     named: dict[str, str] = {}
     for full in own:

@@ -7,6 +7,7 @@ classes; fractions for the mean squared error of outputs of their shape.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,16 +15,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
 from diag.sources.opening import Opening
 from diag.sources.safe.names import line
 from diag.sources.targets import Targeted, targets_of
 from diag.sources.torch_layers import UNABLE, called_on
-from diag.sources.torch_losses import WHOLE, from_module
+from diag.sources.torch_losses import from_module, named_as
+from diag.sources.torch_state import tensors_of
 from diag.subject import SAMPLES, Subject, SubjectError
 from diag.units.layers import units_of
-from diag.units.symmetry import SymmetryError, Units
+from diag.units.symmetry import SymmetryError, Units, check
+from diag.units.traced import changed_by, traced_units
+
+EXCHANGED = 1e-3
+"""Change of the outputs under an exchange of hidden units, as a share of the largest, that is rounding: sums
+are taken in another order, which deep networks magnify; what is no symmetry changes them by half."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,7 @@ def targeted_subject(
     tasks = Targeted(opening.tasks, targets)
     task = opening.task if opening.task in tasks.tasks else "target"
     batch = tasks.batch(task, SAMPLES, 0)
-    units, unmatched = _units(module)
+    units, unmatched = _units(module, some, tokens)
     subject = from_module(
         module, losses, batch.batch, name=opening.path, groups=batch.groups, units=units, task=task
     )
@@ -176,13 +184,50 @@ def _shape(rest: tuple[int, ...]) -> str:
     return f"(n{''.join(f', {size}' for size in rest) or ','})"
 
 
-def _units(module: nn.Module) -> tuple[tuple[Units, ...] | None, tuple[str, ...]]:
-    """The hidden units of a plain sequence; None of other networks, and a clause about the file on that."""
-    if not isinstance(module, nn.Sequential):
-        return None, ("is no plain nn.Sequential, so that hidden units were not matched",)
-    prefix = f"{WHOLE}/"
+def _units(module: nn.Module, some: Tensor, tokens: bool) -> tuple[tuple[Units, ...] | None, tuple[str, ...]]:
+    """The hidden units of a network; None where they cannot be told, and a clause about the file on that.
+
+    Plain sequences are read part by part, other networks as torch.fx traces them. What a trace found counts
+    only if a random exchange of these units leaves the network's outputs as they are.
+    """
+    own = tensors_of(module)
     try:
-        return units_of(module, prefix), ()
+        units = _told(module)
+        check(units, own)
+        _check_exchange(module, some, tokens, units)
     except SymmetryError as error:
-        where = error.where.removeprefix(prefix)
-        return None, (f"has {error.found} at {where!r}, so that hidden units were not matched",)
+        return None, (f"has {error.found} at {error.where!r}, so that hidden units were not matched",)
+    names = {full: name for name, full in named_as(own, type(module).__name__).items()}
+    return tuple(_renamed(one, names) for one in units), ()
+
+
+def _told(module: nn.Module) -> tuple[Units, ...]:
+    """The hidden units by the module's own names; raises SymmetryError."""
+    if isinstance(module, nn.Sequential):
+        with suppress(SymmetryError):
+            return units_of(module)
+    return traced_units(module)
+
+
+def _renamed(units: Units, names: Mapping[str, str]) -> Units:
+    """The units under the names that a subject has for the module's parameters."""
+    weight = names[f"{units.name}.weight"]
+    name = weight.removesuffix("weight") if weight.endswith("/weight") else weight.removesuffix(".weight")
+    return replace(
+        units,
+        name=name,
+        spots=tuple(replace(spot, parameter=names[spot.parameter]) for spot in units.spots),
+    )
+
+
+def _check_exchange(module: nn.Module, some: Tensor, tokens: bool, units: tuple[Units, ...]) -> None:
+    """Refuse units whose exchange changes what the network gives for some inputs; raises SymmetryError."""
+    some = some.float() if some.is_floating_point() else some
+
+    def called(parameters: Mapping[str, Tensor]) -> Tensor:
+        with torch.inference_mode():
+            return output_of(lambda x: functional_call(module, dict(parameters), (x,)), some, tokens)
+
+    if not changed_by(units, tensors_of(module), called) <= EXCHANGED:
+        found = "hidden units whose exchange changes its outputs"
+        raise SymmetryError(type(module).__name__, found, "a symmetry")

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from diag.subject import Layer, input_of
 
@@ -39,6 +40,37 @@ def named_layers(module: nn.Module) -> dict[str, nn.Module]:
     if len(layers) > 1:
         layers.pop("", None)
     return layers
+
+
+class QuickMaxima(TorchFunctionMode):
+    """Context in which maxima of planes on a processor are taken with the channels last in memory.
+
+    They are the same numbers, in a third of the time: a maximum rounds nothing. Only the pool itself is given
+    such planes; convolutions are no faster on them.
+    """
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if function not in _MAXIMA or not args or not _plain_planes(args[0]):
+            return function(*args, **kwargs)
+        last = args[0].contiguous(memory_format=torch.channels_last)
+        found = function(last, *args[1:], **kwargs)
+        # With the places of the maxima, where they were asked for.
+        return found.contiguous() if isinstance(found, Tensor) else tuple(one.contiguous() for one in found)
+
+
+_MAXIMA = (torch.max_pool2d, nn.functional.max_pool2d)
+
+
+def _plain_planes(value: Any) -> bool:
+    """Whether a tensor is planes (n, channels, h, w) as torch makes them, on a processor."""
+    return (
+        type(value) is Tensor
+        and value.ndim == 4
+        and value.device.type == "cpu"
+        and value.dtype is torch.float32
+        and value.is_contiguous()
+    )
 
 
 @contextmanager
@@ -85,7 +117,8 @@ def watched(
             handles.append(part.register_forward_hook(after(name, part)))
             if name in inputs:
                 handles.append(part.register_forward_pre_hook(before(name, part)))
-        yield
+        with QuickMaxima():
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
         for handle in handles:

@@ -160,8 +160,8 @@ _MAXIMA: Mapping[type[nn.Module], int] = {
     **{nn.MaxPool1d: 2, nn.AdaptiveMaxPool1d: 2},
     **{nn.MaxPool2d: 3, nn.AdaptiveMaxPool2d: 3},
 }
-_ODD = (nn.Identity, nn.Tanh, nn.Softsign, nn.Tanhshrink, nn.Softshrink, nn.Dropout, nn.Dropout2d)
-_NOT_ODD = (
+ODD = (nn.Identity, nn.Tanh, nn.Softsign, nn.Tanhshrink, nn.Softshrink, nn.Dropout, nn.Dropout2d)
+NOT_ODD = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish),
     *(nn.Sigmoid, nn.LogSigmoid, nn.Hardsigmoid, nn.Hardswish, nn.Softplus),
 )
@@ -201,9 +201,9 @@ def units_of(module: nn.Sequential, prefix: str = "") -> tuple[Units, ...]:
             odd = False
             if part.elementwise_affine:
                 layers.append(Norm(name))
-        elif kind in _NOT_ODD:
+        elif kind in NOT_ODD:
             odd = False
-        elif kind not in _ODD:
+        elif kind not in ODD:
             raise SymmetryError(name, f"{part} here", "a layer, activation or pool that keeps units apart")
         before = layers[at] if at >= 0 else None
         if isinstance(before, Dense | Conv) and not odd:

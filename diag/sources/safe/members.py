@@ -54,6 +54,17 @@ def read_array(file: IO[bytes], size: int) -> NDArray[Any]:
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
+def array_of(content: bytes) -> NDArray[Any]:
+    """The array of the bytes of a whole ``.npy``, copied once; raises as :func:`read_header` does."""
+    file = io.BytesIO(content)
+    shape, fortran, dtype = read_header(file, len(content))
+    count = math.prod(shape)
+    flat: NDArray[Any] = np.empty(count, dtype)
+    if count:
+        flat[:] = np.frombuffer(content, dtype, count, file.tell())
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
 def read_archive(content: bytes, path: str, expected: str) -> dict[str, NDArray[Any] | None]:
     """The arrays of an ``.npz`` by name; None for members that are not arrays.
 
