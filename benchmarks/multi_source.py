@@ -88,7 +88,7 @@ InvDbPend 1438±116 1531±93 1348±171 1302±152 1366±179
 Ant 2021±722 1899±292 2212±607 2064±386 2463±208
 """,
 }
-"""Tables 4 and 5: task, fractional transfer of 2 and 3 tasks, meta-model of as many, baseline; three seeds."""
+"""Tables 4 and 5: task, fractional transfer of 2 and 3 tasks, meta-model, baseline; three seeds."""
 
 FRACTIONS = {
     ("HalfCheetah", "Hopper"): """
@@ -239,7 +239,7 @@ def laid_out(what: str, ours: Mapping[tuple[str, str, int, str], Ours]) -> Itera
             if theirs:
                 yield f"beside the paper's {name}" + (" (another world: see above)" if target in OURS else "")
             yield ""
-            yield "| plan | sources | ours: mean±sd over seeds [95%] | seeds | paper, 3 seeds | paper, 9 seeds |"
+            yield "| plan | sources | ours: mean±sd [95%] | seeds | paper, 3 seeds | paper, 9 seeds |"
             yield "|---|---|---|---|---|---|"
             for plan, count in sorted(rows, key=lambda row: (row[0] == SCRATCH, *row)):
                 found = ours[target, plan, count, when]
