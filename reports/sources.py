@@ -22,7 +22,11 @@ def beside(frame: pd.DataFrame) -> Spec:
     panels: list[Tree] = []
     for number, (panel, own) in enumerate(frame.groupby("panel", sort=False)):
         title = str(own["title"].iloc[0])
-        x = q("value", scale={"zero": False, "nice": True}, axis={"title": title, "tickCount": 5})
+        x = q(
+            "value",
+            scale={"zero": False, "nice": True},
+            axis={"title": title, "tickCount": 4, "labelOverlap": True},
+        )
         labels = {"title": None, "ticks": False, "domain": False, "labels": number % COLUMNS == 0}
         y = n("name", sort=order, scale={"domain": order}, axis={**labels, "labelLimit": 170})
         span = {"type": "rule", "strokeWidth": 3, "opacity": 0.55, "color": PALETTE[0]}
