@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from diag.saved.kinds import load as load
     from diag.sources import open_subject as open_subject
     from diag.sources.description import show as show
+    from diag.sourcing.sourcing import compare_sources as compare_sources
 
 __all__ = [
     "check",
     "compare",
+    "compare_sources",
     "forecast",
     "landscape",
     "landscape_pairs",
@@ -43,6 +45,7 @@ __all__ = [
 _HOME = {
     "check": "diag.checks.check",
     "compare": "diag.comparisons.compare",
+    "compare_sources": "diag.sourcing.sourcing",
     "forecast": "diag.forecasts.forecast",
     "landscape": "diag.landscapes.landscape",
     "landscape_pairs": "diag.landscapes.pairs",

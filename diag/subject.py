@@ -221,6 +221,42 @@ class Remembered(Protocol):
         ...
 
 
+@runtime_checkable
+class Parted(Objective, Protocol):
+    """Losses of a system whose components can be asked one by one, on histories that others are shown too."""
+
+    main: str
+    """The component that all others read: its answers are the embedding."""
+
+    def answers(self, parameters: Parameters, batch: Any) -> dict[str, Tensor]:
+        """What each component says of n rows, {component: (n, d)}, in the order in which they run."""
+        ...
+
+    def heard(self, parameters: Parameters, batch: Any) -> tuple[Tensor, Tensor] | None:
+        """Predictions (n,) of a component that reads copies of the bases', and without each (n, bases).
+
+        A copy is left out by putting its mean in the place of what it says. None where nothing reads copies.
+        """
+        ...
+
+    def earned(self, batch: Any) -> Tensor:
+        """Rewards (n,) that came with a batch's rows; NaN where none can have come."""
+        ...
+
+    def sees(self, other: Parted) -> tuple[str, str] | None:
+        """Error words (found, expected) where the other's observations or actions are not this one's."""
+        ...
+
+
+@runtime_checkable
+class Redirected(Protocol):
+    """Tasks of a base that can be shown another target of their world."""
+
+    def to(self, look: str) -> TaskPair:
+        """The same tasks with that target; raises SubjectError for one that the world does not have."""
+        ...
+
+
 class OwnTransitions(Protocol):
     """Transitions that k systems were trained on, a table for each, to train them on side by side."""
 
@@ -551,6 +587,8 @@ class Subject(Shown, kind="subject"):
     """Identity of the base that the transfer was made from; None for a base."""
     base_path: str | None = None
     """Path from which the base was read when the transfer was made."""
+    bases: tuple[tuple[str, str], ...] = ()
+    """Path and identity of every base that the transfer was made from, the first of them included."""
     share: float | None = None
     """Fraction of training completed."""
     training: tuple[str, str] | None = None

@@ -9,10 +9,15 @@ import torch
 
 import diag
 from diag.checks.calibrate import calibrate
+from diag.result import FileRef
 from diag.shown import Shown
 from diag.sources.torch_losses import from_module
+from diag.sourcing.ranking import Ranking
+from diag.sourcing.result import Between, Likeness, Remains, SourcesCompared
+from diag.sourcing.verdict import verdict_of
 from diag.studies.environments.metrics import metrics_of
 from diag.subject import Subject
+from probes import Measure
 from tests.conftest import EXAMPLES
 from tests.environment_runs import everything
 from tests.study_frames import made
@@ -51,6 +56,40 @@ def landscape_pairs() -> Shown:
     return diag.landscape_pairs(subjects("abc"), points=5, samples=124)
 
 
+def sources() -> Shown:
+    """Two sources before and beside a target, made up."""
+    at = Measure(0.5, 0.4, 0.6)
+    lead = Ranking("latent", "cka_debiased", 0, 1, Measure(0.2, 0.1, 0.3))
+    open_ = Ranking("reward", "cka_debiased", 1, 0, Measure(0.01, -0.1, 0.12))
+    files = tuple(FileRef(f"{name}/seed0.safetensors", name * 64) for name in "abc")
+    alike = tuple(
+        Likeness(source, component, "affine", 0.97, at, at, at)
+        for source in (0, 1)
+        for component in ("latent", "reward")
+    )
+    left = (Measure(0.1, 0.1, 0.1), at)
+    names = ("a", "b")
+    return SourcesCompared(
+        question="resembles",
+        target=files[2],
+        task="one to the other",
+        sources=files[:2],
+        names=names,
+        verdict=verdict_of("resembles", (lead, open_), "latent", names, "one to the other"),
+        main="latent",
+        rankings=(lead, open_),
+        likeness=alike,
+        suits=(),
+        between=(Between(0, 1, at),),
+        remains=(Remains(0, "reward", (0, 10), left, left),),
+        heard=(at, Measure(0.0, reason="too few histories for an interval")),
+        rows=100,
+        histories=10,
+        seed=0,
+        warnings=("c was not made from a",),
+    )
+
+
 def results(folder: Path) -> dict[str, Shown]:
     """One of every kind, by the name of its renderers."""
     base, mirrored, near = arrays(folder)
@@ -69,6 +108,7 @@ def results(folder: Path) -> dict[str, Shown]:
         "layers": diag.layers(BASE, MIRRORED, relations=False),
         "probe": diag.probe(base, mirrored, variables=known),
         "repair": diag.repair(base, mirrored, out=folder / "mended.npy"),
+        "sources": sources(),
         "study": made({0: 3, 1: 0}, 6, points=3, early=()).report(),
         "study_forecast": reported(chances(8, 6, 3.0)[0]),
         "subject": diag.open_subject(MIRRORED),

@@ -89,6 +89,7 @@ class Experience:
         self.bounds = np.cumsum([0, *(some for some in share if some)])
         self.player = Player(dreamer, self.n, device)
         world = dreamer.world
+        self._exact = world.exact
         self.replay = Replay(
             self.n,
             acting.capacity // self.n,
@@ -138,8 +139,11 @@ class Experience:
         self.replay.add(places, rows)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Copies of all that it goes on from: tensors by name, and values that JSON holds."""
-        saved = [envs.state() for envs in self.envs]
+        """Copies of all that it goes on from: tensors by name, and values that JSON holds.
+
+        The environments' states are not among them in a world that cannot be saved.
+        """
+        saved = [envs.state() for envs in self.envs] if self._exact else []
         tensors = {f"replay/{name}": rows for name, rows in self.replay.state().items()}
         tensors |= {f"player/{name}": rows for name, rows in self.player.arrays().items()}
         for number, one in enumerate(saved):
@@ -159,6 +163,10 @@ class Experience:
             return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
         self.replay.restore(part("replay/"))
+        self.finished = [float(one) for one in values["finished"]]
+        if not self._exact:  # the environments have begun anew, and so does what is remembered of them
+            self._begin(np.arange(self.n))
+            return
         self.player.restore(part("player/"))
         for number, (envs, own) in enumerate(zip(self.envs, values["envs"], strict=True)):
             arrays = {name: tensor.numpy().copy() for name, tensor in part(f"envs{number}/").items()}
@@ -166,7 +174,7 @@ class Experience:
         total = np.array(values["total"], np.float64)
         if total.shape != (self.n,):
             raise ValueError("found returns of another number of environments")
-        self.total, self.finished = total, [float(one) for one in values["finished"]]
+        self.total = total
 
 
 STATE_FAULTS = (ValueError, TypeError, LookupError, ArithmeticError, WorldError)

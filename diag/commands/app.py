@@ -26,6 +26,7 @@ from diag.commands.probe import probe
 from diag.commands.repair import repair
 from diag.commands.report import report
 from diag.commands.show import show
+from diag.commands.sources import sources
 from diag.commands.study import study_app
 from diag.commands.train import train_app, transfer
 
@@ -78,6 +79,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("compare-embeddings", compare_embeddings, "Did the transfer land, and if not, how does it lie?"),
     ("landscape", landscape, "Losses, and walls, between two checkpoints."),
     ("layers", layers, "Where in two networks does a transfer begin to differ?"),
+    ("sources", sources, "Which of several sources does a target resemble?"),
     ("probe", probe, "What does an embedding hold of what is known of each state?"),
     ("show", show, "Say what a file is."),
     ("check", check, "A gate for a CI: check transfers against limits."),

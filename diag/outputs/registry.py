@@ -88,6 +88,12 @@ RENDERERS: Mapping[str, Mapping[str, str]] = {
         "page": "repair_html:page",
         "frames": "repair_frames:frames",
     },
+    "sources": {
+        "brief": _VERDICT,
+        "text": "sources_text:render",
+        "page": "sources_html:page",
+        "frames": "sources_frames:frames",
+    },
     "study": {
         "brief": _VERDICT,
         "text": "study_text:render",

@@ -44,6 +44,7 @@ RESULTS: Mapping[str, str] = {
     "layers": "diag.layerwise.result:LayersCompared",
     "probe": "diag.probing.result:Probed",
     "repair": "diag.repairs.result:Repair",
+    "sources": "diag.sourcing.result:SourcesCompared",
     "study": "diag.studies.result:StudyReport",
     "study_forecast": "diag.forecasts.result:ForecastReport",
 }

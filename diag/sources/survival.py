@@ -55,11 +55,11 @@ def survival(trained: Trained) -> tuple[Survival, ...] | None:
             given.setdefault((component_of(name), rule.fraction, rule.base or 0), []).append(name)
     if not given:
         return ()
-    bases = _bases(checkpoint)
+    bases = bases_of(checkpoint)
     if bases is None:
         return None
     fresh = trained.system.fresh(trained.seed, stream_of(base=False), plan=plan, bases=len(bases))
-    way = _on_the_way(checkpoint, plan)
+    way = on_the_way(checkpoint, plan)
     found = []
     for (component, fraction, which), names in given.items():
         source = _flat(names, bases if which == ALL else [bases[int(which)]])
@@ -81,7 +81,7 @@ def _flat(names: Sequence[str], each: Sequence[Mapping[str, Tensor]]) -> Tensor:
     return torch.stack(rows).mean(0)
 
 
-def _bases(checkpoint: Checkpoint) -> list[Mapping[str, Tensor]] | None:
+def bases_of(checkpoint: Checkpoint) -> list[Mapping[str, Tensor]] | None:
     """The tensors of the bases that a header names; None where one is gone, or another by now."""
     found = []
     for named in checkpoint.header.bases:
@@ -95,7 +95,7 @@ def _bases(checkpoint: Checkpoint) -> list[Mapping[str, Tensor]] | None:
     return found
 
 
-def _on_the_way(checkpoint: Checkpoint, plan: TransferPlan) -> dict[int, Mapping[str, Tensor]]:
+def on_the_way(checkpoint: Checkpoint, plan: TransferPlan) -> dict[int, Mapping[str, Tensor]]:
     """Tensors of the run's checkpoints that lie beside this one, by update; and its own, last."""
     path, header = Path(checkpoint.path), checkpoint.header
     steps: dict[int, Mapping[str, Tensor]] = {}

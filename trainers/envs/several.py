@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,8 +163,18 @@ def _control(suffix: str) -> Several:
     return Several(f"control{suffix}", {**worlds, **negated}, looks)
 
 
+def _bullet(seen: Literal["pixels", "state"]) -> Several:
+    """The second paper's six tasks, of the widest's numbers and actions."""
+    from trainers.envs.bullet import BODIES, BulletWorld
+
+    name = "bullet" if seen == "pixels" else "bullet-state"
+    return Several(name, {task: BulletWorld(task, seen) for task in BODIES})
+
+
 _SEVERAL: dict[str, Callable[[], Several]] = {
     "atari-shooters": _shooters,
+    "bullet": functools.partial(_bullet, "pixels"),
+    "bullet-state": functools.partial(_bullet, "state"),
     "minatar": _minatar,
     "control": functools.partial(_control, ""),
     "control-64": functools.partial(_control, "-64"),

@@ -97,6 +97,7 @@ class Trained:
             identity=checkpoint.identity,
             made_from=None if header.base is None else header.base["identity"],
             base_path=None if header.base is None else header.base["path"],
+            bases=tuple((base["path"], base["identity"]) for base in header.bases),
             share=header.step / phase.updates,
             training=(settings.world, settings.transfer.algorithm),
             success_states=success_states,

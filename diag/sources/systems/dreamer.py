@@ -49,7 +49,7 @@ def subject(trained: Trained) -> Subject:
     assert isinstance(dreamer, Dreamer)
     settings = dreamer.settings
     phase = settings.train if trained.plan is None else settings.transfer
-    system = DreamerSystem(dreamer)
+    system = DreamerSystem(dreamer, acts=phase.algorithm == "agent")
     return trained.subject(
         encoder=system,
         objective=system,
@@ -75,9 +75,12 @@ class HistoryBatch:
 class DreamerSystem:
     """Latent states, losses and returns of one set of parameters."""
 
-    def __init__(self, dreamer: Dreamer) -> None:
+    main = "latent"
+
+    def __init__(self, dreamer: Dreamer, acts: bool = True) -> None:
+        """``acts`` says whether an actor was trained, and so a critic."""
         loss, model = dreamer.settings.loss, dreamer.settings.model
-        self.dreamer = dreamer
+        self.dreamer, self.acts = dreamer, acts
         self.terms: Mapping[str, float] = dreamer.weights
         self.constants: Mapping[str, Any] = {
             "loss": loss.model_dump(mode="json"),
@@ -130,6 +133,71 @@ class DreamerSystem:
         losses = dreamer.predictions(parameters, batch.sequences, seen.state.features)
         losses["kl"] = dreamer.rssm.latents.divergence(seen.posterior, seen.prior)
         return {term: values.T.flatten()[: batch.rows] for term, values in losses.items()}
+
+    @torch.no_grad()
+    def answers(self, parameters: Parameters, batch: HistoryBatch) -> dict[str, Tensor]:
+        """What each component says of rows in the order of :meth:`losses`, by the likeliest states.
+
+        ``transition`` is the prior: what the model expects of a row before it sees it. A discount is left
+        out, which hardly varies, and an actor, whose actions are numbers of a task; a critic that was never
+        trained is no answer.
+        """
+        dreamer, sequences = self.dreamer, batch.sequences
+        expected = dreamer.rssm.latents.expected
+        seen = dreamer.observe(parameters, sequences, None)
+        latent = torch.cat([expected(seen.posterior), seen.state.deter], -1)
+        heads = ("reward", "critic") if self.acts else ("reward",)
+        found = {
+            "encoder": dreamer.embed(parameters, sequences.observation),
+            "latent": latent,
+            "transition": expected(seen.prior),
+            **{head: dreamer.head(parameters, head, seen.state.features).unsqueeze(-1) for head in heads},
+        }
+        return {name: self._in_rows(values, batch) for name, values in found.items()}
+
+    @torch.no_grad()
+    def heard(self, parameters: Parameters, batch: HistoryBatch) -> tuple[Tensor, Tensor] | None:
+        """The meta-model's rewards (n,), and those with each base's model put at its mean (n, bases)."""
+        dreamer = self.dreamer
+        if parameters[META].shape[-1] == dreamer.embedding:
+            return None
+        features = self._in_rows(dreamer.observe(parameters, batch.sequences, None).state.features, batch)
+        told = dreamer.told(parameters, features)
+
+        def rewards(said: Tensor) -> Tensor:
+            return dreamer.heads["reward"](parameters, "reward", torch.cat([features, said], -1)).squeeze(-1)
+
+        without = []
+        for base in range(told.shape[-1]):
+            muted = told.clone()
+            muted[:, base] = told[:, base].mean()
+            without.append(rewards(muted))
+        return rewards(told), torch.stack(without, -1)
+
+    def earned(self, batch: HistoryBatch) -> Tensor:
+        """Rewards (n,) of rows; NaN where a history begins, to which no action led."""
+        reward = batch.sequences.reward.masked_fill(batch.sequences.first, torch.nan)
+        return self._in_rows(reward.unsqueeze(-1), batch).squeeze(-1)
+
+    def sees(self, other: object) -> tuple[str, str] | None:
+        """Words on another system's observations or actions that are not this one's."""
+        if not isinstance(other, DreamerSystem):
+            return "a system of another kind", "a world model, as the others are"
+        mine, theirs = self.dreamer, other.dreamer
+        for name, own, found in (
+            ("observations", mine.world.observation_shape, theirs.world.observation_shape),
+            ("actions", (mine.world.actions.n,), (theirs.world.actions.n,)),
+        ):
+            if own != found or type(mine.world.actions) is not type(theirs.world.actions):
+                sizes = ["×".join(map(str, shape)) for shape in (found, own)]
+                world = f"those of world {mine.settings.world!r}"
+                return f"{sizes[0]} {name} of world {theirs.settings.world!r}", f"{sizes[1]}, {world}"
+        return None
+
+    @staticmethod
+    def _in_rows(values: Tensor, batch: HistoryBatch) -> Tensor:
+        """Values (T, B, d) as rows (n, d): sequence after sequence, the last of them cut short."""
+        return values.transpose(0, 1).flatten(0, 1)[: batch.rows]
 
     @torch.no_grad()
     def foresee(self, parameters: Parameters, histories: HistoryBatch) -> Foreseen:
@@ -283,6 +351,14 @@ class DreamerTasks:
 
 class OpenDreamerTasks(DreamerTasks):
     """The tasks of a base, which settles what its source shows, but not what it is taken to."""
+
+    def to(self, look: str) -> DreamerTasks:
+        """The tasks of a transfer to that look."""
+        settings, variants = self.dreamer.settings, self.dreamer.world.variants
+        if look not in variants:
+            raise SubjectError(self.name, f"no task {look!r}", f"one of {', '.join(variants)}")
+        tasks = settings.tasks.model_copy(update={"target": (look,)})
+        return DreamerTasks(Dreamer(settings.model_copy(update={"tasks": tasks}), self.dreamer.world))
 
     def leads_to(self, other: TaskPair) -> bool:
         """Whether other tasks are of the same world and source, in histories of the same length."""
