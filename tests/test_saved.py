@@ -122,7 +122,8 @@ def test_what_would_be_refused_is_not_written(
 
 
 def test_what_can_be_read_back_has_no_word_on_it(results: dict[str, Shown]) -> None:
-    assert {unsaved(render(result)) for result in results.values()} == {""}
+    told = {kind: unsaved(render(one)) for kind, one in results.items() if kind not in DESCRIPTIONS}
+    assert set(told.values()) == {""}
 
 
 def test_a_repair_knows_its_chosen_fit_again(results: dict[str, Shown], tmp_path: Path) -> None:
