@@ -1,11 +1,11 @@
-"""The chart of several sources: a panel a measure, a line a source, each with its interval."""
+"""Charts of several sources: measures side by side, and what remains of each along a training."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from reports.palette import PALETTE
-from reports.spec import Spec, Tree, finished, layer, n, q, rows
+from reports.palette import PALETTE, SHAPES
+from reports.spec import Spec, Tree, colours, finished, layer, n, q, rows
 
 WIDTH, ROW = 230, 34
 """Pixels of a panel's width, and of each source's line."""
@@ -45,6 +45,44 @@ def beside(frame: pd.DataFrame) -> Spec:
                 "title": str(panel),
                 "width": WIDTH,
                 "height": ROW * len(order),
+            }
+        )
+    return finished({"concat": panels, "columns": COLUMNS})
+
+
+def remaining(frame: pd.DataFrame) -> Spec:
+    """What remains of each source's fraction along a training, with its interval, a panel a component.
+
+    ``frame``: panel, name, update, value, low, high, told.
+    """
+    names = list(dict.fromkeys(frame["name"]))
+    panels: list[Tree] = []
+    for number, (panel, own) in enumerate(frame.groupby("panel", sort=False)):
+        x = q("update", title="update", scale={"nice": False, "padding": 8}, axis={"tickCount": 5})
+        y = q("value", title="what remains" if number % COLUMNS == 0 else None, axis={"tickCount": 5})
+        legend = {"title": None}
+        colour = n("name", sort=names, scale=colours(names, PALETTE), legend=legend)
+        shape = n("name", sort=names, scale=colours(names, SHAPES), legend=legend)
+        band = {"type": "area", "opacity": 0.15}
+        layers = [
+            layer(band, x=x, y={**y, "field": "low"}, y2={"field": "high"}, color=colour),
+            layer({"type": "line", "strokeWidth": 2}, x=x, y=y, color=colour),
+            layer(
+                {"type": "point", "filled": True, "size": 60, "opacity": 1},
+                x=x,
+                y=y,
+                color=colour,
+                shape=shape,
+                tooltip=[n("told", title="source")],
+            ),
+        ]
+        panels.append(
+            {
+                "data": rows(own),
+                "layer": layers,
+                "title": str(panel),
+                "width": WIDTH,
+                "height": 2 * WIDTH // 3,
             }
         )
     return finished({"concat": panels, "columns": COLUMNS})

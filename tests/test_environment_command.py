@@ -85,6 +85,7 @@ def test_a_folder_without_a_study_or_without_runs_from_scratch_is_one_line(
     assert 'plans = ["from-scratch"]' in err
 
 
+@pytest.mark.long
 def test_variants_that_differ_in_more_than_their_look_are_looks_of_their_own(tmp_path: Path) -> None:
     more = STUDY.partition("[variants.two]")[0] + (
         "[variants.slow]\nbases = 1\ntransfers = 1\nplans = ['freeze-head']\n"

@@ -113,6 +113,7 @@ def test_pairs_are_of_other_labyrinths_than_those_that_judge(base: Path, tmp_pat
     assert hidden.shape == (500, 5, 6, 6)
 
 
+@pytest.mark.long
 def test_training_on_with_pairs_and_as_before(base: Path, tmp_path: Path) -> None:
     """What is folded in is trained on: with pairs it comes nearer; either way only the encoder moves."""
     transfer = planted(base, tmp_path / "t.safetensors", Map(matrix=np.eye(3), offset=np.zeros(3)))

@@ -146,6 +146,7 @@ def test_columns_that_the_plan_made_afresh_are_no_broken_plan(tmp_path: Path) ->
     assert "transition reads what is" in result.verdict.summary
 
 
+@pytest.mark.long
 def test_a_reader_whose_weights_moved_is_not_said_to_have_kept_them(tmp_path: Path) -> None:
     read = files.read(MIRRORED)
     tensors = {n: t + 0.01 if n.startswith("transition/") else t for n, t in read.tensors.items()}

@@ -152,7 +152,27 @@ def _remains(result: SourcesCompared) -> list[Section]:
             for step, fraction, share in zip(one.steps, one.fractions, one.shares, strict=True)
         ]
     )
-    return [Section("What remains of each fraction", [REMAINS], None, table, short="Fractions")]
+    figure = Figure(
+        sources.remaining(_along(result)),
+        "What remains of each source's fraction along the training, with its 95% interval.",
+    )
+    return [
+        Section("What remains of each fraction", [REMAINS], figure, table, folded=True, short="Fractions")
+    ]
+
+
+def _along(result: SourcesCompared) -> pd.DataFrame:
+    """Rows of the chart of what remains."""
+    found = []
+    for one in result.remains:
+        name = plain(result.names[one.source])
+        for step, fraction in zip(one.steps, one.fractions, strict=True):
+            if fraction.value is None:
+                continue
+            ends = [fraction.value if end is None else end for end in (fraction.low, fraction.high)]
+            words = f"{name}, update {step:,}: {number(fraction.value, 3)} {span(fraction, 3)}".strip()
+            found.append([one.component, name, step, fraction.value, *ends, words])
+    return pd.DataFrame(found, columns=["panel", "name", "update", "value", "low", "high", "told"])
 
 
 def _heard(result: SourcesCompared) -> list[Section]:
