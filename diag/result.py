@@ -19,6 +19,7 @@ from probes import Measure, Relation
 
 if TYPE_CHECKING:
     from diag.subject import Subject
+    from diag.units.drift import Drift
 
 Grouping = Literal["states", "episodes", "blocks of a rollout"]
 
@@ -126,4 +127,20 @@ def head(diagnosis: str, base: FileRef, transfer: FileRef, verdict: Verdict) -> 
         "base": {"path": base.path, "sha256": base.sha256},
         "transfer": {"path": transfer.path, "sha256": transfer.sha256},
         "verdict": verdict.to_tree(),
+    }
+
+
+def drift_tree(one: Drift) -> dict[str, Any]:
+    """How far weights moved, as documented JSON."""
+    return {
+        "component": one.component,
+        "layer": one.layer,
+        "parameters": one.parameters,
+        "norm": finite(one.norm),
+        "distance": finite(one.distance),
+        "relative": finite(one.relative),
+        "share": finite(one.share),
+        "kept": one.kept,
+        "plan": one.plan,
+        "broken": one.broken,
     }

@@ -290,3 +290,21 @@ def test_the_json_has_the_documented_shape(taken: Landscape) -> None:
 def test_the_text_fits(taken: Landscape) -> None:
     found = replace(taken, base=replace(taken.base, path="x" * 300))
     assert max(map(len, text(found, verbose=True).splitlines())) <= WIDTH
+
+
+def test_how_far_the_weights_moved_stands_beside_the_plan() -> None:
+    """The failed transfer has its base's models, which the plan froze, and an encoder of its own."""
+    base, mirrored = EXAMPLES / "base.safetensors", EXAMPLES / "mirrored.safetensors"
+    for ends in ((mirrored, base), (base, mirrored)):  # whichever of the two was made from the other
+        found = diag.landscape(*ends, points=3, beyond=0, quick=True)
+        fate = {one.component: (one.kept, one.plan) for one in found.drift if one.layer is None}
+        assert fate == {"encoder": (None, "copied, trained"), "transition": ("exactly", "frozen")}
+        moved = next(one for one in found.drift if one.component == "encoder" and one.layer is None)
+        assert moved.distance == pytest.approx(found.distance, rel=1e-6)
+        assert [one["component"] for one in found.to_tree()["weights_moved"]] == [
+            d.component for d in found.drift
+        ]
+        text = str(found)
+        assert "weights of" in text
+        assert "frozen" in text
+        assert "How far the weights moved" in html(found)

@@ -175,6 +175,22 @@ def test_too_few_inputs_and_one_file_twice(tmp_path: Path) -> None:
         diag.layers(a, tmp_path / "e.npy", supplied=given)
 
 
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_rows_that_are_no_pairs_are_told(tmp_path: Path, shuffled: bool) -> None:
+    """The transfer sees the base's pictures inverted: in the same order, or in another."""
+    shown = pictures(400)
+    a, b = written(tmp_path, made(), nudged(made(), "conv2", 0.2), inputs=shown)
+    seen = -shown[np.random.default_rng(0).permutation(len(shown))] if shuffled else -shown
+    np.save(tmp_path / "y.npy", seen.numpy())
+    both = (tmp_path / "x.npy", tmp_path / "y.npy")
+    given = Supplied(model="tests.networks:Pictures", inputs=both)
+    result = diag.layers(a, b, supplied=given, relations=False)
+    assert (
+        any("may not show the same things in the same order" in words for words in result.warnings)
+        is shuffled
+    )
+
+
 def test_weights_that_are_not_finite_are_told(tmp_path: Path) -> None:
     broken = made()
     with torch.no_grad():

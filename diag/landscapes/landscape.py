@@ -27,6 +27,7 @@ from diag.result import FileRef
 from diag.sources import Source
 from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import SAMPLES, LatentObjective, Layered
+from diag.units.drift import Drift, drift
 from probes import Floats
 from trainers.threads import one_thread
 
@@ -150,7 +151,15 @@ def landscape(
         notes=(*system.read_as, *notes_of(system.fresh, system.objective)),
         missing=missing,
         episode=None if quick else played_episode(system, base, seed),
+        drift=_drift(system),
     )
+
+
+def _drift(system: System) -> tuple[Drift, ...]:
+    """How far B's weights lie from A's; beside the plan where one of the two was made from the other."""
+    (a, b), (one, two) = system.subjects[:2], system.sets[:2]
+    made = next((s for s, of in ((b, a), (a, b)) if s.made_from == of.identity), None)
+    return drift(one, two, None if made is None else made.plan)
 
 
 def check_numbers(points: int, samples: int, steps: int, beyond: float) -> None:

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from diag.landscapes.place import Place
 from diag.landscapes.sharpness import Sharpness
-from diag.result import FileRef, Verdict, finite, head, measure_tree, numbers
+from diag.result import FileRef, Verdict, drift_tree, finite, head, measure_tree, numbers
 from diag.saved.typed import NOT_SAVED
 from diag.shown import Shown
 from diag.subject import Film
+from diag.units.drift import Drift
 from probes import Floats, Measure
 
 RouteName = Literal["raw", "aligned", "nearest", "curve", "embedding"]
@@ -345,6 +346,9 @@ class Landscape(Shown, kind="landscape"):
     """Parts of the result that could not be computed, each with the reason."""
     episode: PlayedEpisode | None = None
     """One episode as A, B and their base play it; None where none can be drawn, or little time was given."""
+    drift: tuple[Drift, ...] = ()
+    """How far B's weights lie from A's by component and layer, with the plan where one was made from the
+    other."""
     diagnosis: str = "landscape"
 
     @property
@@ -378,5 +382,6 @@ class Landscape(Shown, kind="landscape"):
             "warnings": list(self.warnings),
             "notes": list(self.notes),
             "missing": dict(self.missing),
+            "weights_moved": [drift_tree(one) for one in self.drift],
             "episode": None if self.episode is None else self.episode.to_tree(),
         }

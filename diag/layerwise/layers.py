@@ -20,7 +20,7 @@ from diag.sources.supplied import NOTHING, Supplied
 from diag.subject import Subject, SubjectError, Watched, input_of, missing
 from diag.units.drift import Kept, drift, kept
 from diag.wording import listed
-from probes import Measure
+from probes import Floats, Measure
 from trainers.safe_text import plain
 from trainers.threads import one_thread
 
@@ -40,6 +40,10 @@ ROUNDED = 1e-5
 
 LEAST_INPUTS = 16
 """Inputs of the smallest batch; below 64 there are fewer than the four batches that CKA's interval needs."""
+
+UNPAIRED = 0.05
+"""Lower end of a debiased CKA's interval which no pair of layers exceeds where rows are no pairs. With
+hundreds of pairs of layers some lower ends lie above 0 by chance."""
 
 WIDEST = 512
 """Units up to which relations are sought by default: the cost grows with their cube, to some ten seconds."""
@@ -118,6 +122,7 @@ def layers(
             ours, theirs, seen, batches, seed, lambda done: report(done, steps), rows=relations, pooled=maps
         )
     similarity = kernels.similarity()
+    warnings += _unpaired(seen, similarity.low, tasks.name)
     found = []
     for number, name in enumerate(named):
         at = list(ours.units).index(name), list(theirs.units).index(name)
@@ -153,6 +158,22 @@ def layers(
         seed=seed,
         warnings=tuple(warnings),
     )
+
+
+def _unpaired(seen: Sequence[Tensor], low: Floats, name: str) -> list[str]:
+    """A warning where two different inputs leave no layer of one network like any of the other's.
+
+    CKA of paired rows is far from 0 even between networks that were trained apart, since the rows have their
+    likeness from the world; rows in another order have none.
+    """
+    import torch
+
+    if not np.isfinite(low).any() or np.nanmax(low) > UNPAIRED or torch.equal(seen[0], seen[1]):
+        return []
+    return [
+        f"{name}: no layer of one network is like any layer of the other (debiased CKA surely above "
+        f"{UNPAIRED:g}): the rows of the two inputs may not show the same things in the same order"
+    ]
 
 
 def _watching(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from diag.result import FileRef, Verdict, finite, head, measure_tree, numbers
+from diag.result import FileRef, Verdict, drift_tree, finite, head, measure_tree, numbers
 from diag.shown import Shown
 from diag.units.drift import Drift, Kept
 from probes import Floats, Measure, Relation
@@ -152,21 +152,7 @@ class LayersCompared(Shown, kind="layers"):
             "departs": self.departs,
             "frozen_reader": self.reader,
             "layers": [one.to_tree() for one in self.layers],
-            "weights": [
-                {
-                    "component": one.component,
-                    "layer": one.layer,
-                    "parameters": one.parameters,
-                    "norm": finite(one.norm),
-                    "distance": finite(one.distance),
-                    "relative": finite(one.relative),
-                    "share": finite(one.share),
-                    "kept": one.kept,
-                    "plan": one.plan,
-                    "broken": one.broken,
-                }
-                for one in self.weights
-            ],
+            "weights": [drift_tree(one) for one in self.weights],
             "map": self.map.to_tree(),
             "inputs": self.inputs,
             "rows": self.rows,

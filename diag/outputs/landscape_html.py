@@ -22,6 +22,7 @@ from diag.landscapes.result import (
     TaskSlice,
 )
 from diag.landscapes.verdict import rises_most
+from diag.outputs.drift_html import drift_sections
 from diag.outputs.landscape_planes import plane_section
 from diag.outputs.landscape_text import (
     WAYS,
@@ -67,6 +68,7 @@ def sections(result: Landscape) -> list[Section]:
     parts = [_total(result), *_slices(result), *_ways(result)]
     parts += [_seats(result)] if result.seats else []
     parts += _moves(result) + _returns(result) + _episode(result) + _conflict(result)
+    parts += drift_sections(result.drift, "A")
     return parts + [plane_section(plane, result.task) for plane in result.planes]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from diag.landscapes.result import Height, Landscape, Plane, Returns, Route, RouteName, Seat, TaskSlice
+from diag.outputs.drift_text import drift_lines
 from diag.outputs.layout import width, wrapped
 from diag.outputs.lines import WIDTH, headline, labelled, short, sparkline, warning_lines
 from diag.outputs.words import number, span
@@ -55,6 +56,8 @@ def render(result: Landscape, verbose: bool = False) -> str:
         lines += ["", *(line for words in told for line in wrapped(words, "  ", "  "))]
     if result.episode is not None:
         lines += ["", *(line for words in episode_in_words(result) for line in wrapped(words, "  ", "    "))]
+    if result.drift:
+        lines += ["", *drift_lines(result.drift, verbose)]
     for seat in result.seats:
         lines += ["", *_seat(seat, verbose)]
     for plane in result.planes:

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from diag.layerwise.result import LayerPair, LayersCompared
-from diag.outputs.layers_text import MEANING, READ, moved, notes, shown_in_words, weights_in_words
+from diag.outputs.drift_html import drift_sections
+from diag.outputs.layers_text import MEANING, READ, moved, notes, shown_in_words
 from diag.outputs.names import short_names
 from diag.outputs.sections import footer, warning_words
 from diag.outputs.words import hundredths, named, number, span, span_or_reason
-from diag.units.drift import Drift
 from diag.wording import listed, plural
 from probes import Floats, Measure
 from reports import Figure, Key, Page, Section
@@ -36,7 +36,12 @@ def page(result: LayersCompared) -> Page:
         ("rows", f"{result.rows:,} for each layer's relation, {result.batches} batches for CKA"),
         ("seed", str(result.seed)),
     ]
-    sections = [_by_layer(result), *_weights(result), *_maps(result), _intervals(result)]
+    sections = [
+        _by_layer(result),
+        *drift_sections(result.weights, "the base"),
+        *_maps(result),
+        _intervals(result),
+    ]
     words = warning_words(result.warnings) + notes(result)
     if words:
         sections.append(Section("Notes", words))
@@ -132,62 +137,6 @@ def _layer_words(result: LayersCompared) -> list[str]:
         known = [f"{hundredths(r2.value)} {words}" for words, r2 in rungs if r2.value is not None]
         told.append(f"R² of {plain(first.name)} is {listed(known)}.")
     return told
-
-
-def _weights(result: LayersCompared) -> list[Section]:
-    if not result.weights:
-        return []
-    planned = any(one.plan for one in result.weights)
-    rows = []
-    for one in result.weights:
-        distance, relative, fate, plan = weights_in_words(one)
-        name = plain(one.component) if one.layer is None else f"· {plain(one.layer)}"
-        row = {"weights of": name, "parameters": f"{one.parameters:,}", "base's norm": number(one.norm)}
-        row |= {"distance": distance, "of norm": relative, "of all": f"{one.share:.0%}", "fate": fate}
-        rows.append(row | ({"plan": plan} if planned else {}))
-    whole = [one for one in result.weights if one.layer is None]
-    drawn = list(result.weights) if len(result.weights) <= MOST_BARS else whole
-    bars = pd.DataFrame(
-        [
-            {
-                "place": place,
-                "name": plain(one.component if one.layer is None else f"· {one.layer}"),
-                "whole": one.layer is None,
-                "relative": one.relative,
-                "fate": "moved though frozen" if one.broken else "moved" if one.kept is None else "kept",
-                "said": "kept" if one.kept is not None else number(one.relative),
-                "told": f"{plain(one.layer or one.component)}: {weights_in_words(one)[0]}, "
-                f"{one.share:.0%} of all movement",
-            }
-            for place, one in enumerate(drawn)
-        ]
-    )
-    figure = Figure(charts.weights(bars), "How far the weights of each component and layer moved.")
-    notes = [
-        "How far each component lies from the base's, and each of its layers (·): the Euclidean distance, "
-        "that as a share of the base's norm, and its share of the squared distance of all weights."
-    ]
-    title, table = "How far the weights moved", pd.DataFrame(rows)
-    return [Section(title, _weight_words(whole), figure, table, notes, folded=True, short="Weights")]
-
-
-MOST_BARS = 60
-"""Most components and layers that have a bar each; of more, the components alone have one."""
-
-
-def _weight_words(whole: Sequence[Drift]) -> list[str]:
-    """Which component holds most of the movement, which kept their weights, and plans that were broken."""
-    most = max(whole, key=lambda one: one.share)
-    kept = [plain(one.component) for one in whole if one.kept is not None]
-    broken = [plain(one.component) for one in whole if one.broken]
-    told = []
-    if most.share > 0:
-        told.append(f"{most.share:.0%} of all movement is that of {plain(most.component)}.")
-    if kept:
-        told.append(f"The base's own weights are kept in {listed(kept)}.")
-    if broken:
-        told.append(f"The plan froze {listed(broken)}, whose weights moved all the same.")
-    return [" ".join(told)] if told else []
 
 
 def _intervals(result: LayersCompared) -> Section:

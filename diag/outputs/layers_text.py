@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from diag.layerwise.result import LayerPair, LayersCompared
+from diag.outputs.drift_text import NAME, drift_lines
 from diag.outputs.layout import Column, table, width, wrapped
 from diag.outputs.lines import WIDTH, headline, short, warning_lines
 from diag.outputs.words import hundredths, number, span
-from diag.units.drift import Drift
 from diag.wording import plural
 from trainers.safe_text import plain
-
-NAME = 24
-"""Cells for a layer's name."""
 
 MEANING = (
     "Hidden units may stand in another order, and around odd functions (tanh) with another sign, without any "
@@ -31,7 +28,7 @@ def render(result: LayersCompared, verbose: bool = False) -> str:
     lines += [f"  base      {short(result.base.path)}", f"  transfer  {short(result.transfer.path)}"]
     lines += wrapped(shown_in_words(result), "  ", "  ")
     lines += ["", *_table(result, verbose), ""]
-    lines += [*_weights(result, verbose), ""]
+    lines += [*drift_lines(result.weights, verbose), ""]
     lines += [line for words in (READ, MEANING, *notes(result)) for line in wrapped(words, "  ", "  ")]
     return "\n".join(line.rstrip() for line in lines)
 
@@ -40,33 +37,6 @@ def shown_in_words(result: LayersCompared) -> str:
     """What both networks were shown."""
     layers = plural(len(result.layers), "layer")
     return f"{layers} on {plural(result.inputs, 'input')} of {result.world}"
-
-
-def weights_in_words(one: Drift) -> tuple[str, str, str, str]:
-    """The distance of a component or layer, that as a share of the base's norm, its fate, the plan's word."""
-    relative = "–" if one.relative is None else number(one.relative)
-    state = {"exactly": "kept", None: "moved"}.get(one.kept, f"kept, in {one.kept}")
-    return number(one.distance), relative, "moved though frozen" if one.broken else state, one.plan or "–"
-
-
-def _weights(result: LayersCompared, verbose: bool) -> list[str]:
-    """A line a component, and where more is asked for a line a layer."""
-    planned = any(one.plan for one in result.weights)
-    columns = [
-        Column("weights of", NAME - 6 + max(0, width() - WIDTH), "<"),
-        Column("distance", 10),
-        Column("of norm", 9),
-        Column("   fate", 24, "<"),
-        *([Column("plan", 15, "<")] if planned else []),
-    ]
-    rows = []
-    for one in result.weights:
-        if one.layer is not None and not verbose and not one.broken:
-            continue
-        distance, relative, fate, plan = weights_in_words(one)
-        name = plain(one.component) if one.layer is None else f"  {plain(one.layer)}"
-        rows.append([name, distance, relative, f"   {fate}", *([plan] if planned else [])])
-    return table(columns, rows) if rows else []
 
 
 def notes(result: LayersCompared) -> list[str]:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor, dtype
 
 Kept: TypeAlias = Literal["exactly", "float16", "bfloat16"]
 """Equal to the bit, or equal once one of the two is rounded to half precision."""
 
-HALVES: Mapping[Kept, torch.dtype] = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+HALVES: tuple[Kept, ...] = ("float16", "bfloat16")
 
 FEW = 64
 """Numbers that are looked at before all are."""
@@ -63,23 +63,29 @@ class Drift:
 def kept(base: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> Kept | None:
     """Whether all tensors are the base's own, exactly or rounded; None where they are not, or none are there.
 
+    >>> import torch
     >>> a = {"w": torch.tensor([0.1, 1.0])}
     >>> kept(a, a), kept(a, {"w": a["w"].half().float()}), kept(a, {"w": 2 * a["w"]})
     ('exactly', 'float16', None)
     """
+    import torch
+
     if not base or base.keys() != other.keys() or any(base[n].shape != other[n].shape for n in base):
         return None
     pairs = [(base[n].to(other[n].device), other[n]) for n in base]
     if all(torch.equal(a, b.to(a.dtype)) for a, b in pairs):
         return "exactly"
-    for name, half in HALVES.items():
+    for name in HALVES:
+        half = getattr(torch, name)
         if all(_rounded(a, b, half) for a, b in pairs) or all(_rounded(b, a, half) for a, b in pairs):
             return name
     return None
 
 
-def _rounded(a: Tensor, b: Tensor, half: torch.dtype) -> bool:
+def _rounded(a: Tensor, b: Tensor, half: dtype) -> bool:
     """Whether b is a in half precision; the first few numbers of weights that were trained tell already."""
+    import torch
+
     if not a.is_floating_point() or not b.is_floating_point():
         return torch.equal(a, b)
     few = a.reshape(-1)[:FEW], b.reshape(-1)[:FEW]
@@ -94,6 +100,7 @@ def drift(
     Parameters that only one of the two has, or that have another shape, are left out, as is what norms
     remember. ``plan`` has a word for each parameter.
 
+    >>> import torch
     >>> a = {"encoder/0.weight": torch.ones(4), "encoder/1.weight": torch.ones(4), "head/w": torch.ones(1)}
     >>> b = {**a, "encoder/0.weight": torch.tensor([1.0, 1.0, 1.0, 2.0])}
     >>> [(one.component, one.layer, one.distance) for one in drift(a, b)]
@@ -138,6 +145,8 @@ def _parts(names: list[str]) -> Iterator[tuple[str, str | None, list[str]]]:
 
 def _square(one: Tensor, other: Tensor | None = None) -> float:
     """The squared norm of a tensor, or of the difference of two, in double precision."""
+    import torch
+
     wide = torch.complex128 if one.is_complex() else torch.float64
     off = one.to(wide) if other is None else one.to(wide) - other.to(wide)
     return float(off.abs().square().sum())
