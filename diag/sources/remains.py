@@ -20,13 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diag.sources.survival import bases_of, on_the_way
+from diag.sources.survival import fractions_of
 from diag.sources.systems import Trained, trained
 from probes import Floats, Measure
 from trainers.checkpoint import read
 from trainers.plan import ALL
-from trainers.stack import component_of
-from trainers.streams import stream_of
 
 PARTS = 20
 """Parts of a layer's parameters, each left out once."""
@@ -54,33 +52,23 @@ def remains_in(path: str) -> tuple[Left, ...] | None:
 
 def remains(transfer: Trained) -> tuple[Left, ...] | None:
     """What is left of each base in a transfer, component after component."""
-    plan, checkpoint = transfer.plan, transfer.checkpoint
-    if plan is None:
-        return ()
-    given: dict[tuple[str, float, int | str], list[str]] = {}
-    for name in transfer.system.shapes():
-        rule = plan.action_of(name)
-        if rule.action == "fraction" and rule.fraction:
-            given.setdefault((component_of(name), rule.fraction, rule.base or 0), []).append(name)
-    if not given:
-        return ()
-    bases = bases_of(checkpoint)
-    if bases is None:
+    fractions = fractions_of(transfer)
+    if fractions is None:
         return None
-    fresh = transfer.system.fresh(transfer.seed, stream_of(base=False), plan=plan, bases=len(bases))
-    way = on_the_way(checkpoint, plan)
+    bases = fractions.bases
     found = []
-    for (component, fraction, which), names in given.items():
+    for (component, fraction, which), names in fractions.given.items():
         numbers = list(range(len(bases))) if which == ALL else [int(which)]
         sources = np.stack([_flat(names, bases[number]) for number in numbers])
         share = fraction / len(numbers)
-        begun = _flat(names, fresh)
-        points = {0: begun + share * sources.sum(0)} | {s: _flat(names, own) for s, own in way.items()}
+        begun = _flat(names, fractions.fresh)
+        points = {0: begun + share * sources.sum(0)}
+        points |= {step: _flat(names, own) for step, own in fractions.way.items()}
         each = [_left(theta, begun, sources, share) for theta in points.values()]
         for place, number in enumerate(numbers):
-            fractions = tuple(one[0][place] for one in each)
+            remain = tuple(one[0][place] for one in each)
             shares = tuple(one[1][place] for one in each)
-            found.append(Left(number, component, tuple(points), fractions, shares))
+            found.append(Left(number, component, tuple(points), remain, shares))
     return tuple(found)
 
 

@@ -40,31 +40,52 @@ class Survival:
     """Share of the component's fractional parameters that λ·θ_S explains."""
 
 
+@dataclass(frozen=True)
+class Fractions:
+    """The parameters of a transfer that began with a fraction of a base, and what tells their course."""
+
+    given: Mapping[tuple[str, float, int | str], Sequence[str]]
+    """Names of parameters by component, λ, and the base's number or ``all``; empty where none was given."""
+    bases: Sequence[Mapping[str, Tensor]]
+    fresh: Mapping[str, Tensor]
+    """The parameters as the run's seed began them."""
+    way: Mapping[int, Mapping[str, Tensor]]
+    """Tensors after so many updates, the checkpoint's own last."""
+
+
+def fractions_of(trained: Trained) -> Fractions | None:
+    """The fractions that a transfer was given; None where a base is gone, or is another file now."""
+    checkpoint, plan = trained.checkpoint, trained.plan
+    given: dict[tuple[str, float, int | str], list[str]] = {}
+    if plan is not None:
+        for name in trained.system.shapes():
+            rule = plan.action_of(name)
+            if rule.action == "fraction" and rule.fraction:
+                given.setdefault((component_of(name), rule.fraction, rule.base or 0), []).append(name)
+    if plan is None or not given:
+        return Fractions({}, [], {}, {})
+    bases = bases_of(checkpoint)
+    if bases is None:
+        return None
+    fresh = trained.system.fresh(trained.seed, stream_of(base=False), plan=plan, bases=len(bases))
+    return Fractions(given, bases, fresh, on_the_way(checkpoint, plan))
+
+
 def survival(trained: Trained) -> tuple[Survival, ...] | None:
     """What remains of each component that a fraction was given to, unless λ is 0.
 
     None where a fraction was given, and a base is not where it was, or is another file now.
     """
-    checkpoint, plan = trained.checkpoint, trained.plan
-    if plan is None:
-        return ()
-    given: dict[tuple[str, float, int | str], list[str]] = {}
-    for name in trained.system.shapes():
-        rule = plan.action_of(name)
-        if rule.action == "fraction" and rule.fraction:
-            given.setdefault((component_of(name), rule.fraction, rule.base or 0), []).append(name)
-    if not given:
-        return ()
-    bases = bases_of(checkpoint)
-    if bases is None:
+    fractions = fractions_of(trained)
+    if fractions is None:
         return None
-    fresh = trained.system.fresh(trained.seed, stream_of(base=False), plan=plan, bases=len(bases))
-    way = on_the_way(checkpoint, plan)
+    bases = fractions.bases
     found = []
-    for (component, fraction, which), names in given.items():
+    for (component, fraction, which), names in fractions.given.items():
         source = _flat(names, bases if which == ALL else [bases[int(which)]])
-        begun = _flat(names, [fresh])
-        points = {0: begun + fraction * source} | {step: _flat(names, [own]) for step, own in way.items()}
+        begun = _flat(names, [fractions.fresh])
+        points = {0: begun + fraction * source}
+        points |= {step: _flat(names, [own]) for step, own in fractions.way.items()}
         size = source.square().sum().clamp_min(torch.finfo(torch.float64).tiny)
         remains = [float(((theta - begun) * source).sum() / size) for theta in points.values()]
         shares = [
