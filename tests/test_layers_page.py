@@ -97,7 +97,7 @@ def test_weights_have_a_bar_each_and_words_say_where_the_movement_is(found: Laye
     )
     assert {row["fate"] for row in rows} == {"moved", "kept"}
     words = " ".join(next(s.words for s in page(found).sections if s.short == "Weights"))
-    assert words == "100% of all movement is that of encoder. The base's own weights are kept in transition."
+    assert words == "100% of all movement is that of encoder. The weights of the base are kept in transition."
     many = replace(found, weights=found.weights * 20)
     few = specs(many)["Weights"]["data"]["values"]
     assert all(row["whole"] for row in few)
