@@ -249,7 +249,10 @@ def means(rows: pd.DataFrame, lines: pd.DataFrame, columns: int = 2) -> Any:
             layers.insert(0, rule.encode(y=alt.Y("score:Q", scale=scale, title="score"), tooltip=["name:N"]))
         width = 280 if columns == 2 else WIDE - 120
         charts.append(alt.layer(*layers).properties(title=panel, width=width, height=180))
-    return finish(multiples(charts, columns).resolve_scale(color="independent", strokeDash="independent"))
+    named = {tuple(dict.fromkeys(rows.loc[rows["panel"] == panel, "name"])) for panel in panels}
+    # Panels of the same names have one key for all of them.
+    each = "shared" if len(named) == 1 else "independent"
+    return finish(multiples(charts, columns).resolve_scale(color=each, strokeDash=each))
 
 
 def sweep(points: pd.DataFrame, runs: pd.DataFrame, lines: pd.DataFrame, setting: str) -> Any:
