@@ -242,19 +242,25 @@ def jackknifed(
     return Measure(value, float(ends[0]), float(ends[1]))
 
 
+def jackknife_half(without: Floats, level: float = LEVEL) -> Floats:
+    """(...) half of the delete-a-part jackknife's interval, from values (k, ...) without each part."""
+    from scipy import special
+
+    k = len(without)
+    error = np.sqrt((k - 1) / k * np.square(without - without.mean(0)).sum(0))
+    return np.asarray(float(special.stdtrit(k - 1, (1 + level) / 2)) * error)
+
+
 def fisher_jackknife(values: Floats, transformed: Floats) -> Floats:
     """(2, ...) both ends about each corrected estimate of values (...), from artanh of each without a part.
 
     ``transformed`` are (k, ...), one for each part that was left out.
     """
-    from scipy import special
-
     k = len(transformed)
     with np.errstate(invalid="ignore"):
         estimate = np.arctanh(np.clip(values, -NEARLY_ONE, NEARLY_ONE))
     middle = k * estimate - (k - 1) * transformed.mean(0)
-    error = np.sqrt((k - 1) / k * np.square(transformed - transformed.mean(0)).sum(0))
-    half = float(special.stdtrit(k - 1, (1 + LEVEL) / 2)) * error
+    half = jackknife_half(transformed)
     ends: Floats = np.tanh([middle - half, middle + half])
     # An end that is 1 but for rounding is 1, not 1 − 10⁻¹².
     ends[ends >= NEARLY_ONE] = 1.0

@@ -55,10 +55,6 @@ def bent(
     scale = float((b - a).double().square().mean().sqrt())
     if not (0 < scale < float("inf")) or steps == 0:
         return Bezier(a, middle, b)
-    control = middle.clone().requires_grad_()
-    optimiser = torch.optim.Adam([control], lr=RATE * scale)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    by = parts or (losses,)
     looks = torch.linspace(0, 1, 4 * POINTS + 1)[1:-1]
 
     def highest(at: Tensor) -> float:
@@ -71,6 +67,10 @@ def bent(
     if lowest <= ends:
         progress(steps)
         return Bezier(a, middle, b)
+    control = middle.clone().requires_grad_()
+    optimiser = torch.optim.Adam([control], lr=RATE * scale)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    by = parts or (losses,)
     with torch.enable_grad():
         for step in range(steps):
             t = torch.from_numpy((np.arange(POINTS) + rng.random(POINTS)) / POINTS)

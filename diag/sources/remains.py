@@ -23,11 +23,12 @@ from torch import Tensor
 from diag.sources.survival import fractions_of
 from diag.sources.systems import Trained, trained
 from probes import Floats, Measure
+from probes._resampling import jackknife_half
 from trainers.checkpoint import read
 from trainers.plan import ALL
 
-PARTS = 20
-"""Parts of a layer's parameters, each left out once."""
+PARTS, FEWEST = 20, 4
+"""Parts of a layer's parameters, each left out once, and how many of them an interval needs."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,7 @@ def _shares(theta: Floats, sources: Floats, share: float) -> NDArray[np.float64]
 
 def _measures(values: NDArray[np.float64]) -> list[Measure]:
     """Measures of values (1 + parts, k): all, then without each part."""
-    from scipy import special
-
-    parts = len(values) - 1
-    if parts < 4:
+    if len(values) - 1 < FEWEST:
         return [Measure(float(value), reason="too few parameters for an interval") for value in values[0]]
-    wide = float(special.stdtrit(parts - 1, 0.975))
-    half = wide * np.sqrt((parts - 1) / parts * np.square(values[1:] - values[1:].mean(0)).sum(0))
+    half = jackknife_half(values[1:])
     return [Measure(float(v), float(v - h), float(v + h)) for v, h in zip(values[0], half, strict=True)]

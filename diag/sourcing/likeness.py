@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import probes
-from diag.sourcing.ranking import Ranking, dealt, jackknifed, ranked
+from diag.sourcing.ranking import Ranking, dealt, jackknifed, ranked, without_each
 from diag.sourcing.result import Between, Likeness
 from probes import Floats, Measure
 
@@ -71,7 +71,7 @@ def _similar(target: Floats, sources: Sequence[Floats], parts: NDArray[np.int64]
         ]
         return [np.nan if one.value is None else one.value for one in measures]
 
-    without = [all_of(parts != part) for part in range(int(parts.max()) + 1)]
+    without = [all_of(rows) for rows in without_each(parts)]
     return np.array(all_of(slice(None))), np.array(without)
 
 
@@ -90,7 +90,7 @@ def between(embeddings: Sequence[Floats], groups: NDArray[np.int64]) -> list[Bet
 
 def heard(predicted: Floats, without: Floats, groups: NDArray[np.int64]) -> list[Measure]:
     """How far predictions (n,) move without each of k sources (n, k), in spreads of the predictions."""
-    parts = dealt(groups)
+    left = without_each(dealt(groups))
 
     def moved(rows: NDArray[np.bool_] | slice, source: int) -> float:
         spread = float(predicted[rows].std())
@@ -100,7 +100,7 @@ def heard(predicted: Floats, without: Floats, groups: NDArray[np.int64]) -> list
     return [
         jackknifed(
             moved(slice(None), source),
-            np.array([moved(parts != part, source) for part in range(int(parts.max()) + 1)]),
+            np.array([moved(rows, source) for rows in left]),
         )
         for source in range(without.shape[1])
     ]

@@ -17,8 +17,8 @@ import numpy as np
 
 from diag.result import finite
 from probes import Floats, Measure
+from probes._resampling import LEVEL, jackknife_half
 
-LEVEL = 0.95
 PARTS = 20
 """Parts that histories are dealt to, each left out once."""
 
@@ -66,8 +66,6 @@ def ranked(what: str, measure: str, values: Floats, without: Floats, higher: boo
 
     ``higher`` says that more is better.
     """
-    from scipy import special
-
     known = np.flatnonzero(np.isfinite(values) & np.isfinite(without).all(0))
     if len(known) < 2:
         return Ranking(what, measure, None, None, Measure.undefined("fewer than two sources have a number"))
@@ -80,27 +78,20 @@ def ranked(what: str, measure: str, values: Floats, without: Floats, higher: boo
         few = Measure(leads[place], reason=f"{parts} histories, at least {FEWEST} are needed for an interval")
         return Ranking(what, measure, best, others[place], few)
     pairs = len(list(combinations(known, 2)))
-    wide = float(special.stdtrit(parts - 1, 1 - (1 - LEVEL) / (2 * pairs)))
-    halves = []
-    for i in others:
-        left = without[:, best] - without[:, i]
-        halves.append(wide * float(np.sqrt((parts - 1) / parts * np.square(left - left.mean()).sum())))
-    place = int(np.argmin(np.array(leads) - np.array(halves)))
-    lead, half = leads[place], halves[place]
+    halves = jackknife_half(without[:, [best]] - without[:, others], 1 - (1 - LEVEL) / pairs)
+    place = int(np.argmin(np.array(leads) - halves))
+    lead, half = leads[place], float(halves[place])
     return Ranking(what, measure, best, others[place], Measure(lead, lead - half, lead + half))
 
 
 def jackknifed(value: float, without: Floats, low: float = -np.inf) -> Measure:
     """``value`` with the interval, from ``low`` on, of its values (parts,) without each part."""
-    from scipy import special
-
     parts = len(without)
     if not np.isfinite(value):
         return Measure.undefined("it is no number")
     if parts < FEWEST or not np.isfinite(without).all():
         return Measure(value, reason="too few histories for an interval")
-    error = float(np.sqrt((parts - 1) / parts * np.square(without - without.mean()).sum()))
-    half = float(special.stdtrit(parts - 1, (1 + LEVEL) / 2)) * error
+    half = float(jackknife_half(without))
     return Measure(value, max(low, value - half), value + half)
 
 
@@ -110,3 +101,10 @@ def dealt(groups: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray[tupl
     count = int(number.max()) + 1
     order = np.random.default_rng(0).permutation(count) % min(count, PARTS)
     return np.asarray(order[number], np.int64)
+
+
+def without_each(
+    parts: np.ndarray[tuple[int], np.dtype[np.int64]],
+) -> list[np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+    """The rows (n,) that are left without each part."""
+    return [np.asarray(parts != part, np.bool_) for part in range(int(parts.max()) + 1)]

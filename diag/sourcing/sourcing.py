@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -127,13 +128,7 @@ def _resembling(
         for system, subject in zip(parted, [target, *sources], strict=True)
     ]
     own, theirs = asked[0], asked[1:]
-    steps, done = len(own) * len(sources), 0
-
-    def advance() -> None:
-        nonlocal done
-        done += 1
-        report(done, steps)
-
+    advance = _counted(report, len(own) * len(sources))
     groups = sampled.groups
     alike = likeness(own, theirs, groups, seed, advance)
     rankings = by_likeness(own, theirs, groups)
@@ -193,13 +188,7 @@ def _suiting(sources: list[Subject], to: str, rows: int, seed: int, report: Prog
     for one, (theirs, _) in zip(sources, shown, strict=True):
         if not np.array_equal(theirs, groups):
             raise SubjectError(one.path, "histories of another length", f"those of {sources[0].path}")
-    steps, done = len(sources), 0
-
-    def advance() -> None:
-        nonlocal done
-        done += 1
-        report(done, steps)
-
+    advance = _counted(report, len(sources))
     each, rankings = suits(lost, weights, embeddings, rewards, groups, seed, advance)
     names = _names(sources)
     return SourcesCompared(
@@ -221,6 +210,12 @@ def _suiting(sources: list[Subject], to: str, rows: int, seed: int, report: Prog
         seed=seed,
         warnings=(),
     )
+
+
+def _counted(report: Progress, steps: int) -> Callable[[], None]:
+    """A function that reports one step more of so many each time that it is called."""
+    number = count(1)
+    return lambda: report(next(number), steps)
 
 
 def _answers(system: Parted, subject: Subject, batch: Any) -> dict[str, Floats]:

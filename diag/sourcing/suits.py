@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import probes
-from diag.sourcing.ranking import Ranking, dealt, jackknifed, ranked
+from diag.sourcing.ranking import Ranking, dealt, jackknifed, ranked, without_each
 from diag.sourcing.result import Suits
 from probes import Floats
 
@@ -32,13 +32,13 @@ def suits(
 
     ``weights`` are the terms' in the total; rows where no reward can have come are NaN in ``rewards``.
     """
-    parts = dealt(groups)
+    left = without_each(dealt(groups))
+    every_row = np.ones(len(groups), np.bool_)
     every = [{**one, TOTAL: sum(weights[term] * one[term] for term in weights)} for one in losses]
     lost = [{term: np.asarray(values, np.float64) for term, values in one.items()} for one in every]
-    count = int(parts.max()) + 1
     means = {
         term: np.array(
-            [[float(one[term][rows].mean()) for one in lost] for rows in _rows(parts, count)], np.float64
+            [[float(one[term][rows].mean()) for one in lost] for rows in (every_row, *left)], np.float64
         )
         for term in lost[0]
     }
@@ -51,9 +51,7 @@ def suits(
             embedding[known], rewards[known], groups=groups[known], shuffles=0, seed=seed
         )
         told.append(found.score)
-        scores.append(
-            [_told(embedding, rewards, groups, known & rows, seed) for rows in _masks(parts, count)]
-        )
+        scores.append([_told(embedding, rewards, groups, known & rows, seed) for rows in left])
         done()
     found_suits = [
         Suits(
@@ -70,15 +68,6 @@ def suits(
     values = np.array([np.nan if one.value is None else one.value for one in told])
     rankings.append(ranked(TOLD, "r2", values, np.array(scores).T))
     return found_suits, tuple(rankings)
-
-
-def _rows(parts: NDArray[np.int64], count: int) -> list[NDArray[np.bool_]]:
-    """All rows, then those without each part."""
-    return [np.ones(len(parts), np.bool_), *_masks(parts, count)]
-
-
-def _masks(parts: NDArray[np.int64], count: int) -> list[NDArray[np.bool_]]:
-    return [np.asarray(parts != part, np.bool_) for part in range(count)]
 
 
 def _told(

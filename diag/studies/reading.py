@@ -33,7 +33,7 @@ def report_of(path: Path) -> StudyReport:
     folder = Folder(path)
     study = folder.study()
     results, curves = folder.results(), folder.curves()
-    facts = replace(_facts(study, folder), measured_by=_measured_by(results))
+    facts = _facts(study, folder, results)
     whole = report(results, curves, facts, list(_pictures(study, path, results)), returns_in(path, results))
     if whole.arms:
         return replace(whole, dreamt=dreams_of(whole, path, results))
@@ -42,7 +42,7 @@ def report_of(path: Path) -> StudyReport:
     return replace(whole, episodes=episodes_of(whole, path, results), planes=planes_of(whole, path, results))
 
 
-def _facts(study: Study, folder: Folder) -> StudyFacts:
+def _facts(study: Study, folder: Folder, results: pd.DataFrame) -> StudyFacts:
     sessions = folder.sessions()
     last = sessions[-1].get("environment", {}) if sessions else {}
     variant, worlds = study.variants[0], {v.settings.world for v in study.variants}
@@ -71,6 +71,7 @@ def _facts(study: Study, folder: Folder) -> StudyFacts:
         planned=tuple(planned),
         world=worlds.pop() if len(worlds) == 1 else "several",
         variants=_variants(study),
+        measured_by=_measured_by(results),
     )
 
 
